@@ -1,0 +1,33 @@
+# Every target is one or two commands that can also be typed by hand; scripts/bootstrap.py makes what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+SEEDS ?= 1000
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: ## install, run notebooks/quickstart.ipynb on a LocalCluster, print what it finds
+	@$(PYTHON) scripts/bootstrap.py demo
+	@$(BIN)/python scripts/demo.py
+
+test: lint ## install what tests need, check the code, run all tests and notebooks
+	@echo "[himalia] unit tests, simulation ($(SEEDS) seeds), integration, notebooks"
+	@HIMALIA_SEEDS=$(SEEDS) $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 120
+
+lint: ## ruff and mypy --strict over code, tests and scripts
+	@$(PYTHON) scripts/bootstrap.py test
+	@echo "[himalia] ruff, ruff format, mypy --strict"
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: ## himalia beside distributed, ray and concurrent.futures (ARGS="--help" for choices)
+	@$(PYTHON) scripts/bootstrap.py bench
+	@.venv-bench/bin/python -m tests.benchmarks $(ARGS)
+
+clean: ## remove the environments and everything that was made
+	rm -rf .venv .venv-bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find cluster widgets labextension tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

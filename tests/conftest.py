@@ -1,0 +1,43 @@
+"""What all tests share: nothing of the person who runs them is touched, and none may take for ever."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TIMEOUTS = {"unit": 30, "simulation": 600, "integration": 120, "notebooks": 120}
+"""Seconds for one test of each ring; a test may say otherwise with ``@pytest.mark.timeout``."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the timeout of its ring."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.get_closest_marker("timeout") is None:
+            ring = item.path.relative_to(here).parts[0]
+            item.add_marker(pytest.mark.timeout(TIMEOUTS.get(ring, 60)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_place() -> Iterator[Path]:
+    """Keep cluster files, sockets and scratch files of the tests in a folder of their own, with a short name.
+
+    The name is short for the sake of Unix sockets, whose whole path may have 104 characters.
+    """
+    place = Path(tempfile.mkdtemp(prefix="hm-", dir="/tmp"))
+    before = dict(os.environ)
+    os.environ["HIMALIA_HOME"] = str(place / "home")
+    for variable, name in (("XDG_RUNTIME_DIR", "run"), ("TMPDIR", "tmp")):
+        (place / name).mkdir(mode=0o700)
+        os.environ[variable] = str(place / name)
+    tempfile.tempdir = None  # forget what was found before TMPDIR was set
+    yield place
+    os.environ.clear()
+    os.environ.update(before)
+    tempfile.tempdir = None
+    shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Tests of the project itself: its documents, its imports, its scripts, its benchmarks' report."""
