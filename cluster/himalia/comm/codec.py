@@ -1,0 +1,86 @@
+"""Messages of one tick to one frame, and back.
+
+The array header of a body always has its five-byte form, so that a frame is encoded in one pass into one buffer and its
+count is filled in last.  This module knows nothing of numbering and never sees a socket.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from himalia.comm.framing import HEADER, LENGTH, MAX_FRAME, Frame, FrameError
+
+SPLIT: Final = 1024 * 1024
+"""Bytes after which a frame is closed and the next one begun: a receiver starts on it while the rest is encoded."""
+
+_ARRAY32: Final = 0xDD
+_PREFIX: Final = struct.Struct(">IQQBI")
+_EMPTY_PREFIX: Final = bytes(_PREFIX.size)
+_BODY: Final = HEADER.size
+_MAX_SIZE: Final = MAX_FRAME + LENGTH.size
+
+_encode_into: Final = msgspec.msgpack.Encoder().encode_into
+
+
+@functools.cache
+def decoder(union: Any) -> Callable[[Frame], list[Any]]:
+    """Return the function that decodes and validates a body whose messages are of ``union``."""
+    return msgspec.msgpack.Decoder(list[union]).decode
+
+
+def decode_body(decode: Callable[[Frame], list[Any]], frame: Frame) -> list[Any]:
+    """Return the messages of a frame.
+
+    Raises
+    ------
+    FrameError
+        If anything in it isn't a valid message of the expected union.
+    """
+    try:
+        return decode(memoryview(frame)[_BODY:])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise FrameError(f"a message that this side doesn't understand: {error}") from error
+
+
+def encode_frame(
+    messages: Sequence[Any], start: int, seq: int, ack: int, rejected: list[str]
+) -> tuple[bytearray, int, int]:
+    """Encode messages from index ``start`` on until the frame is about :data:`SPLIT` long.
+
+    Returns
+    -------
+    frame : bytearray
+        Complete, not to be changed any more.
+    end : int
+        Index of the first message that isn't in it.
+    count : int
+        Messages in it.  Those that can't be encoded, or are too large for a frame of their own, are skipped and
+        described in ``rejected``: losing one message is a bug to be seen, losing the session would lose all.
+    """
+    frame = bytearray(_EMPTY_PREFIX)
+    encode_into = _encode_into
+    index, end, size = start, len(messages), len(frame)
+    skipped = 0
+    while index < end and size < SPLIT:
+        message = messages[index]
+        try:
+            encode_into(message, frame, -1)
+            if len(frame) > _MAX_SIZE:
+                if size > _PREFIX.size:  # it may still fit into a frame of its own
+                    del frame[size:]
+                    break
+                raise OverflowError(f"{len(frame)} bytes are more than the {MAX_FRAME} that a frame may have")
+        except Exception as error:
+            del frame[size:]
+            skipped += 1
+            rejected.append(f"{type(message).__name__} {getattr(message, 'key', '')}: {error}")
+        index += 1
+        size = len(frame)
+    count = index - start - skipped
+    _PREFIX.pack_into(frame, 0, size - LENGTH.size, seq, ack, _ARRAY32, count)
+    return frame, index, count

@@ -1,0 +1,246 @@
+"""The nanny's data listener: gives results to clients and other nannies, and takes what clients place.
+
+This file decides how a request is answered and when a reader counts as gone; what is in the store, and where, is the
+store's business.  A reader is known by its incarnation, not by its connection: what it mapped stays counted until it
+reports the end of the mapping, or is gone as a process (``comm/presence.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from himalia.comm.connection import Acceptance, Greeting, Listener, Peer, listen_authenticated
+from himalia.comm.data_connection import DataConnection, Outgoing, chunks
+from himalia.comm.data_wire import WireError, encode, nowhere
+from himalia.comm.mapping import frame_offsets, range_length
+from himalia.comm.security import Credentials, ServerCertificate
+from himalia.errors import HandshakeError, StoreDamagedError, StoreFullError
+from himalia.messages import (
+    DataFollows,
+    DataRequest,
+    GetData,
+    HeldData,
+    PutData,
+    PutDone,
+    PutGranted,
+    PutStored,
+    UnmapData,
+)
+from himalia.names import Key, PeerId
+from himalia.version import __version__
+
+if TYPE_CHECKING:
+    from himalia.nanny.store import Store
+
+logger = logging.getLogger("himalia.comm")
+
+PRESENCE_INTERVAL: Final = 1.0
+"""Seconds between two looks at whether a reader without a connection still maps something.  Guess."""
+
+
+class DataServer:
+    """Serves one store; loop thread only.
+
+    Parameters
+    ----------
+    store : Store
+        Of this nanny.
+    credentials : Credentials
+        Of the cluster.
+    me : PeerId
+        Incarnation of this nanny, which peers expect to meet.
+    stored : callable, optional
+        Told of each value that a client placed here.
+    damaged : callable, optional
+        Told of each result that a peer asked for and that can't be read from disk any more.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        credentials: Credentials,
+        me: PeerId,
+        stored: Callable[[HeldData], None] | None = None,
+        damaged: Callable[[Key, int], None] | None = None,
+    ) -> None:
+        self.store = store
+        self.stored = stored or _ignore_stored
+        self.damaged = damaged or _ignore_damaged
+        self._credentials = credentials
+        self._greeting = Greeting(role="nanny", incarnation=me, version=__version__)
+        self._listeners: list[Listener] = []
+        self._connections: dict[PeerId, list[_Serving]] = {}
+        self._leaving: dict[PeerId, asyncio.TimerHandle] = {}
+        self._is_closed = False
+
+    async def listen(self, address: str, certificate: ServerCertificate | None = None) -> str:
+        """Accept peers at ``address`` and return it with the real port; may be called for several addresses.
+
+        Raises
+        ------
+        StartError
+            If the address is in use or can't be bound.
+        """
+        listener = await listen_authenticated(
+            address,
+            greeting=self._greeting,
+            credentials=self._credentials,
+            roles=("data-client", "data-nanny"),
+            accept=self._accept,
+            certificate=certificate,
+        )
+        self._listeners.append(listener)
+        return listener.address
+
+    def close(self) -> None:
+        """End all connections and forget all readers; may be called twice."""
+        self._is_closed = True
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        for timer in self._leaving.values():
+            timer.cancel()
+        self._leaving.clear()
+        for connections in list(self._connections.values()):
+            for connection in connections:
+                connection.close()
+
+    def _accept(self, peer: Peer) -> Acceptance:
+        if self._is_closed:
+            raise HandshakeError("this nanny is closing")
+        return Acceptance(_Serving(self, peer.incarnation))
+
+    def joined(self, connection: _Serving) -> None:
+        """Count a connection of a reader."""
+        self._connections.setdefault(connection.peer, []).append(connection)
+        if (timer := self._leaving.pop(connection.peer, None)) is not None:
+            timer.cancel()
+
+    def left(self, connection: _Serving) -> None:
+        """Forget a connection, and its reader once no process maps anything in its name."""
+        others = self._connections[connection.peer]
+        others.remove(connection)
+        if not others:
+            del self._connections[connection.peer]
+            if not self._is_closed:
+                self._release(connection.peer)
+
+    def _release(self, peer: PeerId) -> None:
+        self._leaving.pop(peer, None)
+        if self.store.is_reading(peer):
+            loop = asyncio.get_running_loop()
+            self._leaving[peer] = loop.call_later(PRESENCE_INTERVAL, self._release, peer)
+        else:
+            self.store.release_owner(peer)
+
+
+class _Serving(DataConnection):
+    """One connection of one peer."""
+
+    def __init__(self, server: DataServer, peer: PeerId) -> None:
+        super().__init__(
+            DataRequest,
+            {GetData: self._get, PutData: self._put, PutDone: self._put_done, UnmapData: self._unmap},
+        )
+        self.peer = peer
+        self._server = server
+        self._store = server.store
+        self._granted: dict[int, tuple[PutData, int, int]] = {}  # request -> offset, length of the grant
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._server.joined(self)
+        super().connection_made(transport)
+
+    def lost(self, reason: str) -> None:
+        for _, offset, length in self._granted.values():
+            self._store.hand_back(self.peer, [(offset, length)])
+        self._granted.clear()
+        self._server.left(self)
+
+    def _get(self, message: GetData) -> None:
+        request, is_mapped = message.request, message.map
+        for key in message.keys:
+            self.send_later(lambda key=key: self._answer(request, key, is_mapped))  # type: ignore[misc]
+
+    def _answer(self, request: int, key: Key, is_mapped: bool) -> Outgoing:
+        store = self._store
+        try:
+            pin = None if is_mapped else store.pin(key)
+            held = store.get(key)
+            if held is None:
+                raise KeyError(key)
+            if pin is None:
+                place = store.place(key, self.peer)
+                return Outgoing(encode(DataFollows(request, key, held.attempt, True, place)))
+            views = store.views(key)
+        except KeyError:
+            return Outgoing(encode(DataFollows(request, key, 0, False)))
+        except StoreDamagedError as error:
+            logger.error("%s", error)
+            self._server.damaged(key, error.attempt)
+            return Outgoing(encode(DataFollows(request, key, 0, False)))
+        except StoreFullError:  # it is on disk, and what is in memory is in use
+            return Outgoing(encode(DataFollows(request, key, 0, True, busy=True)))
+        follows = DataFollows(request, key, held.attempt, True, None, tuple(map(len, views)))
+        return Outgoing(encode(follows), chunks(views), lambda _: store.unpin(pin))
+
+    def _put(self, message: PutData) -> None:
+        if message.inline is not None:
+            nbytes = self._store.put_inline(message.key, message.attempt, message.inline, replace=False)
+            self._acknowledge(message, nbytes)
+            return
+        sizes = message.sizes
+        if not sizes or min(sizes) < 0:
+            raise WireError(f"a value of {len(sizes)} frames, or one of negative size")
+        try:
+            offset, length = self._store.grant(self.peer, range_length(sizes))
+        except StoreFullError as error:
+            self._refuse(message, str(error))
+            return
+        request = message.request
+        self._granted[request] = message, offset, length
+        if message.map:
+            self.send(PutGranted(request, offset))
+            return
+        window = self._store.window(self.peer, offset, length)
+        starts, _ = frame_offsets(sizes)
+        targets = [window[start : start + size] for start, size in zip(starts, sizes, strict=True)]
+        self.reader.expect(iter(targets), lambda: self._adopt(request))
+
+    def _refuse(self, message: PutData, error: str) -> None:
+        if message.map:
+            self.send(PutGranted(message.request, 0, error))
+        else:
+            self.reader.expect(nowhere(sum(message.sizes)), lambda: self.send(PutStored(message.request, 0, error)))
+
+    def _put_done(self, message: PutDone) -> None:
+        if message.request not in self._granted:
+            raise WireError("a value was announced as written that has no place")
+        self._adopt(message.request)
+
+    def _adopt(self, request: int) -> None:
+        message, offset, length = self._granted.pop(request)
+        nbytes = self._store.adopt(message.key, message.attempt, self.peer, offset, message.sizes, replace=False)
+        used = range_length(message.sizes)
+        if used < length:
+            self._store.hand_back(self.peer, [(offset + used, length - used)])
+        self._acknowledge(message, nbytes)
+
+    def _acknowledge(self, message: PutData, nbytes: int) -> None:
+        self._server.stored(HeldData(message.key, message.attempt, nbytes))
+        self.send(PutStored(message.request, nbytes))
+
+    def _unmap(self, message: UnmapData) -> None:
+        self._store.unmap(self.peer, message.offsets)
+
+
+def _ignore_stored(held: HeldData) -> None:
+    """Tell nobody."""
+
+
+def _ignore_damaged(key: Key, attempt: int) -> None:
+    """Tell nobody."""

@@ -1,0 +1,187 @@
+"""What a request of the data plane does with the answers it gets: one class per way a value can arrive.  Pure.
+
+A transfer is fed :class:`~himalia.messages.DataFollows` messages in the order of the stream, names the memory for raw
+bytes, and says when it is finished.  It never sees the connection; when that is lost, it gives back what it had taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from himalia.comm.data_wire import DataReader, WireError, nowhere
+from himalia.comm.mapping import ArenaReader, frame_offsets, range_length
+from himalia.comm.packing import unpack
+from himalia.errors import StoreFullError
+from himalia.messages import DataFollows, HeldData
+from himalia.names import Key, PeerId
+
+if TYPE_CHECKING:
+    from himalia.nanny.store import Store
+
+
+class Transfer:
+    """Some keys on their way from one host.
+
+    Parameters
+    ----------
+    count : int
+        Answers to come.
+
+    Attributes
+    ----------
+    finished : callable
+        Called when all answers are here; set by whoever sent the request.
+    busy : list of Key
+        What the host has, but can't give right now.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.busy: list[Key] = []
+        self.finished: Callable[[], None] = _nothing
+        self._left = count
+
+    def follows(self, message: DataFollows, reader: DataReader) -> None:
+        """Take one answer, and the raw bytes that follow it."""
+        if message.busy:
+            self.busy.append(message.key)
+            self._count()
+        elif message.found and message.place is None:
+            if not message.sizes or min(message.sizes) < 0:
+                raise WireError("a result without frames")
+            self.receive(message, reader)
+        else:
+            self.take(message)
+            self._count()
+
+    def take(self, message: DataFollows) -> None:
+        """Take an answer that is complete in itself."""
+        raise NotImplementedError
+
+    def receive(self, message: DataFollows, reader: DataReader) -> None:
+        """Say where the raw bytes go; calls :meth:`_count` once they are there."""
+        raise NotImplementedError
+
+    def lost(self) -> None:
+        """Give back what was taken for raw bytes that won't arrive."""
+
+    def _count(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self.finished()
+
+
+class Getting(Transfer):
+    """Brings results into this process.
+
+    Parameters
+    ----------
+    results : dict
+        Filled: the frames of each key, or ``None``.
+    arena : ArenaReader or None
+        Of the host, if it is this machine.
+    """
+
+    def __init__(self, count: int, results: dict[Key, list[memoryview] | None], arena: ArenaReader | None) -> None:
+        super().__init__(count)
+        self._results = results
+        self._arena = arena
+
+    def take(self, message: DataFollows) -> None:
+        place = message.place
+        if place is None:
+            self._results[message.key] = None
+        elif place.inline is not None:
+            self._results[message.key] = unpack(place.inline)
+        elif self._arena is not None:
+            self._results[message.key] = self._arena.read(place)
+        else:
+            raise WireError("a range of memory that this process can't map")
+
+    def receive(self, message: DataFollows, reader: DataReader) -> None:
+        offsets, total = frame_offsets(message.sizes)
+        whole = memoryview(bytearray(total))
+        frames = [whole[start : start + size] for start, size in zip(offsets, message.sizes, strict=True)]
+
+        def received() -> None:
+            self._results[message.key] = frames
+            self._count()
+
+        reader.expect(iter(frames), received)
+
+
+class Fetching(Transfer):
+    """Brings results of another host into this nanny's store.
+
+    Parameters
+    ----------
+    results : dict
+        Filled: what is in the store, ``None`` if the host doesn't have it, the error if there is no room.
+    store : Store
+        Of this nanny.
+    owner : PeerId
+        In whose name ranges are granted.
+    """
+
+    def __init__(
+        self, count: int, results: dict[Key, HeldData | StoreFullError | None], store: Store, owner: PeerId
+    ) -> None:
+        super().__init__(count)
+        self._results = results
+        self._store = store
+        self._owner = owner
+        self._granted: tuple[int, int] | None = None
+        self._is_abandoned = False
+
+    def take(self, message: DataFollows) -> None:
+        key, place = message.key, message.place
+        if place is None:
+            self._results[key] = None
+            return
+        if place.inline is None:
+            raise WireError("a range of memory of another host")
+        if self._is_abandoned:
+            return
+        nbytes = self._store.put_inline(key, message.attempt, place.inline, replace=False)
+        self._results[key] = HeldData(key, message.attempt, nbytes)
+
+    def receive(self, message: DataFollows, reader: DataReader) -> None:
+        sizes = message.sizes
+        try:
+            self._granted = self._store.grant(self._owner, range_length(sizes))
+        except StoreFullError as error:
+            self._results[message.key] = error
+            reader.expect(nowhere(sum(sizes)), self._count)
+            return
+        window = self._store.window(self._owner, *self._granted)
+        offsets, _ = frame_offsets(sizes)
+        targets = [window[start : start + size] for start, size in zip(offsets, sizes, strict=True)]
+        reader.expect(iter(targets), lambda: self._received(message))
+
+    def lost(self) -> None:
+        if self._granted is not None:
+            self._store.hand_back(self._owner, [self._granted])
+            self._granted = None
+
+    def abandon(self) -> None:
+        """Nobody waits any more, or the host went away: keep nothing."""
+        self._is_abandoned = True
+        for held in self._results.values():
+            if isinstance(held, HeldData):
+                self._store.free(held.key, held.attempt)
+        self._results.clear()
+
+    def _received(self, message: DataFollows) -> None:
+        assert self._granted is not None
+        if self._is_abandoned:
+            self.lost()
+        else:
+            offset, _ = self._granted
+            self._granted = None
+            nbytes = self._store.adopt(message.key, message.attempt, self._owner, offset, message.sizes, replace=False)
+            self._results[message.key] = HeldData(message.key, message.attempt, nbytes)
+        self._count()
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -1,0 +1,421 @@
+"""All sessions of a process: who is connected, what is flushed when, who dials again, and when a lease is over.
+
+Guarantees
+----------
+- ``peer_joined`` comes once per session, before its first message; ``peer_left`` once, after its last, unless this side
+  ended the session itself (:meth:`Endpoint.disconnect`, :meth:`Endpoint.close`).
+- Messages of a session arrive in order, none lost, none twice, over however many connections it takes.
+- All messages to one peer of one loop tick travel in one frame.
+- A cut connection is waited for as long as the lease says.  The dialing side tries again meanwhile; a peer that comes
+  back as another incarnation, or with another session, is another peer.
+- What a peer of one role sends is decoded with that role's union; a bad frame ends that session and no other.
+
+Used from the loop's thread only.  This module never looks into a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import himalia
+from himalia.comm.addresses import Address, parse
+from himalia.comm.connection import Acceptance, Greeting, Listener, Peer, listen_authenticated, open_authenticated
+from himalia.comm.framing import FrameError
+from himalia.comm.link import LINGER, Link, Wire
+from himalia.comm.security import Credentials, ServerCertificate
+from himalia.errors import ConnectError, HandshakeError, UsageError
+from himalia.names import PeerId
+from himalia.settings import Settings
+
+logger = logging.getLogger("himalia.comm")
+
+SWEEP: Final = 0.25
+"""Seconds between two looks at owed acknowledgements, silent peers and leases.  Guess: small against every lease."""
+REDIAL_PAUSE: Final = 0.05
+"""Seconds before a broken connection is dialed again: one that breaks at once each time shall not keep a CPU busy."""
+_HEARD_PARTS: Final = 6
+"""Something is written at least this often in a lease, so that a peer is silent only if it is cut off."""
+
+
+class Handler(Protocol):
+    """Who is told what happens to the sessions of an endpoint; always in the loop's thread."""
+
+    def peer_joined(self, peer: PeerId, role: str) -> None:
+        """A new session began."""
+
+    def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
+        """Messages came, in order; never empty."""
+
+    def peer_left(self, peer: PeerId, reason: str) -> None:
+        """The session ended: a goodbye, a lease that ran out, or a broken peer."""
+
+
+class Endpoint:
+    """The sessions of one process.
+
+    Parameters
+    ----------
+    me : PeerId
+        Incarnation of this process.
+    role : str
+        ``client``, ``nanny`` or ``scheduler``.
+    credentials : Credentials
+        Of the cluster.
+    unions : mapping
+        Role of a peer → union of the messages it may send.  Other roles are refused.
+    handler : Handler
+        Who is told.
+    settings : Settings
+        Leases.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: PeerId,
+        role: str,
+        credentials: Credentials,
+        unions: Mapping[str, Any],
+        handler: Handler,
+        settings: Settings,
+    ) -> None:
+        self.me = me
+        self.role = role
+        self.settings = settings
+        self._credentials = credentials
+        self._unions = dict(unions)
+        self._handler = handler
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._links: dict[PeerId, Link] = {}
+        self._dirty: list[Link] = []
+        self._flush_scheduled = False
+        self._listeners: list[Listener] = []
+        self._lingering: set[Wire] = set()
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._sweep_due = 0.0
+        self._closed = False
+
+    @property
+    def peers(self) -> list[PeerId]:
+        """Peers with a session, connected or not."""
+        return list(self._links)
+
+    def incarnation(self, peer: PeerId) -> PeerId:
+        """Return who is behind an alias."""
+        return self._links[peer].incarnation
+
+    def is_connected(self, peer: PeerId) -> bool:
+        """Return whether there is a connection to that peer right now."""
+        link = self._links.get(peer)
+        return link is not None and link.transport is not None
+
+    def backlog(self, peer: PeerId) -> int:
+        """Return the bytes under way to a peer that it has not acknowledged: what a bulk sender may wait for."""
+        link = self._links.get(peer)
+        return 0 if link is None else link.session.kept_bytes
+
+    async def listen(self, address: str, *, certificate: ServerCertificate | None = None) -> str:
+        """Let peers in at ``address``; may be called for several.
+
+        Returns
+        -------
+        str
+            The address with its real port.
+
+        Raises
+        ------
+        StartError
+            If it can't be bound.
+        UsageError
+            If it can't be used this way: plain TCP beyond loopback, no secret on TCP, no certificate for TLS.
+        """
+        self._begin()
+        where = parse(address)
+        listener = await listen_authenticated(
+            where,
+            greeting=self._greeting(),
+            credentials=self._credentials,
+            roles=self._unions,
+            accept=lambda peer: self._accept(peer, where),
+            certificate=certificate,
+        )
+        self._listeners.append(listener)
+        return listener.address
+
+    async def connect(self, address: str, *, alias: PeerId, timeout: float) -> PeerId:
+        """Open a session with the listener at ``address``, which is called ``alias`` from then on.
+
+        Returns
+        -------
+        PeerId
+            Its incarnation.
+
+        Raises
+        ------
+        HandshakeError
+            One of the two refused, or something else listens there.
+        UnreachableError
+            Nobody answered within ``timeout`` seconds.
+        UsageError
+            If the address can't be used, or ``alias`` has a session already.
+        """
+        if alias in self._links:
+            raise UsageError(f"there is a session with {alias} already; disconnect it first")
+        self._begin()
+        where = parse(address)
+        session_id = secrets.token_hex(8)
+
+        def begin(peer: Peer) -> Wire:
+            link = self._new_link(alias, peer, where, role=self.role, session_id=session_id)
+            link.address = where
+            return Wire(link, [])
+
+        try:
+            _, _, peer = await open_authenticated(
+                where,
+                greeting=self._greeting(session=session_id),
+                credentials=self._credentials,
+                roles=self._unions,
+                protocol_factory=begin,
+                timeout=timeout,
+            )
+        except asyncio.CancelledError:
+            self.disconnect(alias, "nobody waits for it any more")
+            raise
+        return peer.incarnation
+
+    def send(self, peer: PeerId, message: Any) -> None:
+        """Queue a message; it goes out at the end of this loop tick.  Nothing happens if the peer is gone."""
+        link = self._links.get(peer)
+        if link is not None:
+            link.session.send(message)
+            if not link.dirty:
+                self.mark(link)
+
+    def flush(self) -> None:
+        """Write everything that is queued now."""
+        self._flush_scheduled = False
+        dirty = self._dirty
+        self._dirty = []
+        for link in dirty:
+            link.dirty = False
+            link.flush()
+
+    def disconnect(self, peer: PeerId, reason: str) -> None:
+        """Say goodbye after what is queued; there is no ``peer_left`` for it."""
+        link = self._links.pop(peer, None)
+        if link is not None:
+            self._part(link, reason)
+
+    async def close(self) -> None:
+        """Stop listening, say goodbye to all, and wait until they took it, or a short while."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.close()
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        for peer in list(self._links):
+            self.disconnect(peer, f"the {self.role} closed")
+        wires = list(self._lingering)
+        if wires:
+            await asyncio.wait([asyncio.ensure_future(wire.wait_for_close()) for wire in wires], timeout=LINGER + 0.5)
+
+    # What links report
+
+    def deliver(self, link: Link, messages: list[Any]) -> None:
+        """Give messages to the handler; whatever it raises is its own fault and no reason to end a session."""
+        try:
+            self._handler.messages_received(link.peer, messages)
+        except Exception:
+            logger.exception("the handler failed on %d messages of %s", len(messages), link.peer)
+
+    def mark(self, link: Link) -> None:
+        """Flush this link at the end of the tick."""
+        if not link.dirty:
+            link.dirty = True
+            self._dirty.append(link)
+            if not self._flush_scheduled and self._loop is not None:
+                self._flush_scheduled = True
+                self._loop.call_soon(self.flush)
+
+    def opened(self, link: Link) -> None:
+        """Note that a link has a connection, and tell of a new peer."""
+        assert self._loop is not None
+        link.heard_at = link.wrote_at = self._loop.time()
+        link.lost_at = 0.0
+        if link.joined:
+            logger.info("the session with %s goes on over a new connection", link.peer)
+            return
+        link.joined = True
+        self._tell_joined(link)
+
+    def lost(self, link: Link, reason: str) -> None:
+        """Begin to wait for a peer whose connection broke."""
+        assert self._loop is not None
+        if self._links.get(link.peer) is not link:
+            return
+        link.lost_at = self._loop.time()
+        link.lost_why = reason
+        if link.address is not None:
+            link.redialing = self._loop.create_task(self._redial(link, link.address))
+
+    def ended(self, link: Link, reason: str) -> None:
+        """Take a goodbye."""
+        wire = link.detach()
+        if wire is not None:
+            wire.close()
+        self._leave(link, reason)
+
+    def broken(self, link: Link, reason: str) -> None:
+        """End the session with a peer that sent what it may not."""
+        logger.error(
+            "the session with %s (%s) ends because it sent something invalid: %s", link.peer, link.role, reason
+        )
+        self._linger(link.part(f"sent something invalid: {reason}"))
+        self._leave(link, f"it sent something invalid: {reason}")
+
+    # Beginning and end of sessions
+
+    def _begin(self) -> None:
+        if self._closed:
+            raise UsageError("this endpoint is closed")
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._schedule_sweep()
+
+    def _greeting(self, *, session: str = "", resume: bool = False, received: int = 0) -> Greeting:
+        version = str(getattr(himalia, "__version__", "0"))
+        return Greeting(
+            role=self.role, incarnation=self.me, version=version, session=session, resume=resume, received=received
+        )
+
+    def _new_link(self, name: PeerId, peer: Peer, where: Address, *, role: str, session_id: str) -> Link:
+        """Register a session; ``role`` is that of the side that dialed, which sets the lease."""
+        lease = self.settings.client_lease if role == "client" else self.settings.host_lease
+        link = Link(
+            self,
+            name,
+            role=peer.role,
+            incarnation=peer.incarnation,
+            session_id=session_id,
+            union=self._unions[peer.role],
+            lease=self.settings.local_lease if where.scheme == "unix" else lease,
+        )
+        # a client runs user code, which may hold the GIL for minutes; on loopback the kernel tells of a death
+        link.patient = role == "client" or where.is_loopback
+        self._links[name] = link
+        return link
+
+    def _accept(self, peer: Peer, where: Address) -> Acceptance:
+        """Receive a peer that proved itself: with its old session, or a new one."""
+        link = self._links.get(peer.incarnation)
+        if link is not None and link.role != peer.role:
+            raise HandshakeError(f"{peer.incarnation} is the name of another process")
+        if peer.resume:
+            if link is None or link.session_id != peer.session:
+                raise HandshakeError(
+                    "the session is over: its lease ran out, or this process is not the one that knew it"
+                )
+            try:
+                return Acceptance(Wire(link, link.session.resume(peer.received)), link.session.received)
+            except FrameError as error:
+                raise HandshakeError(f"the session can't be resumed: {error}") from error
+        if link is not None:
+            self._linger(link.part("replaced by a new session"))
+            self._leave(link, "it began a new session")
+        return Acceptance(
+            Wire(self._new_link(peer.incarnation, peer, where, role=peer.role, session_id=peer.session), [])
+        )
+
+    async def _redial(self, link: Link, where: Address) -> None:
+        """Try to get a connection for a session until its lease ends."""
+        assert self._loop is not None
+
+        def resume(peer: Peer) -> Wire:
+            if peer.incarnation != link.incarnation:
+                raise HandshakeError("another process listens there now")
+            return Wire(link, link.session.resume(peer.received))
+
+        await asyncio.sleep(REDIAL_PAUSE)
+        greeting = self._greeting(session=link.session_id, resume=True, received=link.session.received)
+        try:
+            await open_authenticated(
+                where,
+                greeting=greeting,
+                credentials=self._credentials,
+                roles=(link.role,),
+                protocol_factory=resume,
+                timeout=link.lease,
+            )
+        except (ConnectError, FrameError) as error:
+            self._leave(link, f"the connection broke ({link.lost_why}) and did not come back: {error}")
+
+    def _part(self, link: Link, reason: str) -> None:
+        if link.redialing is not None:
+            link.redialing.cancel()
+        self._linger(link.part(reason))
+
+    def _linger(self, wire: Wire | None) -> None:
+        """Keep a wire in mind until it is closed."""
+        if wire is not None and self._loop is not None:
+            self._lingering.add(wire)
+            wire.on_close(lambda: self._lingering.discard(wire))
+
+    def _leave(self, link: Link, reason: str) -> None:
+        """Forget a session and tell of it."""
+        if self._links.get(link.peer) is not link:
+            return
+        del self._links[link.peer]
+        if not link.joined:
+            return
+        try:
+            self._handler.peer_left(link.peer, reason)
+        except Exception:
+            logger.exception("the handler failed when %s left", link.peer)
+
+    def _tell_joined(self, link: Link) -> None:
+        try:
+            self._handler.peer_joined(link.peer, link.role)
+        except Exception:
+            logger.exception("the handler failed when %s joined", link.peer)
+
+    # Time
+
+    def _schedule_sweep(self) -> None:
+        assert self._loop is not None
+        self._sweep_due = self._loop.time() + SWEEP
+        self._sweep_timer = self._loop.call_at(self._sweep_due, self._sweep)
+
+    def _sweep(self) -> None:
+        """Look after all sessions; time during which this process itself stood still counts against nobody."""
+        assert self._loop is not None
+        now = self._loop.time()
+        late = max(0.0, now - self._sweep_due - SWEEP)
+        for link in list(self._links.values()):
+            if link.transport is None:
+                link.lost_at += late
+                if link.address is None and link.joined and now - link.lost_at > link.lease:
+                    self._leave(link, f"no connection for {link.lease:g} s: {link.lost_why}")
+            else:
+                self._look_after(link, now, late)
+        self._schedule_sweep()
+
+    def _look_after(self, link: Link, now: float, late: float) -> None:
+        """Acknowledge what is owed, be heard, and cut a connection on which nothing is heard."""
+        if link.heard:
+            link.heard, link.heard_at = False, now
+        if link.wrote:
+            link.wrote, link.wrote_at = False, now
+        link.heard_at += late
+        link.write_frame(link.session.take_ack())
+        if link.patient:
+            return
+        if now - link.wrote_at > link.lease / _HEARD_PARTS:
+            link.write_frame(link.session.keepalive_frame())
+        if now - link.heard_at > link.lease / 2 and link.wire is not None:
+            logger.warning("nothing was heard of %s for %g s; its connection is cut", link.peer, now - link.heard_at)
+            link.wire.abort()

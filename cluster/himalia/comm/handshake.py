@@ -1,0 +1,388 @@
+"""Who are you, and prove it: the first words on every connection.  Pure: bytes in, bytes out.
+
+::
+
+    dialer                                         listener
+      Hello      who, role, cluster, nonce     →
+                                               ←   Challenge   who, role, nonce, proof of the listener
+      Proof      proof of the dialer           →
+                                               ←   Welcome     go on, and where a resumed session stands
+                 (or a Refusal with its reason, at any point, then the end)
+
+A proof is HMAC-SHA256, with the key of the dialer's role, over a label of the side and the transcript: both versions,
+roles, incarnations, cluster id, nonces, session, and the fingerprint of the certificate when there is TLS.  So a proof
+is worth nothing on another connection, in another role, in the other direction, or to somebody in the middle.
+
+Guarantees: nothing but these five small structs is decoded before the peer is known, and no more than
+:data:`MAX_HANDSHAKE` bytes are looked at.  A side whose secret is empty can prove nothing and asks for nothing; the
+connection layer lets it do so on Unix sockets only, after the uid was checked.
+
+This module never waits (the time limit is the connection's) and never decides what a peer may say afterwards.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import struct
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from himalia.comm.security import Credentials, role_key
+from himalia.errors import HandshakeError
+from himalia.messages import PROTOCOL
+from himalia.names import PeerId
+
+MAGIC: Final = b"HMLA"
+"""First bytes of each handshake message; whatever begins otherwise isn't himalia."""
+MAX_HANDSHAKE: Final = 4096
+"""Bytes that a peer may send before it is known (DESIGN §7)."""
+HANDSHAKE_TIMEOUT: Final = 5.0
+"""Seconds that it may take (DESIGN §7)."""
+
+_PREFIX: Final = struct.Struct(">4sH")
+_NONCE_SIZE: Final = 32
+
+SECRET_HELP: Final = (
+    "The secret is in the cluster file of the user who started the cluster; "
+    "give that file with --cluster-file or HIMALIA_CLUSTER_FILE."
+)
+
+
+class Hello(msgspec.Struct, array_like=True, tag=1, frozen=True):
+    """The dialer presents itself; the first four fields keep their places in every protocol."""
+
+    protocol: int
+    version: str
+    role: str
+    cluster_id: str
+    incarnation: str
+    nonce: bytes
+    session: str
+    resume: bool
+    received: int
+
+
+class Challenge(msgspec.Struct, array_like=True, tag=2, frozen=True):
+    """The listener presents itself and proves that it has the secret."""
+
+    protocol: int
+    version: str
+    role: str
+    cluster_id: str
+    incarnation: str
+    nonce: bytes
+    proof: bytes
+
+
+class Proof(msgspec.Struct, array_like=True, tag=3, frozen=True):
+    """The dialer proves that it has the secret."""
+
+    proof: bytes
+
+
+class Welcome(msgspec.Struct, array_like=True, tag=4, frozen=True):
+    """The dialer is in; ``received`` counts what this side has of a resumed session."""
+
+    received: int
+
+
+class Refusal(msgspec.Struct, array_like=True, tag=5, frozen=True):
+    """The sender ends the conversation; ``reason`` is for a person."""
+
+    reason: str
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Hello | Challenge | Proof | Welcome | Refusal).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greeting:
+    """What this side says of itself."""
+
+    role: str
+    incarnation: PeerId
+    version: str = ""
+    """Of the package, for texts only; the protocol number decides."""
+    session: str = ""
+    """Dialer only: id of the session it opens or resumes; empty where there is none (data plane)."""
+    resume: bool = False
+    received: int = 0
+    """Dialer only: messages of a resumed session that it has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """What a peer that proved itself said."""
+
+    role: str
+    incarnation: PeerId
+    version: str
+    session: str = ""
+    resume: bool = False
+    received: int = 0
+    """Messages of the session that the peer has."""
+
+
+class Refused(HandshakeError):
+    """Raised by the side that refuses; ``reply`` is what to send before closing."""
+
+    def __init__(self, text: str, reply: bytes = b"") -> None:
+        super().__init__(text)
+        self.reply = reply
+
+
+class _Handshake:
+    """What both sides share: cutting the stream, counting bytes, refusing."""
+
+    _strict = False
+    """Whether bytes after a handshake message count too: a listener knows that none can come."""
+
+    def __init__(self, credentials: Credentials, where: str, fingerprint: str) -> None:
+        self._credentials = credentials
+        self._where = where
+        self._fingerprint = fingerprint
+        self._buffer = bytearray()
+        self._taken = 0
+        self.leftover = b""
+        """What the peer sent after its last handshake message; belongs to whatever comes next."""
+
+    def _next(self, data: bytes) -> Any:
+        """Return the next whole message, or None if more bytes are needed."""
+        self._buffer += data
+        start = bytes(self._buffer[: len(MAGIC)])
+        if start != MAGIC[: len(start)]:
+            raise self._describe_stranger(start)
+        if len(self._buffer) < _PREFIX.size:
+            return None
+        size = _PREFIX.unpack_from(self._buffer)[1] + _PREFIX.size
+        if self._taken + max(size, self._strict * len(self._buffer)) > MAX_HANDSHAKE:
+            raise self._refuse(f"more than {MAX_HANDSHAKE} bytes before the peer is known")
+        if len(self._buffer) < size:
+            return None
+        body = bytes(self._buffer[_PREFIX.size : size])
+        del self._buffer[:size]
+        self._taken += size
+        try:
+            return _decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise self._refuse("an unreadable handshake; is it a much older or newer himalia?") from None
+
+    def _describe_stranger(self, start: bytes) -> Refused:
+        """Say that the peer isn't himalia; one that tries TLS gets an answer, to know at once that this isn't it."""
+        if start[:1] in (b"\x15", b"\x16"):  # a TLS alert or hello
+            text = f"{self._where} speaks TLS, this side does not"
+            return Refused(text, frame(Refusal("this is not TLS")) if start[:1] == b"\x16" else b"")
+        return Refused(f"something else than himalia is at {self._where}: it begins with {start!r}")
+
+    def _refuse(self, reason: str) -> Refused:
+        """Return the error of this side; the peer is told the same."""
+        return Refused(f"{self._where}: {reason}", frame(Refusal(reason)))
+
+    def _proof(self, hello: Hello, challenge: Challenge, side: bytes) -> bytes:
+        """Return the proof of one side over all that was said."""
+        transcript = _encode([side, hello, msgspec.structs.replace(challenge, proof=b""), self._fingerprint])
+        return hmac.digest(role_key(self._credentials.secret, hello.role), transcript, "sha256")
+
+    def _check_proof(self, given: bytes, hello: Hello, challenge: Challenge, side: bytes) -> None:
+        if self._credentials.secret and not hmac.compare_digest(given, self._proof(hello, challenge, side)):
+            who = "the listener" if side == _LISTENER else "the caller"
+            raise self._refuse(f"{who} has another secret than this cluster's. {SECRET_HELP}")
+
+    def _check_same(self, other: Hello | Challenge, this: Greeting) -> None:
+        """Refuse another wire or another cluster."""
+        if other.protocol != PROTOCOL:
+            raise self._refuse(
+                f"himalia {other.version} speaks protocol {other.protocol}, himalia {this.version} speaks protocol "
+                f"{PROTOCOL}; install the same version on both sides"
+            )
+        if other.cluster_id != self._credentials.cluster_id:
+            mine, theirs = self._credentials.cluster_id, printable(other.cluster_id, 40)
+            raise self._refuse(f"wrong cluster: one side is of {mine}, the other of {theirs}. {SECRET_HELP}")
+
+
+_DIALER: Final = b"himalia dialer"
+_LISTENER: Final = b"himalia listener"
+
+
+class DialerHandshake(_Handshake):
+    """The side that connects.
+
+    Parameters
+    ----------
+    greeting : Greeting
+        What to say.
+    credentials : Credentials
+        Of the cluster.
+    roles : collection of str
+        Roles that the listener may have.
+    where : str
+        Address, for texts.
+    fingerprint : str
+        Of the certificate that the listener showed, empty without TLS.
+    """
+
+    def __init__(
+        self, greeting: Greeting, credentials: Credentials, roles: Collection[str], where: str, fingerprint: str = ""
+    ) -> None:
+        super().__init__(credentials, where, fingerprint)
+        self._greeting = greeting
+        self._roles = roles
+        self._hello = Hello(
+            PROTOCOL, greeting.version, greeting.role, credentials.cluster_id, greeting.incarnation,
+            secrets.token_bytes(_NONCE_SIZE), greeting.session, greeting.resume, greeting.received,
+        )  # fmt: skip
+        self._challenge: Challenge | None = None
+        self.peer: Peer | None = None
+        """The listener, once this side may go on."""
+
+    def start(self) -> bytes:
+        """Return what to send first."""
+        return frame(self._hello)
+
+    def receive(self, data: bytes) -> bytes:
+        """Take what was read and return what to send; see :attr:`peer` for whether it is done.
+
+        Raises
+        ------
+        Refused
+            Send its ``reply`` and close.
+        HandshakeError
+            The listener refused; close.
+        """
+        message = self._next(data)
+        match message:
+            case None:
+                return b""
+            case Challenge() if self._challenge is None:
+                return self._answer(message)
+            case Welcome() if self._challenge is not None:
+                self._finish(self._challenge, message)
+                return b""
+            case Refusal():
+                raise HandshakeError(f"{self._where} refused: {printable(message.reason, 600)}")
+            case _:
+                raise self._refuse("a handshake message out of order")
+
+    def _answer(self, challenge: Challenge) -> bytes:
+        self._check_same(challenge, self._greeting)
+        if challenge.role not in self._roles:
+            raise self._refuse(
+                f"a {printable(challenge.role, 20)} listens there, expected {' or '.join(sorted(self._roles))}"
+            )
+        self._check_proof(challenge.proof, self._hello, challenge, _LISTENER)
+        self._challenge = challenge
+        reply = frame(Proof(self._proof(self._hello, challenge, _DIALER)))
+        return reply + self.receive(b"") if self._buffer else reply
+
+    def _finish(self, challenge: Challenge, welcome: Welcome) -> None:
+        self.peer = Peer(
+            role=challenge.role,
+            incarnation=PeerId(challenge.incarnation),
+            version=challenge.version,
+            session=self._hello.session,
+            received=welcome.received,
+        )
+        self.leftover = bytes(self._buffer)
+
+
+class ListenerHandshake(_Handshake):
+    """The side that is connected to.
+
+    Parameters
+    ----------
+    greeting, credentials, where, fingerprint
+        As for :class:`DialerHandshake`; the fingerprint is that of the own certificate.
+    roles : collection of str
+        Roles that are let in.
+    welcome : callable
+        Called with the proven peer; returns what Welcome says, or raises HandshakeError to refuse.
+    """
+
+    _strict = True
+
+    def __init__(
+        self,
+        greeting: Greeting,
+        credentials: Credentials,
+        roles: Collection[str],
+        where: str,
+        fingerprint: str = "",
+        welcome: Callable[[Peer], Welcome] = lambda _: Welcome(0),
+    ) -> None:
+        super().__init__(credentials, where, fingerprint)
+        self._greeting = greeting
+        self._roles = roles
+        self._welcome = welcome
+        self._said: tuple[Hello, Challenge] | None = None
+        self.peer: Peer | None = None
+        """The dialer, once it proved itself and was welcomed."""
+
+    def receive(self, data: bytes) -> bytes:
+        """Take what was read and return what to send; see :attr:`peer` for whether it is done.
+
+        Raises
+        ------
+        Refused
+            Send its ``reply`` and close.
+        HandshakeError
+            The dialer refused; close.
+        """
+        message = self._next(data)
+        match message:
+            case None:
+                return b""
+            case Hello() if self._said is None:
+                return self._challenge(message)
+            case Proof() if self._said is not None:
+                return self._finish(*self._said, message)
+            case Refusal():
+                raise HandshakeError(f"{self._where} refused: {printable(message.reason, 600)}")
+            case _:
+                raise self._refuse("a handshake message out of order")
+
+    def _challenge(self, hello: Hello) -> bytes:
+        mine = self._greeting
+        self._check_same(hello, mine)
+        if hello.role not in self._roles:
+            raise self._refuse(f"a {printable(hello.role, 20)} has no business here; this is the {mine.role}'s door")
+        if not hello.incarnation or len(hello.nonce) < _NONCE_SIZE:
+            raise self._refuse("an incomplete handshake")
+        nonce = secrets.token_bytes(_NONCE_SIZE)
+        challenge = Challenge(PROTOCOL, mine.version, mine.role, hello.cluster_id, mine.incarnation, nonce, b"")
+        challenge = msgspec.structs.replace(challenge, proof=self._proof(hello, challenge, _LISTENER))
+        self._said = hello, challenge
+        return frame(challenge)
+
+    def _finish(self, hello: Hello, challenge: Challenge, proof: Proof) -> bytes:
+        self._check_proof(proof.proof, hello, challenge, _DIALER)
+        peer = Peer(
+            role=hello.role,
+            incarnation=PeerId(hello.incarnation),
+            version=hello.version,
+            session=hello.session,
+            resume=hello.resume,
+            received=hello.received,
+        )
+        try:
+            welcome = self._welcome(peer)
+        except HandshakeError as error:
+            raise self._refuse(str(error)) from error
+        self.peer = peer
+        self.leftover = bytes(self._buffer)
+        return frame(welcome)
+
+
+def frame(message: msgspec.Struct) -> bytes:
+    """Return a handshake message as it goes over the wire."""
+    body = _encode(message)
+    return _PREFIX.pack(MAGIC, len(body)) + body
+
+
+def printable(text: str, limit: int) -> str:
+    """Return a stranger's text so that it can be shown: one line, no control characters, not long."""
+    return "".join(c if c.isprintable() else "�" for c in text[:limit])

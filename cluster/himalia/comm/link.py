@@ -1,0 +1,245 @@
+"""One session with one peer, over the connections that it gets one after the other.
+
+A :class:`Wire` is one connection: it cuts the stream into frames and gives their messages to whoever owns the link.  A
+:class:`Link` outlives its wires: it has the session, what is known of the peer, and how long to wait for it.  Who dials
+again, and when a lease ends, is the endpoint's decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final, Protocol, cast
+
+from himalia.comm.addresses import Address
+from himalia.comm.framing import Frame, FrameError, Splitter, is_goodbye
+from himalia.comm.session import Session
+from himalia.names import PeerId
+
+logger = logging.getLogger("himalia.comm")
+
+BURST: Final = 4 * 1024 * 1024
+"""Bytes encoded for one peer in one tick: about 10 ms, then the other peers have their turn."""
+HIGH_WATER: Final = 2 * 1024 * 1024
+"""Unwritten bytes above which no more is encoded; messages wait as they are."""
+LINGER: Final = 2.0
+"""Seconds a peer has to take what was written before a goodbye and to close."""
+
+
+class Owner(Protocol):
+    """What a link needs of its endpoint."""
+
+    def deliver(self, link: Link, messages: list[Any]) -> None:
+        """Messages came."""
+
+    def mark(self, link: Link) -> None:
+        """The link has something to write; call its :meth:`Link.flush` soon."""
+
+    def opened(self, link: Link) -> None:
+        """The link has a connection (again)."""
+
+    def lost(self, link: Link, reason: str) -> None:
+        """The connection broke; the session may go on over another."""
+
+    def ended(self, link: Link, reason: str) -> None:
+        """The peer said goodbye."""
+
+    def broken(self, link: Link, reason: str) -> None:
+        """The peer sent what it may not; the session can't go on."""
+
+
+class Link:
+    """A session and its present connection, if there is one."""
+
+    __slots__ = (
+        "address", "dirty", "heard", "heard_at", "incarnation", "joined", "lease", "lost_at", "lost_why", "owner",
+        "patient", "paused", "peer", "redialing", "role", "session", "session_id", "transport", "wire", "wrote",
+        "wrote_at",
+    )  # fmt: skip
+
+    def __init__(
+        self, owner: Owner, peer: PeerId, *, role: str, incarnation: PeerId, session_id: str, union: Any, lease: float
+    ) -> None:
+        self.owner = owner
+        self.peer = peer
+        """How this side calls the peer."""
+        self.role = role
+        self.incarnation = incarnation
+        self.session_id = session_id
+        self.session = Session(union)
+        self.lease = lease
+        self.address: Address | None = None
+        """Where to dial again; None on the listening side."""
+        self.patient = True
+        """Whether its silence says nothing: it may run user code, or the kernel would tell of its end."""
+        self.wire: Wire | None = None
+        self.transport: asyncio.Transport | None = None
+        """The wire's; None while there is no connection."""
+        self.joined = False
+        """Whether the handler was told of the peer."""
+        self.dirty = False
+        """Whether the owner has it on its list of those to flush."""
+        self.paused = False
+        self.heard = self.wrote = False
+        """Whether anything came or went since the owner looked last."""
+        self.heard_at = self.wrote_at = 0.0
+        self.lost_at = 0.0
+        """Since when there is no connection, loop time."""
+        self.lost_why = ""
+        self.redialing: asyncio.Task[None] | None = None
+
+    def flush(self) -> None:
+        """Write what is queued, as far as the peer takes it now."""
+        transport = self.transport
+        if transport is None or self.paused:
+            return  # marked again by connection_made or resume_writing
+        session = self.session
+        frames = session.take_frames(BURST)
+        if len(frames) == 1:
+            transport.write(frames[0])
+        elif frames:
+            transport.writelines(frames)
+        self.wrote = True
+        if session.has_queued:
+            self.owner.mark(self)
+        if session.rejected:
+            for text in session.rejected:
+                logger.error("a message to %s could not be sent and was dropped: %s", self.peer, text)
+            session.rejected.clear()
+
+    def write_frame(self, frame: Frame | None) -> None:
+        """Write a control frame at once."""
+        if frame is not None and self.transport is not None:
+            self.transport.write(frame)
+            self.wrote = True
+
+    def detach(self) -> Wire | None:
+        """Part from the present wire, which from then on reports nothing, and return it."""
+        wire = self.wire
+        if wire is not None:
+            wire.link = None
+        self.wire = self.transport = None
+        self.paused = False
+        return wire
+
+    def part(self, reason: str) -> Wire | None:
+        """Write all that is queued and a goodbye; return the wire, which closes itself when the peer took it."""
+        transport, session = self.transport, self.session
+        if transport is not None:
+            transport.writelines([*session.take_frames(), session.goodbye_frame(reason)])
+        wire = self.detach()
+        if wire is not None:
+            wire.linger()
+        return wire
+
+
+class Wire(asyncio.Protocol):
+    """One connection of a link.
+
+    Parameters
+    ----------
+    link : Link
+        Whose messages it carries; None once it carries none any more.
+    first : list of frames
+        What to write first: frames that the peer did not get over an earlier connection.
+    """
+
+    __slots__ = ("_closed", "_first", "_linger_timer", "_splitter", "link", "transport")
+
+    def __init__(self, link: Link, first: list[Frame]) -> None:
+        self.link: Link | None = link
+        self.transport: asyncio.Transport | None = None
+        self._first = first
+        self._splitter = Splitter()
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._linger_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
+        self.transport = transport
+        link = self.link
+        if link is None:
+            transport.abort()
+            return
+        if (old := link.detach()) is not None:
+            old.abort()  # half open: the peer would not come again if that still worked
+        link.wire, link.transport = self, transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        if self._first:
+            transport.writelines(self._first)
+            self._first = []
+        link.owner.opened(link)
+        link.owner.mark(link)
+
+    def data_received(self, data: bytes) -> None:
+        link = self.link
+        if link is None:
+            self._await_goodbye(data)
+            return
+        session = link.session
+        link.heard = True
+        try:
+            for frame in self._splitter.feed(data):
+                messages = session.receive(frame)
+                if messages:
+                    link.owner.deliver(link, messages)
+                    if self.link is None:
+                        return
+        except FrameError as error:
+            link.owner.broken(link, str(error))
+            return
+        if session.goodbye is not None:
+            link.owner.ended(link, session.goodbye)
+        elif session.ack_due:
+            link.owner.mark(link)
+
+    def pause_writing(self) -> None:
+        if self.link is not None:
+            self.link.paused = True
+
+    def resume_writing(self) -> None:
+        if self.link is not None:
+            self.link.paused = False
+            self.link.owner.mark(self.link)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+        if not self._closed.done():
+            self._closed.set_result(None)
+        link = self.link
+        if link is not None and link.wire is self:
+            link.detach()
+            link.owner.lost(link, str(exc) if exc is not None else "the peer closed it without a goodbye")
+
+    def _await_goodbye(self, data: bytes) -> None:
+        """Close if the peer said goodbye too; both sides would wait for each other otherwise."""
+        try:
+            if any(is_goodbye(frame) for frame in self._splitter.feed(data)):
+                self.close()
+        except FrameError:
+            self.abort()
+
+    def linger(self) -> None:
+        """Let the peer close, so that nothing that was written is lost; abort if it doesn't."""
+        if self.transport is not None and not self._closed.done():
+            self._linger_timer = asyncio.get_running_loop().call_later(LINGER, self.transport.abort)
+
+    def close(self) -> None:
+        """Close after what was written."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def on_close(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` when the connection is gone."""
+        self._closed.add_done_callback(lambda _: callback())
+
+    async def wait_for_close(self) -> None:
+        """Return when the connection is gone."""
+        await asyncio.shield(self._closed)

@@ -1,0 +1,200 @@
+"""Reading and writing the arena of this host: what clients and workers do with ranges the nanny named to them.
+
+This file decides how frames lie in a range and when a range is copied instead of mapped.  It never decides which range
+belongs to whom: that is the nanny's store.  No asyncio here; readers and writers may be used from any thread.
+
+Guarantees: a mapped frame is private and writable (copy on write), so nobody else sees a change of it; a range stays
+mapped for as long as any array that views it, and once the last one is gone its offset is put into
+:attr:`ArenaReader.unmapped`, from where it has to be reported to the nanny, which only then reuses the range.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import resource
+import sys
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from himalia.comm.packing import Buffer, unpack
+from himalia.comm.presence import announce
+from himalia.messages import Place
+from himalia.settings import DEFAULT
+
+ALIGNMENT: Final = 64
+"""Bytes to which frames are aligned: a cache line, and what the widest vector instructions want."""
+PAGE: Final = mmap.ALLOCATIONGRANULARITY
+"""Bytes to which ranges are aligned, so that each can be mapped on its own."""
+WRITE_CHUNK: Final = 64 * 1024 * 1024
+"""Bytes of one ``pwrite``: Linux takes 2 GiB at most, and an interrupt should be noticed between two."""
+
+_PROTECTION: Final = mmap.PROT_READ | mmap.PROT_WRITE
+
+
+def frame_offsets(sizes: Sequence[int]) -> tuple[list[int], int]:
+    """Return where frames of these sizes start within their range, and the bytes they span."""
+    offsets: list[int] = []
+    end = 0
+    for size in sizes:
+        start = (end + ALIGNMENT - 1) & -ALIGNMENT
+        offsets.append(start)
+        end = start + size
+    return offsets, end
+
+
+def pages(nbytes: int) -> int:
+    """Return ``nbytes`` rounded up to whole pages, one at least: the length of a range that holds them."""
+    return max(nbytes + PAGE - 1, PAGE) // PAGE * PAGE
+
+
+def range_length(sizes: Sequence[int]) -> int:
+    """Return the bytes of arena that frames of these sizes take up; the next range may start right after."""
+    return pages(frame_offsets(sizes)[1])
+
+
+class _Mapping(mmap.mmap):
+    """A private mapping of one range, which says when it is gone."""
+
+    unmapped: deque[int] | None = None  # until it is mapped: a mapping that fails is deleted too
+    offset: int
+
+    def __del__(self) -> None:
+        # runs when the last view is gone, possibly inside the garbage collector: a deque needs no lock
+        if self.unmapped is not None:
+            self.unmapped.append(self.offset)
+
+
+class ArenaReader:
+    """Reads ranges of one arena.
+
+    Parameters
+    ----------
+    path : str
+        The arena, as the nanny names it in its ``HostInfo``.
+    reader : str
+        Who reads, if that is a client: the nanny can then see how long this process maps something, connected or not.
+    copy_limit : int
+        Bytes up to which a range is copied; see ``settings.copy_limit``.
+
+    Attributes
+    ----------
+    unmapped : deque of int
+        Offsets of ranges that this process no longer maps, one entry for each :meth:`read` of them; report them to the
+        nanny and remove them.
+    reads : int
+        Ranges read so far; that many entries will have been in ``unmapped`` when all is gone.
+
+    Raises
+    ------
+    OSError
+        If the arena can't be opened: another machine, another user, or its nanny is gone.
+    """
+
+    def __init__(self, path: str, *, reader: str = "", copy_limit: int = DEFAULT.copy_limit) -> None:
+        self.unmapped: deque[int] = deque()
+        self.reads = 0
+        self._copy_limit = copy_limit
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        if reader:
+            announce(self._file, reader)
+
+    def read(self, place: Place) -> list[memoryview]:
+        """Return the frames at ``place``: views of its bytes if it is inline, writable memory of our own if not."""
+        if place.inline is not None:
+            return unpack(place.inline)
+        self.reads += 1
+        offsets, total = frame_offsets(place.sizes)
+        memory: bytearray | mmap.mmap | None = None
+        if total > self._copy_limit:
+            memory = self._map(place.offset, total)
+        if memory is None:
+            memory = self._copy(place.offset, total)
+        whole = memoryview(memory)
+        return [whole[start : start + size] for start, size in zip(offsets, place.sizes, strict=True)]
+
+    def close(self) -> None:
+        """Open no more ranges; what is mapped stays mapped."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
+
+    def _map(self, offset: int, total: int) -> mmap.mmap | None:
+        """Map a range, or return ``None`` where the process may have no more mappings or files."""
+        try:
+            mapping = _new_mapping(self._file, total, offset)
+        except OSError:
+            if not _allow_more_files():
+                return None
+            try:
+                mapping = _new_mapping(self._file, total, offset)
+            except OSError:
+                return None
+        mapping.offset = offset
+        mapping.unmapped = self.unmapped
+        return mapping
+
+    def _copy(self, offset: int, total: int) -> bytearray:
+        memory = bytearray(total)
+        view = memoryview(memory)
+        done = 0
+        while done < total:
+            count = os.preadv(self._file, [view[done : done + WRITE_CHUNK]], offset + done)
+            if count == 0:
+                raise OSError(f"The arena ends at byte {offset + done}, within a result.")
+            done += count
+        self.unmapped.append(offset)
+        return memory
+
+
+class ArenaWriter:
+    """Writes frames into ranges that the nanny granted.
+
+    ``pwrite`` and not a shared mapping: it lets other threads run meanwhile, needs no page faults of its own (5-7 GB/s
+    into warm pages, where the first write through a mapping does 3 and later ones 18), and a full machine is an
+    error, not a bus error.
+
+    Parameters
+    ----------
+    path : str
+        The arena, as the nanny names it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def write(self, offset: int, frames: Sequence[Buffer]) -> tuple[int, ...]:
+        """Write ``frames`` one after the other, as :func:`frame_offsets` says, and return their sizes."""
+        sizes = tuple(map(len, frames))
+        starts, _ = frame_offsets(sizes)
+        for start, frame in zip(starts, frames, strict=True):
+            view = memoryview(frame)
+            done = 0
+            while done < len(view):
+                done += os.pwrite(self._file, view[done : done + WRITE_CHUNK], offset + start + done)
+        return sizes
+
+    def close(self) -> None:
+        """Close the arena; may be called twice."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
+
+
+def _new_mapping(file: int, total: int, offset: int) -> _Mapping:
+    if sys.version_info >= (3, 13):
+        return _Mapping(file, total, flags=mmap.MAP_PRIVATE, prot=_PROTECTION, offset=offset, trackfd=False)
+    return _Mapping(file, total, flags=mmap.MAP_PRIVATE, prot=_PROTECTION, offset=offset)
+
+
+def _allow_more_files() -> bool:
+    """Raise the soft limit of open files to the hard one: before Python 3.13 each mapping keeps a duplicate."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return False
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):  # macOS answers so above kern.maxfilesperproc
+        return False
+    return True

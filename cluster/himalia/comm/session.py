@@ -1,0 +1,189 @@
+"""One ordered, acknowledged, resumable stream of messages per pair of peers.  Pure: bytes in, bytes out.
+
+Each side numbers the messages it sends from 1.  A frame carries the number of its first message and acknowledges what
+its sender has received.  A frame is kept until the peer acknowledged its last message; when a connection breaks, both
+sides tell each other how far they got and send the kept frames again.  So
+
+- nothing is lost: a frame is forgotten only when the peer has it;
+- nothing comes twice: a frame whose number was seen is dropped (frames never change, so it was seen whole);
+- nothing is overtaken: a frame that leaves a gap can only come from a broken peer and ends the session.
+
+Acknowledgements ride on frames that go the other way; one goes alone only when a lot is owed or a timer asks for it.
+A failure poisons the session: everything after it raises the same error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from typing import Any, Final
+
+from himalia.comm.codec import decode_body, decoder, encode_frame
+from himalia.comm.framing import HEADER, Frame, FrameError, control_frame
+
+ACK_FRAMES: Final = 64
+"""Frames received after which an acknowledgement goes alone.  Guess: 64 small frames kept cost a sender little."""
+ACK_BYTES: Final = 1024 * 1024
+"""The same in bytes: what a sender keeps for one peer stays near this."""
+
+
+class Session:
+    """One side of a session.
+
+    Parameters
+    ----------
+    union : Any
+        Union of the messages that the peer may send; anything else ends the session.
+    """
+
+    __slots__ = (
+        "_acked", "_decode", "_error", "_kept", "_outbox", "_owed_bytes", "_owed_frames",
+        "ack_due", "goodbye", "kept_bytes", "received", "rejected", "sent",
+    )  # fmt: skip
+
+    def __init__(self, union: Any) -> None:
+        self._decode = decoder(union)
+        self._outbox: list[Any] = []
+        self._kept: deque[tuple[int, Frame]] = deque()
+        """(number of its last message, frame), oldest first; numbers are > ``_acked`` and <= ``sent``."""
+        self._acked = 0
+        self._owed_frames = 0
+        self._owed_bytes = 0
+        self._error: FrameError | None = None
+        self.sent = 0
+        """Number of the last message that was put into a frame."""
+        self.received = 0
+        """Number of the last message that came from the peer: how many there were."""
+        self.kept_bytes = 0
+        """Bytes of frames that the peer has not acknowledged."""
+        self.ack_due = False
+        """So much is owed that :meth:`take_frames` shall be called even if nothing was sent."""
+        self.goodbye: str | None = None
+        """Why the peer ended the session, once it did."""
+        self.rejected: list[str] = []
+        """Messages that could not be encoded and were dropped; whoever runs the session logs and clears them."""
+
+    def send(self, message: Any) -> None:
+        """Queue a message; it is encoded by :meth:`take_frames`."""
+        self._outbox.append(message)
+
+    @property
+    def has_queued(self) -> bool:
+        """Whether there are messages that were not put into a frame yet."""
+        return bool(self._outbox)
+
+    def take_frames(self, limit: int = sys.maxsize) -> list[Frame]:
+        """Encode what is queued, in one frame if it is not too long; the caller must send the frames, in order.
+
+        Parameters
+        ----------
+        limit : int
+            Bytes after which no further frame is begun; the rest stays queued.
+        """
+        outbox = self._outbox
+        frames: list[Frame] = []
+        taken, end = 0, len(outbox)
+        while taken < end and limit > 0:
+            frame, taken, count = encode_frame(outbox, taken, self.sent + 1, self.received, self.rejected)
+            if count:
+                self.sent += count
+                self._kept.append((self.sent, frame))
+                self.kept_bytes += len(frame)
+                limit -= len(frame)
+                frames.append(frame)
+        if taken == end:
+            outbox.clear()
+        else:
+            del outbox[:taken]
+        if frames:
+            self._settle()
+        elif self.ack_due:
+            frames.append(self._ack_frame())
+        return frames
+
+    def receive(self, frame: Frame) -> list[Any]:
+        """Take one whole frame and return its messages if they are new.
+
+        Raises
+        ------
+        FrameError
+            If the frame is not valid here; the session is useless from then on.
+        """
+        if self._error is not None:
+            raise self._error
+        try:
+            _, seq, ack = HEADER.unpack_from(frame)
+            if ack > self._acked:
+                self._acknowledge(ack)
+            if seq == 0:
+                return self._receive_control(frame)
+            if seq <= self.received:
+                return []
+            if seq != self.received + 1:
+                raise FrameError(f"message {seq} came after message {self.received}")
+            messages = decode_body(self._decode, frame)
+        except FrameError as error:
+            self._error = error
+            raise
+        self.received += len(messages)
+        self._owed_frames += 1
+        self._owed_bytes += len(frame)
+        if self._owed_frames >= ACK_FRAMES or self._owed_bytes >= ACK_BYTES:
+            self.ack_due = True
+        return messages
+
+    def resume(self, peer_received: int) -> list[Frame]:
+        """Return the frames to be sent first on a new connection.
+
+        Parameters
+        ----------
+        peer_received : int
+            The peer's ``received``, as its handshake says.
+
+        Raises
+        ------
+        FrameError
+            If the peer can't have got that: it is not the other side of this session.
+        """
+        if not self._acked <= peer_received <= self.sent:
+            raise FrameError(f"the peer has seen {peer_received} messages; {self._acked} to {self.sent} are possible")
+        if peer_received > self._acked:
+            self._acknowledge(peer_received)
+        return [frame for _, frame in self._kept]
+
+    def take_ack(self) -> Frame | None:
+        """Return a bare acknowledgement if any is owed: for a timer."""
+        return self._ack_frame() if self._owed_frames else None
+
+    def keepalive_frame(self) -> Frame:
+        """Return a bare acknowledgement in any case: to be heard."""
+        return self._ack_frame()
+
+    def goodbye_frame(self, reason: str) -> Frame:
+        """Return the frame that ends the session cleanly; to be sent after everything else, as the last."""
+        return control_frame(self.received, reason.encode(errors="replace")[:4096] or b"closed")
+
+    def _ack_frame(self) -> Frame:
+        self._settle()
+        return control_frame(self.received)
+
+    def _settle(self) -> None:
+        """Note that an acknowledgement of all that was received is under way."""
+        self._owed_frames = self._owed_bytes = 0
+        self.ack_due = False
+
+    def _acknowledge(self, number: int) -> None:
+        """Forget the frames that the peer has."""
+        if number > self.sent:
+            raise FrameError(f"message {number} was acknowledged, {self.sent} were sent")
+        self._acked = number
+        kept = self._kept
+        while kept and kept[0][0] <= number:
+            self.kept_bytes -= len(kept.popleft()[1])
+
+    def _receive_control(self, frame: Frame) -> list[Any]:
+        """Note a goodbye; a bare acknowledgement has done its work already."""
+        body = bytes(memoryview(frame)[HEADER.size :])
+        if body:
+            self.goodbye = body[:4096].decode(errors="replace")
+        return []

@@ -1,0 +1,41 @@
+"""The identifiers of the runtime, as types of their own, so that none is passed for another.
+
+All are strings on the wire.  This module decides what names look like; it never decides what they are used for.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import NewType
+
+Key = NewType("Key", str)
+"""Name of a task and of its result, unique in a cluster."""
+
+PeerId = NewType("PeerId", str)
+"""Incarnation of any process at the other end of a session; hosts and clients are peers of the scheduler."""
+
+HostId = NewType("HostId", PeerId)
+"""Incarnation of a nanny: a nanny that restarts is another host."""
+
+ClientId = NewType("ClientId", PeerId)
+"""Incarnation of a client."""
+
+WorkerName = NewType("WorkerName", str)
+"""Name of a worker, unique in a cluster; a worker that is replaced passes its name on."""
+
+Digest = NewType("Digest", bytes)
+"""BLAKE2b-128 of a pickled function: how it is named after it was sent once."""
+
+SCHEDULER = PeerId("scheduler")
+"""How clients and nannies call the one peer that they all have."""
+
+
+def new_incarnation(role: str) -> PeerId:
+    """Return an id that no other process start has: the role and 64 random bits."""
+    return PeerId(f"{role}-{secrets.token_hex(8)}")
+
+
+def shorten(key: str, limit: int = 60) -> str:
+    """Return ``key`` fit for one line of a message: printable, and at most ``limit`` characters."""
+    text = key if key.isprintable() else ascii(key)[1:-1]
+    return text if len(text) <= limit else f"{text[: limit - 13]}…{text[-12:]}"

@@ -1,0 +1,225 @@
+"""User values to bytes and back; only clients and workers may import this module.
+
+It decides which pickler writes a value, which of its buffers travel beside the pickle, and how a future inside a call
+becomes the name of a dependency.  It never decides where the bytes go.
+
+A value is a list of *frames*: the pickle, then the buffers it refers to (protocol 5, out of band).  The C pickler goes
+first, because it is ten times faster; cloudpickle writes what it can't (lambdas, closures) and what it would write
+wrongly: a class of ``__main__`` by reference, where the reader has another ``__main__``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from himalia.comm.packing import Buffer, nbytes, pack, unpack
+from himalia.errors import UsageError
+from himalia.names import Digest, Key, shorten
+
+__all__ = [
+    "Buffer", "collecting", "dumps", "dumps_function", "dumps_packed", "loads", "loads_packed", "nbytes", "pack",
+    "reference", "resolve", "resolving", "unpack",
+]  # fmt: skip
+
+OUT_OF_BAND: Final = 4096
+"""Bytes from which a buffer is a frame of its own; below, copying it costs less than a frame.  Guess: a page."""
+MAX_FRAMES: Final = 512
+"""Frames of one value at most; their sizes have to fit into a datagram.  Later buffers go into the pickle."""
+
+
+def dumps(value: Any) -> list[Buffer]:
+    """Serialize ``value``; may be called from any thread.
+
+    The frames are views of the value's own buffers: use them before anybody changes the value.
+
+    Returns
+    -------
+    list of Buffer
+        The pickle, then its out-of-band buffers, each contiguous and of single bytes.
+
+    Raises
+    ------
+    UsageError
+        If neither pickle nor cloudpickle can write it; the cause is chained.
+    """
+    frames: list[Buffer] = [b""]
+    if not _by_value_modules():
+        found = _context.found
+        before = 0 if found is None else len(found)
+        try:
+            body = pickle.dumps(value, 5, buffer_callback=_collector(frames))
+        except Exception:  # anything: user code runs in here; cloudpickle may know better, or says it better
+            pass
+        else:
+            if b"__main__" not in body:
+                frames[0] = body
+                return frames
+        if found is not None:
+            while len(found) > before:
+                found.popitem()
+    return _cloud_dumps(value)
+
+
+def loads(frames: Sequence[Buffer]) -> Any:
+    """Return the value that ``frames`` describe; arrays are views of writable frames, copies of read-only ones.
+
+    Raises
+    ------
+    Exception
+        Whatever the value's own classes raise, or the import of their modules.
+    """
+    if len(frames) == 1:
+        return pickle.loads(frames[0])
+    return pickle.loads(frames[0], buffers=[_writable(frame) for frame in frames[1:]])
+
+
+def dumps_packed(value: Any) -> bytes:
+    """Serialize ``value`` into one byte string, for what is known to be small; see :func:`dumps`."""
+    return pack(dumps(value))
+
+
+def loads_packed(data: Buffer) -> Any:
+    """Return the value of :func:`dumps_packed`; see :func:`loads`."""
+    if data[0] == 0x80:
+        return pickle.loads(data)
+    return loads(unpack(data))
+
+
+def dumps_function(function: Callable[..., Any]) -> tuple[Digest, bytes]:
+    """Serialize a function and name it: the BLAKE2b-128 of its pickle."""
+    body = dumps_packed(function)
+    return Digest(hashlib.blake2b(body, digest_size=16).digest()), body
+
+
+def _collector(frames: list[Buffer]) -> Callable[[pickle.PickleBuffer], bool]:
+    """Return a ``buffer_callback`` that appends large buffers to ``frames`` and leaves the others in the pickle."""
+
+    def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            view = buffer.raw()
+        except BufferError:  # not contiguous
+            return True
+        if view.nbytes < OUT_OF_BAND or len(frames) >= MAX_FRAMES:
+            return True
+        frames.append(view)
+        return False
+
+    return keep_in_band
+
+
+def _cloud_dumps(value: Any) -> list[Buffer]:
+    import cloudpickle
+
+    frames: list[Buffer] = [b""]
+    try:
+        frames[0] = cloudpickle.dumps(value, protocol=5, buffer_callback=_collector(frames))
+    except Exception as error:
+        raise UsageError(_unpicklable_text(value, error)) from error
+    return frames
+
+
+def _unpicklable_text(value: Any, error: Exception) -> str:
+    name = f"{type(value).__module__}.{type(value).__qualname__}"
+    try:
+        reason = f"{type(error).__name__}: {error}"
+    except Exception:  # an exception may have any __str__
+        reason = type(error).__name__
+    if isinstance(error, RecursionError) or "recursion" in reason.lower():
+        return (
+            f"A value of type {name} is nested too deeply to be pickled (Python's limit is {sys.getrecursionlimit()} "
+            f"levels). Turn what is nested into a flat list, or build it inside the call."
+        )
+    return (
+        f"A value of type {name} can't be sent to another process ({shorten(reason, 300)}). Locks, open files, sockets "
+        f"and generators only live in the process that made them: create them inside the call."
+    )
+
+
+def _by_value_modules() -> bool:
+    """Whether the user asked cloudpickle to take some modules by value: the C pickler would name them only."""
+    cloudpickle = sys.modules.get("cloudpickle.cloudpickle")
+    return cloudpickle is not None and bool(cloudpickle.list_registry_pickle_by_value())
+
+
+def _writable(frame: Buffer) -> Buffer:
+    """Return ``frame``, or a copy that can be written to: arrays of a result have to be writable."""
+    if type(frame) is bytes or (type(frame) is memoryview and frame.readonly):
+        return bytearray(frame)
+    return frame
+
+
+# Futures inside calls.  While a call is pickled, a future writes itself as ``resolve(key)``; while it is unpickled in
+# a worker, ``resolve`` answers with the value.  Both are bound to the thread.
+
+
+class _Context(threading.local):
+    found: dict[Key, None] | None = None
+    values: Mapping[Key, Any] | None = None
+
+
+_context = _Context()
+
+
+class collecting:  # reads as a verb: `with collecting() as found`
+    """Context in which pickled futures become references; gives the dict of their keys, in order of appearance."""
+
+    __slots__ = ("found", "outer")
+
+    def __enter__(self) -> dict[Key, None]:
+        self.outer = _context.found
+        self.found: dict[Key, None] = {}
+        _context.found = self.found
+        return self.found
+
+    def __exit__(self, *error: object) -> None:
+        _context.found = self.outer
+
+
+class resolving:
+    """Context in which unpickled references become values.
+
+    Parameters
+    ----------
+    values : mapping of Key to object
+        The inputs of the call.
+    """
+
+    __slots__ = ("outer", "values")
+
+    def __init__(self, values: Mapping[Key, Any]) -> None:
+        self.values = values
+
+    def __enter__(self) -> None:
+        self.outer = _context.values
+        _context.values = self.values
+
+    def __exit__(self, *error: object) -> None:
+        _context.values = self.outer
+
+
+def reference(key: Key) -> tuple[Callable[[Key], Any], tuple[Key]] | None:
+    """Note that the value being pickled depends on ``key``, and return what to pickle in its place.
+
+    For the ``__reduce__`` of futures; ``None`` if no call is being pickled in this thread.
+    """
+    found = _context.found
+    if found is None:
+        return None
+    found[key] = None
+    return resolve, (key,)
+
+
+def resolve(key: Key) -> Any:
+    """Return the value of a dependency; what :func:`reference` leaves in a pickle calls this."""
+    values = _context.values
+    if values is None:
+        raise UsageError(f"The pickle refers to the result of {shorten(key)}, which only its worker has.")
+    try:
+        return values[key]
+    except KeyError:
+        raise UsageError(f"The call refers to {shorten(key)}, which is not among its inputs.") from None
