@@ -1,0 +1,243 @@
+"""What happens when something is gone: a host, a worker, a result.  Nothing finished is recomputed without need.
+
+A result whose last holder is gone is computed again if somebody needs it; a call that ran on a host that left runs
+again without blame; a call that was running when its worker process died gets a strike, and ``settings.strikes`` of
+them end it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from himalia.errors import killed_text
+from himalia.messages import (
+    DataAdded,
+    InputMissing,
+    Inventory,
+    RegisterNanny,
+    ReportInventory,
+    ResultPending,
+    TaskError,
+    Withdraw,
+    WorkerDied,
+)
+from himalia.names import HostId, Key, WorkerName
+from himalia.scheduler.placement import abandon, bury, leave_host, refill, refill_all, update_room
+from himalia.scheduler.state import (
+    ASSIGNED,
+    FINISHED,
+    QUEUED,
+    RELEASED,
+    WAITING,
+    HostState,
+    SchedulerState,
+    SchedulerTask,
+    WorkerState,
+    move,
+)
+from himalia.scheduler.transitions import (
+    add_held,
+    err,
+    lost_error,
+    need,
+    place_if_ready,
+    remove_held,
+    settle,
+    start_again,
+    wait_for_inputs,
+)
+
+
+def drop_holder(task: SchedulerTask, host: HostState) -> bool:
+    """Note that a host doesn't have a result any more; return whether that was the last one."""
+    if host not in task.holders:
+        return False
+    task.holders = tuple([holder for holder in task.holders if holder is not host])
+    remove_held(host, task)
+    return not task.holders
+
+
+def recover(core: SchedulerState, lost: Iterable[SchedulerTask]) -> None:
+    """Compute results again that are FINISHED without a holder, as far as they are needed."""
+    lost = list(lost)
+    for task in lost:
+        move(task, RELEASED)
+        for dependent in task.dependents or ():
+            if dependent.status is QUEUED:
+                move(dependent, WAITING)
+                dependent.waiting_on = 1
+            elif dependent.status is WAITING:
+                dependent.waiting_on += 1
+    needed = []
+    for task in lost:
+        if task.placed:
+            if task.wanted_by or task.waiters:
+                err(core, task, lost_error(task))
+        elif task.wanted_by or task.waiters:
+            for client in task.wanted_by:
+                core.send(client, ResultPending(task.key))
+            needed.append(task)
+        settle(core, task)
+    need(core, needed)
+
+
+def lose_host(core: SchedulerState, host: HostState) -> None:
+    """Move everything that a host that left was doing or holding elsewhere."""
+    del core.hosts[host.id]
+    core.membership += 1
+    host.nthreads = 0
+    host.paused = True
+    for worker in host.workers.values():
+        core.workers.pop(worker.info.name, None)
+    core.to_free.pop(host, None)
+    host.zombies.clear()
+    running = list(host.assigned)
+    for task in running:
+        leave_host(core, task)
+    update_room(core, host)
+    core.surplus.pop(host, None)
+    lost = [task for task in list(host.held) if drop_holder(task, host)]
+    # Those that ran there first lose their place, then their inputs may turn out to be lost as well.
+    for task in running:
+        wait_for_inputs(task)
+    recover(core, lost)
+    for task in running:
+        place_if_ready(core, task)
+    refill_all(core)
+
+
+def lose_worker(core: SchedulerState, host: HostState, message: WorkerDied) -> None:
+    """Take in that a worker process died: blame what was running on it, if anything is to blame."""
+    worker = remove_worker(core, host, message.name)
+    for key, attempt in message.running:
+        task = core.tasks.get(key)
+        if task is None or task.attempt != attempt or task.status is not ASSIGNED:
+            bury(core, host, attempt)
+            continue
+        leave_host(core, task)
+        task.strikes += message.blamed
+        if task.strikes < core.settings.strikes:
+            start_again(core, task)
+            continue
+        text = killed_text(key, message.name, task.strikes, message.exit, message.log)
+        wait_for_inputs(task)
+        err(core, task, TaskError(kind="killed", key=key, text=text, worker=message.name, attempts=task.tries))
+    if worker is not None:
+        unbind(core, host, worker)
+    refill(core, host)
+
+
+def remove_worker(core: SchedulerState, host: HostState, name: WorkerName) -> WorkerState | None:
+    """Strike a worker off a host's books; what was bound to it is the caller's concern."""
+    worker = host.workers.pop(name, None)
+    if worker is not None:
+        core.workers.pop(name, None)
+        core.membership += 1
+        host.nthreads -= worker.info.nthreads
+        update_room(core, host)
+    return worker
+
+
+def unbind(core: SchedulerState, host: HostState, worker: WorkerState) -> None:
+    """Place calls anew that were bound to a worker that is gone."""
+    for task in [task for task in host.assigned if task.worker is worker]:
+        abandon(core, task, interrupt=False)
+        start_again(core, task)
+
+
+def take_back(core: SchedulerState, host: HostState, message: InputMissing) -> None:
+    """Take in that a host couldn't get inputs of an attempt: their holders are struck off, the call goes elsewhere."""
+    lost = strike_holders(core, message.missing)
+    task = core.tasks.get(message.key)
+    if task is not None and task.attempt == message.attempt and task.status is ASSIGNED:
+        leave_host(core, task)
+        wait_for_inputs(task)
+        recover(core, lost)
+        place_if_ready(core, task)
+    else:
+        recover(core, lost)
+        bury(core, host, message.attempt)
+    refill(core, host)
+
+
+def strike_holders(core: SchedulerState, missing: Iterable[tuple[Key, int, HostId]]) -> list[SchedulerTask]:
+    """Remove holders that didn't deliver (they are told to drop what they may have); return what has none left."""
+    lost = []
+    for key, attempt, host_id in missing:
+        task = core.tasks.get(key)
+        host = core.hosts.get(host_id)
+        if task is None or host is None or task.status is not FINISHED or task.attempt != attempt:
+            continue
+        core.to_free.setdefault(host, []).append((key, attempt))
+        if drop_holder(task, host):
+            lost.append(task)
+    return lost
+
+
+def add_replica(core: SchedulerState, host: HostState, message: DataAdded) -> None:
+    """Take in that a host got a copy of a result."""
+    task = core.tasks.get(message.key)
+    if task is None or task.status is not FINISHED or task.attempt != message.attempt:
+        core.to_free.setdefault(host, []).append((message.key, message.attempt))
+    elif host not in task.holders:
+        task.holders = (*task.holders, host)
+        add_held(host, task)
+
+
+def lose_data(core: SchedulerState, host: HostState, key: Key, attempt: int) -> None:
+    """Take in that a host can't read a result any more."""
+    recover(core, strike_holders(core, [(key, attempt, host.id)]))
+
+
+def adopt(core: SchedulerState, host: HostState, message: RegisterNanny) -> None:
+    """Compare what a nanny has from before with what is known: free unknown results, withdraw unknown attempts."""
+    for data in message.data:
+        task = core.tasks.get(data.key)
+        if task is not None and task.status is FINISHED and task.attempt == data.attempt:
+            if host not in task.holders:
+                task.holders = (*task.holders, host)
+                add_held(host, task)
+        else:
+            core.to_free.setdefault(host, []).append((data.key, data.attempt))
+    for key, attempt in message.attempts:
+        core.send(host, Withdraw(key, attempt, True))
+
+
+def compare_digests(
+    core: SchedulerState, host: HostState, attempts: tuple[int, int], data: tuple[int, int], seen: int
+) -> None:
+    """Ask for an inventory if a host's beliefs differ from ours while nothing is under way between us."""
+    if seen != host.sent:
+        return
+    ours_attempts = (len(host.assigned) + len(host.zombies), host.attempts_digest)
+    if ours_attempts != attempts or (host.data_count, host.data_digest) != data:
+        core.drift_repaired += 1
+        core.send(host, ReportInventory())
+
+
+def reconcile(core: SchedulerState, host: HostState, message: Inventory) -> None:
+    """Make our books agree with what a host really has."""
+    if message.seen != host.sent:
+        return  # something crossed on the way; the next heartbeat asks again if it is still needed
+    has = {(data.key, data.attempt) for data in message.data}
+    for data in message.data:
+        if data.attempt < 0:
+            continue  # placed data are announced by clients, maybe later
+        task = core.tasks.get(data.key)
+        if task is None or task.status is not FINISHED or task.attempt != data.attempt or host not in task.holders:
+            core.to_free.setdefault(host, []).append((data.key, data.attempt))
+    gone = [task for task in host.held if not task.placed and (task.key, task.attempt) not in has]
+    lost = [task for task in gone if drop_holder(task, host)]
+    runs = {attempt for _, attempt in message.attempts}
+    for key, attempt in message.attempts:
+        known = core.tasks.get(key)
+        if attempt not in host.zombies and (known is None or known.attempt != attempt or known.host is not host):
+            core.send(host, Withdraw(key, attempt, True))
+    for attempt in [attempt for attempt in host.zombies if attempt not in runs]:
+        bury(core, host, attempt)
+    dropped = [task for task in host.assigned if task.attempt not in runs]
+    for task in dropped:
+        leave_host(core, task)
+        start_again(core, task)
+    recover(core, lost)
+    refill(core, host)

@@ -1,0 +1,393 @@
+"""The scheduler's one entrance: each event has one handler, which is a few lines and calls the module that decides.
+
+Malformed wishes of a client (a dependency that doesn't exist, a function never sent) become errors of the task; they
+never change anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import himalia.messages as m
+from himalia.errors import HimaliaError
+from himalia.machine import Disconnect, Event, Instruction, PeerJoined, PeerLeft, Ticked
+from himalia.names import ClientId, HostId, PeerId, new_incarnation, shorten
+from himalia.scheduler import loss, membership, overview, requests, transitions, validate
+from himalia.scheduler.placement import refill_all
+from himalia.scheduler.state import RELEASED, ClientState, HostState, SchedulerState
+from himalia.settings import DEFAULT, Settings
+
+
+class ReturnMemory(Instruction):
+    """Let the allocators give back what is free; nothing else happens now."""
+
+
+NOBODY = PeerId("")
+"""Source of events of this side."""
+
+
+class ShutDown(Instruction):
+    """End the scheduler: everybody was told."""
+
+    reason: str
+
+
+class SchedulerMachine:
+    """Decides what is computed where.
+
+    Parameters
+    ----------
+    settings : Settings
+    me : PeerId, optional
+        This scheduler's incarnation.
+    address : str
+        What it calls itself in answers.
+    versions : mapping
+        Package versions of its process, for ``get_versions``.
+    idle_timeout : float
+        Seconds without any task to do after which it ends; 0: never.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings = DEFAULT,
+        me: PeerId | None = None,
+        address: str = "",
+        versions: Mapping[str, str] | None = None,
+        idle_timeout: float = 0.0,
+        started: float = 0.0,
+    ) -> None:
+        self.me = me if me is not None else new_incarnation("scheduler")
+        self.core = SchedulerState(settings)
+        self.requests = requests.Requests()
+        self.address = address
+        self.versions = dict(versions or {})
+        self.idle_timeout = idle_timeout
+        self.started = started
+        self.busy_at = started
+        self.closing = False
+        self.logged = 0
+        """``core.log.total`` at the last tick."""
+        self.rested = True
+        """Whether memory was given back since something happened."""
+        self.handlers: dict[type, Callable[[PeerId, Any], None]] = {
+            m.TaskFinished: self.on_task_finished,
+            m.Submit: self.on_submit,
+            m.ReleaseKeys: self.on_release_keys,
+            m.DataAdded: self.on_data_added,
+            m.TaskFailed: self.on_task_failed,
+            m.FunctionBody: self.on_function_body,
+            m.ForgetFunctions: self.on_forget_functions,
+            m.DataPlaced: self.on_data_placed,
+            m.WantKeys: self.on_want_keys,
+            m.CancelKeys: self.on_cancel_keys,
+            m.RetryKeys: self.on_retry_keys,
+            m.ReportMissing: self.on_report_missing,
+            m.Heartbeat: self.on_heartbeat,
+            m.Withdrawn: self.on_withdrawn,
+            m.InputMissing: self.on_input_missing,
+            m.DataLost: self.on_data_lost,
+            m.Inventory: self.on_inventory,
+            m.RegisterNanny: self.on_register_nanny,
+            m.WorkerStarted: self.on_worker_started,
+            m.WorkerStopped: self.on_worker_stopped,
+            m.WorkerDied: self.on_worker_died,
+            m.Reply: self.on_reply,
+            m.GetInfo: self.on_get_info,
+            m.GetKeys: self.on_get_keys,
+            m.Explain: self.on_explain,
+            m.RunFunction: self.on_run_function,
+            m.Restart: self.on_restart,
+            m.Scale: self.on_scale,
+            m.GetVersions: self.on_get_versions,
+            m.GetLogs: self.on_get_logs,
+            m.GetTelemetry: self.on_get_telemetry,
+            m.FollowTelemetry: self.on_follow_telemetry,
+            m.Close: self.on_close,
+            PeerJoined: self.on_peer_joined,
+            PeerLeft: self.on_peer_left,
+            Ticked: self.on_ticked,
+        }
+
+    @property
+    def tasks(self) -> dict[Any, Any]:
+        """Every task by key."""
+        return self.core.tasks
+
+    @property
+    def hosts(self) -> dict[HostId, HostState]:
+        """Every host by id."""
+        return self.core.hosts
+
+    @property
+    def clients(self) -> dict[ClientId, ClientState]:
+        """Every client by id."""
+        return self.core.clients
+
+    def handle(self, event: Event | m.Message, *, now: float, source: PeerId = NOBODY) -> list[Instruction]:
+        """Return what to do about an event; see :class:`himalia.machine.Machine`."""
+        core = self.core
+        core.now = now
+        self.handlers[event.__class__](source, event)
+        if core.to_free:
+            transitions.flush_frees(core)
+        out = core.out
+        core.out = []
+        return out
+
+    def validate(self) -> None:
+        """Check every invariant."""
+        validate.validate(self.core)
+
+    def host(self, source: PeerId) -> HostState:
+        """Return the host that sent a message."""
+        try:
+            return self.core.hosts[HostId(source)]
+        except KeyError:
+            raise HimaliaError(f"{source} sent a message before it registered") from None
+
+    def client(self, source: PeerId) -> ClientState:
+        """Return the client that sent a message."""
+        return self.core.clients[ClientId(source)]
+
+    # Clients
+
+    def on_submit(self, source: PeerId, message: m.Submit) -> None:
+        core = self.core
+        client = self.client(source)
+        if message.batch != client.batch:
+            client.batch = message.batch
+            client.generation = core.next_generation
+            core.next_generation += 1
+        tasks = core.tasks
+        started = []
+        for spec in message.tasks:
+            task = tasks.get(spec.key)
+            if task is None:
+                if spec.function and spec.function not in core.functions:
+                    self.refuse(client, spec, "its function was not sent before it; this is a fault of the client")
+                    continue
+                task = transitions.create(core, client, spec)
+            if spec.wanted:
+                transitions.want(core, client, task)
+                if task.status is RELEASED:
+                    started.append(task)
+                else:
+                    transitions.tell_status(core, client, task)
+            else:
+                transitions.protect(client, task)
+        if started:
+            transitions.need(core, started)
+        if message.last and client.protected:
+            transitions.end_submission(core, client)
+
+    def refuse(self, client: ClientState, spec: m.TaskSpec, why: str) -> None:
+        """Answer a call that can't be taken."""
+        text = f"{shorten(spec.key)} was refused: {why}."
+        self.core.send(client, m.ResultErred(spec.key, m.TaskError(kind="refused", key=spec.key, text=text)))
+
+    def on_function_body(self, source: PeerId, message: m.FunctionBody) -> None:
+        membership.define_function(self.core, self.client(source), message)
+
+    def on_forget_functions(self, source: PeerId, message: m.ForgetFunctions) -> None:
+        for digest in message.digests:
+            membership.forget_function(self.core, self.client(source), digest)
+
+    def on_data_placed(self, source: PeerId, message: m.DataPlaced) -> None:
+        transitions.place_data(self.core, self.client(source), message)
+
+    def on_want_keys(self, source: PeerId, message: m.WantKeys) -> None:
+        core, client = self.core, self.client(source)
+        for key in message.keys:
+            task = core.tasks.get(key)
+            if task is None:
+                core.send(client, m.ResultErred(key, transitions.unknown_error(key)))
+                continue
+            transitions.want(core, client, task)
+            if task.status is RELEASED:
+                transitions.need(core, [task])
+            else:
+                transitions.tell_status(core, client, task)
+
+    def on_release_keys(self, source: PeerId, message: m.ReleaseKeys) -> None:
+        core, client = self.core, self.client(source)
+        for key in message.keys:
+            task = core.tasks.get(key)
+            if task is not None and transitions.unwant(task, client):
+                transitions.settle(core, task)
+
+    def on_cancel_keys(self, source: PeerId, message: m.CancelKeys) -> None:
+        reason = message.reason or "cancelled"
+        transitions.cancel(self.core, self.client(source), message.keys, force=message.force, reason=reason)
+
+    def on_retry_keys(self, source: PeerId, message: m.RetryKeys) -> None:
+        transitions.retry(self.core, self.client(source), message.keys)
+
+    def on_report_missing(self, source: PeerId, message: m.ReportMissing) -> None:
+        core, client = self.core, self.client(source)
+        lost = loss.strike_holders(core, [(message.key, message.attempt, message.host)])
+        loss.recover(core, lost)
+        task = core.tasks.get(message.key)
+        if task is not None and not lost and client in task.wanted_by:
+            transitions.tell_status(core, client, task)
+
+    # Nannies
+
+    def on_register_nanny(self, source: PeerId, message: m.RegisterNanny) -> None:
+        if message.info.host != source:
+            self.core.out.append(Disconnect(source, f"it registered as {message.info.host}"))
+            return
+        membership.add_host(self.core, source, message)
+
+    def on_task_finished(self, source: PeerId, message: m.TaskFinished) -> None:
+        transitions.finish(self.core, self.host(source), message)
+
+    def on_task_failed(self, source: PeerId, message: m.TaskFailed) -> None:
+        transitions.fail(self.core, self.host(source), message)
+
+    def on_data_added(self, source: PeerId, message: m.DataAdded) -> None:
+        loss.add_replica(self.core, self.host(source), message)
+
+    def on_heartbeat(self, source: PeerId, message: m.Heartbeat) -> None:
+        membership.take_heartbeat(self.core, self.host(source), message)
+
+    def on_withdrawn(self, source: PeerId, message: m.Withdrawn) -> None:
+        transitions.withdraw(self.core, self.host(source), message.key, message.attempt, started=message.started)
+
+    def on_input_missing(self, source: PeerId, message: m.InputMissing) -> None:
+        loss.take_back(self.core, self.host(source), message)
+
+    def on_data_lost(self, source: PeerId, message: m.DataLost) -> None:
+        loss.lose_data(self.core, self.host(source), message.key, message.attempt)
+
+    def on_inventory(self, source: PeerId, message: m.Inventory) -> None:
+        loss.reconcile(self.core, self.host(source), message)
+
+    def on_worker_started(self, source: PeerId, message: m.WorkerStarted) -> None:
+        membership.add_worker(self.core, self.host(source), message.worker)
+
+    def on_worker_stopped(self, source: PeerId, message: m.WorkerStopped) -> None:
+        membership.retire_worker(self.core, self.host(source), message.name)
+
+    def on_worker_died(self, source: PeerId, message: m.WorkerDied) -> None:
+        loss.lose_worker(self.core, self.host(source), message)
+
+    def on_reply(self, source: PeerId, message: m.Reply) -> None:
+        requests.take_reply(self.core, self.requests, self.host(source), message)
+
+    # Questions
+
+    def on_get_info(self, source: PeerId, message: m.GetInfo) -> None:
+        info = overview.describe_cluster(self.core, self.me, self.address, self.started)
+        self.core.send(self.client(source), m.Reply(message.request, info))
+
+    def on_get_keys(self, source: PeerId, message: m.GetKeys) -> None:
+        self.core.send(self.client(source), m.Reply(message.request, overview.describe_keys(self.core, message.keys)))
+
+    def on_explain(self, source: PeerId, message: m.Explain) -> None:
+        self.core.send(self.client(source), m.Reply(message.request, overview.explain(self.core, message.key)))
+
+    def on_run_function(self, source: PeerId, message: m.RunFunction) -> None:
+        requests.run_function(self.core, self.requests, self.client(source), message)
+
+    def on_get_logs(self, source: PeerId, message: m.GetLogs) -> None:
+        requests.get_logs(self.core, self.requests, self.client(source), message)
+
+    def on_scale(self, source: PeerId, message: m.Scale) -> None:
+        requests.scale(self.core, self.requests, self.client(source), message)
+
+    def on_get_versions(self, source: PeerId, message: m.GetVersions) -> None:
+        nannies = {host.info.address: dict(host.info.versions) for host in self.core.hosts.values()}
+        self.core.send(self.client(source), m.Reply(message.request, {"scheduler": self.versions, "nannies": nannies}))
+
+    def on_restart(self, source: PeerId, message: m.Restart) -> None:
+        core = self.core
+        for client in list(core.clients.values()):
+            transitions.end_submission(core, client)
+            keys = [task.key for task in client.wants]
+            transitions.cancel(core, client, keys, force=True, reason="the cluster was restarted")
+        requests.restart(core, self.requests, self.client(source), message)
+
+    def on_get_telemetry(self, source: PeerId, message: m.GetTelemetry) -> None:
+        core = self.core
+        answer = {
+            "groups": [overview.summarize(group) for group in core.groups.values()],
+            "records": core.log.since_time(message.since),
+            "total": core.log.total,
+        }
+        core.send(self.client(source), m.Reply(message.request, answer))
+
+    def on_follow_telemetry(self, source: PeerId, message: m.FollowTelemetry) -> None:
+        client = self.client(source)
+        client.follow_interval = message.interval
+        client.pushed_record = self.core.log.total
+        for group in self.core.groups.values():
+            group.changed = True
+
+    # Sessions and time
+
+    def on_peer_joined(self, source: PeerId, event: PeerJoined) -> None:
+        if event.role == "client":
+            membership.add_client(self.core, event.peer)
+
+    def on_peer_left(self, source: PeerId, event: PeerLeft) -> None:
+        core = self.core
+        client = core.clients.get(ClientId(event.peer))
+        if client is not None:
+            membership.remove_client(core, client)
+        host = core.hosts.get(HostId(event.peer))
+        if host is not None:
+            membership.remove_host(core, host)
+            requests.drop_host(core, self.requests, host)
+        if self.closing and not core.hosts:
+            core.out.append(ShutDown("every nanny left"))
+
+    def on_close(self, source: PeerId, message: m.Close) -> None:
+        core = self.core
+        self.closing = True
+        for host in core.hosts.values():
+            core.send(host, m.Close(message.reason))
+        for client in core.clients.values():
+            if client.id != source:
+                core.send(client, m.Close(message.reason))
+        if not core.hosts:
+            core.out.append(ShutDown(message.reason))
+
+    def on_ticked(self, source: PeerId, event: Ticked) -> None:
+        core = self.core
+        self.push_telemetry()
+        if core.open and core.surplus:
+            refill_all(core)  # an idle host may find something to steal that wasn't worth it before
+        if core.queue or any(host.assigned for host in core.hosts.values()):
+            self.busy_at = core.now
+        elif self.idle_timeout and core.now - self.busy_at > self.idle_timeout and not self.closing:
+            self.on_close(NOBODY, m.Close(f"idle for {self.idle_timeout:g} s"))
+        if core.log.total != self.logged:
+            self.logged = core.log.total
+            self.rested = False
+        elif not self.rested and not core.tasks:
+            self.rested = True
+            core.rest()
+            core.out.append(ReturnMemory())
+        if len(core.groups) > 1000:
+            core.groups = {name: group for name, group in core.groups.items() if group.tasks}
+
+    def push_telemetry(self) -> None:
+        """Send each follower what changed, if its interval is over."""
+        core = self.core
+        followers = [client for client in core.clients.values() if client.follow_interval]
+        if not followers:
+            return
+        due = [client for client in followers if core.now - client.pushed_at >= client.follow_interval]
+        changed = [overview.summarize(group) for group in core.groups.values() if group.changed] if due else []
+        for client in due:
+            records, skipped = core.log.since_number(client.pushed_record, core.settings.telemetry_records)
+            client.pushed_record = core.log.total
+            client.pushed_at = core.now
+            metrics = {str(host.id): host.metrics for host in core.hosts.values()}
+            core.send(client, m.Telemetry(core.now, changed, records, skipped, metrics))
+        if len(due) == len(followers):
+            for group in core.groups.values():
+                group.changed = False

@@ -1,0 +1,114 @@
+"""Who is there: hosts with their workers, clients with their wishes.  What a loss means is decided in ``loss``."""
+
+from __future__ import annotations
+
+from himalia.messages import FunctionBody, Heartbeat, HostsChanged, RegisterNanny, WorkerInfo
+from himalia.names import ClientId, Digest, HostId, PeerId, WorkerName
+from himalia.scheduler.loss import adopt, compare_digests, lose_host, remove_worker, unbind
+from himalia.scheduler.placement import refill, update_room
+from himalia.scheduler.state import ClientState, FunctionState, HostState, SchedulerState, WorkerState
+from himalia.scheduler.transitions import end_submission, settle, unwant
+
+
+def add_client(core: SchedulerState, peer: PeerId) -> None:
+    """Begin a session with a client: it is told about every host."""
+    client = core.clients[ClientId(peer)] = ClientState(ClientId(peer))
+    core.send(client, HostsChanged([host.info for host in core.hosts.values()], []))
+
+
+def remove_client(core: SchedulerState, client: ClientState) -> None:
+    """End a session with a client: what only it wanted is let go, last wishes first (chains end there)."""
+    del core.clients[client.id]
+    end_submission(core, client)
+    wants = list(client.wants)
+    for task in wants:
+        unwant(task, client)
+    for task in reversed(wants):
+        settle(core, task)
+    for digest in list(client.functions):
+        forget_function(core, client, digest)
+
+
+def define_function(core: SchedulerState, client: ClientState, message: FunctionBody) -> None:
+    """Keep a function's pickle for as long as the client may name it."""
+    function = core.functions.get(message.digest)
+    if function is None:
+        function = core.functions[message.digest] = FunctionState(message.body)
+    if message.digest not in client.functions:
+        client.functions[message.digest] = None
+        function.clients += 1
+
+
+def forget_function(core: SchedulerState, client: ClientState, digest: bytes) -> None:
+    """Note that a client will define a function again before it names it again."""
+    if digest not in client.functions:
+        return
+    del client.functions[digest]
+    function = core.functions[digest]
+    function.clients -= 1
+    if function.clients == 0 and function.tasks == 0:
+        del core.functions[Digest(digest)]
+
+
+def add_host(core: SchedulerState, peer: PeerId, message: RegisterNanny) -> None:
+    """Take in a nanny: introduce it to everybody, compare its inventory, give it work."""
+    old = core.hosts.get(HostId(peer))
+    if old is not None:
+        lose_host(core, old)  # the same process in a new session: what it still has comes with the registration
+    host = HostState(message.info, core.now)
+    others = list(core.hosts.values())
+    core.hosts[host.id] = host
+    core.membership += 1
+    announcement = HostsChanged([message.info], [])
+    for other in others:
+        core.send(other, announcement)
+    for client in core.clients.values():
+        core.send(client, announcement)
+    core.send(host, HostsChanged([other.info for other in others], []))
+    adopt(core, host, message)
+    for info in message.workers:
+        add_worker(core, host, info)
+
+
+def remove_host(core: SchedulerState, host: HostState) -> None:
+    """Take in that a nanny left or that its lease ran out."""
+    lose_host(core, host)
+    announcement = HostsChanged([], [host.id])
+    for other in core.hosts.values():
+        core.send(other, announcement)
+    for client in core.clients.values():
+        core.send(client, announcement)
+
+
+def add_worker(core: SchedulerState, host: HostState, info: WorkerInfo) -> None:
+    """Take in a worker process, a new one or one that replaces another of its name."""
+    old = host.workers.get(info.name)
+    worker = WorkerState(info, host)
+    if old is not None:
+        host.nthreads -= old.info.nthreads
+    host.workers[info.name] = core.workers[info.name] = worker
+    host.nthreads += info.nthreads
+    core.membership += 1
+    if old is not None:
+        unbind(core, host, old)
+    update_room(core, host)
+    refill(core, host)
+
+
+def retire_worker(core: SchedulerState, host: HostState, name: WorkerName) -> None:
+    """Take in that a worker left as it was asked to."""
+    worker = remove_worker(core, host, name)
+    if worker is not None:
+        unbind(core, host, worker)
+        refill(core, host)
+
+
+def take_heartbeat(core: SchedulerState, host: HostState, message: Heartbeat) -> None:
+    """Note a host's measurements, and whether it takes new work; compare beliefs."""
+    host.metrics = message.metrics
+    host.seen_at = core.now
+    if host.paused is not message.paused:
+        host.paused = message.paused
+        update_room(core, host)
+        refill(core, host)
+    compare_digests(core, host, message.attempts, message.data, message.seen)

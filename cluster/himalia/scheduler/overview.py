@@ -1,0 +1,184 @@
+"""What the scheduler says about itself, in plain builtins: who is there, who holds what, why a task isn't running."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from himalia.messages import GroupSummary
+from himalia.names import Key, PeerId, shorten
+from himalia.scheduler.restrictions import eligible
+from himalia.scheduler.state import (
+    ASSIGNED,
+    ERRED,
+    FINISHED,
+    QUEUED,
+    WAITING,
+    HostState,
+    Requirement,
+    SchedulerState,
+    SchedulerTask,
+)
+from himalia.telemetry.groups import TaskGroup
+
+
+def describe_cluster(core: SchedulerState, me: PeerId, address: str, started: float) -> dict[str, Any]:
+    """Return the scheduler, its hosts and its workers.
+
+    ``started`` and ``time_since`` are seconds; ``memory_limit`` bytes; ``workers`` is keyed by worker address.
+    """
+    return {
+        "type": "Scheduler",
+        "id": me,
+        "address": address,
+        "started": core.now - started,
+        "clients": len(core.clients),
+        "tasks": len(core.tasks),
+        "queued": len(core.queue),
+        "drift_repaired": core.drift_repaired,
+        "hosts": {host.id: describe_host(core, host) for host in core.hosts.values()},
+        "workers": {
+            worker.info.address: {
+                "type": "Worker",
+                "name": worker.info.name,
+                "id": worker.info.name,
+                "host": host.info.hostname,
+                "nanny": host.info.address,
+                "host_id": host.id,
+                "pid": worker.info.pid,
+                "nthreads": worker.info.nthreads,
+                "memory_limit": worker.info.memory_limit,
+                "local_directory": worker.info.local_directory,
+                "resources": dict(worker.info.resources),
+                "metrics": host.metrics.workers.get(worker.info.name, (0.0, 0, 0)),
+            }
+            for host in core.hosts.values()
+            for worker in host.workers.values()
+        },
+    }
+
+
+def describe_host(core: SchedulerState, host: HostState) -> dict[str, Any]:
+    """Return one nanny: addresses, limits, what it holds and does."""
+    info = host.info
+    return {
+        "type": "Nanny",
+        "address": info.address,
+        "name": info.name,
+        "hostname": info.hostname,
+        "pid": info.pid,
+        "memory_limit": info.memory_limit,
+        "local_directory": info.local_directory,
+        "nthreads": host.nthreads,
+        "assigned": len(host.assigned),
+        "held": len(host.held),
+        "store_bytes": host.metrics.store_bytes,
+        "spilled_bytes": host.metrics.spilled_bytes,
+        "paused": host.paused,
+        "last_seen": core.now - host.seen_at,
+        "versions": dict(info.versions),
+    }
+
+
+def describe_keys(core: SchedulerState, keys: list[Key] | None) -> dict[str, dict[str, Any]]:
+    """Return status, size and holders of these keys (unknown ones left out), or of all that are in memory."""
+    if keys is None:
+        tasks = [task for task in core.tasks.values() if task.status is FINISHED]
+    else:
+        tasks = [core.tasks[key] for key in keys if key in core.tasks]
+    return {
+        task.key: {
+            "status": task.status.label,
+            "nbytes": task.nbytes,
+            "attempt": task.attempt,
+            "type": task.type_name,
+            "holders": [host.info.address for host in task.holders],
+        }
+        for task in tasks
+    }
+
+
+def summarize(group: TaskGroup) -> GroupSummary:
+    """Return the message part that says how the tasks of a kind stand and what their calls took."""
+    counts = group.counts
+    return GroupSummary(
+        name=group.name,
+        waiting=counts[WAITING] + counts[QUEUED],
+        assigned=counts[ASSIGNED],
+        in_memory=counts[FINISHED],
+        erred=counts[ERRED],
+        finished=group.finished,
+        failed=group.failed,
+        compute=group.compute,
+        transfer=group.transfer,
+        deserialize=group.deserialize,
+        serialize=group.serialize,
+        nbytes=group.nbytes,
+    )
+
+
+def explain(core: SchedulerState, key: Key) -> str:
+    """Say in one sentence why a task is where it is."""
+    task = core.tasks.get(key)
+    name = shorten(key)
+    if task is None:
+        return f"{name} is not known to the scheduler: nobody wants it any more, or it was never submitted here."
+    match task.status:
+        case s if s is WAITING:
+            return explain_waiting(task, name)
+        case s if s is QUEUED:
+            return explain_queued(core, task, name)
+        case s if s is ASSIGNED:
+            assert task.host is not None
+            where = task.worker.info.name if task.worker is not None else task.host.info.address
+            load = f"{len(task.host.assigned)} calls for {task.host.nthreads} threads"
+            return f"{name} was sent to {where} (attempt {task.tries}); it runs there or is next in line ({load})."
+        case s if s is FINISHED:
+            where = ", ".join(host.info.address for host in task.holders)
+            return f"{name} is finished: {task.nbytes} bytes at {where}."
+        case s if s is ERRED:
+            assert task.error is not None
+            root = "" if task.error.key == key else f" because its input {shorten(task.error.key)} did"
+            return f"{name} failed{root}: {task.error.text}"
+        case _:
+            return f"{name} is known but not being computed: nothing that was asked for needs it now."
+
+
+def explain_waiting(task: SchedulerTask, name: str) -> str:
+    """Name the inputs that a task waits for."""
+    missing = [dependency for dependency in task.dependencies if dependency.status is not FINISHED]
+    first = missing[0] if missing else None
+    if first is None:
+        return f"{name} has all its inputs and is about to be placed."
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"{name} waits for its input {shorten(first.key)} ({first.status.label}){more}."
+
+
+def explain_queued(core: SchedulerState, task: SchedulerTask, name: str) -> str:
+    """Say what a ready task lacks: hosts, fitting workers, or a free one."""
+    if task.requirement is not None:
+        return explain_requirement(core, task.requirement, name)
+    if not any(host.nthreads for host in core.hosts.values()):
+        return f"{name} is ready, but there are no workers. Start some: cluster.scale(n), or `himalia worker ADDRESS`."
+    paused = sum(host.paused for host in core.hosts.values())
+    if paused == len(core.hosts):
+        return (
+            f"{name} is ready, but all {paused} hosts are paused because their memory is nearly full. Release futures."
+        )
+    ahead = sum(entry[0] < task.priority for entry in core.queue.entries())
+    return f"{name} is ready and held back until a worker is free; about {ahead} tasks are before it."
+
+
+def explain_requirement(core: SchedulerState, requirement: Requirement, name: str) -> str:
+    """Say whether anybody could run a task with this requirement."""
+    wishes = []
+    if requirement.workers:
+        wishes.append(f"workers={list(requirement.workers)}")
+    if requirement.resources:
+        wishes.append(f"resources={dict(requirement.resources)}")
+    asked = " and ".join(wishes)
+    able = sum(len(workers) for workers in eligible(core, requirement).values())
+    if able:
+        return f"{name} is ready and asks for {asked}; the {able} workers that offer it are busy."
+    total = len(core.workers)
+    advice = "Start one that does, or drop it from submit()."
+    return f"{name} asks for {asked}, and none of the {total} workers offers it. {advice}"

@@ -1,0 +1,345 @@
+"""Which host gets a ready task, and which ready tasks wait here.  It never decides whether a task is needed.
+
+A host is **idle** while it has fewer calls than threads, and **open** while the work sent ahead of its threads is less
+than ``settings.queue_seconds``.  A task without inputs goes to an idle host, then to an open one, else it waits in the
+queue: so roots are held back, a graph is finished depth-first and memory stays flat.  A task with inputs goes where
+``bytes to move / bandwidth + queue`` is least, and hosts accept ``DEPTH`` times more of those, since they free memory.
+A task that asks for certain workers or resources is bound to one worker and waits in the queue of its requirement.
+
+An idle host for which nothing is queued asks for a call of a host that has more than its threads can run (stealing).
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Final
+
+from himalia.messages import Compute, Dependency, ForgetFunctions, FunctionBody, Withdraw
+from himalia.names import Digest
+from himalia.scheduler.queue import TaskQueue
+from himalia.scheduler.restrictions import change_used, eligible, has_room
+from himalia.scheduler.state import (
+    ASSIGNED,
+    QUEUED,
+    HostState,
+    Requirement,
+    SchedulerState,
+    SchedulerTask,
+    WorkerState,
+    Zombie,
+    digest,
+    move,
+)
+
+DEPTH: Final = 10
+"""How many times ``queue_seconds`` of tasks with inputs a host is given before they wait here.  Guess."""
+
+VICTIMS: Final = 8
+"""Loaded hosts that an idle one looks at before it gives up until the next tick.  Guess."""
+
+LEAST_ESTIMATE: Final = 20e-6
+"""Seconds of a thread that even an empty call takes on its way through nanny and worker (measured: 10 to 20 µs)."""
+
+
+def place(core: SchedulerState, task: SchedulerTask) -> None:
+    """Give a task whose inputs are in memory, or that has none, to a host, or queue it."""
+    requirement = task.requirement
+    if requirement is not None:
+        place_restricted(core, task, requirement)
+        return
+    queue = core.queue
+    first = queue.first() if queue else None
+    if first is not None and first.priority < task.priority:
+        enqueue(core, queue, task)  # whoever freed a slot refills it from the queue afterwards
+        return
+    host = choose_near_data(core, task, None) if task.dependencies else choose_free(core)
+    if host is None:
+        enqueue(core, queue, task)
+    else:
+        assign(core, task, host, None)
+
+
+def enqueue(core: SchedulerState, queue: TaskQueue, task: SchedulerTask) -> None:
+    """Hold a ready task back."""
+    number = core.next_queued
+    core.next_queued = number + 1
+    move(task, QUEUED)
+    task.queued = number
+    queue.push((task.priority, number, task))
+
+
+def choose_free(core: SchedulerState) -> HostState | None:
+    """Return an idle host, else an open one, in turn."""
+    for host in core.idle:
+        return host
+    for host in core.open:
+        return host
+    return None
+
+
+def choose_near_data(core: SchedulerState, task: SchedulerTask, spare: HostState | None) -> HostState | None:
+    """Return the host with the least bytes to move and queue, among holders of inputs and ``spare`` or a free one."""
+    if len(core.hosts) == 1:
+        only = next(iter(core.hosts.values()))
+        return only if accepts(core, only) else None
+    total = 0
+    local: dict[HostState, int] = {}
+    for dependency in task.dependencies:
+        nbytes = dependency.nbytes
+        total += nbytes
+        for holder in dependency.holders:
+            local[holder] = local.get(holder, 0) + nbytes
+    free = spare or choose_free(core)
+    if free is not None:
+        local.setdefault(free, 0)
+    best: HostState | None = None
+    least = 0.0
+    for host, nbytes in local.items():
+        if not accepts(core, host):
+            continue
+        cost = move_cost(core, total - nbytes) + host.occupancy / host.nthreads
+        if best is None or cost < least:
+            best, least = host, cost
+    return best
+
+
+def move_cost(core: SchedulerState, nbytes: int) -> float:
+    """Return the expected seconds to bring ``nbytes`` of other hosts."""
+    return core.settings.latency + nbytes / core.settings.bandwidth if nbytes > 0 else 0.0
+
+
+def accepts(core: SchedulerState, host: HostState) -> bool:
+    """Whether a host takes another task that has inputs."""
+    if host.is_open:
+        return True
+    return (
+        not host.paused and host.nthreads > 0 and host.occupancy < host.nthreads * DEPTH * core.settings.queue_seconds
+    )
+
+
+def assign(core: SchedulerState, task: SchedulerTask, host: HostState, worker: WorkerState | None) -> None:
+    """Send a ready task to a host, as a new attempt."""
+    attempt = core.next_attempt
+    core.next_attempt = attempt + 1
+    task.attempt = attempt
+    task.tries += 1
+    task.host = host
+    task.worker = worker
+    move(task, ASSIGNED)
+    group = task.group
+    duration = group.duration
+    estimate = duration if duration >= 0.0 else core.settings.unknown_duration
+    task.estimate = estimate = estimate if estimate > LEAST_ESTIMATE else LEAST_ESTIMATE
+    host.assigned[task] = None
+    host.occupancy += estimate
+    task.digest = digest(task.key, attempt)
+    host.attempts_digest ^= task.digest
+    if worker is not None:
+        occupy(task, worker, +1)
+    if task.function:
+        define_function(core, host, task.function)
+    dependencies = task.dependencies
+    core.send(
+        host,
+        Compute(
+            task.key,
+            attempt,
+            group.name,
+            task.function,
+            task.call,
+            task.argument,
+            tuple(locate(dependency, host) for dependency in dependencies) if dependencies else (),
+            task.priority,
+            duration,
+            bool(task.wanted_by),
+            task.strikes > 0,
+            worker.info.name if worker is not None else "",
+        ),
+    )
+    update_room(core, host)
+    if host.is_open and len(core.hosts) > 1:
+        rotate(core, host)
+
+
+def locate(dependency: SchedulerTask, host: HostState) -> Dependency:
+    """Say where an input is; a host that has it needs no list."""
+    holders = dependency.holders
+    others = () if host in holders else tuple([holder.id for holder in holders])
+    return Dependency(dependency.key, dependency.attempt, dependency.nbytes, others)
+
+
+def define_function(core: SchedulerState, host: HostState, function: bytes) -> None:
+    """Make sure that a host knows a function before it is named."""
+    known = host.functions
+    if function in known:
+        return
+    known[function] = None
+    core.send(host, FunctionBody(Digest(function), core.functions[function].body))
+    if len(known) > core.settings.function_cache:
+        oldest = next(iter(known))
+        del known[oldest]
+        core.send(host, ForgetFunctions([Digest(oldest)]))
+
+
+def occupy(task: SchedulerTask, worker: WorkerState, sign: int) -> None:
+    """Take (+1) or give back (-1) what a task bound to a worker occupies there."""
+    worker.assigned += sign
+    if task.requirement is not None:
+        change_used(worker, task.requirement.resources, sign)
+
+
+def leave_host(core: SchedulerState, task: SchedulerTask) -> HostState:
+    """Take an ASSIGNED task off the books of its host; the caller moves it on and refills the host."""
+    host = task.host
+    assert host is not None, f"{task!r} has no host"
+    del host.assigned[task]
+    host.occupancy = host.occupancy - task.estimate if host.assigned or host.zombies else 0.0
+    host.attempts_digest ^= task.digest
+    if task.worker is not None:
+        occupy(task, task.worker, -1)
+        task.worker = None
+    task.host = None
+    task.withdrawing = 0
+    update_room(core, host)
+    return host
+
+
+def abandon(core: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> None:
+    """Take an ASSIGNED task back from its host; until the host confirms, the attempt is a zombie there."""
+    worker, attempt = task.worker, task.attempt
+    host = leave_host(core, task)
+    resources = task.requirement.resources if task.requirement is not None else ()
+    zombie = host.zombies[attempt] = Zombie(task.key, worker, resources, task.estimate)
+    host.occupancy += zombie.estimate
+    host.attempts_digest ^= task.digest
+    if worker is not None:
+        worker.assigned += 1
+        change_used(worker, zombie.resources, +1)
+    core.send(host, Withdraw(task.key, attempt, interrupt))
+    update_room(core, host)
+
+
+def bury(core: SchedulerState, host: HostState, attempt: int) -> bool:
+    """Forget a zombie that its host is done with; return whether there was one."""
+    zombie = host.zombies.pop(attempt, None)
+    if zombie is None:
+        return False
+    host.attempts_digest ^= digest(zombie.key, attempt)
+    host.occupancy = host.occupancy - zombie.estimate if host.assigned or host.zombies else 0.0
+    if zombie.worker is not None:
+        zombie.worker.assigned -= 1
+        change_used(zombie.worker, zombie.resources, -1)
+    update_room(core, host)
+    refill(core, host)
+    return True
+
+
+def update_room(core: SchedulerState, host: HostState) -> None:
+    """Recompute whether a host is idle, open, or has more than it can run."""
+    load = len(host.assigned) + len(host.zombies)
+    nthreads = host.nthreads
+    idle = load < nthreads and not host.paused
+    open = idle or (
+        not host.paused
+        and nthreads > 0
+        and host.occupancy < nthreads * core.settings.queue_seconds
+        and load < nthreads + core.settings.queue_limit
+    )
+    if idle is not host.is_idle:
+        host.is_idle = idle
+        if idle:
+            core.idle[host] = None
+        else:
+            del core.idle[host]
+    if open is not host.is_open:
+        host.is_open = open
+        if open:
+            core.open[host] = None
+        else:
+            del core.open[host]
+    if load > nthreads and host.occupancy >= nthreads * core.settings.steal_duration:
+        core.surplus[host] = None
+    else:
+        core.surplus.pop(host, None)
+
+
+def rotate(core: SchedulerState, host: HostState) -> None:
+    """Let other free hosts be chosen before this one."""
+    if host.is_idle:
+        del core.idle[host]
+        core.idle[host] = None
+    del core.open[host]
+    core.open[host] = None
+
+
+def refill(core: SchedulerState, host: HostState) -> None:
+    """Give a host what waits for it, in priority order, while it has room; steal for it if there is nothing."""
+    if core.requirements:
+        refill_restricted(core, host)
+    queue = core.queue
+    while host.is_open:
+        task = queue.first()
+        if task is None:
+            break
+        target = choose_near_data(core, task, host) if task.dependencies else host
+        assert target is not None, f"{host!r} is open and refuses"
+        queue.pop()
+        assign(core, task, target, None)
+    if host.is_idle and core.surplus:
+        steal(core, host)
+
+
+def refill_all(core: SchedulerState) -> None:
+    """Refill every host with room, after something changed for all."""
+    for host in list(core.open):
+        refill(core, host)
+
+
+def steal(core: SchedulerState, thief: HostState) -> None:
+    """Ask a loaded host for a call that hasn't started, if it's worth the way."""
+    for victim in islice(core.surplus, VICTIMS):
+        if victim is thief:
+            continue
+        newest = next(reversed(victim.assigned), None)  # older ones are likely to run already
+        if newest is None or newest.withdrawing == newest.attempt or newest.requirement is not None:
+            continue
+        duration = newest.group.duration if newest.group.duration >= 0.0 else newest.estimate
+        missing = sum([d.nbytes for d in newest.dependencies if thief not in d.holders])
+        if duration < core.settings.steal_duration or move_cost(core, missing) > victim.occupancy:
+            continue
+        newest.withdrawing = newest.attempt
+        core.send(victim, Withdraw(newest.key, newest.attempt, False))
+        return
+
+
+def place_restricted(core: SchedulerState, task: SchedulerTask, requirement: Requirement) -> None:
+    """Bind a task to the least loaded worker that has room for it, or queue it."""
+    best: WorkerState | None = None
+    first = requirement.queue.first()
+    if first is None or task.priority < first.priority:
+        for host, workers in eligible(core, requirement).items():
+            if host.paused:
+                continue
+            for worker in workers:
+                if has_room(worker, requirement) and (best is None or worker.assigned < best.assigned):
+                    best = worker
+    if best is None:
+        enqueue(core, requirement.queue, task)
+    else:
+        assign(core, task, best.host, best)
+
+
+def refill_restricted(core: SchedulerState, host: HostState) -> None:
+    """Give a host's workers what waits for them by name or resource."""
+    if host.paused:
+        return
+    for requirement in core.requirements.values():
+        if not requirement.queue:
+            continue
+        for worker in eligible(core, requirement).get(host, ()):
+            while has_room(worker, requirement):
+                task = requirement.queue.first()
+                if task is None:
+                    break
+                requirement.queue.pop()
+                assign(core, task, host, worker)

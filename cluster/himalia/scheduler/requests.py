@@ -1,0 +1,141 @@
+"""Questions of clients that hosts have to answer: asked once, collected, answered once, whoever leaves meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from himalia.messages import GetLogs, Reply, Restart, RestartWorkers, RunFunction, Scale, TaskError
+from himalia.names import ClientId, HostId
+from himalia.scheduler.state import ClientState, HostState, SchedulerState
+
+
+class PendingRequest:
+    """One client's question, and the hosts that still owe an answer."""
+
+    __slots__ = ("answers", "client", "kind", "number", "waiting")
+
+    def __init__(self, client: ClientState, number: int, kind: str) -> None:
+        self.client = client.id
+        self.number = number
+        """The client's own number of it."""
+        self.kind = kind
+        self.waiting: dict[HostId, list[str]] = {}
+        """Hosts that owe an answer, and the worker addresses that each was asked for."""
+        self.answers: dict[str, Any] = {}
+
+
+class Requests:
+    """All of them, by the number that hosts are given."""
+
+    def __init__(self) -> None:
+        self.pending: dict[int, PendingRequest] = {}
+        self.next_number = 1
+
+    def open(self, client: ClientState, number: int, kind: str) -> tuple[int, PendingRequest]:
+        """Begin a question; return the number for the hosts."""
+        ours = self.next_number
+        self.next_number = ours + 1
+        request = self.pending[ours] = PendingRequest(client, number, kind)
+        return ours, request
+
+
+def run_function(core: SchedulerState, requests: Requests, client: ClientState, message: RunFunction) -> None:
+    """Forward ``client.run`` to the nannies of the workers it names."""
+    number, request = requests.open(client, message.request, "run")
+    unknown = set(message.workers or ())
+    for host in core.hosts.values():
+        whole = not message.workers or bool(
+            {host.info.address, host.info.hostname, host.info.name} & set(message.workers)
+        )
+        names = []
+        for worker in host.workers.values():
+            called = {worker.info.name, worker.info.address} & set(message.workers or ())
+            if whole or called:
+                names.append(worker.info.name)
+            unknown -= called
+        unknown -= {host.info.address, host.info.hostname, host.info.name}
+        if names:
+            request.waiting[host.id] = [host.workers[name].info.address for name in names]
+            core.send(host, RunFunction(number, message.call, [str(name) for name in names]))
+    for name in sorted(unknown):
+        request.answers[name] = no_answer(f"there is no worker {name!r} on this cluster; see client.scheduler_info()")
+    answer_if_complete(core, requests, number)
+
+
+def no_answer(why: str) -> bytes:
+    """Return the packed reply of a worker that can't give one."""
+    return msgspec.msgpack.encode(["error", TaskError(kind="refused", key="", text=why)])  # type: ignore[arg-type]
+
+
+def get_logs(core: SchedulerState, requests: Requests, client: ClientState, message: GetLogs) -> None:
+    """Forward a question for log lines to all nannies."""
+    number, request = requests.open(client, message.request, "logs")
+    for host in core.hosts.values():
+        request.waiting[host.id] = []
+        core.send(host, GetLogs(number, message.workers))
+    answer_if_complete(core, requests, number)
+
+
+def restart(core: SchedulerState, requests: Requests, client: ClientState, message: Restart) -> None:
+    """Have every nanny replace its workers; the tasks were forgotten before."""
+    number, request = requests.open(client, message.request, "restart")
+    for host in core.hosts.values():
+        request.waiting[host.id] = []
+        core.send(host, RestartWorkers(number))
+    answer_if_complete(core, requests, number)
+
+
+def scale(core: SchedulerState, requests: Requests, client: ClientState, message: Scale) -> None:
+    """Forward a wish for a number of workers to the one host it is for."""
+    hosts = [host for host in core.hosts.values() if message.host in (None, host.id)]
+    if len(hosts) != 1:
+        why = f"{len(hosts)} hosts match; name the one to scale" if hosts else "that host is not on this cluster"
+        core.send(client, Reply(message.request, error=why))
+        return
+    number, request = requests.open(client, message.request, "scale")
+    request.waiting[hosts[0].id] = []
+    core.send(hosts[0], Scale(number, message.workers, hosts[0].id))
+
+
+def take_reply(core: SchedulerState, requests: Requests, host: HostState, message: Reply) -> None:
+    """Collect a host's answer."""
+    request = requests.pending.get(message.request)
+    if request is None or host.id not in request.waiting:
+        return
+    addresses = request.waiting.pop(host.id)
+    if message.error:
+        request.answers[host.info.address] = message.error
+    elif request.kind == "run":
+        names = {worker.info.name: worker.info.address for worker in host.workers.values()}
+        answers = {names.get(name, name): value for name, value in (message.value or {}).items()}
+        for address in addresses:
+            answers.setdefault(address, no_answer(f"worker {address} left before it answered"))
+        request.answers.update(answers)
+    elif isinstance(message.value, dict):
+        request.answers.update(message.value)
+    answer_if_complete(core, requests, message.request)
+
+
+def drop_host(core: SchedulerState, requests: Requests, host: HostState) -> None:
+    """Answer for a host that left."""
+    for number in list(requests.pending):
+        request = requests.pending[number]
+        addresses = request.waiting.pop(host.id, None)
+        if addresses is not None:
+            if request.kind == "run":
+                for address in addresses:
+                    request.answers[address] = no_answer(f"worker {address} left with its host before it answered")
+            answer_if_complete(core, requests, number)
+
+
+def answer_if_complete(core: SchedulerState, requests: Requests, number: int) -> None:
+    """Send the client its answer once nobody owes one."""
+    request = requests.pending[number]
+    if request.waiting:
+        return
+    del requests.pending[number]
+    client = core.clients.get(ClientId(request.client))
+    if client is not None:
+        core.send(client, Reply(request.number, request.answers))

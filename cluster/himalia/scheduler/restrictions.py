@@ -1,0 +1,70 @@
+"""Which workers may run a task that asks for certain ones, or for resources.  It matches; placement chooses."""
+
+from __future__ import annotations
+
+from himalia.scheduler.state import HostState, Requirement, SchedulerState, SchedulerTask, WorkerState
+
+
+def requirement_of(core: SchedulerState, task: SchedulerTask) -> Requirement | None:
+    """Return the shared record of what a task's options ask for; ``None`` if any worker will do."""
+    options = task.options
+    if options is None or not (options.workers or options.resources):
+        return None
+    key = (tuple(sorted(options.workers)), options.allow_other_workers, tuple(sorted(options.resources.items())))
+    requirement = core.requirements.get(key)
+    if requirement is None:
+        requirement = core.requirements[key] = Requirement(*key)
+    requirement.tasks += 1
+    return requirement
+
+
+def drop_requirement(core: SchedulerState, requirement: Requirement) -> None:
+    """Count a task that is gone; the last one takes the requirement with it."""
+    requirement.tasks -= 1
+    if requirement.tasks == 0:
+        del core.requirements[requirement.workers, requirement.allow_other, requirement.resources]
+
+
+def eligible(core: SchedulerState, requirement: Requirement) -> dict[HostState, list[WorkerState]]:
+    """Return, by host, the workers that may run tasks of this requirement when they have room."""
+    if requirement.version != core.membership:
+        requirement.version = core.membership
+        requirement.eligible = match_workers(core, requirement, requirement.workers)
+        if requirement.allow_other and not requirement.eligible:
+            requirement.eligible = match_workers(core, requirement, ())
+    return requirement.eligible
+
+
+def match_workers(
+    core: SchedulerState, requirement: Requirement, names: tuple[str, ...]
+) -> dict[HostState, list[WorkerState]]:
+    """Return the workers that are named (or on a named host) and declare enough of each resource."""
+    found: dict[HostState, list[WorkerState]] = {}
+    for host in core.hosts.values():
+        whole_host = not names or bool({host.info.hostname, host.info.address, host.info.name, host.id} & set(names))
+        workers = [
+            worker
+            for worker in host.workers.values()
+            if (whole_host or worker.info.name in names or worker.info.address in names)
+            and all(worker.info.resources.get(name, 0.0) >= amount for name, amount in requirement.resources)
+        ]
+        if workers:
+            found[host] = workers
+    return found
+
+
+def has_room(worker: WorkerState, requirement: Requirement) -> bool:
+    """Whether a worker has the resources, and no more bound calls than twice its threads."""
+    info = worker.info
+    if worker.assigned >= 2 * info.nthreads:
+        return False
+    return all(
+        worker.used.get(name, 0.0) + amount <= info.resources.get(name, 0.0) + 1e-9
+        for name, amount in requirement.resources
+    )
+
+
+def change_used(worker: WorkerState, resources: tuple[tuple[str, float], ...], sign: int) -> None:
+    """Take or give back resources of a worker."""
+    for name, amount in resources:
+        worker.used[name] = worker.used.get(name, 0.0) + sign * amount

@@ -1,0 +1,92 @@
+"""The scheduler process: its listeners, its loop, its end.  It decides nothing about tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from himalia import system
+from himalia.comm.endpoint import Endpoint
+from himalia.comm.security import Credentials, ServerCertificate
+from himalia.driver import Driver
+from himalia.messages import ClientToScheduler, Close, NannyToScheduler
+from himalia.names import new_incarnation
+from himalia.run import answer
+from himalia.scheduler.config import SchedulerConfig
+from himalia.scheduler.machine import ReturnMemory, SchedulerMachine, ShutDown
+
+FAREWELL: Final = 3.0
+"""Seconds that nannies have to stop their workers and leave before the scheduler ends without them.  Guess."""
+
+
+async def serve(
+    config: SchedulerConfig, stop: asyncio.Event, *, ready: Callable[[list[str], str], None] | None = None
+) -> None:
+    """Run a scheduler until it is closed, its idle timeout is over, or ``stop`` is set.
+
+    Parameters
+    ----------
+    config : SchedulerConfig
+    stop : asyncio.Event
+        Set from outside (a signal, the leash): everybody is told, then it ends.
+    ready : callable, optional
+        Called with the bound addresses and the id once it listens; by default they go to standard output.
+
+    Raises
+    ------
+    StartError
+        If it can't listen at one of the addresses.
+    """
+    me = new_incarnation("scheduler")
+    certificate = ServerCertificate.from_config(config.certificate) if config.certificate is not None else None
+    machine = SchedulerMachine(
+        settings=config.settings,
+        me=me,
+        versions=system.versions(),
+        idle_timeout=config.idle_timeout,
+        started=time.monotonic(),
+    )
+    perform: dict[type, Callable[[Any], None]] = {
+        ShutDown: lambda instruction: stop.set(),
+        ReturnMemory: lambda instruction: return_memory(),
+    }
+    driver = Driver(machine, clock=time.monotonic, perform=perform)
+    endpoint = Endpoint(
+        me=me,
+        role="scheduler",
+        credentials=Credentials.from_config(config.credentials),
+        unions={"client": ClientToScheduler, "nanny": NannyToScheduler},
+        handler=driver,
+        settings=config.settings,
+    )
+    driver.attach(endpoint)
+    try:
+        addresses = [await endpoint.listen(address, certificate=certificate) for address in config.listen]
+        machine.address = addresses[0]
+        if ready is not None:
+            ready(addresses, me)
+        else:
+            answer(ok=True, addresses=addresses, id=me)
+        await stop.wait()
+        driver.feed(Close("the scheduler was stopped"))
+        deadline = time.monotonic() + FAREWELL
+        while machine.hosts and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+    finally:
+        driver.stop()
+        await endpoint.close()
+
+
+def return_memory() -> None:
+    """Empty the interpreter's free lists and the C library's heap, which otherwise keep whole arenas from going back."""
+    gc.collect()
+    if sys.platform == "linux":
+        try:
+            ctypes.CDLL(None).malloc_trim(0)
+        except AttributeError:  # not glibc
+            pass

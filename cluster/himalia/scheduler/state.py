@@ -1,0 +1,391 @@
+"""What the scheduler remembers: tasks, hosts, workers, clients, functions.  It holds facts and decides nothing.
+
+A task's life::
+
+              need             inputs in memory          a host has room           TaskFinished
+    RELEASED ──────► WAITING ──────────────────► QUEUED ─────────────────► ASSIGNED ───────────► FINISHED
+       ▲                │                                                     │                     │
+       │                └── an input erred ──► ERRED ◄── raised, no retries ──┘                     │
+       └──────────────────────── nobody needs it, or its last holder is gone ───────────────────────┘
+
+A task that nobody wants and nothing depends on is forgotten, whatever its status.  Every assignment takes a new number
+from one counter, the *attempt*: it names the assignment in all messages, and a result is judged by it alone.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+from zlib import crc32
+
+from himalia.machine import Instruction, Send
+from himalia.messages import HostInfo, HostMetrics, Message, TaskError, TaskOptions, WorkerInfo
+from himalia.names import ClientId, HostId, Key, WorkerName
+from himalia.scheduler.queue import TaskQueue
+from himalia.settings import Settings
+from himalia.telemetry.groups import TaskGroup
+from himalia.telemetry.stream import TelemetryLog
+
+
+class Status(enum.IntEnum):
+    """Where a task stands; the module's docstring draws the moves.  Also the index of its count in a group."""
+
+    RELEASED = 0
+    WAITING = 1
+    QUEUED = 2
+    ASSIGNED = 3
+    FINISHED = 4
+    ERRED = 5
+    FORGOTTEN = 6
+
+    @property
+    def label(self) -> str:
+        """The word for people."""
+        return self.name.lower()
+
+
+RELEASED: Final = Status.RELEASED
+WAITING: Final = Status.WAITING
+QUEUED: Final = Status.QUEUED
+ASSIGNED: Final = Status.ASSIGNED
+FINISHED: Final = Status.FINISHED
+ERRED: Final = Status.ERRED
+FORGOTTEN: Final = Status.FORGOTTEN
+
+ACTIVE: Final = frozenset({WAITING, QUEUED, ASSIGNED})
+"""A task in one of these needs its inputs (it is counted in their ``waiters``)."""
+
+MOVES: Final[dict[Status, frozenset[Status]]] = {
+    RELEASED: frozenset({WAITING, QUEUED, ASSIGNED, FINISHED, ERRED, FORGOTTEN}),
+    WAITING: frozenset({QUEUED, ASSIGNED, ERRED, RELEASED}),
+    QUEUED: frozenset({ASSIGNED, WAITING, ERRED, RELEASED}),
+    ASSIGNED: frozenset({FINISHED, WAITING, ERRED, RELEASED}),
+    FINISHED: frozenset({RELEASED}),
+    ERRED: frozenset({RELEASED, FORGOTTEN}),
+    FORGOTTEN: frozenset(),
+}
+"""Every legal move.  What waits for no input skips WAITING; RELEASED to FINISHED is data that a client placed."""
+
+LEGAL: Final = [[after in MOVES[before] for after in Status] for before in Status]
+"""The same, to be looked up by two indices: this is asked millions of times."""
+
+
+class SchedulerTask:
+    """One key: how to compute it, where it stands, who needs it.
+
+    Millions of these may live at once, so every field counts (see ``tests/benchmarks``): rarely used ones are ``None``
+    until needed.  Identity is the object; a key that was forgotten and submitted again is another task.
+    """
+
+    __slots__ = (
+        "argument",
+        "attempt",
+        "call",
+        "dependencies",
+        "dependents",
+        "digest",
+        "error",
+        "estimate",
+        "function",
+        "group",
+        "holders",
+        "host",
+        "key",
+        "nbytes",
+        "options",
+        "placed",
+        "priority",
+        "protected",
+        "queued",
+        "requirement",
+        "retries",
+        "status",
+        "strikes",
+        "tries",
+        "type_name",
+        "waiters",
+        "waiting_on",
+        "wanted_by",
+        "withdrawing",
+        "worker",
+    )
+
+    def __init__(self, key: Key, group: TaskGroup) -> None:
+        self.key = key
+        self.group = group
+        self.status = RELEASED
+        self.function = b""
+        self.call = b""
+        self.argument = ""
+        self.placed = False
+        """A client placed its value: there is no call that could compute it again."""
+        self.priority: tuple[float, int, int] = (0.0, 0, 0)
+        self.options: TaskOptions | None = None
+        self.requirement: Requirement | None = None
+        """Which workers may run it; ``None``: any."""
+        self.retries = 0
+        """Exceptions that may still be answered by another attempt."""
+        self.dependencies: tuple[SchedulerTask, ...] = ()
+        self.dependents: dict[SchedulerTask, None] | None = None
+        self.wanted_by: tuple[ClientState, ...] = ()
+        self.protected = False
+        """Part of a submission that is still coming in: not forgotten before its end."""
+        self.waiting_on = 0
+        """WAITING: inputs that are not FINISHED yet."""
+        self.waiters = 0
+        """Dependents in an ACTIVE status."""
+        self.queued = 0
+        """QUEUED: number of its entry in a queue, else 0; entries with another number are void."""
+        self.attempt = 0
+        """ASSIGNED: the current attempt; FINISHED: the attempt that made the result."""
+        self.digest = 0
+        """``digest(key, attempt)`` of the attempt above."""
+        self.tries = 0
+        """Assignments so far, for people."""
+        self.host: HostState | None = None
+        """ASSIGNED: where."""
+        self.worker: WorkerState | None = None
+        """ASSIGNED to one worker of the host only."""
+        self.estimate = 0.0
+        """ASSIGNED: seconds it was expected to take."""
+        self.withdrawing = 0
+        """The attempt that was asked back from its host (stolen), if any."""
+        self.strikes = 0
+        """Workers that died while running it."""
+        self.holders: tuple[HostState, ...] = ()
+        """FINISHED: hosts that have its result, in the order they got it."""
+        self.nbytes = -1
+        self.type_name = ""
+        self.error: TaskError | None = None
+        """ERRED: why."""
+
+    def __repr__(self) -> str:
+        return f"<SchedulerTask {self.key!r} {self.status.label} attempt={self.attempt}>"
+
+
+class Requirement:
+    """What a class of tasks asks of a worker, and the queue of those that wait for one."""
+
+    __slots__ = ("allow_other", "eligible", "queue", "resources", "tasks", "version", "workers")
+
+    def __init__(self, workers: tuple[str, ...], allow_other: bool, resources: tuple[tuple[str, float], ...]) -> None:
+        self.workers = workers
+        self.allow_other = allow_other
+        self.resources = resources
+        self.queue = TaskQueue()
+        self.eligible: dict[HostState, list[WorkerState]] = {}
+        """Who can satisfy it, as of ``version`` of the membership."""
+        self.version = -1
+        self.tasks = 0
+        """Tasks that have it."""
+
+
+class WorkerState:
+    """A worker process, as far as placement cares."""
+
+    __slots__ = ("assigned", "host", "info", "used")
+
+    def __init__(self, info: WorkerInfo, host: HostState) -> None:
+        self.info = info
+        self.host = host
+        self.assigned = 0
+        """Attempts that only this worker may run."""
+        self.used: dict[str, float] = {}
+        """Resources taken by them."""
+
+
+class Zombie:
+    """An attempt that nobody wants any more but that its host may still be running."""
+
+    __slots__ = ("estimate", "key", "resources", "worker")
+
+    def __init__(
+        self, key: Key, worker: WorkerState | None, resources: tuple[tuple[str, float], ...], estimate: float
+    ) -> None:
+        self.key = key
+        self.estimate = estimate
+        self.worker = worker
+        self.resources = resources
+
+
+class HostState:
+    """A nanny, its workers, what it was given and what it has."""
+
+    __slots__ = (
+        "assigned",
+        "attempts_digest",
+        "data_count",
+        "data_digest",
+        "functions",
+        "held",
+        "id",
+        "info",
+        "is_idle",
+        "is_open",
+        "metrics",
+        "nthreads",
+        "occupancy",
+        "paused",
+        "seen_at",
+        "sent",
+        "started_at",
+        "workers",
+        "zombies",
+    )
+
+    def __init__(self, info: HostInfo, now: float) -> None:
+        self.id: HostId = info.host
+        self.info = info
+        self.workers: dict[WorkerName, WorkerState] = {}
+        self.nthreads = 0
+        self.assigned: dict[SchedulerTask, None] = {}
+        """In the order of assignment."""
+        self.zombies: dict[int, Zombie] = {}
+        """By attempt."""
+        self.held: dict[SchedulerTask, None] = {}
+        self.occupancy = 0.0
+        """Sum of the estimates of ``assigned`` and ``zombies``, seconds."""
+        self.is_idle = False
+        """In ``SchedulerState.idle``: fewer calls than threads."""
+        self.is_open = False
+        """In ``SchedulerState.open``: its queue ahead is not full."""
+        self.paused = False
+        self.functions: dict[bytes, None] = {}
+        """Digests it was told, oldest first."""
+        self.sent = 0
+        """Messages sent to it in this session."""
+        self.attempts_digest = 0
+        """Xor of ``digest`` over assigned and zombies."""
+        self.data_digest = 0
+        """Xor of ``digest`` over held results that were computed; placed ones are announced out of order."""
+        self.data_count = 0
+        self.metrics = HostMetrics()
+        self.seen_at = now
+        self.started_at = now
+
+    def __repr__(self) -> str:
+        return f"<HostState {self.id} assigned={len(self.assigned)} held={len(self.held)}>"
+
+
+class ClientState:
+    """A client: which futures it holds, which functions it told us."""
+
+    __slots__ = (
+        "batch",
+        "follow_interval",
+        "functions",
+        "generation",
+        "id",
+        "protected",
+        "pushed_at",
+        "pushed_record",
+        "wants",
+    )
+
+    def __init__(self, id: ClientId) -> None:
+        self.id = id
+        self.wants: dict[SchedulerTask, None] = {}
+        self.protected: list[SchedulerTask] = []
+        """Unwanted tasks of its submission that is still coming in: their dependents may be under way."""
+        self.functions: dict[bytes, None] = {}
+        self.batch = -1
+        """Number of its last submission, and the scheduler-wide generation that was given to it."""
+        self.generation = 0
+        self.follow_interval = 0.0
+        """Seconds between telemetry pushes; 0: none."""
+        self.pushed_at = 0.0
+        self.pushed_record = 0
+
+
+class FunctionState:
+    """A function's pickle, kept while a client may name it or a task refers to it."""
+
+    __slots__ = ("body", "clients", "tasks")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.clients = 0
+        self.tasks = 0
+
+
+class SchedulerState:
+    """All of it, and the list of instructions under construction."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.out: list[Instruction] = []
+        self.now = 0.0
+        self.tasks: dict[Key, SchedulerTask] = {}
+        self.groups: dict[str, TaskGroup] = {}
+        self.functions: dict[bytes, FunctionState] = {}
+        self.hosts: dict[HostId, HostState] = {}
+        self.clients: dict[ClientId, ClientState] = {}
+        self.workers: dict[WorkerName, WorkerState] = {}
+        self.membership = 0
+        """Rises with every change of hosts or workers."""
+        self.queue = TaskQueue()
+        """Ready tasks that any worker may run and that no host has room for."""
+        self.requirements: dict[tuple[tuple[str, ...], bool, tuple[tuple[str, float], ...]], Requirement] = {}
+        self.idle: dict[HostState, None] = {}
+        self.open: dict[HostState, None] = {}
+        self.surplus: dict[HostState, None] = {}
+        """Hosts with more work than their threads do at once: where to steal."""
+        self.to_free: dict[HostState, list[tuple[Key, int]]] = {}
+        """Results to be freed at the end of this event, so that each host is told once."""
+        self.type_names: dict[str, str] = {}
+        """One object for each type name, however many tasks share it."""
+        self.next_attempt = 1
+        self.next_queued = 1
+        self.next_generation = 1
+        self.log = TelemetryLog(settings.telemetry_ring)
+        self.drift_repaired = 0
+        """Differences that digests brought to light."""
+
+    def rest(self) -> None:
+        """Give back memory when there are no tasks: what released ones leave behind is small, but spread all over it."""
+        self.log.pack()
+        # Empty already, but a dict keeps the room it once needed until it is cleared.
+        self.tasks.clear()
+        for client in self.clients.values():
+            client.wants.clear()
+        for host in self.hosts.values():
+            host.held.clear()
+            host.assigned.clear()
+
+    def send(self, peer: HostState | ClientState, message: Message) -> None:
+        """Queue a message for a host or a client."""
+        if peer.__class__ is HostState:
+            peer.sent += 1
+        self.out.append(Send(peer.id, message))
+
+    def group(self, name: str) -> TaskGroup:
+        """Return the group of that name, made at its first use."""
+        group = self.groups.get(name)
+        if group is None:
+            group = self.groups[name] = TaskGroup(name, len(Status))
+        return group
+
+
+def move(task: SchedulerTask, status: Status) -> None:
+    """Change a task's status, and the counts of its group with it.
+
+    Raises
+    ------
+    AssertionError
+        If ``MOVES`` has no such move: the caller is wrong, and nothing was changed.
+    """
+    old = task.status
+    assert LEGAL[old][status], f"{task!r} can't become {status.label}"
+    group = task.group
+    counts = group.counts
+    counts[old] -= 1
+    counts[status] += 1
+    group.changed = True
+    task.status = status
+    if old is QUEUED:
+        task.queued = 0
+
+
+def digest(key: Key, attempt: int) -> int:
+    """Return what one (key, attempt) adds to a digest of beliefs; the same in every process."""
+    return crc32(key.encode()) ^ attempt

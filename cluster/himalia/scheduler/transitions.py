@@ -1,0 +1,518 @@
+"""The life of a task: made, needed, finished, erred, cancelled, no longer needed, forgotten.
+
+Two rules drive it all.  A task is *needed* while a client wants it or a dependent is ACTIVE; ``need`` starts what is
+needed, ``settle`` stops what isn't.  Both work on an explicit stack, so that a chain of 100,000 tasks is no recursion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from himalia.messages import (
+    DataPlaced,
+    FreeData,
+    ResultCancelled,
+    ResultErred,
+    ResultPending,
+    ResultReady,
+    TaskError,
+    TaskFailed,
+    TaskFinished,
+    TaskSpec,
+)
+from himalia.names import Key, shorten
+from himalia.scheduler.placement import abandon, assign, bury, leave_host, place, refill, refill_all
+from himalia.scheduler.restrictions import drop_requirement, requirement_of
+from himalia.scheduler.state import (
+    ACTIVE,
+    ASSIGNED,
+    ERRED,
+    FINISHED,
+    FORGOTTEN,
+    RELEASED,
+    WAITING,
+    ClientState,
+    HostState,
+    SchedulerState,
+    SchedulerTask,
+    move,
+)
+
+
+def create(core: SchedulerState, client: ClientState, spec: TaskSpec) -> SchedulerTask:
+    """Make the task that ``spec`` describes, RELEASED; a dependency that doesn't exist is made an erred one."""
+    task = SchedulerTask(spec.key, core.group(spec.group))
+    core.tasks[spec.key] = task
+    task.group.tasks += 1
+    task.function = spec.function
+    task.call = spec.call
+    task.argument = spec.argument
+    options = spec.options
+    if options is None:
+        task.priority = (0.0, client.generation, spec.order)
+    else:
+        task.options = options
+        task.priority = (-options.priority, client.generation, spec.order)
+        task.retries = options.retries
+        task.requirement = requirement_of(core, task)
+    if spec.function:
+        core.functions[spec.function].tasks += 1
+    if spec.dependencies:
+        task.dependencies = tuple([find_input(core, client, key, spec) for key in spec.dependencies])
+        for dependency in task.dependencies:
+            if dependency.dependents is None:
+                dependency.dependents = {}
+            dependency.dependents[task] = None
+    return task
+
+
+def find_input(core: SchedulerState, client: ClientState, key: Key, spec: TaskSpec) -> SchedulerTask:
+    """Return the task of an input; one that nobody knows becomes an erred task, so that its dependents say why."""
+    task = core.tasks.get(key)
+    if task is None:
+        task = core.tasks[key] = SchedulerTask(key, core.group(spec.group))
+        task.group.tasks += 1
+        task.placed = True
+        protect(client, task)
+        text = (
+            f"{shorten(key)}, an input of {shorten(spec.key)}, is not on this cluster: it was cancelled or released, "
+            f"the cluster was restarted, or its future belongs to another cluster. Compute it again before using it."
+        )
+        move(task, ERRED)
+        task.error = TaskError(kind="lost", key=key, text=text)
+    return task
+
+
+def protect(client: ClientState, task: SchedulerTask) -> None:
+    """Keep an unwanted task until the client's submission is complete."""
+    if not task.protected:
+        task.protected = True
+        client.protected.append(task)
+
+
+def end_submission(core: SchedulerState, client: ClientState) -> None:
+    """Judge what was protected while a submission came in."""
+    protected, client.protected = client.protected, []
+    for task in protected:
+        task.protected = False
+    for task in protected:
+        settle(core, task)
+
+
+def want(core: SchedulerState, client: ClientState, task: SchedulerTask) -> None:
+    """Note that a client holds a future of a task."""
+    if task not in client.wants:
+        client.wants[task] = None
+        task.wanted_by = (*task.wanted_by, client)
+
+
+def unwant(task: SchedulerTask, client: ClientState) -> bool:
+    """Note that a client doesn't hold a future of a task any more; return whether it did."""
+    if task not in client.wants:
+        return False
+    del client.wants[task]
+    task.wanted_by = tuple([other for other in task.wanted_by if other is not client])
+    return True
+
+
+def tell_status(core: SchedulerState, client: ClientState, task: SchedulerTask) -> None:
+    """Tell a client that begins to want a task how it stands, unless it only has to wait."""
+    if task.status is FINISHED:
+        core.send(client, ready_message(task, None))
+    elif task.status is ERRED:
+        assert task.error is not None
+        core.send(client, ResultErred(task.key, task.error))
+
+
+def ready_message(task: SchedulerTask, data: bytes | None) -> ResultReady:
+    """Say that a task is in memory, and where."""
+    holders = tuple([host.id for host in task.holders])
+    return ResultReady(task.key, task.attempt, task.nbytes, task.type_name, holders, data)
+
+
+def need(core: SchedulerState, tasks: Iterable[SchedulerTask]) -> None:
+    """Start RELEASED tasks, and the inputs that they need and that aren't in memory."""
+    ready: list[SchedulerTask] = []
+    stack = list(tasks)
+    stack.reverse()  # what was named first is placed first, among equals
+    while stack:
+        task = stack.pop()
+        if task.status is not RELEASED or not (task.waiters or task.wanted_by):
+            continue  # the second: whoever needed it turned out to have another input that erred
+        if task.placed:
+            err(core, task, lost_error(task))
+            continue
+        if not task.dependencies:
+            ready.append(task)
+            continue
+        move(task, WAITING)
+        task.waiting_on = 0
+        erred: SchedulerTask | None = None
+        for dependency in task.dependencies:
+            dependency.waiters += 1
+            status = dependency.status
+            if status is FINISHED:
+                continue
+            task.waiting_on += 1
+            if status is RELEASED:
+                stack.append(dependency)
+            elif status is ERRED:
+                erred = dependency
+        if erred is not None:
+            assert erred.error is not None
+            err(core, task, erred.error)
+        elif task.waiting_on == 0:
+            ready.append(task)
+    if len(ready) > 1:
+        ready.sort(key=priority_of)
+    for task in ready:
+        status = task.status
+        if (status is WAITING and task.waiting_on == 0) or (status is RELEASED and (task.waiters or task.wanted_by)):
+            place(core, task)
+    if core.open and core.queue:
+        refill_all(core)
+
+
+def priority_of(task: SchedulerTask) -> tuple[float, int, int]:
+    """Sort key: what comes first runs first."""
+    return task.priority
+
+
+def finish(core: SchedulerState, host: HostState, message: TaskFinished) -> None:
+    """Take in a result, if its attempt is the current one; wake what waited for it and free what only it needed."""
+    task = core.tasks.get(message.key)
+    if task is None or task.attempt != message.attempt or task.status is not ASSIGNED:
+        discard(core, host, message.key, message.attempt)
+        return
+    leave_host(core, task)
+    set_result(core, task, host, message.nbytes, message.type_name)
+    task.group.add_completion(message.timing, message.nbytes)
+    core.log.add((task.key, task.group.name, host.id, message.worker, "ok", message.timing, message.nbytes))
+    wanted = task.wanted_by
+    if wanted:
+        ready = ResultReady(task.key, task.attempt, task.nbytes, task.type_name, (host.id,), message.data)
+        for client in wanted:
+            core.send(client, ready)
+    if task.dependents:
+        wake_dependents(core, task)
+    if task.dependencies:
+        release_inputs(core, task)
+    if not wanted and task.waiters == 0:
+        settle(core, task)
+    refill(core, host)
+
+
+def set_result(core: SchedulerState, task: SchedulerTask, host: HostState, nbytes: int, type_name: str) -> None:
+    """Note that a task is in memory at a host."""
+    move(task, FINISHED)
+    task.holders = (host,)
+    task.nbytes = nbytes
+    task.type_name = core.type_names.setdefault(type_name, type_name)
+    add_held(host, task)
+
+
+def add_held(host: HostState, task: SchedulerTask) -> None:
+    """Enter a result into a host's books."""
+    host.held[task] = None
+    if not task.placed:
+        host.data_digest ^= task.digest
+        host.data_count += 1
+
+
+def remove_held(host: HostState, task: SchedulerTask) -> None:
+    """Strike a result from a host's books."""
+    del host.held[task]
+    if not task.placed:
+        host.data_digest ^= task.digest
+        host.data_count -= 1
+
+
+def wake_dependents(core: SchedulerState, task: SchedulerTask) -> None:
+    """Count one more input in memory for each waiting dependent, and place those that have all."""
+    ready = []
+    for dependent in task.dependents or ():
+        if dependent.status is WAITING:
+            dependent.waiting_on -= 1
+            if dependent.waiting_on == 0:
+                ready.append(dependent)
+    if len(ready) > 1:
+        ready.sort(key=priority_of)
+    for dependent in ready:
+        place(core, dependent)
+
+
+def release_inputs(core: SchedulerState, task: SchedulerTask) -> None:
+    """Count a dependent that left ACTIVE; inputs that nobody needs any more are let go."""
+    for dependency in task.dependencies:
+        dependency.waiters -= 1
+        if dependency.waiters == 0 and not dependency.wanted_by:
+            settle(core, dependency)
+
+
+def discard(core: SchedulerState, host: HostState, key: Key, attempt: int) -> None:
+    """Have a host drop the result of an attempt that isn't current any more."""
+    core.to_free.setdefault(host, []).append((key, attempt))
+    bury(core, host, attempt)
+
+
+def fail(core: SchedulerState, host: HostState, message: TaskFailed) -> None:
+    """Take in that an attempt raised: try again if retries are left, else the task and its dependents err."""
+    task = core.tasks.get(message.key)
+    if task is None or task.attempt != message.attempt or task.status is not ASSIGNED:
+        bury(core, host, message.attempt)
+        return
+    leave_host(core, task)
+    task.group.failed += 1
+    error = message.error
+    core.log.add((task.key, task.group.name, host.id, error.worker, "error", message.timing, 0))
+    if task.retries > 0:
+        task.retries -= 1
+        start_again(core, task)
+    else:
+        tried = TaskError(
+            error.kind, task.key, error.text, error.exception, error.frames, error.worker, attempts=task.tries
+        )
+        err(core, task, tried)
+    refill(core, host)
+
+
+def start_again(core: SchedulerState, task: SchedulerTask) -> None:
+    """Send a task that left its host (``leave_host``) on its way once more, when its inputs are in memory."""
+    wait_for_inputs(task)
+    place_if_ready(core, task)
+
+
+def wait_for_inputs(task: SchedulerTask) -> None:
+    """Make a task that left its host WAITING for those inputs that aren't in memory (all of them are under way)."""
+    move(task, WAITING)
+    task.waiting_on = sum([dependency.status is not FINISHED for dependency in task.dependencies])
+
+
+def place_if_ready(core: SchedulerState, task: SchedulerTask) -> None:
+    """Place a WAITING task, unless it got its place meanwhile or still waits."""
+    if task.status is WAITING and task.waiting_on == 0:
+        place(core, task)
+
+
+def err(core: SchedulerState, task: SchedulerTask, error: TaskError) -> None:
+    """End a task that is RELEASED, or ACTIVE but at no host, with an error, and all active dependents with it."""
+    stack = [task]
+    while stack:
+        task = stack.pop()
+        if task.status is ERRED:
+            continue
+        was_active = task.status in ACTIVE
+        if task.status is ASSIGNED and task.host is not None:
+            abandon(core, task, interrupt=False)
+        move(task, ERRED)
+        task.error = error
+        for client in task.wanted_by:
+            core.send(client, ResultErred(task.key, error))
+        if task.dependents:
+            stack.extend([dependent for dependent in task.dependents if dependent.status in ACTIVE])
+        if was_active:
+            release_inputs(core, task)
+        settle(core, task)
+
+
+def settle(core: SchedulerState, task: SchedulerTask) -> None:
+    """Stop, free or forget a task that is not needed any more, then look at its inputs."""
+    stack = [task]
+    while stack:
+        task = stack.pop()
+        if task.wanted_by or task.waiters or task.protected or task.status is FORGOTTEN:
+            continue
+        if task.status in ACTIVE:
+            stop(core, task, interrupt=False)
+            stack.extend(drop_inputs(task))
+        elif task.status is FINISHED and not (task.placed and task.dependents):
+            free(
+                core, task
+            )  # but what can't be computed again stays, as long as something may be computed from it again
+        if not task.dependents:
+            forget(core, task)
+            stack.extend(task.dependencies)
+
+
+def stop(core: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> None:
+    """Make an ACTIVE task RELEASED."""
+    host = task.host
+    if task.status is ASSIGNED:
+        abandon(core, task, interrupt=interrupt)
+    move(task, RELEASED)
+    if host is not None:
+        refill(core, host)
+
+
+def drop_inputs(task: SchedulerTask) -> list[SchedulerTask]:
+    """Count a dependent that left ACTIVE; return the inputs to settle."""
+    for dependency in task.dependencies:
+        dependency.waiters -= 1
+    return [dependency for dependency in task.dependencies if dependency.waiters == 0]
+
+
+def free(core: SchedulerState, task: SchedulerTask) -> None:
+    """Let go of a FINISHED task's result everywhere."""
+    for host in task.holders:
+        remove_held(host, task)
+        core.to_free.setdefault(host, []).append((task.key, task.attempt))
+    task.holders = ()
+    move(task, RELEASED)
+
+
+def forget(core: SchedulerState, task: SchedulerTask) -> None:
+    """Remove a task that nothing wants and nothing depends on."""
+    move(task, FORGOTTEN)
+    del core.tasks[task.key]
+    task.group.tasks -= 1
+    if task.requirement is not None:
+        drop_requirement(core, task.requirement)
+    if task.function:
+        function = core.functions[task.function]
+        function.tasks -= 1
+        if function.tasks == 0 and function.clients == 0:
+            del core.functions[task.function]
+    for dependency in task.dependencies:
+        assert dependency.dependents is not None
+        dependency.dependents.pop(task, None)
+
+
+def flush_frees(core: SchedulerState) -> None:
+    """Tell each host once what it may drop."""
+    for host, data in core.to_free.items():
+        if host.id in core.hosts:
+            core.send(host, FreeData(data))
+    core.to_free.clear()
+
+
+def place_data(core: SchedulerState, client: ClientState, message: DataPlaced) -> None:
+    """Enter a value that a client put into a host's store."""
+    host = core.hosts.get(message.host)
+    task = core.tasks.get(message.key)
+    if task is not None and task.status in ACTIVE | {FINISHED} and task.attempt != message.attempt:
+        # The key has a value, or is about to: the one that was placed now is superfluous.
+        if host is not None:
+            core.to_free.setdefault(host, []).append((message.key, message.attempt))
+        if message.wanted:
+            want(core, client, task)
+            tell_status(core, client, task)
+        return
+    if task is None:
+        task = core.tasks[message.key] = SchedulerTask(message.key, core.group(message.group))
+        task.group.tasks += 1
+        task.placed = True
+    if message.wanted:
+        want(core, client, task)
+    else:
+        protect(client, task)
+    if task.status is ERRED:
+        move(task, RELEASED)
+        task.error = None
+    if host is None:
+        if task.status is RELEASED:
+            err(core, task, lost_error(task))
+    elif task.status is RELEASED:
+        task.attempt = message.attempt
+        set_result(core, task, host, message.nbytes, message.type_name)
+        wake_dependents(core, task)
+    elif host not in task.holders:
+        task.holders = (*task.holders, host)
+        add_held(host, task)
+    for wanting in task.wanted_by:
+        tell_status(core, wanting, task)
+
+
+def lost_error(task: SchedulerTask) -> TaskError:
+    """Describe placed data whose last host is gone."""
+    return TaskError(
+        kind="lost",
+        key=task.key,
+        text=f"{shorten(task.key)} was placed on the cluster by a client (scatter, or a large argument) and its last "
+        f"host is gone. Data that were not computed can't be computed again: scatter or submit them again.",
+    )
+
+
+def unknown_error(key: Key) -> TaskError:
+    """Describe a key that a client asks for and nobody knows."""
+    text = f"{shorten(key)} is not on this cluster: it was released or cancelled, or the cluster was restarted."
+    return TaskError(kind="lost", key=key, text=text)
+
+
+def cancel(core: SchedulerState, client: ClientState, keys: list[Key], *, force: bool, reason: str) -> None:
+    """Stop tasks and what depends on them; what another client wants is only let go by this one, unless forced."""
+    for key in keys:
+        task = core.tasks.get(key)
+        if task is None:
+            continue
+        family = with_dependents(task)
+        shared = not force and any(other is not client for member in family for other in member.wanted_by)
+        for member in family:
+            for other in (client,) if shared else member.wanted_by:
+                if unwant(member, other):
+                    core.send(other, ResultCancelled(member.key, reason))
+        if not shared:
+            for member in family:
+                if member.status in ACTIVE:
+                    stop(core, member, interrupt=True)
+                    for dependency in drop_inputs(member):
+                        settle(core, dependency)
+        for member in reversed(family):
+            settle(core, member)
+
+
+def with_dependents(task: SchedulerTask) -> list[SchedulerTask]:
+    """Return a task and everything that depends on it, inputs before dependents."""
+    found = {task: None}
+    stack = [task]
+    while stack:
+        for dependent in stack.pop().dependents or ():
+            if dependent not in found:
+                found[dependent] = None
+                stack.append(dependent)
+    return list(found)
+
+
+def retry(core: SchedulerState, client: ClientState, keys: list[Key]) -> None:
+    """Compute erred tasks again, together with the erred inputs that made them err; of others the client is told the status."""
+    wanted = []
+    for key in keys:
+        task = core.tasks.get(key)
+        if task is None:
+            core.send(client, ResultErred(key, unknown_error(key)))
+            continue
+        if task.status is not ERRED or task.placed:
+            tell_status(core, client, task)
+            continue
+        wanted.append(task)
+        stack = [task]
+        while stack:
+            member = stack.pop()
+            if member.status is not ERRED or member.placed:
+                continue
+            move(member, RELEASED)
+            member.error = None
+            member.strikes = 0
+            member.retries = member.options.retries if member.options is not None else 0
+            for wanting in member.wanted_by:
+                core.send(wanting, ResultPending(member.key))
+            stack.extend(member.dependencies)
+    need(core, wanted)
+
+
+def withdraw(core: SchedulerState, host: HostState, key: Key, attempt: int, *, started: bool) -> None:
+    """Take in a host's answer to Withdraw: place a stolen call anew, or bury what nobody wants."""
+    if attempt in host.zombies:
+        if not started:
+            bury(core, host, attempt)
+        return
+    task = core.tasks.get(key)
+    if task is None or task.attempt != attempt or task.status is not ASSIGNED or started:
+        return  # it runs on there and will report
+    leave_host(core, task)
+    thief = next((other for other in core.idle if other is not host), None)
+    if thief is not None and all(dependency.status is FINISHED for dependency in task.dependencies):
+        move(task, WAITING)
+        assign(core, task, thief, None)  # not placed anew: the data might pull it back to where it came from
+    else:
+        start_again(core, task)
+    refill(core, host)

@@ -1,0 +1,1 @@
+"""What the runtime tells about itself: records of calls, their groups, and the stream that views follow."""

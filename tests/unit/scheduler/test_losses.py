@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import himalia.messages as m
+from himalia.names import HostId, Key, PeerId
+from himalia.scheduler.state import ASSIGNED, ERRED, FINISHED, QUEUED, WAITING
+from tests.unit.scheduler.stage import Stage, spec
+
+
+def placed(key: str, host: str, *, wanted: bool = True) -> m.DataPlaced:
+    return m.DataPlaced(Key(key), "data", HostId(PeerId(host)), 100, "bytes", wanted, attempt=-5)
+
+
+def test_calls_of_a_host_that_left_run_elsewhere_without_blame() -> None:
+    stage = Stage("a", "b")
+    stage.submit("alice", spec("x"))
+    first = stage.assigned()["x"]
+    stage.leave(first)
+    assert stage.assigned()["x"] != first
+    assert stage.task("x").strikes == 0
+
+
+def test_a_wanted_result_is_computed_again_when_its_host_left() -> None:
+    stage = Stage("a", "b")
+    stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
+    stage.finish("x")
+    stage.finish("y")
+    holder = str(stage.task("y").holders[0].id)
+    stage.take()
+    stage.leave(holder)
+    assert (stage.status("x"), stage.status("y")) == (ASSIGNED, WAITING)
+    assert stage.taken(m.ResultPending) == [("alice", m.ResultPending(Key("y")))]
+
+
+def test_a_queued_dependent_waits_again_when_its_input_is_lost() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("x"))
+    stage.finish("x")
+    stage.submit("alice", *[spec(f"y-{i}", "x", order=i) for i in range(100)], batch=2)
+    assert stage.status("y-99") is QUEUED
+    stage.leave("a")
+    assert (stage.status("x"), stage.status("y-99")) == (QUEUED, WAITING)
+    stage.add_host("b")
+    assert stage.status("x") is ASSIGNED
+
+
+def test_a_replica_elsewhere_saves_the_recomputation() -> None:
+    stage = Stage("a", "b")
+    stage.submit("alice", spec("x"))
+    stage.finish("x")
+    holder = str(stage.task("x").holders[0].id)
+    other = "b" if holder == "a" else "a"
+    stage.message(other, m.DataAdded(Key("x"), stage.task("x").attempt, 8))
+    stage.leave(holder)
+    assert stage.status("x") is FINISHED
+
+
+def test_a_killed_worker_is_blamed_on_what_it_ran_three_times() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("poison"), spec("innocent"))
+    for _ in range(2):
+        stage.die("poison")
+        assert stage.status("poison") is ASSIGNED
+    assert [compute.alone for _, compute in stage.taken(m.Compute) if compute.key == "poison"] == [False, True, True]
+    stage.die("poison")
+    ((_, erred),) = stage.taken(m.ResultErred)
+    assert (erred.key, erred.error.kind) == ("poison", "killed")
+    assert "signal SIGKILL" in erred.error.text
+    assert "last words" in erred.error.text
+    assert stage.status("innocent") is ASSIGNED
+
+
+def test_a_planned_death_is_no_strike() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("x"))
+    for _ in range(5):
+        stage.die("x", blamed=False)
+    assert stage.status("x") is ASSIGNED
+    assert stage.task("x").strikes == 0
+
+
+def test_scattered_data_of_a_host_that_left_are_reported_by_name() -> None:
+    stage = Stage("a", "b")
+    stage.message("alice", placed("data", "a"))
+    stage.submit("alice", spec("y", "data"))
+    stage.take()
+    stage.leave("a")
+    errors = {str(message.key): message.error for _, message in stage.taken(m.ResultErred)}
+    if "y" in errors:
+        assert errors["y"].key == "data"
+    assert errors["data"].kind == "lost"
+    assert stage.status("data") is ERRED
+
+
+def test_an_input_that_could_not_be_fetched_is_made_again() -> None:
+    stage = Stage("a", "b")
+    stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
+    stage.finish("x")
+    at, attempt = stage.assigned()["y"], stage.task("y").attempt
+    holder = stage.task("x").holders[0].id
+    missing = m.InputMissing(Key("y"), attempt, [(Key("x"), stage.task("x").attempt, holder)])
+    stage.message(at, missing)
+    assert (stage.status("x"), stage.status("y")) == (ASSIGNED, WAITING)
+
+
+def test_a_client_that_can_not_read_a_result_gets_it_again() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("x"))
+    stage.finish("x")
+    stage.take()
+    stage.message("alice", m.ReportMissing(Key("x"), 1, HostId(PeerId("a"))))
+    assert [type(message) for _, message in stage.take()][:1] == [m.ResultPending]
+    assert stage.status("x") is ASSIGNED
+
+
+def test_a_difference_of_digests_is_repaired_and_counted() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("x"))
+    stage.take()
+    seen = stage.machine.hosts[HostId(PeerId("a"))].sent
+    stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), seen))
+    assert stage.take() == [("a", m.ReportInventory())]
+    stage.message("a", m.Inventory([], [], seen + 1))
+    assert stage.machine.core.drift_repaired == 1
+    assert stage.task("x").attempt == 2  # the call that the host never had was sent again
+
+
+def test_digests_are_not_compared_while_something_is_under_way() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("x"))
+    stage.take()
+    stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 1))
+    assert stage.take() == []
+
+
+def test_a_paused_host_gets_nothing_until_it_recovers() -> None:
+    stage = Stage("a")
+    stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 0, paused=True))
+    stage.submit("alice", spec("x"))
+    assert stage.status("x") is QUEUED
+    assert "paused" in explain(stage, "x")
+    stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 0))
+    assert stage.status("x") is ASSIGNED
+
+
+def explain(stage: Stage, key: str) -> str:
+    stage.take()
+    stage.message("alice", m.Explain(1, Key(key)))
+    ((_, reply),) = stage.taken(m.Reply)
+    return str(reply.value)
