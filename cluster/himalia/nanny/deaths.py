@@ -1,0 +1,81 @@
+"""What follows when a worker process is gone: for what it ran, for what it may have taken along, for its successor.
+
+Only calls that the worker had marked as begun in its slots are named to the scheduler, and only they are blamed.  A
+result that arrived before the death counts.  What was in the worker's own queue goes to its successor.
+"""
+
+from __future__ import annotations
+
+from himalia.messages import TaskError, WorkerDied, WorkerStopped
+from himalia.names import Key, PeerId
+from himalia.nanny.events import WorkerExited
+from himalia.nanny.requests import add_reply, pack_error
+from himalia.nanny.runs import end_run
+from himalia.nanny.state import DISPATCHED, GONE, NannyState, NannyWorker, WorkerStatus
+from himalia.nanny.withdrawing import end_withdrawn, lose_run
+from himalia.nanny.workforce import answer_restarts, count_threads, replace_later
+
+
+def worker_exited(state: NannyState, event: WorkerExited, source: PeerId) -> None:
+    """Take in that a process is gone."""
+    worker = state.workers.get(event.name)
+    if worker is None or (worker.pid and event.pid != worker.pid):
+        return
+    was_up = worker.pid != 0
+    was_retiring = worker.status is WorkerStatus.RETIRING
+    worker.blamed = worker.blamed or not worker.reason
+    worker.reason = worker.reason or event.exit
+    worker.status = WorkerStatus.STOPPING
+    count_threads(state)
+    if not worker.planned or state.closing is not None:
+        del state.workers[worker.name]
+    running = end_begun(state, event.running)
+    fail_calls(state, worker)
+    if was_retiring and not running:
+        state.send(WorkerStopped(worker.name))
+    elif was_up:
+        state.send(WorkerDied(worker.name, worker.reason, running, worker.blamed, event.log))
+    requeue(state, worker)
+    if state.closing is None and worker.planned:
+        replace_later(state, worker, was_up=was_up, log=event.log)
+    worker.pid = 0
+    answer_restarts(state)
+
+
+def end_begun(state: NannyState, running: list[int]) -> list[tuple[Key, int]]:
+    """End the runs that a worker had begun, and return whom the scheduler has to hear of."""
+    begun = []
+    for run in running:
+        task = state.runs.get(run)
+        if task is None:
+            continue
+        if task.status is DISPATCHED:
+            end_run(state, task)
+            task.status = GONE
+            state.remove_task(task)
+            begun.append((task.key, task.attempt))
+        else:
+            end_withdrawn(state, task)
+    return begun
+
+
+def requeue(state: NannyState, worker: NannyWorker) -> None:
+    """Dispatch again what was in the worker's own queue; look for what it may have taken from the shared one."""
+    for task in list(state.runs.values()):
+        if task.worker == worker.name:
+            lose_run(state, task)
+        elif task.worker is None:
+            state.suspects.setdefault(task.run, 0)
+    worker.targeted = 0
+    worker.alone = None
+    if state.suspects:
+        state.read_slots()
+
+
+def fail_calls(state: NannyState, worker: NannyWorker) -> None:
+    """Answer every ``client.run`` that the worker took with it."""
+    for number, call in list(state.calls.items()):
+        if worker.name in call.pending:
+            text = f"{worker.name} ended while the function ran ({worker.reason})."
+            error = TaskError(kind="killed", key=Key(""), text=text, worker=worker.name)
+            add_reply(state, number, worker.name, pack_error(error))

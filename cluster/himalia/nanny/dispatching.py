@@ -1,0 +1,104 @@
+"""Which task goes to the workers next, and how many go ahead of them.
+
+Every worker of the host reads one queue of the kernel, so a call waits there only while no thread of the host is free.
+What it costs to be far ahead: a run in that queue can't be overtaken by one of higher priority.  So as many runs have
+no end yet as there are threads, and of short calls some more: about ``AHEAD_SECONDS`` of work for every thread.
+
+While the nanny is paused (its store is full) it starts something only when nothing runs: slow, but never stuck.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop
+from typing import Final
+
+from himalia.nanny.runs import give_back, start
+from himalia.nanny.state import READY, NannyState, NannyTask, NannyWorker, WorkerStatus
+
+AHEAD_SECONDS: Final = 0.01
+"""Seconds of expected work per thread that wait in the kernel.  A nanny's loop tick takes less than 2 ms under load."""
+AHEAD_LIMIT: Final = 200
+"""Runs that wait in the kernel at most: as many small datagrams fit into a socket's default buffer (212,992 bytes)."""
+
+
+def dispatch(state: NannyState) -> None:
+    """Start what any worker may run; called after every event while there is something ready."""
+    ready = state.ready
+    runs = state.runs
+    threads = state.threads
+    while ready:
+        task = ready[0][2]
+        if task.status is READY:
+            if len(runs) >= threads and (not threads or len(runs) >= room_for(state, task)):
+                return
+            if state.paused and runs:
+                return
+            start(state, task, None)
+        heappop(ready)
+
+
+def dispatch_targeted(state: NannyState) -> None:
+    """Start what is bound to one worker; called after every event while there is such a thing."""
+    state.targeted = False
+    for worker in state.workers.values():
+        ready = worker.ready
+        while ready and worker.status is WorkerStatus.UP and worker.targeted < state.nthreads:
+            if state.paused and state.runs:
+                break
+            task = heappop(ready)[2]
+            if task.status is READY:
+                start(state, task, worker)
+        if ready:
+            state.targeted = True
+
+
+def dispatch_alone(state: NannyState) -> None:
+    """Start what has to run alone in a worker, one on each worker; called while there is such a thing."""
+    waiting = []
+    while state.alone:
+        entry = heappop(state.alone)
+        task = entry[2]
+        if task.status is not READY:
+            continue
+        worker = free_for(state, task)
+        if worker is not None and not (state.paused and state.runs):
+            worker.alone = task
+            start(state, task, worker)
+        elif is_hopeless(state, task):
+            give_back(state, task, [])
+        else:
+            waiting.append(entry)
+    state.alone.extend(waiting)
+    heapify(state.alone)
+
+
+def free_for(state: NannyState, task: NannyTask) -> NannyWorker | None:
+    """Return the worker that may run this alone and has the shortest queue of its own."""
+    wish = task.compute.worker
+    free = [worker for worker in state.workers_up() if worker.alone is None and wish in ("", worker.name)]
+    return min(free, key=load_of, default=None)
+
+
+def load_of(worker: NannyWorker) -> int:
+    """Sort key: runs in the worker's own queue."""
+    return worker.targeted
+
+
+def is_hopeless(state: NannyState, task: NannyTask) -> bool:
+    """Whether no planned worker may ever run this task."""
+    wish = task.compute.worker
+    return wish != "" and not any(worker.planned and worker.name == wish for worker in state.workers.values())
+
+
+def room_for(state: NannyState, task: NannyTask) -> int:
+    """Return how many runs may be without an end when this task goes to the shared queue."""
+    threads = state.threads
+    duration = task.group.duration
+    if duration < 0.0:
+        duration = task.compute.duration
+        if duration < 0.0:
+            return threads
+    budget = AHEAD_SECONDS * threads
+    if duration * AHEAD_LIMIT <= budget:
+        return threads + AHEAD_LIMIT
+    return threads + int(budget / duration)

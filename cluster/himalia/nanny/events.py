@@ -1,0 +1,193 @@
+"""What can happen to a nanny besides messages, and what its machine can ask of its shell.
+
+Messages of the scheduler and of the workers are events too: a worker's carry its name as their ``source``.  Nothing is
+decided here.  For each instruction the docstring says what a shell (or a simulator) owes the machine in return.
+"""
+
+from __future__ import annotations
+
+from himalia.machine import Event, Instruction
+from himalia.messages import Compute, HeldData, HostInfo, HostMetrics, NannyToWorker
+from himalia.names import HostId, Key, WorkerName
+
+# Events
+
+
+class NannyStarted(Event):
+    """The shell is ready to start workers; comes once, before anything else."""
+
+
+class WorkerExited(Event):
+    """A worker process is gone, or could not be started (``pid`` 0).
+
+    Everything it had sent was handled before.  ``running`` are the runs in its slots.
+    """
+
+    name: WorkerName
+    pid: int
+    exit: str
+    """``signal SIGSEGV``, ``exit code 1``, or why it could not be started."""
+    running: list[int]
+    log: list[str]
+
+
+class SlotsRead(Event):
+    """Answer to :class:`ReadSlots`: the runs that live workers had begun, and the oldest one that none took yet."""
+
+    running: dict[WorkerName, list[int]]
+    head: int
+    """Run at the head of the shared queue; 0 if the queue is empty."""
+
+
+class Measured(Event):
+    """What the shell measured, about every ``settings.tick_interval``."""
+
+    metrics: HostMetrics
+
+
+class DataFetched(Event):
+    """One key of a :class:`Fetch` arrived in the store, or could not be had (``held`` is ``None``)."""
+
+    key: Key
+    host: HostId
+    held: HeldData | None
+    reason: str = ""
+
+
+class DataStored(Event):
+    """A client put a value into the store (scatter)."""
+
+    held: HeldData
+
+
+class DataUnreadable(Event):
+    """The store could not keep a result, or can't read it any more."""
+
+    key: Key
+    attempt: int
+    reason: str
+
+
+class DispatchFailed(Event):
+    """A dispatch came to nothing because these inputs could not be read from the store, or (none) for ``reason``."""
+
+    run: int
+    unreadable: list[Key]
+    reason: str
+
+
+# Instructions: workers
+
+
+class StartWorker(Instruction):
+    """Start a worker process.  Owed: its ``WorkerReady``, and one :class:`WorkerExited` whatever happens."""
+
+    name: WorkerName
+    index: int
+    """Its page in the slots; free again after its exit."""
+
+
+class StopWorker(Instruction):
+    """Ask a worker's process group to end (SIGTERM)."""
+
+    name: WorkerName
+
+
+class KillWorker(Instruction):
+    """End a worker's process group (SIGKILL).  Owed: :class:`WorkerExited`."""
+
+    name: WorkerName
+
+
+class SendToWorker(Instruction):
+    """Send a message to one worker; dropped if that is gone."""
+
+    worker: WorkerName
+    message: NannyToWorker
+
+
+class Dispatch(Instruction):
+    """Put a run into the queue that all workers share, or (``worker``) into one worker's own.
+
+    Owed: one ``Returned`` or ``Raised``, or a :class:`WorkerExited`, or :class:`DispatchFailed`.
+    """
+
+    run: int
+    compute: Compute
+    worker: WorkerName | None
+
+
+class Recall(Instruction):
+    """Let workers refuse this run from now on: whoever takes it answers ``Raised`` with a ``refused`` error."""
+
+    run: int
+
+
+class Unrecall(Instruction):
+    """End a :class:`Recall`."""
+
+    run: int
+
+
+class ReadSlots(Instruction):
+    """Owed: :class:`SlotsRead`, at once or later."""
+
+
+# Instructions: data
+
+
+class StoreInline(Instruction):
+    """Keep a small result.  Owed only if that fails: :class:`DataUnreadable`."""
+
+    key: Key
+    attempt: int
+    data: bytes
+
+
+class AdoptResult(Instruction):
+    """Keep a result that lies in a worker's grant.  Owed only if that fails: :class:`DataUnreadable`."""
+
+    key: Key
+    attempt: int
+    worker: WorkerName
+    offset: int
+    sizes: tuple[int, ...]
+
+
+class HandBack(Instruction):
+    """Free the part of a worker's grant that holds a result nobody wants."""
+
+    worker: WorkerName
+    offset: int
+    sizes: tuple[int, ...]
+
+
+class FreeFromStore(Instruction):
+    """Free a result."""
+
+    key: Key
+    attempt: int
+
+
+class Fetch(Instruction):
+    """Fetch these results into the store.  Owed: one :class:`DataFetched` per key."""
+
+    host: HostInfo
+    keys: list[Key]
+
+
+# Instructions: the rest
+
+
+class AnswerLogs(Instruction):
+    """Reply to the scheduler's ``GetLogs`` of that number with the lines of these workers (``None``: all)."""
+
+    request: int
+    workers: list[str] | None
+
+
+class Exit(Instruction):
+    """End the nanny; every worker is gone."""
+
+    reason: str
+    code: int = 0

@@ -1,0 +1,198 @@
+"""Getting inputs from other hosts: whom to ask, whom to ask next, and when to give up.
+
+A key is fetched once however many tasks wait for it.  What arrives is kept and announced, wanted or not: the scheduler
+frees what nobody needs.  When no holder is left to be asked, the tasks that wait are given back with the list of those
+that did not have it.
+"""
+
+from __future__ import annotations
+
+from himalia.messages import DataAdded, DataLost, Dependency, FreeData, HostsChanged, Replicate
+from himalia.names import Key, PeerId
+from himalia.nanny.events import DataFetched, DataStored, DataUnreadable, Fetch, FreeFromStore
+from himalia.nanny.runs import give_back, make_ready
+from himalia.nanny.state import WAITING, NannyFetch, NannyState, NannyTask, digest, is_older
+
+
+def fetch_inputs(state: NannyState, task: NannyTask) -> None:
+    """Ask for the inputs of a new task that aren't here; it becomes WAITING if there are such."""
+    data = state.data
+    missing = []
+    for dependency in task.compute.dependencies:
+        held = data.get(dependency.key)
+        if held is None or is_older(held[0], dependency.attempt):
+            missing.append(dependency)
+    if not missing:
+        return
+    task.status = WAITING
+    task.waiting_since = state.now
+    for dependency in missing:
+        fetch = fetch_of(state, dependency)
+        if task.key not in fetch.waiters:
+            fetch.waiters[task.key] = task
+            task.missing += 1
+    for dependency in missing:
+        asked = state.fetches.get(dependency.key)
+        if asked is None or asked.host is not None:
+            continue
+        if task.status is WAITING:
+            ask_next(state, asked)
+        elif not asked.waiters:  # another input can't be had, so this one isn't needed
+            del state.fetches[dependency.key]
+
+
+def replicate(state: NannyState, message: Replicate, source: PeerId) -> None:
+    """Fetch copies that no task waits for."""
+    for dependency in message.data:
+        held = state.data.get(dependency.key)
+        if held is None or is_older(held[0], dependency.attempt):
+            fetch = fetch_of(state, dependency)
+            if fetch.host is None:
+                ask_next(state, fetch)
+
+
+def fetch_of(state: NannyState, dependency: Dependency) -> NannyFetch:
+    """Return the fetch of a key, with the holders that ``dependency`` names added to it."""
+    fetch = state.fetches.get(dependency.key)
+    if fetch is None:
+        fetch = state.fetches[dependency.key] = NannyFetch(dependency.key, dependency.attempt)
+    if is_older(fetch.attempt, dependency.attempt):
+        fetch.attempt = dependency.attempt
+    for host in dependency.holders:
+        if host != fetch.host and host not in fetch.holders:
+            fetch.holders.append(host)
+    return fetch
+
+
+def ask_next(state: NannyState, fetch: NannyFetch) -> None:
+    """Ask the next holder, or give up."""
+    if fetch.host is not None:
+        fetch.tried.append(fetch.host)
+        fetch.host = None
+    while fetch.holders:
+        host = fetch.holders.pop(0)
+        if host in state.hosts and host != state.info.host:
+            fetch.host = host
+            state.fetch_batches.setdefault(host, []).append(fetch.key)
+            return
+        fetch.tried.append(host)
+    give_up(state, fetch)
+
+
+def give_up(state: NannyState, fetch: NannyFetch) -> None:
+    """Give back all tasks that wait for a key that could not be had."""
+    del state.fetches[fetch.key]
+    tried = fetch.tried or [state.info.host]  # no holder was named: the scheduler believes that it is here
+    missing = [(fetch.key, fetch.attempt, host) for host in tried]
+    if not fetch.waiters:
+        state.send(DataLost(fetch.key, fetch.attempt))
+    for task in list(fetch.waiters.values()):
+        forget_waiter(state, task)
+        give_back(state, task, missing)
+
+
+def ask_hosts(state: NannyState) -> None:
+    """Turn what an event wished for into one request per host."""
+    batches, state.fetch_batches = state.fetch_batches, {}
+    for host, keys in batches.items():
+        info = state.hosts.get(host)
+        if info is not None:
+            state.out.append(Fetch(info, keys))
+
+
+def data_fetched(state: NannyState, event: DataFetched, source: PeerId) -> None:
+    """Keep and announce what arrived, or ask somebody else."""
+    fetch = state.fetches.get(event.key)
+    held = event.held
+    if held is not None:
+        keep(state, held.key, held.attempt, held.nbytes)
+    if fetch is None:
+        return
+    if held is None or is_older(held.attempt, fetch.attempt):
+        if event.host == fetch.host:
+            ask_next(state, fetch)
+        return
+    del state.fetches[event.key]
+    for task in fetch.waiters.values():
+        input_arrived(state, task)
+
+
+def keep(state: NannyState, key: Key, attempt: int, nbytes: int) -> None:
+    """Count and announce a copy; of two computed results of a key the older one is dropped."""
+    if state.has_data(key, attempt):
+        return
+    held = state.data.get(key)
+    if held is not None and 0 <= attempt < held[0]:
+        state.out.append(FreeFromStore(key, attempt))
+        return
+    if held is not None and is_older(held[0], attempt):
+        drop(state, key, held[0])
+    state.add_data(key, attempt, nbytes, digest(key, attempt))
+    state.send(DataAdded(key, attempt, nbytes))
+
+
+def drop(state: NannyState, key: Key, attempt: int) -> bool:
+    """Free a result; return whether it was here."""
+    if not state.remove_data(key, attempt):
+        return False
+    state.out.append(FreeFromStore(key, attempt))
+    return True
+
+
+def input_arrived(state: NannyState, task: NannyTask) -> None:
+    """Count an input that is here now."""
+    task.missing -= 1
+    if task.missing == 0:
+        task.transfer += state.now - task.waiting_since
+        make_ready(state, task)
+
+
+def forget_waiter(state: NannyState, task: NannyTask) -> None:
+    """Let no fetch call a task any more that isn't WAITING from now on."""
+    for dependency in task.compute.dependencies:
+        fetch = state.fetches.get(dependency.key)
+        if fetch is not None and fetch.waiters.get(task.key) is task:
+            del fetch.waiters[task.key]
+    task.missing = 0
+
+
+def hosts_changed(state: NannyState, message: HostsChanged, source: PeerId) -> None:
+    """Note who can be asked; whoever was asked and left is not waited for."""
+    for info in message.joined:
+        state.hosts[info.host] = info
+    for host in message.left:
+        state.hosts.pop(host, None)
+    left = frozenset(message.left)
+    if left:
+        for fetch in [fetch for fetch in state.fetches.values() if fetch.host in left]:
+            ask_next(state, fetch)
+
+
+def free_data(state: NannyState, message: FreeData, source: PeerId) -> None:
+    """Free results; one of another attempt than the stored one stays."""
+    for key, attempt in message.data:
+        drop(state, key, attempt)
+
+
+def data_stored(state: NannyState, event: DataStored, source: PeerId) -> None:
+    """Count what a client put here; it tells the scheduler itself, after which the scheduler may name it."""
+    key, attempt, nbytes = event.held.key, event.held.attempt, event.held.nbytes
+    state.remove_data(key, attempt)
+    state.add_data(key, attempt, nbytes, digest(key, attempt))
+    if attempt < 0:
+        state.placed[key, attempt] = (state.now, nbytes)
+
+
+def announce_placed(state: NannyState) -> None:
+    """Announce placed data whose client had time to do it: if it died before, the scheduler has them freed."""
+    late = state.now - 2 * state.settings.client_lease
+    for (key, attempt), (since, nbytes) in list(state.placed.items()):
+        if since <= late:
+            del state.placed[key, attempt]
+            state.send(DataAdded(key, attempt, nbytes))
+
+
+def data_unreadable(state: NannyState, event: DataUnreadable, source: PeerId) -> None:
+    """Tell the scheduler that a result it knows to be here is gone."""
+    if drop(state, event.key, event.attempt):
+        state.send(DataLost(event.key, event.attempt))

@@ -1,0 +1,195 @@
+"""The nanny's decisions, behind one entrance: events in, instructions out.
+
+Everything that decides is in the modules next to this one, each a set of transitions over one :class:`NannyState`:
+
+=============== =====================================================================
+``transitions``  assigned, finished, failed
+``fetching``     inputs of other hosts
+``dispatching``  which task goes to the workers next
+``withdrawing``  taking back, interrupting, finding what a dead worker took along
+``workforce``    starting, replacing, retiring worker processes
+``deaths``       what follows when one is gone
+``memory``       pausing, restarting workers that are too large, heartbeats
+``requests``     what the scheduler asks beside tasks
+=============== =====================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from himalia import messages as m
+from himalia.machine import PeerJoined, PeerLeft, Ticked
+from himalia.messages import HostInfo
+from himalia.names import SCHEDULER, PeerId
+from himalia.nanny import (
+    deaths,
+    dispatching,
+    events,
+    fetching,
+    memory,
+    requests,
+    transitions,
+    withdrawing,
+    workforce,
+)
+from himalia.nanny.checks import check
+from himalia.nanny.state import NannyState
+from himalia.settings import DEFAULT, Settings
+
+NOBODY = PeerId("")
+"""Source of events of this side."""
+
+Transition = Callable[[NannyState, Any, PeerId], None]
+
+
+class NannyMachine:
+    """Decides for one host; pure and deterministic.
+
+    Events are the scheduler's messages (source: ``SCHEDULER``), the workers' (source: the worker's name) and those of
+    ``himalia.machine`` and ``himalia.nanny.events``; the latter also say what the shell owes for each instruction.
+
+    Parameters
+    ----------
+    info : HostInfo
+        This host, as it registers; ``info.host`` is the id of its session with the scheduler.
+    settings : Settings
+        The numbers.
+    nworkers, nthreads : int
+        Worker processes, and threads of each.
+    worker_memory : int
+        Bytes a worker may use by itself; 0: unlimited.
+    resources : dict, optional
+        What each worker declares to have.
+    """
+
+    def __init__(
+        self,
+        info: HostInfo,
+        settings: Settings = DEFAULT,
+        *,
+        nworkers: int,
+        nthreads: int = 1,
+        worker_memory: int = 0,
+        resources: dict[str, float] | None = None,
+    ) -> None:
+        self.state = NannyState(
+            info, settings, nthreads=nthreads, worker_memory=worker_memory, resources=resources or {}
+        )
+        workforce.plan_workers(self.state, nworkers)
+
+    def handle(self, event: Any, *, now: float, source: PeerId = NOBODY) -> list[Any]:
+        """Return what to do about ``event``; see :class:`himalia.machine.Machine`."""
+        state = self.state
+        state.now = now
+        out = state.out = []
+        if source == SCHEDULER and type(event) is not PeerJoined:
+            state.seen += 1
+        TRANSITIONS[type(event)](state, event, source)
+        if state.closing is not None:
+            finish_closing(state)
+            return out
+        if state.alone:
+            dispatching.dispatch_alone(state)
+        if state.targeted:
+            dispatching.dispatch_targeted(state)
+        if state.ready:
+            dispatching.dispatch(state)
+        if state.fetch_batches:
+            fetching.ask_hosts(state)
+        return out
+
+    def validate(self) -> None:
+        """Check every invariant; for tests."""
+        check(self.state)
+
+
+def scheduler_joined(state: NannyState, event: PeerJoined, source: PeerId) -> None:
+    """Register: the first message of every session."""
+    if event.peer == SCHEDULER:
+        state.registered = True
+        state.seen = 0
+        state.next_heartbeat = state.now
+        workers = [state.worker_info(worker) for worker in state.workers_up()]
+        state.send(m.RegisterNanny(state.info, workers, state.held(), state.attempts()))
+
+
+def scheduler_left(state: NannyState, event: PeerLeft, source: PeerId) -> None:
+    """End: without a scheduler nobody can want anything of this host."""
+    if event.peer == SCHEDULER:
+        state.registered = False
+        workforce.begin_closing(state, f"the scheduler is gone: {event.reason}")
+
+
+def close(state: NannyState, message: m.Close, source: PeerId) -> None:
+    """End because somebody wants it."""
+    workforce.begin_closing(state, message.reason)
+
+
+def ticked(state: NannyState, event: Ticked, source: PeerId) -> None:
+    """Do what is due."""
+    if state.closing is not None:
+        workforce.kill_remaining(state)
+        return
+    workforce.start_due(state)
+    workforce.end_slow_starts(state)
+    withdrawing.kill_deaf_workers(state)
+    if state.suspects or state.withdrawing:
+        state.read_slots()
+    requests.sweep_functions(state)
+    if state.placed:
+        fetching.announce_placed(state)
+    memory.beat(state)
+
+
+def restart(state: NannyState, message: m.RestartWorkers, source: PeerId) -> None:
+    """Forget every task and all data, and replace every worker."""
+    for task in list(state.tasks.values()):
+        withdrawing.drop(state, task)
+    for fetch in state.fetches.values():
+        fetch.waiters.clear()
+        fetch.holders.clear()
+    for key, attempt, _, _ in state.all_data():
+        fetching.drop(state, key, attempt)
+    workforce.restart_workers(state, message)
+
+
+def finish_closing(state: NannyState) -> None:
+    """Say that the nanny can end, once, when the last worker is gone."""
+    if not state.workers and not state.exited:
+        state.exited = True
+        state.out.append(events.Exit(state.closing or "", state.exit_code))
+
+
+TRANSITIONS: dict[type, Transition] = {
+    m.Compute: transitions.compute,
+    m.Returned: transitions.returned,
+    m.Raised: transitions.raised,
+    events.DispatchFailed: transitions.dispatch_failed,
+    m.Withdraw: withdrawing.withdraw,
+    events.SlotsRead: withdrawing.slots_read,
+    m.FreeData: fetching.free_data,
+    m.Replicate: fetching.replicate,
+    m.HostsChanged: fetching.hosts_changed,
+    events.DataFetched: fetching.data_fetched,
+    events.DataStored: fetching.data_stored,
+    events.DataUnreadable: fetching.data_unreadable,
+    events.NannyStarted: workforce.nanny_started,
+    m.WorkerReady: workforce.worker_ready,
+    m.Scale: workforce.scale,
+    events.WorkerExited: deaths.worker_exited,
+    events.Measured: memory.measured,
+    m.RunFunction: requests.run_function,
+    m.CallReturned: requests.call_returned,
+    m.FunctionBody: requests.define_function,
+    m.ForgetFunctions: requests.forget_functions,
+    m.NeedFunction: requests.need_function,
+    m.GetLogs: requests.get_logs,
+    m.ReportInventory: requests.report_inventory,
+    m.RestartWorkers: restart,
+    m.Close: close,
+    PeerJoined: scheduler_joined,
+    PeerLeft: scheduler_left,
+    Ticked: ticked,
+}

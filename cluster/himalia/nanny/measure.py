@@ -1,0 +1,75 @@
+"""What a nanny's shell measures a few times a second: CPU and memory of the workers, the store, its own punctuality."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from himalia import system
+from himalia.messages import HostMetrics
+from himalia.nanny.store import Store
+from himalia.nanny.workers import WorkerPool
+
+
+class Meter:
+    """Turns counters of the system into rates.
+
+    Parameters
+    ----------
+    pool : WorkerPool
+        Whose processes are looked at.
+    store : Store
+        Whose memory is counted.
+    """
+
+    def __init__(self, pool: WorkerPool, store: Store) -> None:
+        self._pool = pool
+        self._store = store
+        self._seconds: dict[int, float] = {}
+        self._measured_at = time.monotonic()
+
+    def measure(self, lag: float) -> HostMetrics:
+        """Return the current metrics; ``lag`` is how late the timer was, seconds."""
+        now = time.monotonic()
+        elapsed = max(now - self._measured_at, 1e-3)
+        self._measured_at = now
+        before, self._seconds = self._seconds, {}
+        workers = {}
+        total = 0.0
+        for worker in self._pool.workers.values():
+            pid = worker.process.pid
+            used = cpu_seconds(pid)
+            self._seconds[pid] = used
+            cpu = max(0.0, used - before.get(pid, used)) / elapsed
+            total += cpu
+            workers[str(worker.name)] = (round(cpu, 3), system.rss(pid), len(self._pool.running(worker)))
+        return HostMetrics(
+            store_bytes=self._store.nbytes,
+            spilled_bytes=self._store.spilled,
+            host_memory=system.host_memory(),
+            cpu=round(total, 3),
+            loop_lag=round(lag, 4),
+            workers=workers,
+        )
+
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process used so far; 0 if it is gone."""
+    if sys.platform != "linux":
+        import psutil
+
+        try:
+            times = psutil.Process(pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(times.user + times.system)
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS

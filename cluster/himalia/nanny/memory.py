@@ -1,0 +1,53 @@
+"""What follows from measurements: pausing, restarting a worker that is too large, heartbeats.
+
+The store's memory and a worker's own are two different things: a full store pauses the host, and never costs a worker
+its life; a worker that is too large is ended, and never costs a result.
+"""
+
+from __future__ import annotations
+
+from himalia.messages import Heartbeat
+from himalia.names import PeerId
+from himalia.nanny.events import Measured
+from himalia.nanny.state import NannyState, WorkerStatus
+from himalia.nanny.workforce import end_worker
+
+RESUME_BELOW = 0.95
+"""Part of the pause threshold below which work goes on, so that it doesn't flicker.  Guess."""
+
+
+def measured(state: NannyState, event: Measured, source: PeerId) -> None:
+    """Judge the newest measurement."""
+    state.metrics = event.metrics
+    limit = state.info.memory_limit * state.settings.memory_pause
+    if limit:
+        state.paused = event.metrics.store_bytes > limit * (RESUME_BELOW if state.paused else 1.0)
+    for name, (_, memory, running) in event.metrics.workers.items():
+        worker = state.workers.get(name)  # type: ignore[call-overload]  # names are strings on the wire
+        if worker is not None:
+            worker.running = running
+            worker.memory = memory
+    if state.worker_memory:
+        end_large_workers(state)
+
+
+def end_large_workers(state: NannyState) -> None:
+    """Restart every worker whose own memory is over its limit, before the system does worse."""
+    terminate = state.settings.memory_terminate
+    for worker in state.workers.values():
+        if worker.status is WorkerStatus.UP and worker.memory > terminate * state.worker_memory:
+            reason = (
+                f"the nanny stopped it: it used {worker.memory / 2**20:,.0f} MiB of its own memory, more than "
+                f"{terminate:.0%} of its limit of {state.worker_memory / 2**20:,.0f} MiB"
+            )
+            worker.memory = 0
+            end_worker(state, worker, reason, blamed=True)
+
+
+def beat(state: NannyState) -> None:
+    """Send a heartbeat if it is time."""
+    if state.registered and state.now >= state.next_heartbeat:
+        state.next_heartbeat = state.now + state.settings.heartbeat_interval
+        attempts = (len(state.tasks), state.tasks_digest)
+        data = (state.data_count, state.data_digest)
+        state.send(Heartbeat(state.metrics, attempts, data, state.seen, state.paused))

@@ -1,0 +1,255 @@
+"""Results between memory and disk: which moves next, in how large steps, and how it comes back.
+
+This file decides what is coldest and counts what is where; *how much* has to move, and what to do when nothing can, is
+the store's decision.  A result on disk keeps its copy there when it is read back, so that giving up its memory again
+costs nothing; such copies are given up first when the disk is full.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from himalia.comm.mapping import frame_offsets, pages
+from himalia.nanny.arena import Arena
+from himalia.nanny.ledger import Block, Ledger
+from himalia.nanny.spill import Extent, SpillFile
+from himalia.settings import MIB
+
+SPILL_LEAST: Final = 4096
+"""Bytes below which a result always stays in memory: its entry alone costs a tenth of that.  Guess."""
+SPILL_STEP: Final = 4 * MIB
+"""Bytes written between two looks at the budget: a few ms, so that the loop stays responsive."""
+
+_OVERFLOW: Final = "himalia-overflow"
+"""How the ledger knows this file as an owner, while it reads something back."""
+
+
+class Held(msgspec.Struct, gc=False):
+    """One result: it is at least one of inline, in a block, and on disk."""
+
+    attempt: int
+    nbytes: int
+    inline: bytes | None = None
+    block: Block | None = None
+    disk: Extent | None = None
+    sizes: tuple[int, ...] = ()
+    """Of its frames, if it isn't inline by nature."""
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it can be read without the disk."""
+        return self.inline is not None or self.block is not None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether somebody reads from its range."""
+        return self.block is not None and self.block.is_used
+
+    @property
+    def span(self) -> int:
+        """Bytes it takes up in memory and on disk, gaps between its frames included."""
+        return frame_offsets(self.sizes)[1] if self.sizes else self.nbytes
+
+
+class _Spilling(msgspec.Struct):
+    """A result on its way to disk."""
+
+    held: Held
+    extent: Extent
+    data: memoryview
+
+
+class Overflow:
+    """Counts results in memory and on disk, and moves them.
+
+    Parameters
+    ----------
+    arena, ledger : Arena, Ledger
+        Of the store.
+    directory : str
+        Where the disk is.
+
+    Attributes
+    ----------
+    inline_bytes, spilled : int
+        Bytes of results that are inline in memory, and only on disk.
+    disk_error : str
+        Why the last attempt to move something to disk failed; empty if it worked.
+    """
+
+    def __init__(self, arena: Arena, ledger: Ledger, directory: str) -> None:
+        self.inline_bytes = 0
+        self.spilled = 0
+        self.disk_error = ""
+        self._arena = arena
+        self._ledger = ledger
+        self._disk = SpillFile(directory)
+        self._coldest: dict[int, Held] = {}  # by id; in memory and worth a move, least recently used first
+        self._spilling: _Spilling | None = None
+
+    def add(self, held: Held) -> None:
+        """Count a new result, which is in memory."""
+        if held.inline is not None:
+            self.inline_bytes += held.nbytes
+            if held.nbytes < SPILL_LEAST:
+                return
+        self._coldest[id(held)] = held
+
+    def remove(self, held: Held) -> None:
+        """Give up a result, wherever it is."""
+        self._coldest.pop(id(held), None)
+        if held.inline is not None:
+            self.inline_bytes -= held.nbytes
+        elif held.block is not None:
+            self._ledger.free(held.block)
+        else:
+            self.spilled -= held.nbytes
+        if self._spilling is not None and self._spilling.held is held:
+            self._stop_spilling()
+        if held.disk is not None:
+            self._disk.release(held.disk)
+
+    def touch(self, held: Held) -> None:
+        """Make a result that is in memory the warmest."""
+        if self._coldest.pop(id(held), None) is not None:
+            self._coldest[id(held)] = held
+
+    def load(self, held: Held) -> bool:
+        """Bring a result back from disk, for which there has to be room; ``False`` if it isn't what was written."""
+        if held.sizes:
+            held.block = self._read_block(held)
+        else:
+            held.inline = self._read_inline(held)
+        if not held.is_in_memory:
+            return False
+        self.spilled -= held.nbytes
+        self.add(held)
+        return True
+
+    def spill(self, excess: int, budget: int) -> bool:
+        """Move the coldest to disk until ``excess`` bytes less are in memory; whether only the budget ended it."""
+        target = self._nbytes - excess
+        while self._nbytes > target:
+            if budget <= 0:
+                return True
+            moved = self._move_some()
+            if moved is None:
+                return False
+            budget -= moved
+        return False
+
+    def close(self) -> None:
+        """Give the disk back; may be called twice."""
+        self._spilling = None
+        self._coldest.clear()
+        self._disk.close()
+
+    def validate(self, results: list[Held]) -> None:
+        """Check every sum against all results there are; for tests."""
+        assert self.inline_bytes == sum(len(held.inline) for held in results if held.inline is not None)
+        assert self.spilled == sum(held.nbytes for held in results if not held.is_in_memory)
+        assert all(held.disk is not None for held in results if not held.is_in_memory)
+        movable = {id(held) for held in results if held.block or (held.inline and held.nbytes >= SPILL_LEAST)}
+        assert set(self._coldest) == movable
+
+    @property
+    def _nbytes(self) -> int:
+        return self.inline_bytes + self._ledger.used
+
+    def _move_some(self) -> int | None:
+        """Move a step's worth of the coldest result that nobody uses; ``None`` if nothing can be moved."""
+        if self._spilling is None:
+            held = next((held for held in self._coldest.values() if not held.is_used), None)
+            if held is None:
+                return None
+            if held.disk is not None:
+                self._drop_memory(held)
+                return 0
+            if not self._start_spilling(held):
+                return None
+        return self._continue_spilling()
+
+    def _start_spilling(self, held: Held) -> bool:
+        if held.inline is not None:
+            data = memoryview(held.inline)
+        else:
+            assert held.block is not None
+            data = self._arena.map(held.block.offset, held.block.length)[: held.span]
+        try:
+            try:
+                extent = self._disk.reserve(len(data))
+            except OSError:
+                if not self._drop_copies():
+                    raise
+                extent = self._disk.reserve(len(data))
+        except OSError as error:
+            self.disk_error = error.strerror or str(error)
+            return False
+        self._spilling = _Spilling(held, extent, data)
+        return True
+
+    def _continue_spilling(self) -> int | None:
+        job = self._spilling
+        assert job is not None
+        chunk = job.data[job.extent.written : job.extent.written + SPILL_STEP]
+        try:
+            self._disk.write(job.extent, chunk)
+        except OSError as error:  # the disk is full, or broken: the result is still in memory
+            self.disk_error = error.strerror or str(error)
+            self._stop_spilling()
+            return None
+        if job.extent.written == job.extent.nbytes:
+            self.disk_error = ""
+            self._spilling = None
+            job.held.disk = job.extent
+            if not job.held.is_used:
+                self._drop_memory(job.held)
+        return len(chunk)
+
+    def _stop_spilling(self) -> None:
+        job, self._spilling = self._spilling, None
+        if job is not None:
+            self._disk.release(job.extent)
+
+    def _drop_copies(self) -> bool:
+        """Give up what is on disk of results that are in memory too; whether there was any."""
+        copies = [held for held in self._coldest.values() if held.disk is not None]
+        for held in copies:
+            assert held.disk is not None
+            self._disk.release(held.disk)
+            held.disk = None
+        return bool(copies)
+
+    def _drop_memory(self, held: Held) -> None:
+        """Go on with the copy on disk alone."""
+        del self._coldest[id(held)]
+        self.spilled += held.nbytes
+        if held.block is not None:
+            block, held.block = held.block, None
+            self._ledger.free(block)
+        else:
+            held.inline = None
+            self.inline_bytes -= held.nbytes
+
+    def _read_inline(self, held: Held) -> bytes | None:
+        memory = bytearray(held.nbytes)
+        return bytes(memory) if self._read(held, memoryview(memory)) else None
+
+    def _read_block(self, held: Held) -> Block | None:
+        length = pages(held.span)
+        offset = self._ledger.grant(_OVERFLOW, length)
+        if offset is None:
+            return None
+        if not self._read(held, self._arena.map(offset, length, writable=True)[: held.span]):
+            self._ledger.hand_back(_OVERFLOW, offset, length)
+            return None
+        return self._ledger.adopt(_OVERFLOW, offset, length)
+
+    def _read(self, held: Held, memory: memoryview) -> bool:
+        assert held.disk is not None
+        try:
+            return self._disk.read(held.disk, memory)
+        except OSError:  # an I/O error of the disk
+            return False

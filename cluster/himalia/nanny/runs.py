@@ -1,0 +1,63 @@
+"""Tasks become ready, get a run, lose it: the small steps that all other transitions are made of."""
+
+from __future__ import annotations
+
+from heapq import heappush
+
+from himalia.messages import InputMissing
+from himalia.names import HostId, Key, WorkerName
+from himalia.nanny.events import Dispatch
+from himalia.nanny.state import DISPATCHED, GONE, READY, NannyState, NannyTask, NannyWorker
+
+
+def make_ready(state: NannyState, task: NannyTask) -> None:
+    """Put a task whose inputs are here where dispatching finds it."""
+    task.status = READY
+    message = task.compute
+    state.serial += 1
+    entry = (message.priority, state.serial, task)
+    if message.alone:
+        heappush(state.alone, entry)
+    elif message.worker:
+        worker = state.workers.get(WorkerName(message.worker))
+        if worker is None or not worker.planned:
+            give_back(state, task, [])
+            return
+        state.targeted = True
+        heappush(worker.ready, entry)
+    else:
+        heappush(state.ready, entry)
+
+
+def start(state: NannyState, task: NannyTask, worker: NannyWorker | None) -> None:
+    """Dispatch a READY task under a new run number, to one worker or to whoever is free first."""
+    run = state.last_run = state.last_run + 1
+    task.run = run
+    task.status = DISPATCHED
+    state.runs[run] = task
+    if worker is None:
+        state.out.append(Dispatch(run, task.compute, None))
+    else:
+        task.worker = worker.name
+        worker.targeted += 1
+        state.out.append(Dispatch(run, task.compute, worker.name))
+
+
+def end_run(state: NannyState, task: NannyTask) -> None:
+    """Forget a task's run; whoever calls this decides what becomes of the task."""
+    del state.runs[task.run]
+    task.run = 0
+    if task.worker is not None:
+        worker = state.workers.get(task.worker)
+        task.worker = None
+        if worker is not None:
+            worker.targeted -= 1
+            if worker.alone is task:
+                worker.alone = None
+
+
+def give_back(state: NannyState, task: NannyTask, missing: list[tuple[Key, int, HostId]]) -> None:
+    """Return an attempt to the scheduler: it can't run here, or not any more."""
+    task.status = GONE
+    state.remove_task(task)
+    state.send(InputMissing(task.key, task.attempt, missing))

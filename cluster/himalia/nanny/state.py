@@ -1,0 +1,384 @@
+"""What a nanny knows: the tables that its transitions read and write, and nothing that acts.
+
+A *task* is an attempt that the scheduler assigned to this host; a *run* is one dispatch of it to a worker.  A task may
+see several runs (a datagram can die with the worker that took it), a run belongs to one task.
+
+::
+
+    WAITING ──► READY ──► DISPATCHED ──► (finished, failed, died with its worker)
+       │          │  ▲        │
+       │          │  └────────┤ refused, or lost before it began
+       ▼          ▼           ▼
+     (given back or withdrawn) WITHDRAWING ──► INTERRUPTING ──► (gone)
+                                    └────────► RECALLED ──────► (gone)
+
+WAITING: inputs are being fetched.  READY: in a heap.  DISPATCHED: in a queue of the kernel, or running; nobody knows
+which, and nobody needs to.  WITHDRAWING: the scheduler wants it back and the slots are being read to see whether it
+runs.  INTERRUPTING: it runs, and its worker was told to stop it.  RECALLED: no worker had begun it, and whoever takes
+it will refuse it; the scheduler has its answer already.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import Any, Final
+from zlib import crc32
+
+from himalia.machine import Send
+from himalia.messages import Compute, HeldData, HostInfo, HostMetrics, Message, WorkerInfo
+from himalia.names import SCHEDULER, Digest, HostId, Key, WorkerName
+from himalia.nanny.events import ReadSlots
+from himalia.settings import Settings
+
+
+class Status(enum.Enum):
+    """Where a task is; see the module's drawing."""
+
+    WAITING = "waiting"
+    READY = "ready"
+    DISPATCHED = "dispatched"
+    WITHDRAWING = "withdrawing"
+    INTERRUPTING = "interrupting"
+    RECALLED = "recalled"
+    GONE = "gone"
+
+
+WAITING: Final = Status.WAITING
+READY: Final = Status.READY
+DISPATCHED: Final = Status.DISPATCHED
+WITHDRAWING: Final = Status.WITHDRAWING
+INTERRUPTING: Final = Status.INTERRUPTING
+RECALLED: Final = Status.RECALLED
+GONE: Final = Status.GONE
+
+HAVE_RUN: Final = frozenset({DISPATCHED, WITHDRAWING, INTERRUPTING, RECALLED})
+"""Statuses of tasks that have a run."""
+
+
+class WorkerStatus(enum.Enum):
+    """Where a worker process is in its life."""
+
+    STARTING = "starting"
+    UP = "up"
+    RETIRING = "retiring"
+    """Told to finish what it runs and leave; not replaced."""
+    STOPPING = "stopping"
+    """Told to end, or killed; replaced if it is still planned."""
+    BACKING_OFF = "backing off"
+    """Gone; to be started again at ``restart_at``."""
+
+
+class NannyGroup:
+    """What this host learned about tasks of one kind."""
+
+    __slots__ = ("duration", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.duration = -1.0
+        """Seconds of a worker's thread per call, moving average; -1: none ran yet."""
+
+
+class NannyTask:
+    """An attempt that the scheduler assigned to this host."""
+
+    __slots__ = (
+        "answered", "attempt", "compute", "digest", "group", "interrupt", "key", "kill_at", "missing", "run", "status",
+        "transfer", "waiting_since", "worker",
+    )  # fmt: skip
+
+    def __init__(self, compute: Compute, group: NannyGroup) -> None:
+        self.key = compute.key
+        self.attempt = compute.attempt
+        self.compute = compute
+        self.group = group
+        self.digest = crc32(compute.key.encode()) ^ compute.attempt
+        self.status = READY
+        self.missing = 0
+        """WAITING only: inputs that are not here yet."""
+        self.waiting_since = 0.0
+        """WAITING only."""
+        self.transfer = 0.0
+        """Seconds it waited for inputs."""
+        self.run = 0
+        """Number of its run while it has one, else 0."""
+        self.worker: WorkerName | None = None
+        """The worker whose own queue its run went to; ``None`` for the shared one."""
+        self.interrupt = False
+        """WITHDRAWING only: whether to stop it if it runs."""
+        self.kill_at = 0.0
+        """INTERRUPTING only: when its worker is killed."""
+        self.answered = False
+        """With a run only: the scheduler knows already that it gets nothing of this attempt."""
+
+    def __repr__(self) -> str:
+        return f"<NannyTask {self.key!r}/{self.attempt} {self.status.value}>"
+
+
+class NannyWorker:
+    """A planned worker, and its process if there is one."""
+
+    __slots__ = (
+        "alone", "began", "blamed", "deaths", "index", "memory", "name", "pid", "planned", "ready", "reason",
+        "restart_at", "running", "status", "targeted",
+    )  # fmt: skip
+
+    def __init__(self, name: WorkerName, index: int) -> None:
+        self.name = name
+        self.index = index
+        self.status = WorkerStatus.BACKING_OFF
+        self.planned = True
+        """Whether it is replaced when it dies."""
+        self.pid = 0
+        """0 until it said that it is ready."""
+        self.began = 0.0
+        """When it was started, or came up."""
+        self.restart_at = 0.0
+        self.deaths = 0
+        """Unasked-for exits in a row, each soon after the last."""
+        self.reason = ""
+        """Why the nanny ended it; empty if it didn't."""
+        self.blamed = False
+        """STOPPING: whether that is the fault of what it runs."""
+        self.ready: list[tuple[tuple[float, int, int], int, NannyTask]] = []
+        """Heap of READY tasks that only it may run."""
+        self.targeted = 0
+        """Runs in its own queue."""
+        self.alone: NannyTask | None = None
+        """The run for which it keeps its other threads from starting anything."""
+        self.running = 0
+        self.memory = 0
+
+    def __repr__(self) -> str:
+        return f"<NannyWorker {self.name} {self.status.value}>"
+
+
+class NannyFetch:
+    """A result on its way from another host."""
+
+    __slots__ = ("attempt", "holders", "host", "key", "tried", "waiters")
+
+    def __init__(self, key: Key, attempt: int) -> None:
+        self.key = key
+        self.attempt = attempt
+        """Oldest attempt that will do."""
+        self.holders: list[HostId] = []
+        """Hosts not asked yet."""
+        self.host: HostId | None = None
+        """Host that was asked last."""
+        self.tried: list[HostId] = []
+        """Hosts that did not have it, the current one excluded."""
+        self.waiters: dict[Key, NannyTask] = {}
+
+
+class NannyCall:
+    """A ``client.run`` under way on some workers."""
+
+    __slots__ = ("pending", "replies", "request")
+
+    def __init__(self, request: int) -> None:
+        self.request = request
+        self.pending: dict[WorkerName, None] = {}
+        self.replies: dict[str, bytes] = {}
+
+
+class NannyState:
+    """All that one nanny knows.
+
+    Parameters
+    ----------
+    info : HostInfo
+        This host, as the scheduler is told; ``info.host`` is who we are.
+    settings : Settings
+        The numbers.
+    nthreads : int
+        Threads of each worker.
+    worker_memory : int
+        Bytes that one worker may use by itself, 0 if unlimited.
+    resources : dict
+        What each worker declares to have.
+    """
+
+    def __init__(
+        self, info: HostInfo, settings: Settings, *, nthreads: int, worker_memory: int, resources: dict[str, float]
+    ) -> None:
+        self.info = info
+        self.settings = settings
+        self.nthreads = nthreads
+        self.worker_memory = worker_memory
+        self.resources = resources
+        self.now = 0.0
+        self.out: list[Any] = []
+        """Instructions of the event that is being handled."""
+
+        self.tasks: dict[Key, NannyTask] = {}
+        """Assigned to this host and not answered; at most one attempt of a key."""
+        self.tasks_digest = 0
+        self.groups: dict[str, NannyGroup] = {}
+        self.ready: list[tuple[tuple[float, int, int], int, NannyTask]] = []
+        """Heap of tasks that any worker may run; an entry counts while its task is READY."""
+        self.alone: list[tuple[tuple[float, int, int], int, NannyTask]] = []
+        """Heap of tasks that have to run alone in a worker."""
+        self.targeted = False
+        """Whether some worker has a heap of its own that isn't empty."""
+        self.serial = 0
+        """Entries ever put on a heap: ties are broken by age."""
+        self.runs: dict[int, NannyTask] = {}
+        """Dispatches without an end so far."""
+        self.last_run = 0
+        self.withdrawing: dict[int, NannyTask] = {}
+        """Runs to be judged at the next reading of the slots; the value is their WITHDRAWING task."""
+        self.interrupting: dict[int, tuple[NannyTask, WorkerName]] = {}
+        """Runs that a worker was told to stop, and which worker."""
+        self.suspects: dict[int, int] = {}
+        """Runs of the shared queue that a dead worker may have taken along, and how often they were not found."""
+
+        self.data: dict[Key, tuple[int, int, int]] = {}
+        """What the store holds: attempt, bytes, digest."""
+        self.shadowed: dict[Key, list[tuple[int, int, int]]] = {}
+        """Other attempts of the same keys, which the store keeps as well until each is freed; the oldest first."""
+        self.data_digest = 0
+        self.data_count = 0
+        """Computed results among them, which heartbeats tell of; placed ones are announced by clients, out of order."""
+        self.placed: dict[tuple[Key, int], tuple[float, int]] = {}
+        """Placed data (key, attempt) that their client may not have announced yet: when they came, and their bytes."""
+        self.fetches: dict[Key, NannyFetch] = {}
+        self.fetch_batches: dict[HostId, list[Key]] = {}
+        """Keys to ask for at the end of the event that is being handled."""
+        self.hosts: dict[HostId, HostInfo] = {}
+
+        self.workers: dict[WorkerName, NannyWorker] = {}
+        self.threads = 0
+        """Threads of workers that are UP."""
+        self.ever_up = False
+        self.functions: dict[bytes, bytes] = {}
+        self.forgotten: dict[Digest, None] = {}
+        """Functions to drop as soon as no task names them."""
+        self.calls: dict[int, NannyCall] = {}
+        self.last_call = 0
+        self.restarts: list[int] = []
+        """Requests to be answered when every worker is up again."""
+
+        self.registered = False
+        self.seen = 0
+        """Messages of the scheduler handled in this session."""
+        self.metrics = HostMetrics()
+        self.paused = False
+        self.next_heartbeat = 0.0
+        self.closing: str | None = None
+        """Why the nanny is ending; ``None`` while it isn't."""
+        self.kill_at = 0.0
+        """While closing: when what is left gets killed."""
+        self.exit_code = 0
+        self.exited = False
+
+    def send(self, message: Message) -> None:
+        """Queue a message for the scheduler; what happened while it wasn't there is in the registration."""
+        if self.registered:
+            self.out.append(Send(SCHEDULER, message))
+
+    def read_slots(self) -> None:
+        """Ask for the slots, once for all reasons of one event."""
+        if not any(type(instruction) is ReadSlots for instruction in self.out):
+            self.out.append(ReadSlots())
+
+    def group(self, name: str) -> NannyGroup:
+        """Return what is known of a kind of tasks."""
+        group = self.groups.get(name)
+        if group is None:
+            if len(self.groups) >= GROUPS:
+                self.groups.clear()
+            group = self.groups[name] = NannyGroup(name)
+        return group
+
+    def add_task(self, task: NannyTask) -> None:
+        """Count an attempt as assigned to this host."""
+        self.tasks[task.key] = task
+        self.tasks_digest ^= task.digest
+
+    def remove_task(self, task: NannyTask) -> None:
+        """Count it no longer; it may still have a run."""
+        del self.tasks[task.key]
+        self.tasks_digest ^= task.digest
+
+    def add_data(self, key: Key, attempt: int, nbytes: int, digest: int) -> None:
+        """Count a result as held, in front of other attempts of that key."""
+        if key in self.data:
+            self.shadowed.setdefault(key, []).append(self.data[key])
+        self.data[key] = (attempt, nbytes, digest)
+        if attempt >= 0:
+            self.data_digest ^= digest
+            self.data_count += 1
+
+    def remove_data(self, key: Key, attempt: int) -> bool:
+        """Count a result no longer; one that it shadowed is back.  Return whether there was one of that attempt."""
+        held = self.data.get(key)
+        others = self.shadowed.get(key, [])
+        if held is not None and held[0] == attempt:
+            del self.data[key]
+            if others:
+                self.data[key] = others.pop()
+        else:
+            held = next((other for other in others if other[0] == attempt), None)
+            if held is None:
+                return False
+            others.remove(held)
+        if not others:
+            self.shadowed.pop(key, None)
+        if attempt >= 0:
+            self.data_digest ^= held[2]
+            self.data_count -= 1
+        else:
+            self.placed.pop((key, attempt), None)
+        return True
+
+    def has_data(self, key: Key, attempt: int) -> bool:
+        """Whether this attempt of a result is held."""
+        held = self.data.get(key)
+        if held is None or held[0] == attempt:
+            return held is not None
+        return any(attempt == other[0] for other in self.shadowed.get(key, ()))
+
+    def all_data(self) -> list[tuple[Key, int, int, int]]:
+        """Return all that the store holds, shadowed results first: key, attempt, bytes, digest."""
+        shadowed = [(key, *entry) for key, entries in self.shadowed.items() for entry in entries]
+        return shadowed + [(key, *entry) for key, entry in self.data.items()]
+
+    def held(self) -> list[HeldData]:
+        """Return all that the store holds."""
+        return [HeldData(key, attempt, nbytes) for key, attempt, nbytes, _ in self.all_data()]
+
+    def attempts(self) -> list[tuple[Key, int]]:
+        """Return all that the scheduler assigned and that isn't answered."""
+        return [(task.key, task.attempt) for task in self.tasks.values()]
+
+    def workers_up(self) -> Iterable[NannyWorker]:
+        """Iterate over workers that take calls, oldest index first."""
+        return [worker for worker in self.workers.values() if worker.status is WorkerStatus.UP]
+
+    def worker_info(self, worker: NannyWorker) -> WorkerInfo:
+        """Describe a worker to the scheduler."""
+        return WorkerInfo(
+            name=worker.name,
+            address=f"{self.info.address}/{worker.index}",
+            pid=worker.pid,
+            nthreads=self.nthreads,
+            memory_limit=self.worker_memory,
+            local_directory=self.info.local_directory,
+            resources=self.resources,
+        )
+
+
+GROUPS: Final = 1000
+"""Kinds of tasks whose durations are remembered; a job has tens.  Guess."""
+
+
+def is_older(attempt: int, needed: int) -> bool:
+    """Whether a held result is older than the needed one; of placed data (negative) any will do."""
+    return 0 <= attempt < needed
+
+
+def digest(key: Key, attempt: int) -> int:
+    """Return what (key, attempt) adds to a heartbeat's digest; the scheduler computes the same."""
+    return crc32(key.encode()) ^ attempt

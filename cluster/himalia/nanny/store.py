@@ -1,0 +1,355 @@
+"""The results of a host: what is here, and where its bytes are.  Used from the nanny's loop thread only.
+
+This file decides which requests for memory are granted and when results have to move to disk; it never decides which
+results exist (the scheduler), which range is whose (``ledger``) or which result moves (``overflow``).  Values are
+opaque bytes here.
+
+Small results are plain ``bytes`` of this process; large ones are ranges of the arena, which workers and clients of the
+host map.  Over ``memory_target`` the coldest results that nobody maps are copied to disk: a bounded number of bytes
+each time something is added, more whenever the shell calls :meth:`Store.relieve`.  Only a grant that would exceed the
+limit moves as much as it needs at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from himalia.comm.mapping import frame_offsets, pages, range_length
+from himalia.comm.packing import unpack
+from himalia.errors import StoreDamagedError, StoreFullError
+from himalia.messages import HeldData, Place
+from himalia.names import Key, shorten
+from himalia.nanny.arena import Arena
+from himalia.nanny.ledger import Block, Ledger
+from himalia.nanny.overflow import SPILL_LEAST, Held, Overflow
+from himalia.settings import MIB, Settings
+
+SPILL_BUDGET: Final = 16 * MIB
+"""Bytes moved to disk when something is added over the target.  Guess: about 20 ms of page cache."""
+DISCARD_STEP: Final = 32 * MIB
+"""Bytes of free pages given back at once: 9 ms, measured."""
+WARM_SHARE: Final = 4
+"""Free pages are kept for reuse up to this part (one fourth) of the limit.  Guess."""
+
+
+class Store:
+    """Results of one host, owned by its nanny.
+
+    Parameters
+    ----------
+    directory : str
+        The nanny's own local directory, for what moves to disk.
+    limit : int
+        Bytes that results may take up in memory.
+    settings : Settings
+        ``memory_target`` counts.
+    anonymous : bool
+        Whether the arena may do without a name; see :class:`~himalia.nanny.arena.Arena`.
+
+    Attributes
+    ----------
+    path : str
+        The arena, to be opened by processes of the same user and machine.
+    """
+
+    def __init__(self, *, directory: str, limit: int, settings: Settings, anonymous: bool = True) -> None:
+        self.limit = limit
+        self._target = int(limit * settings.memory_target)
+        self._warm_limit = limit // WARM_SHARE
+        self._arena = Arena(directory=directory, limit=limit, anonymous=anonymous)
+        self._ledger = Ledger(self._arena.size)
+        self._overflow = Overflow(self._arena, self._ledger, directory)
+        self._directory = directory
+        self._held: dict[Key, Held] = {}
+        self._shadowed: dict[Key, list[Held]] = {}  # other attempts, which a client's value was placed in front of
+        self.path = self._arena.path
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of results in memory, pages that are freed but still mapped included."""
+        return self._overflow.inline_bytes + self._ledger.used
+
+    @property
+    def spilled(self) -> int:
+        """Bytes of results that are only on disk."""
+        return self._overflow.spilled
+
+    @property
+    def granted(self) -> int:
+        """Bytes that workers and transfers may write to right now."""
+        return self._ledger.granted
+
+    @property
+    def disk_error(self) -> str:
+        """Why the last attempt to move something to disk failed; empty if it worked."""
+        return self._overflow.disk_error
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._held
+
+    def inventory(self) -> Iterator[HeldData]:
+        """Yield every result held, on disk or in memory."""
+        for key, held in self._held.items():
+            yield HeldData(key, held.attempt, held.nbytes)
+        for key, others in self._shadowed.items():
+            for held in others:
+                yield HeldData(key, held.attempt, held.nbytes)
+
+    def get(self, key: Key) -> HeldData | None:
+        """Return what is known of a result, without touching it."""
+        held = self._held.get(key)
+        return None if held is None else HeldData(key, held.attempt, held.nbytes)
+
+    # adding
+
+    def put_inline(self, key: Key, attempt: int, data: bytes, *, replace: bool = True) -> int:
+        """Keep a packed value as it is, and return its size.
+
+        With ``replace`` a value of another attempt is given up; without, it is read again once this one is freed.
+        """
+        if key in self._held:
+            self._displace(key, attempt, replace)
+        size = len(data)
+        held = self._held[key] = Held(attempt, size, data)
+        self._overflow.add(held)
+        if size >= SPILL_LEAST and self.nbytes > self._target:
+            self.relieve()
+        return size
+
+    def grant(self, owner: str, nbytes: int) -> tuple[int, int]:
+        """Give ``owner`` a range to write results to.
+
+        Returns
+        -------
+        offset, length : int
+            Whole pages, ``nbytes`` or a little more.
+
+        Raises
+        ------
+        StoreFullError
+            If neither memory nor disk has room.
+        """
+        length = pages(nbytes)
+        self._make_room(length)
+        offset = self._ledger.grant(owner, length)
+        if offset is None:
+            raise StoreFullError(f"The store has no {length} bytes in one piece.", length, self._room())
+        while self._room() < self._ledger.warm:  # fresh pages were taken, beside warm ones that were too short
+            self._discard()
+        return offset, length
+
+    def window(self, owner: str, offset: int, length: int) -> memoryview:
+        """Return a writable view of a part of ``owner``'s grant, for what this process receives itself."""
+        if not self._ledger.owns(owner, offset, length):
+            raise ValueError(f"{owner} was not granted bytes {offset} to {offset + length} of the arena.")
+        return self._arena.map(offset, length, writable=True)
+
+    def adopt(
+        self, key: Key, attempt: int, owner: str, offset: int, sizes: Sequence[int], *, replace: bool = True
+    ) -> int:
+        """Make a result of frames that ``owner`` wrote at ``offset`` of its grant, and return their bytes.
+
+        ``replace`` is as for :meth:`put_inline`.
+
+        Raises
+        ------
+        ValueError
+            If the range isn't ``owner``'s.
+        """
+        block = self._ledger.adopt(owner, offset, range_length(sizes))
+        if key in self._held:
+            self._displace(key, attempt, replace)
+        held = self._held[key] = Held(attempt, sum(sizes), None, block, None, tuple(sizes))
+        self._overflow.add(held)
+        if self.nbytes > self._target:
+            self.relieve()
+        return held.nbytes
+
+    def hand_back(self, owner: str, ranges: Sequence[tuple[int, int]]) -> None:
+        """Take back parts of grants that hold nothing."""
+        for offset, length in ranges:
+            self._ledger.hand_back(owner, offset, length)
+        self._trim()
+
+    def release_owner(self, owner: str) -> None:
+        """Forget a process that is gone: what it was granted and what it mapped."""
+        self._ledger.release_owner(owner)
+        self._trim()
+
+    # reading
+
+    def place(self, key: Key, reader: str) -> Place:
+        """Return where a result is, in memory; a range counts as mapped by ``reader`` until it calls :meth:`unmap`.
+
+        Raises
+        ------
+        KeyError
+            If it isn't here.
+        StoreDamagedError
+            If it was on disk and can't be read any more; it is gone then.
+        StoreFullError
+            If it is on disk and there is no room to bring it back.
+        """
+        held = self._held[key]
+        block = self._load(key, held)
+        if block is None:
+            return Place(held.inline)
+        self._ledger.map(block, reader)
+        return Place(None, block.offset, held.sizes)
+
+    def is_reading(self, reader: str) -> bool:
+        """Whether a client whose connection ended still maps something (where the system tells)."""
+        return self._arena.is_reading(reader)
+
+    def unmap(self, reader: str, offsets: Sequence[int]) -> None:
+        """Count mappings that are gone, one for each entry of ``offsets``."""
+        for offset in offsets:
+            self._ledger.unmap(reader, offset)
+        self._trim()
+
+    def views(self, key: Key) -> list[memoryview]:
+        """Return a result's frames, read-only; hold a :meth:`pin` while they are used.  Raises as :meth:`place`."""
+        held = self._held[key]
+        block = self._load(key, held)
+        if block is None:
+            assert held.inline is not None
+            return unpack(held.inline)
+        whole = self._arena.map(block.offset, block.length)
+        offsets, _ = frame_offsets(held.sizes)
+        return [whole[start : start + size] for start, size in zip(offsets, held.sizes, strict=True)]
+
+    def pin(self, key: Key) -> Block | None:
+        """Keep a result where it is while a transfer reads it; :meth:`unpin` the answer.  Raises as :meth:`place`."""
+        block = self._load(key, self._held[key])
+        if block is not None:
+            self._ledger.pin(block)
+        return block
+
+    def unpin(self, block: Block | None) -> None:
+        """End a :meth:`pin`, whether or not the result still exists."""
+        if block is not None:
+            self._ledger.unpin(block)
+            self._trim()
+
+    # removing
+
+    def free(self, key: Key, attempt: int) -> bool:
+        """Give up a result, if it is of that attempt; what maps it stays valid."""
+        held = self._held.get(key)
+        if held is not None and held.attempt == attempt:
+            self._forget(key)
+        elif key not in self._shadowed or not self._drop_shadowed(key, attempt):
+            return False
+        self._trim()
+        return True
+
+    def relieve(self, budget: int = SPILL_BUDGET) -> bool:
+        """Move up to ``budget`` bytes to disk if memory is over the target; whether another call would do more.
+
+        Each call takes some ten milliseconds at most, so that a shell can call it again after looking after its peers.
+        """
+        self._trim()
+        is_cut_short = self._overflow.spill(self.nbytes - self._target, budget)
+        return is_cut_short or self._ledger.warm > self._warm_limit
+
+    def trim(self) -> bool:
+        """Give some free pages back to the system, for a host that has nothing to do; whether there are more."""
+        return self._discard()
+
+    def close(self) -> None:
+        """Give all memory and disk back; may be called twice."""
+        self._held.clear()
+        self._shadowed.clear()
+        self._arena.close()
+        self._overflow.close()
+
+    def validate(self) -> None:
+        """Check every sum; for tests."""
+        self._ledger.validate()
+        self._overflow.validate([*self._held.values(), *(held for some in self._shadowed.values() for held in some)])
+        assert all(self._shadowed.values())
+
+    # other attempts of the same key
+
+    def _displace(self, key: Key, attempt: int, replace: bool) -> None:
+        """Make way for a newer value of a key."""
+        held = self._held.pop(key)
+        if replace or held.attempt == attempt:
+            self._overflow.remove(held)
+        else:
+            self._shadowed.setdefault(key, []).append(held)
+        if key in self._shadowed:
+            self._drop_shadowed(key, attempt)
+
+    def _drop_shadowed(self, key: Key, attempt: int) -> bool:
+        others = self._shadowed[key]
+        for index, held in enumerate(others):
+            if held.attempt == attempt:
+                del others[index]
+                if not others:
+                    del self._shadowed[key]
+                self._overflow.remove(held)
+                return True
+        return False
+
+    def _forget(self, key: Key) -> None:
+        """Give up the value of a key; one that it shadowed is back."""
+        self._overflow.remove(self._held.pop(key))
+        if key in self._shadowed:
+            others = self._shadowed[key]
+            self._held[key] = others.pop()
+            if not others:
+                del self._shadowed[key]
+
+    # memory
+
+    def _room(self) -> int:
+        return self.limit - self.nbytes - self._ledger.granted
+
+    def _make_room(self, length: int) -> None:
+        """Move to disk what is needed for ``length`` more bytes."""
+        needed = length - self._room()
+        if needed > 0 and length <= self.limit:
+            self._overflow.spill(needed, self.nbytes)
+        if self._room() < length:
+            disk = f" The disk failed: {self.disk_error}." if self.disk_error else ""
+            raise StoreFullError(
+                f"The store of this host has no room for {length:,} bytes: {self.nbytes:,} of {self.limit:,} hold "
+                f"results that are in use or can't be moved to disk at {self._directory}, and "
+                f"{self._ledger.granted:,} are being written.{disk} Release futures, add a host, or raise the memory "
+                f"limit.",
+                length,
+                max(self._room(), 0),
+            )
+
+    def _load(self, key: Key, held: Held) -> Block | None:
+        """Bring a result to memory if it isn't there; its block, or ``None`` if it is inline."""
+        if held.is_in_memory:
+            if held.nbytes >= SPILL_LEAST:
+                self._overflow.touch(held)
+            return held.block
+        self._make_room(pages(held.span))
+        if not self._overflow.load(held):
+            self._forget(key)
+            raise StoreDamagedError(
+                f"The copy of {shorten(key)} on disk at {self._directory} is not what was written there. It was "
+                f"dropped; a computed result is computed again.",
+                key,
+                held.attempt,
+            )
+        return held.block
+
+    def _discard(self) -> bool:
+        """Give one step's worth of free pages back; whether there are more."""
+        found = self._ledger.cool(DISCARD_STEP)
+        if found is not None:
+            self._arena.discard(*found)
+        return self._ledger.warm > 0
+
+    def _trim(self) -> None:
+        if self._ledger.warm > self._warm_limit:
+            self._discard()

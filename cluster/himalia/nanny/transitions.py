@@ -1,0 +1,121 @@
+"""The life of a task on its host, from its assignment to its result or error.
+
+A result is judged by its run: what comes from a run that was withdrawn, replaced or lost is thrown away, whatever state
+the key is in by then.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from himalia.messages import Compute, Raised, Returned, TaskError, TaskFailed, TaskFinished, Timing
+from himalia.names import PeerId, WorkerName
+from himalia.nanny.events import AdoptResult, DataUnreadable, DispatchFailed, FreeFromStore, HandBack, StoreInline
+from himalia.nanny.fetching import data_unreadable, fetch_inputs
+from himalia.nanny.runs import end_run, give_back, make_ready
+from himalia.nanny.state import DISPATCHED, GONE, READY, NannyGroup, NannyState, NannyTask
+from himalia.nanny.withdrawing import drop, end_withdrawn, keep_after_all
+
+SMOOTHING = 0.2
+"""Weight of the newest call in the moving average of a group's duration.  Guess."""
+
+
+def compute(state: NannyState, message: Compute, source: PeerId) -> None:
+    """Take in an attempt; it replaces an older one of its key."""
+    old = state.tasks.get(message.key)
+    if old is not None:
+        if old.attempt >= message.attempt:
+            return
+        drop(state, old)
+    task = NannyTask(message, state.groups.get(message.group) or state.group(message.group))
+    state.add_task(task)
+    if message.dependencies:
+        fetch_inputs(state, task)
+        if task.status is not READY:
+            return
+    make_ready(state, task)
+
+
+def returned(state: NannyState, message: Returned, source: PeerId) -> None:
+    """Keep the result of a run and report it, if somebody still wants it."""
+    task = state.runs.get(message.run)
+    place = message.place
+    worker = WorkerName(source)
+    if task is None or (task.status is not DISPATCHED and not keep_after_all(state, task)):
+        if place.inline is None:
+            state.out.append(HandBack(worker, place.offset, place.sizes))
+        if task is not None:
+            end_withdrawn(state, task)
+        return
+    end_run(state, task)
+    task.status = GONE
+    state.remove_task(task)
+    key, attempt, out = task.key, task.attempt, state.out
+    while key in state.data:
+        out.append(FreeFromStore(key, state.data[key][0]))
+        state.remove_data(key, state.data[key][0])
+    state.add_data(key, attempt, message.nbytes, task.digest)
+    data = place.inline
+    if data is not None:
+        out.append(StoreInline(key, attempt, data))
+        if not task.compute.wanted:
+            data = None
+    else:
+        out.append(AdoptResult(key, attempt, worker, place.offset, place.sizes))
+    timing = finish_timing(task, message.timing)
+    state.send(TaskFinished(key, attempt, worker, message.nbytes, message.type_name, timing, data))
+
+
+def raised(state: NannyState, message: Raised, source: PeerId) -> None:
+    """Report that a run failed; or run again what was refused although somebody wants it."""
+    task = state.runs.get(message.run)
+    if task is None:
+        return
+    if message.error.kind == "refused" and task.status is DISPATCHED:
+        end_run(state, task)
+        make_ready(state, task)
+        return
+    if task.status is not DISPATCHED and (message.error.kind == "refused" or not keep_after_all(state, task)):
+        end_withdrawn(state, task)
+        return
+    end_run(state, task)
+    task.status = GONE
+    state.remove_task(task)
+    error = msgspec.structs.replace(message.error, key=task.key, worker=source)
+    state.send(TaskFailed(task.key, task.attempt, error, finish_timing(task, message.timing)))
+
+
+def dispatch_failed(state: NannyState, event: DispatchFailed, source: PeerId) -> None:
+    """Give back a task whose inputs turned out to be unreadable, or that could not be sent to a worker at all."""
+    task = state.runs.get(event.run)
+    if task is None:
+        return
+    if task.status is not DISPATCHED and not keep_after_all(state, task):
+        end_withdrawn(state, task)
+        return
+    end_run(state, task)
+    if not event.unreadable:
+        task.status = GONE
+        state.remove_task(task)
+        error = TaskError(kind="refused", key=task.key, text=event.reason)
+        state.send(TaskFailed(task.key, task.attempt, error, Timing(0.0, 0.0, 0.0, 0.0)))
+        return
+    attempts = {dependency.key: dependency.attempt for dependency in task.compute.dependencies}
+    for key in event.unreadable:
+        if key in state.data:
+            data_unreadable(state, DataUnreadable(key, state.data[key][0], event.reason), source)
+    give_back(state, task, [(key, attempts[key], state.info.host) for key in event.unreadable])
+
+
+def finish_timing(task: NannyTask, timing: Timing) -> Timing:
+    """Learn from a timing, and return it with the time that the nanny knows."""
+    observe(task.group, timing.deserialize + timing.compute + timing.serialize)
+    if task.transfer:
+        return msgspec.structs.replace(timing, transfer=task.transfer)
+    return timing
+
+
+def observe(group: NannyGroup, seconds: float) -> None:
+    """Update what is known of a group's duration."""
+    duration = group.duration
+    group.duration = seconds if duration < 0.0 else duration + SMOOTHING * (seconds - duration)

@@ -1,0 +1,161 @@
+"""Taking back what was dispatched: recalls, interrupts, and datagrams that died with the worker that took them.
+
+Nobody can take a datagram out of the kernel's queue.  But every worker marks the run it begins in shared memory (its
+*slot*) and, after that, looks at a table of recalled runs; the shell writes the table and, after that, reads the slots.
+So a recalled run that is in no slot will be refused by whoever takes it, and the scheduler can be answered at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from himalia.messages import InterruptRun, Withdraw, Withdrawn
+from himalia.names import PeerId, WorkerName, shorten
+from himalia.nanny.events import Recall, SendToWorker, SlotsRead, Unrecall
+from himalia.nanny.fetching import forget_waiter
+from himalia.nanny.runs import end_run, make_ready
+from himalia.nanny.state import (
+    DISPATCHED,
+    GONE,
+    HAVE_RUN,
+    INTERRUPTING,
+    RECALLED,
+    WAITING,
+    WITHDRAWING,
+    NannyState,
+    NannyTask,
+)
+from himalia.nanny.workforce import end_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def withdraw(state: NannyState, message: Withdraw, source: PeerId) -> None:
+    """Give an attempt back; of one that isn't here any more the scheduler was or is being told something else."""
+    task = state.tasks.get(message.key)
+    if task is None or task.attempt != message.attempt:
+        return
+    if task.status not in HAVE_RUN:
+        if task.status is WAITING:
+            forget_waiter(state, task)
+        task.status = GONE
+        answer(state, task)
+    elif task.status is DISPATCHED:
+        take_back(state, task, interrupt=message.interrupt)
+    elif message.interrupt:
+        task.interrupt = True
+
+
+def drop(state: NannyState, task: NannyTask) -> None:
+    """Give an attempt back at once, whatever it is doing; one that runs is stopped."""
+    answer(state, task)
+    if task.status is DISPATCHED:
+        take_back(state, task, interrupt=True)
+    elif task.status in HAVE_RUN:
+        task.interrupt = True
+    else:
+        if task.status is WAITING:
+            forget_waiter(state, task)
+        task.status = GONE
+
+
+def take_back(state: NannyState, task: NannyTask, *, interrupt: bool) -> None:
+    """Recall a run, and find out whether it had begun."""
+    task.status = WITHDRAWING
+    task.interrupt = interrupt
+    state.withdrawing[task.run] = task
+    state.out.append(Recall(task.run))
+    state.read_slots()
+
+
+def slots_read(state: NannyState, event: SlotsRead, source: PeerId) -> None:
+    """Judge the runs that are being withdrawn, and those that a dead worker may have taken along."""
+    where = {run: worker for worker, runs in event.running.items() for run in runs}
+    withdrawing, state.withdrawing = state.withdrawing, {}
+    for run, task in withdrawing.items():
+        worker = where.get(run)
+        if worker is None:
+            answer(state, task)
+            task.status = RECALLED
+            continue
+        state.out.append(Unrecall(run))
+        if task.interrupt:
+            interrupt(state, task, worker)
+        else:
+            task.status = DISPATCHED
+            state.send(Withdrawn(task.key, task.attempt, started=True))
+    if state.suspects:
+        judge_suspects(state, where, event.head)
+
+
+def interrupt(state: NannyState, task: NannyTask, worker: WorkerName) -> None:
+    """Tell a worker to stop a run, and note until when it may take its time."""
+    task.status = INTERRUPTING
+    task.kill_at = state.now + state.settings.interrupt_grace
+    state.interrupting[task.run] = (task, worker)
+    state.out.append(SendToWorker(worker, InterruptRun(task.run)))
+
+
+def answer(state: NannyState, task: NannyTask) -> None:
+    """Say that an attempt is gone, once."""
+    if not task.answered:
+        state.remove_task(task)
+        task.answered = True
+        state.send(Withdrawn(task.key, task.attempt, started=False))
+
+
+def end_withdrawn(state: NannyState, task: NannyTask) -> None:
+    """A run that was being withdrawn ended, in whatever way: nothing of it is kept."""
+    run = task.run
+    if task.status is INTERRUPTING:
+        del state.interrupting[run]
+    else:
+        state.withdrawing.pop(run, None)
+        state.out.append(Unrecall(run))
+    end_run(state, task)
+    answer(state, task)
+    task.status = GONE
+
+
+def keep_after_all(state: NannyState, task: NannyTask) -> bool:
+    """Whether a run that returned while the slots were being read still counts; if so it is no longer withdrawn."""
+    if task.status is not WITHDRAWING or task.interrupt:
+        return False
+    del state.withdrawing[task.run]
+    state.out.append(Unrecall(task.run))
+    task.status = DISPATCHED
+    return True
+
+
+def kill_deaf_workers(state: NannyState) -> None:
+    """Replace workers whose interrupted call did not react in time."""
+    for task, name in list(state.interrupting.values()):
+        if state.now >= task.kill_at and name in state.workers:
+            grace = state.settings.interrupt_grace
+            reason = f"the nanny stopped it: {shorten(task.key)} was cancelled and did not react within {grace:g} s"
+            end_worker(state, state.workers[name], reason, blamed=False)
+
+
+def judge_suspects(state: NannyState, where: Mapping[int, WorkerName], head: int) -> None:
+    """Dispatch again what was taken from the queue and is in no slot, at two readings in a row.
+
+    Once isn't enough: a worker that is alive may be between taking a datagram and marking it.
+    """
+    for run, misses in list(state.suspects.items()):
+        if run not in state.runs or run in where or (head and run >= head):
+            del state.suspects[run]
+        elif misses == 0:
+            state.suspects[run] = 1
+        else:
+            del state.suspects[run]
+            lose_run(state, state.runs[run])
+
+
+def lose_run(state: NannyState, task: NannyTask) -> None:
+    """Dispatch a task again whose run never began, or drop it if it was being withdrawn."""
+    if task.status is DISPATCHED:
+        end_run(state, task)
+        make_ready(state, task)
+    else:
+        end_withdrawn(state, task)

@@ -1,0 +1,440 @@
+"""The worker processes of a host, as the nanny's shell handles them: spawned, written to, read from, reaped.
+
+It decides nothing about calls.  Everything here runs on the nanny's loop, nothing blocks it: what a socket does not
+take at once waits in a backlog, what workers print is read as it comes and kept as a bounded number of lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from himalia.messages import Run, Stored, WorkerToNanny
+from himalia.names import WorkerName
+from himalia.nanny.config import NannyConfig
+from himalia.worker.wiring import (
+    DATAGRAM_LIMIT,
+    ENTRIES,
+    RECALLS,
+    WORKERS,
+    WorkerConfig,
+    create_slots,
+    datagram_pair,
+    map_slots,
+)
+
+logger = logging.getLogger("himalia.nanny")
+
+DRAIN: Final = 500
+"""Messages taken from one worker before the loop looks at the others."""
+LINE: Final = 2000
+"""Characters of a worker's line that are kept."""
+OUTPUT: Final = 65536
+"""Bytes of a worker's output that are read at once; a worker that prints faster waits."""
+REAP_INTERVAL: Final = 0.05
+"""Seconds between two looks at a process, where the system can't tell that it ended (macOS)."""
+ENVIRONMENT: Final = {
+    "PYTHONHASHSEED": "6640",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_TRIM_THRESHOLD_": "65536",
+}
+"""What workers find unless it was set otherwise.  They have to agree on the hashes of strings, by which Dask's bags are
+shuffled (any constant would do); parallelism is ours, not that of each array operation; freed memory goes back to the
+system (the last four are distributed's choice, too)."""
+
+
+class PoolOwner(Protocol):
+    """Who is told what workers say and how they end."""
+
+    def worker_said(self, name: WorkerName, messages: list[Any]) -> None:
+        """Take a worker's messages, in order."""
+
+    def worker_gone(self, name: WorkerName, pid: int, exit: str, running: list[int], log: list[str]) -> None:
+        """Take in that a process is gone; ``running`` are the runs in its slots."""
+
+
+class WorkerProcess:
+    """One process and our ends of what it inherited."""
+
+    def __init__(self, name: WorkerName, index: int, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
+        self.name = name
+        self.index = index
+        self.process = process
+        self.channel = channel
+        self.backlog: deque[bytes] = deque()
+        self.partial = b""
+        self.pidfd = -1
+        self.is_killed = False
+        self.is_gone = False
+
+    @property
+    def owner(self) -> str:
+        """How the store knows it; a successor of the same name is another one."""
+        return f"{self.name}/{self.process.pid}"
+
+
+class WorkerPool:
+    """All workers of a host.
+
+    Parameters
+    ----------
+    config : NannyConfig
+        Of the nanny.
+    arena : str
+        Path of the store's arena.
+    owner : PoolOwner
+        Who is told.
+    """
+
+    def __init__(self, config: NannyConfig, arena: str, owner: PoolOwner) -> None:
+        self.config = config
+        self.workers: dict[WorkerName, WorkerProcess] = {}
+        self.logs: dict[WorkerName, deque[str]] = {}
+        self.slots_fd = create_slots()
+        self.slots = map_slots(self.slots_fd)
+        self._arena = arena
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._queue, self._queue_end = datagram_pair()
+        self._queue.setblocking(False)
+        self._backlog: deque[bytes] = deque()
+        self._flush_due = False
+        """Whether :meth:`_flush_queue` will be called: soon, or (``_is_full``) when the socket takes more."""
+        self._is_full = False
+        self._buffer = bytearray(2 * DATAGRAM_LIMIT)
+        self._view = memoryview(self._buffer)
+        self._decode = msgspec.msgpack.Decoder(WorkerToNanny).decode
+        self._decode_run = msgspec.msgpack.Decoder(Run | Stored).decode
+
+    # Starting and ending processes
+
+    def start(self, name: WorkerName, index: int) -> None:
+        """Start a process; if that fails it counts as one that ended at once."""
+        if index >= WORKERS:
+            self._owner.worker_gone(name, 0, f"a host has {WORKERS} workers at most", [], [])
+            return
+        self._clear_slots(index)
+        channel, end = datagram_pair()
+        try:
+            process = self._spawn(name, index, end)
+        except OSError as error:
+            channel.close()
+            reason = f"{sys.executable} could not be started: {error}"
+            self._loop.call_soon(self._owner.worker_gone, name, 0, reason, [], [])
+            return
+        finally:
+            end.close()
+        channel.setblocking(False)
+        worker = self.workers[name] = WorkerProcess(name, index, process, channel)
+        self.logs.setdefault(name, deque(maxlen=self.config.settings.log_lines))
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        self._loop.add_reader(channel, self._read, worker)
+        self._loop.add_reader(process.stdout, self._read_output, worker)
+        self._watch(worker)
+
+    def _spawn(self, name: WorkerName, index: int, channel: socket.socket) -> subprocess.Popen[bytes]:
+        config, settings = self.config, self.config.settings
+        fds = (self._queue_end.fileno(), channel.fileno(), self.slots_fd)
+        told = WorkerConfig(
+            name=name,
+            index=index,
+            nthreads=config.nthreads,
+            queue=fds[0],
+            channel=fds[1],
+            slots=fds[2],
+            arena=self._arena,
+            cwd=config.cwd,
+            sys_path=config.sys_path,
+            inline_limit=settings.inline_limit,
+            copy_limit=settings.copy_limit,
+            nursery=settings.nursery,
+            function_cache=settings.function_cache,
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "himalia.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            pass_fds=fds,
+            start_new_session=True,
+            env=worker_environment(config.env),
+        )
+        assert process.stdin is not None
+        line = msgspec.json.encode(told) + b"\n"
+        try:
+            while line:
+                line = line[process.stdin.write(line) or 0 :]
+            process.stdin.close()
+        except OSError:  # it is dead already; its exit tells
+            pass
+        return process
+
+    def stop(self, name: WorkerName) -> None:
+        """Ask a worker and its children to end."""
+        self._signal(name, signal.SIGTERM)
+
+    def kill(self, name: WorkerName) -> None:
+        """End a worker and its children."""
+        self._signal(name, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill everything that is left, and close everything; tells nobody."""
+        for worker in list(self.workers.values()):
+            self._signal(worker.name, signal.SIGKILL)
+            self._release(worker)
+            worker.process.wait()
+        self._loop.remove_writer(self._queue)
+        self._queue.close()
+        self._queue_end.close()
+        os.close(self.slots_fd)
+
+    def _signal(self, name: WorkerName, number: int) -> None:
+        worker = self.workers.get(name)
+        if worker is not None and worker.process.returncode is None:
+            worker.is_killed = True
+            try:
+                os.killpg(worker.process.pid, number)
+            except OSError:  # a zombie on its way out
+                pass
+
+    def _watch(self, worker: WorkerProcess) -> None:
+        """See to it that we hear of a process's end."""
+        if sys.platform == "linux":
+            worker.pidfd = os.pidfd_open(worker.process.pid)
+            self._loop.add_reader(worker.pidfd, self._reap, worker)
+        else:
+            self._loop.call_later(REAP_INTERVAL, self._look_at, worker)
+
+    def _look_at(self, worker: WorkerProcess) -> None:
+        if worker.is_gone:
+            return
+        if os.waitid(os.P_PID, worker.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            self._reap(worker)
+        else:
+            self._loop.call_later(REAP_INTERVAL, self._look_at, worker)
+
+    def _reap(self, worker: WorkerProcess) -> None:
+        """Take leave of a process that ended: its children, its last messages, its last lines, its slots."""
+        if worker.is_gone:
+            return
+        try:
+            os.killpg(worker.process.pid, signal.SIGKILL)  # while its zombie keeps the number from being reused
+        except OSError:
+            pass
+        while self._read(worker):
+            pass
+        self._read_output(worker)
+        if worker.partial:
+            self._keep_lines(worker, worker.partial)
+        code = worker.process.wait()
+        self._release(worker)
+        del self.workers[worker.name]
+        running = self.running(worker)
+        self._clear_slots(worker.index)
+        exit = exit_text(code, is_killed=worker.is_killed)
+        self._owner.worker_gone(worker.name, worker.process.pid, exit, running, list(self.logs[worker.name]))
+
+    def _release(self, worker: WorkerProcess) -> None:
+        worker.is_gone = True
+        self._loop.remove_reader(worker.channel)
+        self._loop.remove_writer(worker.channel)
+        worker.channel.close()
+        if worker.process.stdout is not None:
+            self._loop.remove_reader(worker.process.stdout)
+            worker.process.stdout.close()
+        if worker.pidfd >= 0:
+            self._loop.remove_reader(worker.pidfd)
+            os.close(worker.pidfd)
+
+    # Datagrams
+
+    def dispatch(self, data: bytes) -> None:
+        """Put a run into the queue that all workers share, at the end of this tick.
+
+        All of a tick go one right after the other: a worker that the first one wakes then finds the others, instead of
+        going to sleep and being woken for each, which costs both sides more than all the rest (docs/notes/0006).
+        """
+        self._backlog.append(data)
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush_queue)
+
+    def send(self, name: WorkerName, data: bytes) -> None:
+        """Send a datagram to one worker; dropped if that is gone."""
+        worker = self.workers.get(name)
+        if worker is None:
+            return
+        if worker.backlog:
+            worker.backlog.append(data)
+            return
+        try:
+            worker.channel.send(data)
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED):
+                return
+            self._check_full(error)
+            worker.backlog.append(data)
+            self._loop.add_writer(worker.channel, self._flush_worker, worker)
+
+    def _flush_queue(self) -> None:
+        if self._flush(self._queue, self._backlog):
+            self._flush_due = False
+            if self._is_full:
+                self._is_full = False
+                self._loop.remove_writer(self._queue)
+        elif not self._is_full:
+            self._is_full = True
+            self._loop.add_writer(self._queue, self._flush_queue)
+
+    def _flush_worker(self, worker: WorkerProcess) -> None:
+        if self._flush(worker.channel, worker.backlog):
+            self._loop.remove_writer(worker.channel)
+
+    def _flush(self, end: socket.socket, backlog: deque[bytes]) -> bool:
+        """Send what the socket takes; whether that was all."""
+        while backlog:
+            try:
+                end.send(backlog[0])
+            except OSError as error:
+                if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED):
+                    backlog.clear()
+                    return True
+                self._check_full(error)
+                return False
+            backlog.popleft()
+        return True
+
+    def _check_full(self, error: OSError) -> None:
+        """Raise ``error`` again unless it says that a socket's buffer is full."""
+        if error.errno not in (errno.EAGAIN, errno.ENOBUFS):
+            raise error
+
+    def _read(self, worker: WorkerProcess) -> int:
+        """Take the messages that are there, and pass them on at once; return how many."""
+        receive, view, decode = worker.channel.recv_into, self._view, self._decode
+        messages: list[Any] = []
+        try:
+            for _ in range(DRAIN):
+                size = receive(view)
+                if not size:  # it closed its end: it is dying
+                    self._loop.remove_reader(worker.channel)
+                    break
+                messages.append(decode(view[:size]))
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            self._loop.remove_reader(worker.channel)
+        except msgspec.DecodeError as error:  # user code wrote to our descriptor, or over our memory
+            logger.error("%s sent what is no message (%s); it is replaced", worker.name, error)
+            self.kill(worker.name)
+        if messages:
+            self._owner.worker_said(worker.name, messages)
+        return len(messages)
+
+    # Slots
+
+    def recall(self, run: int) -> None:
+        """Let workers refuse a run; more than the table holds run in vain, and their results are thrown away."""
+        count = self.slots[0]
+        if count < RECALLS:
+            self.slots[1 + count] = run
+            self.slots[0] = count + 1
+
+    def unrecall(self, run: int) -> None:
+        """End a :meth:`recall`."""
+        slots, count = self.slots, self.slots[0]
+        for entry in range(1, count + 1):
+            if slots[entry] == run:
+                slots[entry] = slots[count]
+                slots[0] = count - 1
+                return
+
+    def running(self, worker: WorkerProcess) -> list[int]:
+        """Return the runs in a worker's slots."""
+        first = (1 + worker.index) * ENTRIES
+        return [run for run in self.slots[first : first + self.config.nthreads] if run]
+
+    def all_running(self) -> dict[WorkerName, list[int]]:
+        """Return the runs in the slots of all workers."""
+        return {worker.name: self.running(worker) for worker in self.workers.values()}
+
+    def head(self) -> Run | Stored | None:
+        """Return the oldest datagram that no worker took yet."""
+        try:
+            data = self._queue_end.recv(2 * DATAGRAM_LIMIT, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            if not self._backlog:
+                return None
+            data = self._backlog[0]
+        head: Run | Stored = self._decode_run(data)
+        return head
+
+    def _clear_slots(self, index: int) -> None:
+        first = (1 + index) * ENTRIES
+        for entry in range(first, first + self.config.nthreads):
+            self.slots[entry] = 0
+
+    # Output
+
+    def _read_output(self, worker: WorkerProcess) -> None:
+        assert worker.process.stdout is not None
+        try:
+            data = os.read(worker.process.stdout.fileno(), OUTPUT)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(worker.process.stdout)
+            return
+        data = worker.partial + data
+        whole, _, worker.partial = data.rpartition(b"\n")
+        if len(worker.partial) > LINE:
+            whole, worker.partial = data, b""
+        if whole:
+            self._keep_lines(worker, whole)
+
+    def _keep_lines(self, worker: WorkerProcess, data: bytes) -> None:
+        lines = data[-self.config.settings.log_lines * LINE :].decode(errors="backslashreplace").split("\n")
+        lines = [line[:LINE] for line in lines[-self.config.settings.log_lines :]]
+        self.logs[worker.name].extend(lines)
+        if self.config.forward_output:
+            for line in lines:
+                print(line, file=sys.stderr)
+
+
+def worker_environment(extra: dict[str, str]) -> dict[str, str]:
+    """Return the environment of workers: ours, what the user wants, and what makes them find us and agree."""
+    environment = {**ENVIRONMENT, **os.environ, **extra}
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if root not in paths and os.path.basename(root) not in ("site-packages", "dist-packages"):
+        environment["PYTHONPATH"] = os.pathsep.join([*paths, root])
+    return environment
+
+
+def exit_text(code: int, *, is_killed: bool) -> str:
+    """Say how a process ended."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = str(-code)
+    if name == "SIGKILL" and not is_killed:
+        return "signal SIGKILL, which the kernel sends when the machine is out of memory"
+    return f"signal {name}"

@@ -1,0 +1,208 @@
+"""The life of worker processes: started, up, dying, replaced with back-off, retired.
+
+What becomes of the calls of a worker that is gone is decided in ``deaths``.  A worker that ends by itself is replaced
+at once, as long as that doesn't happen again and again; one that can't even start is tried again ever more rarely, and
+if none ever came up, the nanny ends and says why.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from himalia.messages import Reply, RestartWorkers, RetireWorker, Scale, WorkerReady, WorkerStarted, WorkerStopped
+from himalia.names import PeerId, WorkerName
+from himalia.nanny.events import KillWorker, NannyStarted, SendToWorker, StartWorker, StopWorker
+from himalia.nanny.runs import make_ready
+from himalia.nanny.state import READY, NannyState, NannyWorker, WorkerStatus
+
+FREE_DEATHS: Final = 5
+"""Deaths in a row that are answered by a new process at once: a call that kills its worker may do so three times."""
+BACK_OFF: Final = 0.2
+"""Seconds until the first delayed restart; doubled each time."""
+BACK_OFF_LIMIT: Final = 30.0
+"""Seconds between two restarts at most."""
+CALM: Final = 60.0
+"""Seconds after which a worker that is up counts as healthy again.  Guess."""
+START_LIMIT: Final = 120.0
+"""Seconds a process has to come up.  Imports from a slow network file system take up to a minute."""
+START_FAILURES: Final = 3
+"""Failed starts of each worker, with none ever up, after which the nanny gives up."""
+CLOSE_GRACE: Final = 1.0
+"""Seconds between SIGTERM and SIGKILL when the nanny ends."""
+
+
+def plan_workers(state: NannyState, count: int) -> None:
+    """Add workers to the plan, under the lowest free indexes."""
+    taken = {worker.index for worker in state.workers.values()}
+    index = 0
+    while sum(worker.planned for worker in state.workers.values()) < count:
+        while index in taken:
+            index += 1
+        taken.add(index)
+        name = worker_name(state, index)
+        state.workers[name] = NannyWorker(name, index)
+
+
+def worker_name(state: NannyState, index: int) -> WorkerName:
+    """Name a worker after its nanny; a nanny without a name has a unique id."""
+    return WorkerName(f"{state.info.name or state.info.host}-{index}")
+
+
+def nanny_started(state: NannyState, event: NannyStarted, source: PeerId) -> None:
+    """Start what is planned."""
+    start_due(state)
+
+
+def start_due(state: NannyState) -> None:
+    """Start the workers whose time has come."""
+    for worker in list(state.workers.values()):
+        if worker.status is WorkerStatus.BACKING_OFF and worker.restart_at <= state.now and state.closing is None:
+            worker.status = WorkerStatus.STARTING
+            worker.pid = 0
+            worker.reason = ""
+            worker.blamed = False
+            worker.began = state.now
+            state.out.append(StartWorker(worker.name, worker.index))
+
+
+def end_slow_starts(state: NannyState) -> None:
+    """Give up on processes that don't come up."""
+    for worker in state.workers.values():
+        if worker.status is WorkerStatus.STARTING and state.now - worker.began > START_LIMIT:
+            end_worker(state, worker, f"the nanny stopped it: it was not up after {START_LIMIT:g} s", blamed=False)
+
+
+def worker_ready(state: NannyState, message: WorkerReady, source: PeerId) -> None:
+    """Give work to a process that came up, and tell the scheduler."""
+    worker = state.workers.get(WorkerName(source))
+    if worker is None or worker.status is not WorkerStatus.STARTING:
+        return
+    worker.status = WorkerStatus.UP
+    worker.pid = message.pid
+    worker.began = state.now
+    state.ever_up = True
+    count_threads(state)
+    state.send(WorkerStarted(state.worker_info(worker)))
+    answer_restarts(state)
+
+
+def count_threads(state: NannyState) -> None:
+    """Recount the threads that take calls."""
+    state.threads = state.nthreads * sum(worker.status is WorkerStatus.UP for worker in state.workers.values())
+
+
+def end_worker(state: NannyState, worker: NannyWorker, reason: str, *, blamed: bool) -> None:
+    """Kill a process; what follows from it follows when it is gone."""
+    if worker.status in (WorkerStatus.STARTING, WorkerStatus.UP, WorkerStatus.RETIRING):
+        worker.status = WorkerStatus.STOPPING
+        worker.reason = reason
+        worker.blamed = blamed
+        count_threads(state)
+        state.out.append(KillWorker(worker.name))
+
+
+def replace_later(state: NannyState, worker: NannyWorker, *, was_up: bool, log: list[str]) -> None:
+    """Plan when a process that is gone is started again; or give up, if none can be started at all."""
+    if was_up and not worker.blamed:
+        worker.restart_at = state.now
+    else:
+        if was_up and state.now - worker.began > CALM:
+            worker.deaths = 0
+        worker.deaths += 1
+        late = worker.deaths - (FREE_DEATHS if was_up else 1)
+        worker.restart_at = state.now + (min(BACK_OFF * 2**late, BACK_OFF_LIMIT) if late >= 0 else 0.0)
+    worker.status = WorkerStatus.BACKING_OFF
+    planned = [other for other in state.workers.values() if other.planned]
+    if not state.ever_up and all(other.deaths >= START_FAILURES for other in planned):
+        last = "\n".join(log[-10:])
+        reason = f"no worker could be started: {worker.name} ended with {worker.reason}\n{last}".rstrip()
+        begin_closing(state, reason, 1)
+        return
+    start_due(state)
+
+
+def scale(state: NannyState, message: Scale, source: PeerId) -> None:
+    """Keep so many workers from now on: start some, or let those leave that do least."""
+    if state.closing is not None:
+        state.send(Reply(message.request, error=f"this nanny is ending: {state.closing}"))
+        return
+    planned = [worker for worker in state.workers.values() if worker.planned]
+    surplus = len(planned) - message.workers
+    if surplus > 0:
+        for worker in sorted(planned, key=usefulness)[:surplus]:
+            retire(state, worker)
+    else:
+        plan_workers(state, message.workers)
+        start_due(state)
+    names = [worker.name for worker in state.workers.values() if worker.planned]
+    state.send(Reply(message.request, {"workers": names}))
+    answer_restarts(state)
+
+
+def usefulness(worker: NannyWorker) -> tuple[bool, int, int]:
+    """Sort key: who isn't up goes first, then who runs least, then the newest."""
+    return worker.status is WorkerStatus.UP, worker.running + worker.targeted, -worker.index
+
+
+def retire(state: NannyState, worker: NannyWorker) -> None:
+    """Let a worker finish what it runs, and leave."""
+    worker.planned = False
+    bound, worker.ready = worker.ready, []
+    for _, _, task in bound:
+        if task.status is READY:
+            make_ready(state, task)  # which gives it back
+    match worker.status:
+        case WorkerStatus.UP:
+            worker.status = WorkerStatus.RETIRING
+            count_threads(state)
+            state.out.append(SendToWorker(worker.name, RetireWorker()))
+        case WorkerStatus.STARTING:
+            end_worker(state, worker, "the nanny stopped it: it isn't needed any more", blamed=False)
+        case WorkerStatus.BACKING_OFF:
+            del state.workers[worker.name]
+            state.send(WorkerStopped(worker.name))
+        case WorkerStatus.RETIRING | WorkerStatus.STOPPING:
+            pass  # on its way out; it won't be replaced
+
+
+def restart_workers(state: NannyState, message: RestartWorkers) -> None:
+    """Replace every process, now."""
+    state.restarts.append(message.request)
+    for worker in state.workers.values():
+        if worker.status is WorkerStatus.BACKING_OFF:
+            worker.deaths = 0
+            worker.restart_at = state.now
+        end_worker(state, worker, "the nanny stopped it: a restart was asked for", blamed=False)
+    start_due(state)
+
+
+def answer_restarts(state: NannyState) -> None:
+    """Tell who asked for a restart that every planned worker is up."""
+    if state.restarts and all(worker.status is WorkerStatus.UP for worker in state.workers.values() if worker.planned):
+        for request in state.restarts:
+            state.send(Reply(request, None))
+        state.restarts.clear()
+
+
+def begin_closing(state: NannyState, reason: str, code: int = 0) -> None:
+    """End every worker, then the nanny."""
+    if state.closing is not None:
+        return
+    state.closing = reason
+    state.exit_code = code
+    state.kill_at = state.now + CLOSE_GRACE
+    for worker in list(state.workers.values()):
+        if worker.status is WorkerStatus.BACKING_OFF:
+            del state.workers[worker.name]
+        else:
+            worker.status = WorkerStatus.STOPPING
+            worker.reason = "the nanny ends"
+            state.out.append(StopWorker(worker.name))
+    count_threads(state)
+
+
+def kill_remaining(state: NannyState) -> None:
+    """While closing: end by force what did not go by itself."""
+    if state.now >= state.kill_at:
+        for worker in state.workers.values():
+            state.out.append(KillWorker(worker.name))

@@ -1,0 +1,77 @@
+"""The worker process: reads its configuration, becomes a place that looks like the user's, and serves its nanny.
+
+Started by a nanny only, in a session of its own, so that no ctrl-C of a terminal reaches it.  It ends with its nanny:
+by the end of the channel, and on Linux by a signal of the kernel even if user code holds Python for ever.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+import types
+
+import msgspec
+
+from himalia.worker.loop import Worker
+from himalia.worker.wiring import WorkerConfig
+
+PR_SET_PDEATHSIG = 1
+OOM_SCORE = 500
+"""Added to our badness, out of 1000: a kernel without memory shall take a worker, not what holds results."""
+
+
+def main() -> None:
+    """Run a worker; returns when its nanny retired it."""
+    parent = os.getppid()
+    config = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerConfig)
+    die_with(parent)
+    offer_to_oom_killer()
+    look_like_home(config)
+    Worker(config).run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill us when our nanny ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before that
+            os._exit(1)
+
+
+def offer_to_oom_killer() -> None:
+    """Be the first choice of a kernel that has no memory left."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(OOM_SCORE))
+    except OSError:
+        pass
+
+
+def look_like_home(config: WorkerConfig) -> None:
+    """Set up what user code sees: directory, path, an empty ``__main__``, no input, output line by line."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    sys.stdin = open(0, encoding="utf-8", errors="replace")  # noqa: SIM115  # for the life of the process
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    faulthandler.enable()
+    if config.cwd:
+        try:
+            os.chdir(config.cwd)
+        except OSError as error:
+            print(f"himalia: the workers can't work in {config.cwd}: {error}", file=sys.stderr)
+    if config.sys_path is not None:
+        own = [path for path in sys.path if path not in config.sys_path]
+        sys.path[:] = [*config.sys_path, *own]
+    sys.argv = [""]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+
+
+if __name__ == "__main__":
+    main()

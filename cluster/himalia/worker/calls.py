@@ -1,0 +1,214 @@
+"""Runs one call: function and inputs in, answer out.  Whatever a user's code does, there is an answer.
+
+Decides what of a failure is whose: inputs that can't be read, the call that raised, a result that can't be written.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import perf_counter, time
+from typing import Any, Final
+
+from himalia import serialize
+from himalia.comm.mapping import ArenaReader
+from himalia.messages import CallReturned, FunctionBody, NeedFunction, Place, Raised, Returned, Run, TaskError, Timing
+from himalia.names import Digest, Key, shorten
+from himalia.worker.interrupt import Interrupts
+from himalia.worker.results import describe, type_name
+from himalia.worker.space import Space
+
+READING: Final = "Its function or arguments can't be read in the worker. "
+WRITING: Final = "It returned, but its result can't be sent. "
+
+
+class Calls:
+    """Runs calls of one worker process; any thread.
+
+    Parameters
+    ----------
+    name : str
+        The worker's name, for errors.
+    arena : str
+        Path of the arena.
+    space : Space
+        Where large results go.
+    interrupts : Interrupts
+        Told what may be interrupted.
+    send : callable
+        Sends the nanny a message.
+    inline_limit, copy_limit, function_cache : int
+        See ``settings``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arena: str,
+        space: Space,
+        interrupts: Interrupts,
+        send: Callable[[NeedFunction], None],
+        *,
+        inline_limit: int,
+        copy_limit: int,
+        function_cache: int,
+    ) -> None:
+        self.name = name
+        self.reader: ArenaReader | None = None
+        self._arena = arena
+        self._space = space
+        self._interrupts = interrupts
+        self._send = send
+        self._inline_limit = inline_limit
+        self._copy_limit = copy_limit
+        self._function_cache = function_cache
+        self._functions: dict[bytes, Callable[..., Any]] = {}
+        self._bodies: dict[bytes, bytes] = {}
+        self._asked: set[bytes] = set()
+        """Functions on their way here."""
+        self._arrived = threading.Condition()
+
+    def perform(self, run: Run, thread: int) -> Returned | Raised:
+        """Run a call and return the answer for the nanny; raises nothing."""
+        start = time()
+        began = called = returned = perf_counter()
+        before = READING
+        executing, early = self._interrupts.executing, self._interrupts.early
+        try:
+            try:
+                executing[thread] = run.run
+                if early and run.run in early:
+                    raise KeyboardInterrupt("this call was cancelled")
+                function = self._functions.get(run.function) if run.function else None
+                if function is None or run.inputs or not run.call:
+                    function, args, kwargs = self._read(run, function)
+                else:
+                    args, kwargs = serialize.loads_packed(run.call)
+                called = returned = perf_counter()
+                before = ""
+                value = function(*args, **kwargs)
+                returned = perf_counter()
+                before = WRITING
+                frames = serialize.dumps(value)
+            finally:
+                if thread:
+                    self._interrupts.leave(thread)
+                else:
+                    executing[0] = 0
+            name = type_name(value)
+            if len(frames) == 1 and type(frames[0]) is bytes and len(frames[0]) <= self._inline_limit:
+                place = Place(frames[0])
+                nbytes = len(frames[0])
+            else:
+                place, nbytes = self._write(frames)
+            timing = Timing(start, called - began, returned - called, perf_counter() - returned, thread)
+            return Returned(run.run, nbytes, name, place, timing)
+        except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end the call, not the worker
+            ended = perf_counter()
+            if not before:
+                returned = ended
+            timing = Timing(start, called - began, returned - called, ended - returned, thread)
+            if before:
+                before = f"{shorten(run.key)}: {before}"
+            return Raised(run.run, describe(error, run.key, self.name, before), timing)
+
+    def call_beside(self, request: int, call: bytes) -> CallReturned:
+        """Run a call beside the tasks (``client.run``) and return the answer; raises nothing."""
+        before = READING
+        try:
+            function, args, kwargs = serialize.loads_packed(call)
+            before = ""
+            value = function(*args, **kwargs)
+            before = WRITING
+            return CallReturned(request, serialize.dumps_packed(value))
+        except BaseException as error:  # as above
+            return CallReturned(request, b"", describe(error, Key(""), self.name, before))
+
+    def unsendable(self, error: BaseException) -> TaskError:
+        """Describe why an answer that was made could not be sent."""
+        return describe(error, Key(""), self.name, WRITING)
+
+    def read(self, place: Place) -> Any:
+        """Return the frames at a place."""
+        reader = self.reader
+        if reader is None:
+            with self._arrived:
+                if self.reader is None:
+                    self.reader = ArenaReader(self._arena, copy_limit=self._copy_limit)
+                reader = self.reader
+        return reader.read(place)
+
+    def learn(self, message: FunctionBody) -> None:
+        """Take a function that was asked for; called by the thread that listens to the nanny."""
+        with self._arrived:
+            self._bodies[message.digest] = message.body
+            self._arrived.notify_all()
+
+    def _read(self, run: Run, function: Callable[..., Any] | None) -> tuple[Callable[..., Any], Any, Any]:
+        """Return what to call with what."""
+        values: dict[Key, Any] = {}
+        call: Any = None
+        for key, place in run.inputs:
+            if key == run.argument:
+                call = place
+            elif place.inline is not None:
+                values[key] = serialize.loads_packed(place.inline)
+            else:
+                values[key] = serialize.loads(self.read(place))
+        if run.function and function is None:
+            function = self._find_function(run.function)
+        with serialize.resolving(values):
+            parts = serialize.loads(self.read(call)) if call is not None else serialize.loads_packed(run.call)
+        if function is not None:
+            args, kwargs = parts
+        else:
+            function, args, kwargs = parts
+        return function, args, kwargs
+
+    def _find_function(self, digest: bytes) -> Callable[..., Any]:
+        """Return a function by its digest, asking the nanny if this is the first time."""
+        with self._arrived:
+            while True:
+                known = self._functions.get(digest)
+                if known is not None:
+                    return known
+                body = self._bodies.pop(digest, None)
+                if body is not None:
+                    break
+                if digest not in self._asked:
+                    self._asked.add(digest)
+                    self._send(NeedFunction(Digest(digest)))
+                self._arrived.wait()
+            self._asked.add(digest)
+        function: Callable[..., Any] | None = None
+        try:
+            if not body:
+                raise LookupError("its nanny doesn't know the function; this is a fault of himalia")
+            function = serialize.loads_packed(body)
+        finally:
+            self._remember(digest, function)
+        assert function is not None
+        return function
+
+    def _remember(self, digest: bytes, function: Callable[..., Any] | None) -> None:
+        """Keep a function that was read, or (``None``) let whoever else waits for it try for himself."""
+        with self._arrived:
+            if function is not None:
+                while len(self._functions) >= self._function_cache:
+                    del self._functions[next(iter(self._functions))]
+                self._functions[digest] = function
+            self._asked.discard(digest)
+            self._arrived.notify_all()
+
+    def _write(self, frames: list[serialize.Buffer]) -> tuple[Place, int]:
+        """Put a result that isn't one small pickle inline if it is small enough, else into the arena."""
+        nbytes = serialize.nbytes(frames)
+        if nbytes <= self._inline_limit:
+            data = serialize.pack(frames)
+            return Place(data), len(data)
+        return self._space.write(frames), nbytes
+
+
+def refusal(run: Run) -> Raised:
+    """Return the answer to a run that was recalled before it began."""
+    return Raised(run.run, TaskError("refused", run.key, "it was recalled"), Timing(0.0, 0.0, 0.0, 0.0))

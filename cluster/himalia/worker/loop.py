@@ -1,0 +1,324 @@
+"""The worker's threads: they take runs from two queues, answer on the channel, and wait when there is nothing.
+
+Every thread that runs calls reads the host's shared queue by itself, so that no hand-over costs time.  A further thread
+listens to the channel: control messages, and runs for this worker only.
+
+A call that has to run *alone* closes a gate: no other thread begins anything until it is over.  Each thread marks its
+slot first and looks at the gate afterwards, the one that closes it does the opposite, so one of the two sees the other.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from himalia.messages import (
+    CallFunction,
+    CallReturned,
+    FunctionBody,
+    GrantSpace,
+    InterruptRun,
+    NannyToWorker,
+    RetireWorker,
+    Run,
+    Stored,
+    Unmapped,
+    WorkerReady,
+)
+from himalia.worker.calls import Calls, refusal
+from himalia.worker.interrupt import Interrupts
+from himalia.worker.space import Space
+from himalia.worker.wiring import DATAGRAM_LIMIT, ENTRIES, RECALLS, WorkerConfig, map_slots
+
+PATIENCE: Final = 1.0
+"""Seconds that an idle thread sleeps at most.  A wake-up is never lost on current kernels; this is for older ones."""
+REPORT_INTERVAL: Final = 0.5
+"""Seconds between two looks for mappings that are gone, once there were any."""
+PARTING: Final = 2.0
+"""Seconds that a retired worker takes to end in order.  Guess."""
+GATE_POLL: Final = 0.002
+"""Seconds between two looks whether the other threads are done, for a call that runs alone."""
+
+encode = msgspec.msgpack.Encoder().encode
+
+
+class Worker:
+    """One worker process.
+
+    Parameters
+    ----------
+    config : WorkerConfig
+        From the nanny.
+    """
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.config = config
+        self.queue = socket.socket(fileno=config.queue)
+        self.channel = socket.socket(fileno=config.channel)
+        self.slots = map_slots(config.slots)
+        self.page = (1 + config.index) * ENTRIES
+        self.interrupts = Interrupts(config.nthreads)
+        self.space = Space(config.arena, config.nursery, self.send)
+        self.calls = Calls(
+            config.name,
+            config.arena,
+            self.space,
+            self.interrupts,
+            self.send,
+            inline_limit=config.inline_limit,
+            copy_limit=config.copy_limit,
+            function_cache=config.function_cache,
+        )
+        self.targeted: deque[Run] = deque()
+        self.attention = False
+        """Whether threads have to look at more than the queue: targeted runs, a closed gate, the end."""
+        self.is_retiring = False
+        self.gate = threading.Condition()
+        self.alone = 0
+        """Run that keeps the gate closed; 0: it is open."""
+        self.waker, self.alarm = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else _pipe()
+        os.register_at_fork(after_in_child=self._forget_sockets)
+
+    def run(self) -> None:
+        """Serve until the nanny retires us; main thread only."""
+        self.interrupts.install()
+        threads = [
+            threading.Thread(target=self.serve, args=(thread,), name=f"himalia-call-{thread}", daemon=True)
+            for thread in range(1, self.config.nthreads)
+        ]
+        threading.Thread(target=self.listen, name="himalia-control", daemon=True).start()
+        for thread in threads:
+            thread.start()
+        self.send(WorkerReady(os.getpid()))
+        self.serve(0)
+        for thread in threads:
+            thread.join()
+        end = threading.Timer(PARTING, os._exit, (0,))  # a user's thread may never end
+        end.daemon = True
+        end.start()
+
+    def send(self, message: Any) -> None:
+        """Send the nanny a message; without a nanny there is nothing left to do."""
+        data = encode(message)
+        if len(data) > DATAGRAM_LIMIT:
+            data = encode(Stored(self.space.write([data])))
+        try:
+            self.channel.send(data)
+        except OSError:
+            self._end()
+
+    # Threads that run calls
+
+    def serve(self, thread: int) -> None:
+        """Take runs and answer them, until we are retired."""
+        self.interrupts.register(thread)
+        wait = self._waiter()
+        buffer = bytearray(2 * DATAGRAM_LIMIT)
+        view = memoryview(buffer)
+        receive = self.queue.recv_into
+        decode = msgspec.msgpack.Decoder(Run | Stored).decode
+        while True:
+            run: Run | Stored | None = None
+            if self.attention:
+                run = self._attend()
+                if self.is_retiring and run is None:
+                    return
+            if run is None:
+                try:
+                    size = receive(buffer, 0, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    wait()
+                    continue
+                if not size:
+                    self._end()
+                run = decode(view[:size])
+            if type(run) is Stored:
+                run = decode(self.calls.read(run.place)[0])
+            assert type(run) is Run
+            try:
+                self.answer(run, thread)
+            except KeyboardInterrupt:  # raised between two calls; the nanny judges by runs, and there is none
+                pass
+
+    def answer(self, run: Run, thread: int) -> None:
+        """Run a call unless it was recalled, and send the answer."""
+        slots, slot = self.slots, self.page + thread
+        slots[slot] = run.run
+        if self.alone or run.alone:
+            self._pass_gate(run, slot)
+        if slots[0] and run.run in slots[1 : 1 + min(slots[0], RECALLS)]:
+            self.send(refusal(run))
+        else:
+            data = encode(self.calls.perform(run, thread))
+            try:
+                self.channel.send(data)
+            except OSError:
+                self._end()
+        slots[slot] = 0
+        if run.alone:
+            self._open_gate()
+        reader = self.calls.reader
+        if reader is not None and reader.unmapped:
+            self._report_unmapped()
+
+    def _attend(self) -> Run | None:
+        """Return a targeted run, or ``None``; waits while the gate is closed."""
+        with self.gate:
+            while self.alone:
+                self.gate.wait()
+            if self.targeted:
+                return self.targeted.popleft()
+            self.attention = self.is_retiring
+            return None
+
+    def _waiter(self) -> Any:
+        """Return what a thread waits with for the queue or the alarm."""
+        if sys.platform != "linux":
+            poll = select.poll()
+            poll.register(self.queue, select.POLLIN)
+            poll.register(self.waker, select.POLLIN)
+            return lambda: self._woken(poll.poll(PATIENCE * 1000))
+        epoll = select.epoll()
+        epoll.register(self.queue, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        epoll.register(self.waker, select.EPOLLIN)
+        return lambda: self._woken(epoll.poll(PATIENCE))
+
+    def _woken(self, events: list[tuple[int, int]]) -> None:
+        for fd, _ in events:
+            if fd == self.waker and not self.is_retiring:
+                try:
+                    os.read(self.waker, 1)
+                except BlockingIOError:  # another thread was faster
+                    pass
+
+    # The gate
+
+    def _pass_gate(self, run: Run, slot: int) -> None:
+        """Wait until nobody else runs alone; close the gate if this one does, and wait until nobody runs anything."""
+        slots = self.slots
+        with self.gate:
+            while self.alone:
+                slots[slot] = 0  # it hasn't begun: if we die now, it is not to blame
+                self.gate.wait()
+                slots[slot] = run.run
+            if not run.alone:
+                return
+            self.alone = run.run
+            self.attention = True
+        slots[slot] = 0
+        first, last = self.page, self.page + self.config.nthreads
+        while any(slots[first:last]):
+            time.sleep(GATE_POLL)
+        slots[slot] = run.run
+
+    def _open_gate(self) -> None:
+        with self.gate:
+            self.alone = 0
+            self.gate.notify_all()
+
+    # The thread that listens
+
+    def listen(self) -> None:
+        """Take what the nanny says to this worker alone."""
+        buffer = bytearray(2 * DATAGRAM_LIMIT)
+        view = memoryview(buffer)
+        decode = msgspec.msgpack.Decoder(Run | NannyToWorker).decode
+        poll = select.poll()
+        poll.register(self.channel, select.POLLIN)
+        parent = os.getppid()
+        while True:
+            watching = self.calls.reader is not None or sys.platform != "linux"
+            if not poll.poll(REPORT_INTERVAL * 1000 if watching else None):
+                if os.getppid() != parent:
+                    self._end()
+                if self.calls.reader is not None and self.calls.reader.unmapped:
+                    self._report_unmapped()
+                continue
+            try:
+                size = self.channel.recv_into(buffer)
+            except OSError:
+                size = 0
+            if not size:
+                self._end()
+            message = decode(view[:size])
+            if type(message) is Stored:
+                message = decode(self.calls.read(message.place)[0])
+            self.take(message)
+
+    def take(self, message: Any) -> None:
+        """Do what the nanny wants."""
+        match message:
+            case Run():
+                with self.gate:
+                    self.targeted.append(message)
+                    self.attention = True
+                self._wake(1)
+            case FunctionBody():
+                self.calls.learn(message)
+            case GrantSpace():
+                self.space.granted(message)
+            case InterruptRun(run=run):
+                self.interrupts.request(run)
+            case CallFunction(request=request, call=call):
+                target = self._call_beside
+                threading.Thread(target=target, args=(request, call), name="himalia-beside", daemon=True).start()
+            case RetireWorker():
+                with self.gate:
+                    self.is_retiring = True
+                    self.attention = True
+                self._wake(self.config.nthreads)
+            case _:
+                raise TypeError(f"a worker can't take {type(message).__name__}")
+
+    def _call_beside(self, request: int, call: bytes) -> None:
+        reply: CallReturned = self.calls.call_beside(request, call)
+        try:
+            self.send(reply)
+        except Exception as error:  # no room in the arena
+            self.send(CallReturned(request, b"", self.calls.unsendable(error)))
+
+    def _wake(self, count: int) -> None:
+        try:
+            os.write(self.alarm, bytes(count))
+        except BlockingIOError:  # thousands of wake-ups are waiting already
+            pass
+
+    def _report_unmapped(self) -> None:
+        assert self.calls.reader is not None
+        unmapped = self.calls.reader.unmapped
+        offsets: list[int] = []
+        try:
+            while len(offsets) < UNMAPPED_AT_ONCE:
+                offsets.append(unmapped.popleft())
+        except IndexError:
+            pass
+        if offsets:
+            self.send(Unmapped(offsets))
+
+    def _forget_sockets(self) -> None:
+        """In a child that user code forked: it must not answer for us, nor take runs."""
+        self.queue.close()
+        self.channel.close()
+
+    def _end(self) -> NoReturn:
+        """End at once: the nanny is gone, and with it everybody who could want anything of us."""
+        os._exit(1)
+
+
+UNMAPPED_AT_ONCE: Final = 5000
+"""Offsets in one message, so that it fits into a datagram."""
+
+
+def _pipe() -> tuple[int, int]:
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    return ends

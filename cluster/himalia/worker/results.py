@@ -1,0 +1,99 @@
+"""How a call ended, in words that fit into a message: a type's name, an error with the user's frames.
+
+Nothing here may fail, whatever a user's classes do when they are pickled, printed or asked for their name.
+"""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Any, Final
+
+from himalia import serialize
+from himalia.messages import Frame, TaskError
+from himalia.names import Key
+
+EXCEPTION_LIMIT: Final = 48 * 1024
+"""Bytes of a pickled exception; a larger one travels as text, so that the answer stays a datagram."""
+TEXT_LIMIT: Final = 8 * 1024
+"""Characters of an error's text."""
+FRAMES: Final = 60
+"""Frames of a traceback: the outermost third and the innermost two thirds of what is more."""
+TYPES: Final = 1000
+"""Type names remembered."""
+
+OWN_FILES: Final = (os.path.dirname(__file__) + os.sep, serialize.__file__)
+"""Files whose frames are of no interest to a user."""
+
+_type_names: dict[type, str] = {type(None): "NoneType"}
+
+
+def type_name(value: Any) -> str:
+    """Return the name of a value's type: ``numpy.ndarray``, ``int``."""
+    kind = type(value)
+    name = _type_names.get(kind)
+    if name is None:
+        module, name = kind.__module__, kind.__qualname__
+        name = str(name if module == "builtins" else f"{module}.{name}")[:200]
+        if len(_type_names) >= TYPES:
+            _type_names.clear()
+        _type_names[kind] = name
+    return name
+
+
+def describe(error: BaseException, key: Key, worker: str, before: str = "") -> TaskError:
+    """Return a task error for what was raised.
+
+    Parameters
+    ----------
+    error : BaseException
+        With its traceback.
+    before : str
+        What failed, if it wasn't the call itself.
+    """
+    data, problem = pack_exception(error)
+    text = before + explain(error) + problem
+    frames = user_frames(error.__traceback__)
+    return TaskError("exception", key, text[:TEXT_LIMIT], data, frames, worker)
+
+
+def pack_exception(error: BaseException) -> tuple[bytes, str]:
+    """Return an exception's packed pickle, or nothing and why."""
+    try:
+        data = serialize.dumps_packed(error)
+        if len(data) > EXCEPTION_LIMIT:
+            return b"", f"\n(the exception itself is {len(data):,} bytes, too large to be brought along)"
+        if type(error).__module__ != "builtins":
+            serialize.loads_packed(data)
+    except BaseException as problem:  # a user's class may raise anything here
+        return b"", f"\n(the exception itself can't be pickled: {explain(problem, causes=0)})"
+    return data, ""
+
+
+def explain(error: BaseException, causes: int = 3) -> str:
+    """Return ``ValueError: …``, and what caused it."""
+    try:
+        text = str(error)
+    except BaseException:  # as above
+        text = "<its text can't be made: __str__ raises>"
+    notes = getattr(error, "__notes__", None)
+    if isinstance(notes, list):
+        text = "\n".join([text, *[note for note in notes if isinstance(note, str)]])
+    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None and causes:
+        line += f"\ncaused by {explain(cause, causes - 1)}"
+    return line[:TEXT_LIMIT]
+
+
+def user_frames(trace: TracebackType | None) -> tuple[Frame, ...]:
+    """Return a traceback's frames without the runtime's own."""
+    frames = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not code.co_filename.startswith(OWN_FILES):
+            frames.append(Frame(code.co_filename, trace.tb_lineno or 0, code.co_qualname))
+        trace = trace.tb_next
+    if len(frames) > FRAMES:
+        del frames[FRAMES // 3 : len(frames) - FRAMES * 2 // 3]
+    return tuple(frames)

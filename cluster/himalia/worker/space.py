@@ -1,0 +1,85 @@
+"""Where a worker writes large results: parts of the arena that its nanny granted, used from front to back.
+
+Most results find room in the current grant and need no question.  What is left of a grant that is too small for the
+next result is handed back with the request for a new one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from himalia.comm.mapping import ArenaWriter, range_length
+from himalia.comm.packing import Buffer
+from himalia.errors import StoreFullError
+from himalia.messages import GrantSpace, NeedSpace, Place
+
+
+class Space:
+    """The arena as a place to write to; any thread.
+
+    Parameters
+    ----------
+    arena : str
+        Path of the arena.
+    nursery : int
+        Bytes to ask for at least.
+    send : callable
+        Sends the nanny a :class:`NeedSpace`.
+    """
+
+    def __init__(self, arena: str, nursery: int, send: Callable[[NeedSpace], None]) -> None:
+        self._arena = arena
+        self._nursery = nursery
+        self._send = send
+        self._writer: ArenaWriter | None = None
+        self._lock = threading.Lock()
+        self._offset = 0
+        self._end = 0
+        self._request = 0
+        self._granted: GrantSpace | None = None
+        self._answered = threading.Event()
+
+    def write(self, frames: Sequence[Buffer]) -> Place:
+        """Write a value's frames, and return where they are.
+
+        Raises
+        ------
+        StoreFullError
+            If the nanny has no room.
+        """
+        sizes = tuple([memoryview(frame).nbytes for frame in frames])
+        offset = self._take(range_length(sizes))
+        assert self._writer is not None
+        self._writer.write(offset, frames)
+        return Place(None, offset, sizes)
+
+    def granted(self, message: GrantSpace) -> None:
+        """Take the nanny's answer; called by the thread that listens to it."""
+        if message.request == self._request:
+            self._granted = message
+            self._answered.set()
+
+    def _take(self, length: int) -> int:
+        with self._lock:
+            if self._writer is None:
+                self._writer = ArenaWriter(self._arena)
+            if self._offset + length > self._end:
+                self._ask(length)
+            offset = self._offset
+            self._offset += length
+            return offset
+
+    def _ask(self, length: int) -> None:
+        unused = [(self._offset, self._end - self._offset)] if self._end > self._offset else []
+        self._offset = self._end = 0
+        self._request += 1
+        self._answered.clear()
+        self._send(NeedSpace(self._request, max(length, self._nursery), unused))
+        self._answered.wait()
+        granted = self._granted
+        assert granted is not None
+        if granted.length < length:
+            raise StoreFullError(granted.error, length)
+        self._offset = granted.offset
+        self._end = granted.offset + granted.length

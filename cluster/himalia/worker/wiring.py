@@ -1,0 +1,85 @@
+"""What a worker process and its nanny share: inherited file descriptors, a page of slots, and the start configuration.
+
+``queue``
+    One pair of datagram sockets per host.  The nanny writes runs, every thread of every worker reads: the kernel gives
+    each datagram to exactly one, in order.
+``channel``
+    One pair per worker, both ways.  Down: control messages, and runs for this worker only.  Up: everything.  Datagrams
+    are atomic, so any thread may send without a lock.
+``slots``
+    Shared memory.  Page 0 is the table of recalled runs, page ``1 + index`` is the worker's: per thread the number of
+    the run that it executes, written before a user's byte is touched, zero after the answer was sent.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import sys
+import tempfile
+from typing import Final
+
+import msgspec
+
+DATAGRAM_LIMIT: Final = 128 * 1024
+"""Bytes of the largest datagram; what is larger is stored in the arena and named (``messages.Stored``)."""
+BUFFER: Final = 4 * 1024 * 1024
+"""Bytes that a socket shall buffer; the system may allow less (212,992 by default), which is enough."""
+KIND: Final = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
+"""Both keep the borders of datagrams; macOS has no SEQPACKET for Unix sockets, and so no end-of-file either."""
+
+PAGE: Final = mmap.PAGESIZE
+ENTRIES: Final = PAGE // 8
+"""Numbers of 8 bytes in a page: the most threads of a worker."""
+RECALLS: Final = ENTRIES - 1
+"""Runs in the table of recalled ones; entry 0 of its page says how many there are."""
+WORKERS: Final = 1024
+"""Workers of one host at most; unused pages cost nothing."""
+
+
+class WorkerConfig(msgspec.Struct, kw_only=True):
+    """The one line of JSON that a worker reads from its standard input."""
+
+    name: str
+    index: int
+    nthreads: int
+    queue: int
+    channel: int
+    slots: int
+    arena: str
+    cwd: str = ""
+    sys_path: list[str] | None = None
+    """The creator's ``sys.path``; ``None``: keep our own."""
+    inline_limit: int = 32 * 1024
+    copy_limit: int = 256 * 1024
+    nursery: int = 8 * 1024 * 1024
+    function_cache: int = 1000
+
+
+def datagram_pair() -> tuple[socket.socket, socket.socket]:
+    """Return two connected datagram sockets with generous buffers."""
+    pair = socket.socketpair(socket.AF_UNIX, KIND)
+    for end in pair:
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            try:
+                end.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+            except OSError:  # macOS refuses what Linux cuts down
+                pass
+    return pair
+
+
+def create_slots() -> int:
+    """Return a file descriptor of zeroed memory for the slots of a host."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("himalia-slots", os.MFD_CLOEXEC)
+    else:
+        fd, path = tempfile.mkstemp(prefix="himalia-slots-")
+        os.unlink(path)
+    os.ftruncate(fd, (1 + WORKERS) * PAGE)
+    return fd
+
+
+def map_slots(fd: int) -> memoryview:
+    """Return the slots as numbers of 8 bytes; page ``p`` starts at ``p * ENTRIES``."""
+    return memoryview(mmap.mmap(fd, (1 + WORKERS) * PAGE)).cast("Q")

@@ -1,0 +1,44 @@
+"""Integration tests run real processes; none of them may leave anything behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.leftovers import MARK, end_processes, look, wait_until_gone
+
+
+@pytest.fixture(scope="session", autouse=True)
+def test_run() -> Iterator[str]:
+    """Mark every process that this run starts, and return the mark."""
+    os.environ[MARK] = run = secrets.token_hex(8)
+    yield run
+    os.environ.pop(MARK, None)
+
+
+def check(run: str, place: Path) -> Iterator[None]:
+    """Compare what is there before and after."""
+    gc.collect()
+    before = look(run, place)
+    yield
+    gc.collect()
+    left = wait_until_gone(run, place, before)
+    end_processes(run, before)
+    assert not left, "left behind:\n" + "\n".join(left)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_by_module(test_run: str, own_place: Path) -> Iterator[None]:
+    """After the last test of a file, and the end of what its tests shared, nothing of himalia is left."""
+    yield from check(test_run, own_place)
+
+
+@pytest.fixture
+def nothing_left(test_run: str, own_place: Path) -> Iterator[None]:
+    """Ask for this in a test that starts and ends its own cluster: right after it, nothing is left."""
+    yield from check(test_run, own_place)

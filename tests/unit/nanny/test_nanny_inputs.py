@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from himalia import messages as m
+from himalia.names import HostId, Key, PeerId
+from himalia.nanny import events as e
+from himalia.testing.builders import make_compute, make_dependency, make_host_info
+from tests.unit.nanny.nanny_stage import Stage, finished, sent
+
+TWO, THREE = make_host_info("nanny-2"), make_host_info("nanny-3")
+X, Y = Key("x"), Key("y")
+ME = HostId(PeerId("nanny-1"))
+
+
+def stage_with_hosts() -> Stage:
+    stage = Stage()
+    stage.scheduler(m.HostsChanged([TWO, THREE], []))
+    return stage
+
+
+def fetched(key: Key, host: m.HostInfo = TWO, attempt: int = 1) -> e.DataFetched:
+    return e.DataFetched(key, host.host, m.HeldData(key, attempt, 8))
+
+
+def missing(key: Key, host: m.HostInfo = TWO) -> e.DataFetched:
+    return e.DataFetched(key, host.host, None, "it isn't there")
+
+
+NEEDS_X = make_compute("a", 5, make_dependency("x", 1, "nanny-2", "nanny-3"))
+
+
+def test_an_input_that_is_here_is_used() -> None:
+    stage = stage_with_hosts()
+    stage.scheduler(make_compute("x", 1))
+    stage.returns(1)
+    call = make_compute("a", 2, make_dependency("x", 1, "nanny-1"))
+    assert stage.scheduler(call) == [e.Dispatch(2, call, None)]
+
+
+def test_a_missing_input_is_fetched_announced_and_used() -> None:
+    stage = stage_with_hosts()
+    assert stage.scheduler(NEEDS_X) == [e.Fetch(TWO, [X])]
+    stage.now += 2.0
+    assert stage.event(fetched(X)) == [sent(m.DataAdded(X, 1, 8)), e.Dispatch(1, NEEDS_X, None)]
+    assert stage.returns(1)[-1] == finished(NEEDS_X, transfer=2.0)
+
+
+def test_inputs_of_one_host_are_fetched_together() -> None:
+    call = make_compute("a", 5, make_dependency("x", 1, "nanny-2"), make_dependency("y", 2, "nanny-2"))
+    assert stage_with_hosts().scheduler(call) == [e.Fetch(TWO, [X, Y])]
+
+
+def test_an_input_is_fetched_once_for_all_who_wait() -> None:
+    stage = stage_with_hosts()
+    other = make_compute("b", 6, make_dependency("x", 1, "nanny-2"))
+    stage.scheduler(NEEDS_X)
+    assert stage.scheduler(other) == []
+    assert stage.event(fetched(X)) == [sent(m.DataAdded(X, 1, 8)), e.Dispatch(1, NEEDS_X, None)]
+    assert stage.returns(1)[-1] == e.Dispatch(2, other, None)
+
+
+def test_the_next_holder_is_asked_when_one_fails() -> None:
+    stage = stage_with_hosts()
+    stage.scheduler(NEEDS_X)
+    assert stage.event(missing(X)) == [e.Fetch(THREE, [X])]
+
+
+def test_a_task_is_given_back_with_all_who_failed() -> None:
+    stage = stage_with_hosts()
+    stage.scheduler(NEEDS_X)
+    stage.event(missing(X))
+    tried = [(X, 1, TWO.host), (X, 1, THREE.host)]
+    assert stage.event(missing(X, THREE)) == [sent(m.InputMissing(NEEDS_X.key, 5, tried))]
+    assert not stage.state.tasks
+    assert not stage.state.fetches
+
+
+def test_an_input_believed_to_be_here_is_reported_as_missing_here() -> None:
+    call = make_compute("a", 5, make_dependency("x", 1, "nanny-1"))
+    assert stage_with_hosts().scheduler(call) == [sent(m.InputMissing(call.key, 5, [(X, 1, ME)]))]
+
+
+def test_a_holder_that_nobody_introduced_counts_as_failed() -> None:
+    call = make_compute("a", 5, make_dependency("x", 1, "nanny-9", "nanny-2"))
+    assert stage_with_hosts().scheduler(call) == [e.Fetch(TWO, [X])]
+
+
+def test_a_host_that_leaves_is_not_waited_for() -> None:
+    stage = stage_with_hosts()
+    stage.scheduler(NEEDS_X)
+    assert stage.scheduler(m.HostsChanged([], [TWO.host])) == [e.Fetch(THREE, [X])]
+    assert stage.event(missing(X, TWO)) == []
+
+
+def test_an_old_copy_is_not_good_enough() -> None:
+    stage = stage_with_hosts()
+    needs = make_compute("a", 5, make_dependency("x", 4, "nanny-2", "nanny-3"))
+    stage.scheduler(needs)
+    assert stage.event(fetched(X, attempt=3)) == [sent(m.DataAdded(X, 3, 8)), e.Fetch(THREE, [X])]
+
+
+def test_what_arrives_for_a_withdrawn_task_is_kept_and_announced() -> None:
+    stage = stage_with_hosts()
+    stage.scheduler(NEEDS_X)
+    assert stage.scheduler(m.Withdraw(NEEDS_X.key, 5, interrupt=False)) == [
+        sent(m.Withdrawn(NEEDS_X.key, 5, started=False))
+    ]
+    assert stage.event(fetched(X)) == [sent(m.DataAdded(X, 1, 8))]
+
+
+def test_copies_are_fetched_when_asked_for() -> None:
+    stage = stage_with_hosts()
+    assert stage.scheduler(m.Replicate([make_dependency("x", 1, "nanny-2")])) == [e.Fetch(TWO, [X])]
+    assert stage.event(fetched(X)) == [sent(m.DataAdded(X, 1, 8))]
+
+
+def test_a_copy_that_cannot_be_had_is_reported_as_lost() -> None:
+    stage = stage_with_hosts()
+    stage.scheduler(m.Replicate([make_dependency("x", 1, "nanny-2")]))
+    assert stage.event(missing(X)) == [sent(m.DataLost(X, 1))]
+
+
+def test_only_the_named_attempt_is_freed() -> None:
+    stage = stage_with_hosts()
+    stage.scheduler(make_compute("x", 3))
+    stage.returns(1)
+    assert stage.scheduler(m.FreeData([(X, 2)])) == []
+    assert stage.scheduler(m.FreeData([(X, 3)])) == [e.FreeFromStore(X, 3)]
+
+
+def test_an_unreadable_result_is_reported_once() -> None:
+    stage = stage_with_hosts()
+    stage.scheduler(make_compute("x", 3))
+    stage.returns(1)
+    unreadable = e.DataUnreadable(X, 3, "checksum")
+    assert stage.event(unreadable) == [e.FreeFromStore(X, 3), sent(m.DataLost(X, 3))]
+    assert stage.event(unreadable) == []
+
+
+def test_a_task_whose_input_turns_out_to_be_unreadable_is_given_back() -> None:
+    stage = stage_with_hosts()
+    stage.scheduler(NEEDS_X)
+    stage.event(fetched(X))
+    assert stage.event(e.DispatchFailed(1, [X], "checksum")) == [
+        e.FreeFromStore(X, 1),
+        sent(m.DataLost(X, 1)),
+        sent(m.InputMissing(NEEDS_X.key, 5, [(X, 1, ME)])),
+    ]
+
+
+def test_what_a_client_places_is_usable_without_announcement() -> None:
+    stage = stage_with_hosts()
+    assert stage.event(e.DataStored(m.HeldData(X, -1, 8))) == []
+    call = make_compute("a", 2, make_dependency("x", -1, "nanny-1"))
+    assert stage.scheduler(call) == [e.Dispatch(1, call, None)]

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import pytest
+
+from himalia import messages as m
+from himalia.nanny import events as e
+from himalia.testing.builders import make_compute
+from tests.unit.nanny.nanny_stage import FIRST, SECOND, TIMING, Stage, finished, sent, withdrawn
+
+A = make_compute("a", 1)
+B = make_compute("b", 2)
+
+
+def withdraw(compute: m.Compute, *, interrupt: bool = False) -> m.Withdraw:
+    return m.Withdraw(compute.key, compute.attempt, interrupt)
+
+
+def test_a_task_that_waits_here_is_given_back_at_once() -> None:
+    stage = Stage()
+    stage.scheduler(A)
+    stage.scheduler(B)
+    assert stage.scheduler(withdraw(B)) == [withdrawn(B)]
+    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value"), finished(A)]
+
+
+@pytest.mark.parametrize("interrupt", [False, True])
+def test_a_run_that_no_worker_took_is_recalled(interrupt: bool) -> None:
+    stage = Stage()
+    stage.scheduler(A)
+    assert stage.scheduler(withdraw(A, interrupt=interrupt)) == [e.Recall(1), e.ReadSlots()]
+    assert stage.slots() == [withdrawn(A)]
+    assert stage.raises(1, kind="refused") == [e.Unrecall(1)]
+    assert not stage.state.runs
+
+
+def test_a_run_that_began_runs_on_and_reports() -> None:
+    stage = Stage()
+    stage.scheduler(A)
+    stage.scheduler(withdraw(A))
+    assert stage.slots({FIRST: [1]}) == [e.Unrecall(1), withdrawn(A, started=True)]
+    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value"), finished(A)]
+
+
+def test_a_run_that_began_is_interrupted_and_reports_nothing_more() -> None:
+    stage = Stage()
+    stage.scheduler(A)
+    stage.scheduler(withdraw(A, interrupt=True))
+    assert stage.slots({FIRST: [1]}) == [e.Unrecall(1), e.SendToWorker(FIRST, m.InterruptRun(1))]
+    assert stage.raises(1) == [withdrawn(A)]
+    assert not stage.state.runs
+
+
+def test_a_result_that_comes_before_the_interrupt_is_thrown_away() -> None:
+    stage = Stage()
+    stage.scheduler(A)
+    stage.scheduler(withdraw(A, interrupt=True))
+    stage.slots({FIRST: [1]})
+    place = m.Place(None, 4096, (10,))
+    assert stage.event(m.Returned(1, 10, "bytes", place, TIMING), FIRST) == [
+        e.HandBack(FIRST, 4096, (10,)),
+        withdrawn(A),
+    ]
+
+
+def test_a_result_that_comes_before_the_slots_are_read_counts_if_nobody_cancelled() -> None:
+    stage = Stage()
+    stage.scheduler(A)
+    stage.scheduler(withdraw(A))
+    assert stage.returns(1) == [e.Unrecall(1), e.StoreInline(A.key, 1, b"value"), finished(A)]
+    assert stage.slots() == []
+
+
+def test_a_refusal_of_a_run_that_was_let_go_on_is_no_refusal() -> None:
+    stage = Stage()
+    stage.scheduler(A)
+    stage.scheduler(withdraw(A))
+    stage.slots({FIRST: [1]})
+    assert stage.raises(1, kind="refused") == [e.Dispatch(2, A, None)]
+
+
+def test_a_worker_deaf_to_the_interrupt_is_replaced_and_its_neighbours_are_not_blamed() -> None:
+    stage = Stage(nthreads=2)
+    stage.scheduler(A)
+    stage.scheduler(B)
+    stage.scheduler(withdraw(A, interrupt=True))
+    stage.slots({FIRST: [1, 2]})
+    assert stage.tick(0.9) == []
+    assert stage.tick(0.2) == [e.KillWorker(FIRST)]
+    reason = "the nanny stopped it: a was cancelled and did not react within 1 s"
+    out = stage.dies(FIRST, 1, 2, exit="signal SIGKILL")
+    assert out == [
+        withdrawn(A),
+        sent(m.WorkerDied(FIRST, reason, [(B.key, 2)], False, ["log"])),
+        e.StartWorker(FIRST, 0),
+    ]
+
+
+def test_withdrawing_an_unknown_attempt_says_nothing() -> None:
+    stage = Stage()
+    stage.scheduler(A)
+    assert stage.scheduler(m.Withdraw(A.key, 9, True)) == []
+
+
+def test_a_second_wish_can_add_the_interrupt() -> None:
+    stage = Stage()
+    stage.scheduler(A)
+    stage.scheduler(withdraw(A))
+    stage.scheduler(withdraw(A, interrupt=True))
+    assert stage.slots({FIRST: [1]}) == [e.Unrecall(1), e.SendToWorker(FIRST, m.InterruptRun(1))]
+
+
+def test_the_slots_are_read_once_for_all_runs_of_one_event() -> None:
+    stage = Stage(nthreads=2)
+    stage.scheduler(A)
+    stage.scheduler(B)
+    out = stage.scheduler(m.RestartWorkers(1))
+    assert out.count(e.ReadSlots()) == 1
+
+
+def test_a_recalled_run_that_died_with_its_worker_is_forgotten() -> None:
+    stage = Stage(workers=2)
+    stage.scheduler(A)
+    stage.scheduler(withdraw(A))
+    stage.slots()
+    stage.dies(SECOND)
+    stage.slots()
+    assert stage.slots() == [e.Unrecall(1)]
+    assert not stage.state.runs
