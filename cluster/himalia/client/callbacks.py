@@ -1,0 +1,50 @@
+"""Callbacks of futures: a queue of them, and one thread that calls them.
+
+Decides that user code neither runs in the client's loop, which it would hold up, nor in the thread that happened to
+notice a result.  The thread starts with the first callback.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+
+logger = logging.getLogger("himalia.client")
+
+
+class CallbackThread:
+    """Calls what it is given, one after the other; what they raise is logged."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread unless it runs; any thread."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="himalia-callbacks", daemon=True)
+            self._thread.start()
+
+    def put(self, callback: Callable[[], object]) -> None:
+        """Have ``callback`` called soon; takes no lock."""
+        self._queue.put(callback)
+
+    def stop(self, timeout: float) -> None:
+        """End after what is queued, and wait so long for it."""
+        if self._thread is not None:
+            self._queue.put(None)
+            if threading.current_thread() is not self._thread:
+                self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            callback = self._queue.get()
+            if callback is None:
+                return
+            try:
+                callback()
+            except Exception:
+                logger.exception("a callback of a future failed")
+            del callback  # or the last one's future would live until the next comes

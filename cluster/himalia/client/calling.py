@@ -1,0 +1,332 @@
+"""The part of the client that makes calls, and handles the futures of them.
+
+Decides nothing of its own: it checks arguments and hands them to the submitter and the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from himalia import serialize
+from himalia.client.base import ClientBase
+from himalia.client.calls import Parcel, check_callable, make_options
+from himalia.client.durations import seconds
+from himalia.client.future import Future
+from himalia.client.futures_in import futures_of
+from himalia.client.gathering import gather_here, gather_in_loop
+from himalia.client.inquiries import select_hosts
+from himalia.client.nesting import pack_futures, unpack_futures
+from himalia.client.state import CancelAsked, Record, RetryAsked
+from himalia.client.submitting import CHUNK
+from himalia.client.values import SKIPPED
+from himalia.errors import UsageError
+from himalia.names import Key
+
+if TYPE_CHECKING:
+    from himalia.client.executor import ClientExecutor
+
+T = TypeVar("T")
+
+
+class Calling(ClientBase):
+    """What a client does with functions and futures."""
+
+    _kept: dict[int, Future[Any]]
+
+    async def _info(self, n_workers: int = -1) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def submit(
+        self,
+        func: Callable[..., T],
+        /,
+        *args: Any,
+        key: str | None = None,
+        workers: str | Iterable[str] | None = None,
+        resources: Mapping[str, float] | None = None,
+        retries: int | None = None,
+        priority: float = 0,
+        allow_other_workers: bool = False,
+        pure: bool = True,
+        **kwargs: Any,
+    ) -> Future[T]:
+        """Run ``func(*args, **kwargs)`` on the cluster; return at once with a future of the result.
+
+        Futures anywhere in the arguments are replaced by their values where the call runs.
+
+        Parameters
+        ----------
+        func : callable
+        key : str, optional
+            Name of the call; a future of a key that exists already is one of that result, nothing is run.
+        workers : str or iterable of str, optional
+            Where it may run: names or addresses of workers, hosts or nannies.
+        resources : dict, optional
+            What it occupies of what workers were declared to have, ``{"GPU": 1}``.
+        retries : int, optional
+            How often it is run again if it raises.
+        priority : float
+            Higher runs earlier.
+        allow_other_workers : bool
+            Whether ``workers`` is a wish only.
+        pure : bool
+            Whether the same call gives the same result, so that it isn't run again while a future of it lives.
+
+        Returns
+        -------
+        Future
+        """
+        check_callable(func, "submit")
+        self._check_open()
+        if key is not None:
+            key = str(key)
+            known = self._known(Key(key))
+            if known is not None:
+                return known
+        options = make_options(
+            priority=priority,
+            retries=retries,
+            workers=workers,
+            allow_other_workers=allow_other_workers,
+            resources=resources,
+        )
+        record = self._submitter.submit(
+            func, args, kwargs, key=None if key is None else Key(key), pure=pure, options=options
+        )
+        return Future(self, record)
+
+    def map(
+        self,
+        func: Callable[..., T],
+        *iterables: Iterable[Any],
+        key: str | Sequence[str] | None = None,
+        workers: str | Iterable[str] | None = None,
+        retries: int | None = None,
+        resources: Mapping[str, float] | None = None,
+        priority: float = 0,
+        allow_other_workers: bool = False,
+        pure: bool = True,
+        batch_size: int | None = None,
+        **kwargs: Any,
+    ) -> list[Future[T]]:
+        """Run ``func`` once for each item (with several iterables: for each tuple of items, until the shortest ends).
+
+        Parameters
+        ----------
+        *iterables : iterables
+            Also generators; an endless one is the caller's mistake.
+        key : str or sequence of str, optional
+            A prefix of the calls' names, or their names.
+        batch_size : int, optional
+            Calls sent in one message at most.
+        **kwargs
+            Passed to each call.
+
+        Returns
+        -------
+        list of Future
+
+        See Also
+        --------
+        submit : the other parameters
+        """
+        check_callable(func, "map")
+        self._check_open()
+        if not iterables:
+            raise UsageError("map() needs at least one iterable of arguments.")
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"batch_size is at least 1, not {batch_size}.")
+        options = make_options(
+            priority=priority,
+            retries=retries,
+            workers=workers,
+            allow_other_workers=allow_other_workers,
+            resources=resources,
+        )
+        records = self._submitter.map(
+            func,
+            iterables,
+            kwargs,
+            keys=key if key is None or isinstance(key, str) else list(key),
+            pure=pure,
+            options=options,
+            chunk=CHUNK if batch_size is None else batch_size,
+        )
+        return [Future(self, record) for record in records]
+
+    def _known(self, key: Key) -> Future[Any] | None:
+        """Return a future of a key that this client holds already."""
+        if key not in self._shell.machine.records:
+            return None
+        return Future(self, self._submitter.hold([key])[0])
+
+    def get_future(self, key: str, name: Any = None) -> Future[Any]:
+        """Return a future of a key that was submitted by another client, or earlier.
+
+        If the cluster doesn't know the key, its status becomes ``lost``.
+        """
+        self._check_open()
+        return Future(self, self._submitter.hold([Key(str(key))])[0], name)
+
+    def scatter(
+        self,
+        data: Any,
+        workers: str | Iterable[str] | None = None,
+        broadcast: bool = False,
+        direct: bool | None = None,
+        hash: bool = True,
+        timeout: float | str | None = None,
+    ) -> Any:
+        """Store values on the cluster, and return futures of them.
+
+        Parameters
+        ----------
+        data : list, tuple, set, dict, iterator or other object
+            Several values: futures come in the same container. Anything else is one value.
+        workers : str or iterable of str, optional
+            Store them on hosts of these workers.
+        broadcast : bool
+            Store each on every host.
+        direct : bool, optional
+            Without meaning: values always go to hosts directly.
+        hash : bool
+            Name values by their content (up to a megabyte), so that the same value is stored once.
+        timeout : float or str, optional
+            Seconds to wait.
+        """
+        self._check_open()
+        names, values, rebuild = pack_futures(data)
+        parcels = [self._parcel(name, value, hash) for name, value in zip(names, values, strict=True)]
+        limit = None if timeout is None else seconds(timeout)
+
+        async def scatter() -> Any:
+            hosts = None if workers is None else await self._hosts_of(workers)
+            known = self._shell.machine.records
+            missing = {parcel.key: parcel for parcel in parcels if parcel.key not in known or broadcast}
+            stored = await self._submitter.scatter_in_loop(list(missing.values()), hosts, broadcast)
+            once = {record.key: record for record in stored}
+            futures: list[Future[Any]] = []
+            for parcel in parcels:
+                record = once.pop(parcel.key, None) or self._submitter.hold([parcel.key])[0]
+                futures.append(Future(self, record))
+            return rebuild(futures)
+
+        return self._sync(scatter(), limit)
+
+    def _parcel(self, name: Any, value: Any, hash: bool) -> Parcel:
+        frames = serialize.dumps(value)
+        kind = type(value).__name__
+        if name is not None:
+            key = Key(str(name))
+        elif hash:
+            key = self._submitter.keys.of_content(kind, frames)
+        else:
+            key = self._submitter.keys.unique(kind)
+        return Parcel(key, kind, frames, kind, True)
+
+    async def _hosts_of(self, workers: str | Iterable[str]) -> list[Any]:
+        info = await self._info()
+        chosen = select_hosts(info, workers)
+        hosts = self._shell.machine.hosts
+        found = [info for host, info in hosts.items() if host in chosen]
+        if not found:
+            raise UsageError(f"workers={workers!r} fits none of {sorted(info['workers'])}.")
+        return found
+
+    def gather(self, futures: Any, errors: Literal["raise", "skip"] = "raise", direct: bool | None = None) -> Any:
+        """Wait for futures and return their results, in the same nested lists, tuples, sets and dicts.
+
+        Parameters
+        ----------
+        futures : future, or containers of futures
+        errors : str
+            ``raise`` what the first failed call raised, or ``skip``: leave those results out of lists.
+        direct : bool, optional
+            Without meaning: results always come from hosts directly.
+        """
+        __tracebackhide__ = True
+        if errors not in ("raise", "skip"):
+            raise UsageError(f"errors is 'raise' or 'skip', not {errors!r}.")
+        found: list[Future[Any]]
+        if type(futures) is list and all([type(item) is Future for item in futures]):
+            found, rebuild = futures, None
+        else:
+            found, rebuild = unpack_futures(futures)
+        records = [future._record for future in found]
+        skip = errors == "skip"
+        if self.asynchronous:
+            return self._gather_in_loop(found, skip, rebuild)
+        values = gather_here(self._shell, records, self._run, skip_errors=skip)
+        if values.failure is not None:
+            raise values.failure
+        return _finish(values.values, skip, rebuild)
+
+    async def _gather_in_loop(self, futures: list[Future[Any]], skip: bool, rebuild: Any) -> Any:
+        # ``futures`` is kept until the end: nobody else may hold them, and who lets go of them releases the results
+        __tracebackhide__ = True
+        values = await gather_in_loop(self._shell, [future._record for future in futures], skip_errors=skip)
+        if values.failure is not None:
+            raise values.failure
+        return _finish(values.values, skip, rebuild)
+
+    def cancel(self, futures: Any, force: bool = False, reason: str | None = None) -> Any:
+        """Stop calls and everything that depends on them; what runs is interrupted, then its worker replaced.
+
+        Parameters
+        ----------
+        futures : future, collection, or containers of these
+        force : bool
+            Also what other clients want.
+        reason : str, optional
+            Shown in the CancelledError.
+        """
+        keys = list(dict.fromkeys(future._record.key for future in futures_of(futures)))
+        self._shell.tell(CancelAsked(keys, force, reason or ""))
+        return self._nothing()
+
+    def retry(self, futures: Any) -> Any:
+        """Run calls that failed again."""
+        keys = list(dict.fromkeys(future._record.key for future in futures_of(futures)))
+        self._shell.tell(RetryAsked(keys))
+        return self._nothing()
+
+    def _keep(self, future: Future[Any]) -> None:
+        """Hold a future until it settled."""
+        kept = self._kept
+        kept[id(future)] = future
+
+        def let_go(record: Record) -> None:
+            kept.pop(id(future), None)
+
+        if not self._shell.watch((future._record,), let_go):
+            kept.pop(id(future), None)
+
+    def get_executor(
+        self,
+        *,
+        workers: str | Iterable[str] | None = None,
+        resources: Mapping[str, float] | None = None,
+        retries: int | None = None,
+        priority: float = 0,
+        allow_other_workers: bool = False,
+        pure: bool = False,
+    ) -> ClientExecutor:
+        """Return a ``concurrent.futures.Executor`` that runs its calls on the cluster; see :meth:`submit`."""
+        from himalia.client.executor import ClientExecutor
+
+        return ClientExecutor(
+            self,
+            workers=workers,
+            resources=resources,
+            retries=retries,
+            priority=priority,
+            allow_other_workers=allow_other_workers,
+            pure=pure,
+        )
+
+
+def _finish(values: list[Any], skip: bool, rebuild: Callable[[Iterator[Any]], Any] | None) -> Any:
+    if rebuild is not None:
+        return rebuild(iter(values))
+    return [value for value in values if value is not SKIPPED] if skip else values

@@ -1,0 +1,390 @@
+"""The client: a user's connection to a cluster.
+
+Decides nothing of its own: it checks arguments, and hands them to the submitter, the machine (through the shell), or,
+for Dask, to ``collections.py``.  What it owns is lifetime: its shell, its share of the loop's thread, a cluster that
+it started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import weakref
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any, Self
+
+from himalia.client import default, portal
+from himalia.client.callbacks import CallbackThread
+from himalia.client.collections import Collections
+from himalia.client.connecting import Target, find_target
+from himalia.client.durations import seconds
+from himalia.client.future import Future
+from himalia.client.inquiries import Inquiries
+from himalia.client.reprs import client_html, client_text
+from himalia.client.shell import ClientShell
+from himalia.client.state import MessageMade
+from himalia.client.submitting import Submitter
+from himalia.errors import HimaliaError, UsageError
+from himalia.messages import Close
+from himalia.names import ClientId, new_incarnation
+from himalia.settings import DEFAULT, Settings
+
+logger = logging.getLogger("himalia.client")
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for a connection, if nothing else is said.  A local scheduler answers in 10 ms; distributed waits 30 s."""
+CLOSE_TIMEOUT = 3.0
+"""Seconds that a goodbye may take."""
+
+
+class Client(Inquiries, Collections):
+    """A connection to a cluster: submit calls, get futures, wait for results.
+
+    Its methods may be called from any thread.
+
+    Parameters
+    ----------
+    address : str or Cluster, optional
+        An address (``"tcp://host:8786"``, ``"host:8786"``), the name of a running cluster, or a cluster.  If left
+        out, and no cluster file is named, a :class:`LocalCluster` is started and closed with the client.
+    timeout : float or str, optional
+        Seconds (or ``"10s"``) to wait for the connection.
+    set_as_default : bool
+        Whether :func:`default_client` returns it and Dask collections are computed on it.
+    asynchronous : bool
+        Work in the running event loop: methods that wait return awaitables, ``async with`` opens and closes it.
+    name : str, optional
+        Shown to people.
+    cluster_file, scheduler_file : str, optional
+        A cluster file with address and secret; else the variable ``HIMALIA_CLUSTER_FILE``, or the user's own files.
+    settings : Settings, optional
+        Numbers for this client.
+    **kwargs
+        For the :class:`LocalCluster`: ``n_workers``, ``threads_per_worker``, ``memory_limit``, …
+
+    Raises
+    ------
+    ConnectError
+        If nobody answers, or not the right one.
+    ClusterNotFoundError
+        If no running cluster has that name.
+
+    Examples
+    --------
+    >>> with Client(n_workers=2) as client:  # doctest: +SKIP
+    ...     futures = client.map(lambda x: x + 1, range(10))
+    ...     client.gather(futures)
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    """
+
+    def __init__(
+        self,
+        address: Any = None,
+        *,
+        timeout: float | str | None = None,
+        set_as_default: bool = True,
+        asynchronous: bool = False,
+        name: str | None = None,
+        cluster_file: str | None = None,
+        scheduler_file: str | None = None,
+        settings: Settings = DEFAULT,
+        **kwargs: Any,
+    ) -> None:
+        self.id = ClientId(new_incarnation("client"))
+        self.name = name or self.id
+        self.settings = settings
+        self._status = "created"
+        self.cluster: Any = None
+        self._asynchronous = asynchronous
+        self._timeout = CONNECT_TIMEOUT if timeout is None else seconds(timeout)
+        self._set_as_default = set_as_default
+        self._address = address
+        self._cluster_file = cluster_file or scheduler_file
+        self._cluster_options = kwargs
+        self._owns_cluster = False
+        self._scheduler_address = ""
+        self._portal: portal.Portal | None = None
+        self._callbacks = CallbackThread()
+        self._kept: dict[int, Future[Any]] = {}
+        self._last_info: dict[str, Any] | None = None
+        if kwargs and (address is not None or self._cluster_file):
+            raise UsageError(
+                f"{', '.join(sorted(kwargs))}: options of a cluster that a client starts; this one connects to another."
+            )
+        if not asynchronous:
+            self._start_here()
+
+    # Beginning
+
+    def _start_here(self) -> None:
+        """Connect from a thread that may block; on failure nothing is left."""
+        self._status = "connecting"
+        try:
+            target = self._target() or self._target_of(self._start_cluster(asynchronous=False))
+            self._portal = portal.acquire()
+            try:
+                self._open(target, self._portal.loop)
+                self._scheduler_address = self._portal.run(
+                    self._shell.connect(target.addresses, self._timeout), self._timeout + 5
+                )
+            except BaseException:
+                self._portal = None
+                portal.release()
+                raise
+        except BaseException:
+            self._status = "closed"
+            if self._owns_cluster and self.cluster is not None:
+                self.cluster.close()
+            raise
+        self._opened()
+
+    async def _start_in_loop(self) -> Self:
+        """Connect in the running loop."""
+        if self._status != "created":
+            return self
+        self._status = "connecting"
+        try:
+            target = self._target()
+            if target is None:
+                target = self._target_of(await self._start_cluster(asynchronous=True))
+            self._open(target, asyncio.get_running_loop())
+            self._scheduler_address = await self._shell.connect(target.addresses, self._timeout)
+        except BaseException:
+            self._status = "closed"
+            if self._owns_cluster and self.cluster is not None:
+                await self.cluster.close()
+            raise
+        self._opened()
+        return self
+
+    def _target(self) -> Target | None:
+        """Return the cluster to connect to; ``None``: one has to be started."""
+        if self._address is None and not self._cluster_file and "HIMALIA_CLUSTER_FILE" not in os.environ:
+            return None
+        target = find_target(self._address, self._cluster_file)
+        self.cluster = target.cluster
+        return target
+
+    def _start_cluster(self, *, asynchronous: bool) -> Any:
+        from himalia.deploy.local import LocalCluster
+
+        self.cluster = LocalCluster(asynchronous=asynchronous, **self._cluster_options)
+        self._owns_cluster = True
+        return self.cluster
+
+    def _target_of(self, cluster: Any) -> Target:
+        return find_target(cluster, None)
+
+    def _open(self, target: Target, loop: asyncio.AbstractEventLoop) -> None:
+        self._shell = ClientShell(loop=loop, me=self.id, credentials=target.credentials, settings=self.settings)
+        self._submitter = Submitter(self._shell, None if self._asynchronous else self._run)
+
+    def _opened(self) -> None:
+        self._status = "running"
+        _open_clients.add(self)
+        if self._set_as_default:
+            default.push(self)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of its connections."""
+        return self._shell.loop
+
+    # The cluster as a whole
+
+    @property
+    def dashboard_link(self) -> str | None:
+        """Where the dashboard is, if there is one."""
+        return getattr(self.cluster, "dashboard_link", None)
+
+    @property
+    def scheduler_address(self) -> str:
+        """Where the scheduler is, as this client reached it."""
+        return self._scheduler_address
+
+    # The end
+
+    def close(self, timeout: float | str | None = None) -> Any:
+        """Let go of all futures and of the cluster; one that this client started is closed with it."""
+        limit = CLOSE_TIMEOUT if timeout is None else seconds(timeout)
+        if self._asynchronous:
+            return self._close_in_loop(limit)
+        if self._portal is not None and self._portal.is_here():
+            return self._close_in_loop(limit)
+        self._close_here(limit)
+        return None
+
+    def _close_here(self, timeout: float) -> None:
+        if not self._begin_close():
+            return
+        try:
+            if self._portal is not None:
+                self._portal.run(self._shell.close("the client was closed"), timeout)
+        except HimaliaError as error:
+            logger.debug("the client did not close cleanly: %s", error)
+        finally:
+            held, self._portal = self._portal, None
+            if held is not None:
+                portal.release()
+            self._callbacks.stop(timeout)
+            if self._owns_cluster and self.cluster is not None:
+                self.cluster.close()
+
+    async def _close_in_loop(self, timeout: float) -> None:
+        if not self._begin_close():
+            return
+        try:
+            await asyncio.wait_for(self._shell.close("the client was closed"), timeout)
+        except TimeoutError:
+            logger.debug("the client did not close within %g s", timeout)
+        finally:
+            self._callbacks.stop(0)
+            if self._owns_cluster and self.cluster is not None:
+                await self.cluster.close()
+
+    def _begin_close(self) -> bool:
+        was, self._status = self._status, "closed"
+        _open_clients.discard(self)
+        default.remove(self)
+        self._kept.clear()
+        return was == "running"
+
+    def shutdown(self) -> Any:
+        """End the cluster: its workers, its scheduler, and this client."""
+        self._check_open()
+        if self._asynchronous:
+            return self._shutdown_in_loop()
+        if self.cluster is None:
+            self._shell.tell(MessageMade(Close("a client asked for it")))
+            self.close()
+        else:
+            self._owns_cluster = True
+            self.close()
+        return None
+
+    async def _shutdown_in_loop(self) -> None:
+        if self.cluster is None:
+            self._shell.tell(MessageMade(Close("a client asked for it")))
+        else:
+            self._owns_cluster = True
+        await self._close_in_loop(CLOSE_TIMEOUT)
+
+    def __enter__(self) -> Self:
+        if self._asynchronous:
+            raise UsageError("An asynchronous client is entered by `async with`.")
+        self._check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        if not self._asynchronous:
+            raise UsageError("await Client(…) needs asynchronous=True; without it, the client is ready already.")
+        return self._start_in_loop().__await__()
+
+    async def __aenter__(self) -> Self:
+        return await self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close_in_loop(CLOSE_TIMEOUT)
+
+    def as_current(self) -> _Current:
+        """Return a context in which this client is the default one."""
+        return _Current(self)
+
+    @classmethod
+    def current(cls) -> Client:
+        """Return the default client; see :func:`himalia.default_client`."""
+        return default.default_client()
+
+    def __del__(self) -> None:
+        if getattr(self, "_status", "closed") == "running" and self._portal is not None and not self._asynchronous:
+            held, self._portal = self._portal, None  # nobody holds a future either, so there is nobody to tell
+            shell, callbacks = self._shell, self._callbacks
+
+            async def close() -> None:
+                await shell.close("the client was forgotten")
+                callbacks.stop(0)
+                portal.release()
+
+            try:
+                held.loop.call_soon_threadsafe(lambda: held.loop.create_task(close()))
+            except RuntimeError:
+                pass
+
+    # What it looks like
+
+    def _known_info(self) -> dict[str, Any] | None:
+        """Return the cluster's description, now if it can be had quickly, else what was known last."""
+        if self.status == "running" and not self.asynchronous:
+            try:
+                self._last_info = self._run(self._info(), 1.0)
+            except HimaliaError:
+                pass
+        return self._last_info
+
+    def __repr__(self) -> str:
+        return client_text(type(self).__name__, self._scheduler_address, self._known_info(), self.status)
+
+    def _repr_html_(self) -> str:
+        cluster = self.cluster._repr_html_() if self._owns_cluster and self.status == "running" else None
+        return client_html(
+            type(self).__name__, self.name, self._scheduler_address, self._known_info(), self.status, cluster
+        )
+
+
+class _Current:
+    """A context in which a client is the default one."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __enter__(self) -> Client:
+        default.push(self._client)
+        return self._client
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        default.pop(self._client)
+
+
+_open_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+_pid = os.getpid()
+
+
+def _close_all() -> None:
+    """Close what is still open when the interpreter ends, quietly."""
+    if os.getpid() != _pid:
+        return
+    for client in list(_open_clients):
+        try:
+            if client._asynchronous:  # its loop has ended; nobody can say goodbye any more
+                client._begin_close()
+            else:
+                client._close_here(1.0)
+        except Exception:
+            logger.debug("a client did not close at the end of the process", exc_info=True)
+
+
+def _abandon_all() -> None:
+    """Forget, in a forked child, the clients of the parent."""
+    global _pid
+    _pid = -1
+    for client in list(_open_clients):
+        client._status = "closed"
+        client._portal = None
+        client._shell.abandon()
+    _open_clients.clear()
+
+
+atexit.register(_close_all)
+portal.at_fork(_abandon_all)

@@ -1,0 +1,361 @@
+"""Dask collections on the cluster: ``get``, ``compute``, ``persist``.
+
+Decides what of a graph is asked for and how its annotations are read.  Graphs are optimised here by Dask itself and
+become calls in ``graphs.py``; the scheduler sees keys, dependencies and opaque bytes.  Dask is imported when it is
+first needed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from himalia.client.calling import Calling
+from himalia.client.calls import Call, make_options
+from himalia.client.future import Future
+from himalia.client.graphs import Graph
+from himalia.client.state import LOST, Record
+from himalia.errors import UsageError
+from himalia.messages import TaskOptions
+from himalia.names import Key
+
+if TYPE_CHECKING:
+    from himalia.client.submitting import Submitter
+
+T = TypeVar("T")
+
+FIRST_CHUNK = 100
+"""Calls of a graph that are sent at first, so that work begins."""
+CHUNK = 500
+"""Calls of a graph that are sent at once later: about 20 ms of pickling."""
+HONOURED = ("priority", "retries", "workers", "allow_other_workers", "resources")
+"""Annotations that mean something here."""
+
+
+class Collections(Calling):
+    """What a client does for Dask; a part of :class:`himalia.client.client.Client`."""
+
+    def get(
+        self,
+        dsk: Any,
+        keys: Any,
+        workers: str | Iterable[str] | None = None,
+        allow_other_workers: bool | None = None,
+        resources: Mapping[str, float] | None = None,
+        sync: bool = True,
+        retries: int | None = None,
+        priority: float = 0,
+        **kwargs: Any,
+    ) -> Any:
+        """Compute keys of a Dask graph: the scheduler function that Dask collections call.
+
+        Parameters
+        ----------
+        dsk : expression, HighLevelGraph or dict
+        keys : key, or nested lists of keys
+        sync : bool
+            Return values; else futures.
+        workers, allow_other_workers, resources, retries, priority
+            For all tasks that have no annotation of their own; see :meth:`Client.submit`.
+        """
+        options = _given(priority, retries, workers, allow_other_workers, resources)
+        flat = list(_flatten(keys))
+        futures = self._graph_to_futures(dsk, flat, options)
+        nested = _nest(keys, futures)
+        return self.gather(nested) if sync else nested
+
+    def compute(
+        self,
+        collections: Any,
+        sync: bool = False,
+        optimize_graph: bool = True,
+        workers: str | Iterable[str] | None = None,
+        allow_other_workers: bool = False,
+        resources: Mapping[str, float] | None = None,
+        retries: int | None = None,
+        priority: float = 0,
+        traverse: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        """Compute Dask collections to single values.
+
+        Parameters
+        ----------
+        collections : collection, or list, tuple, set of collections
+            Whatever else is among them is given back as it is.
+        sync : bool
+            Return values; else a future for each collection.
+        optimize_graph : bool
+            Whether Dask optimises the graphs first.
+        traverse : bool
+            Whether to look for collections in nested containers.
+        workers, allow_other_workers, resources, retries, priority
+            For all tasks that have no annotation of their own; see :meth:`Client.submit`.
+
+        Returns
+        -------
+        Future or list of Future
+            Or the values themselves, with ``sync``.
+        """
+        from dask.base import is_dask_collection
+
+        single = not isinstance(collections, list | tuple | set | frozenset)
+        items = [collections] if single else list(collections)
+        if traverse:
+            items = [_delay_nested(item) for item in items]
+        computed = [item for item in items if is_dask_collection(item)]
+        options = _given(priority, retries, workers, allow_other_workers, resources)
+        futures = iter(self._compute_all(computed, optimize_graph, options) if computed else [])
+        results = [next(futures) if is_dask_collection(item) else item for item in items]
+        if sync:
+            return self.gather(results[0] if single else results)
+        return results[0] if single else results
+
+    def _compute_all(self, collections: list[Any], optimize_graph: bool, options: dict[str, Any]) -> list[Future[Any]]:
+        """Return a future of the whole value of each collection."""
+        from dask._expr import FinalizeCompute
+        from dask.base import collections_to_expr
+
+        results: list[Future[Any] | None] = [None] * len(collections)
+        for indices in _by_optimizer(collections):
+            chosen = [collections[index] for index in indices]
+            expr = FinalizeCompute(collections_to_expr(chosen, optimize_graph)).optimize()
+            keys = list(_flatten(expr.__dask_keys__()))
+            if len(keys) != len(chosen):
+                raise UsageError(
+                    f"Dask made {len(keys)} results of {len(chosen)} collections; compute them one by one."
+                )
+            futures = self._graph_to_futures(expr, keys, options)
+            for index, key in zip(indices, keys, strict=True):
+                results[index] = futures[key]
+        return [future for future in results if future is not None]
+
+    def persist(
+        self,
+        collections: Any,
+        optimize_graph: bool = True,
+        workers: str | Iterable[str] | None = None,
+        allow_other_workers: bool | None = None,
+        resources: Mapping[str, float] | None = None,
+        retries: int | None = None,
+        priority: float = 0,
+        **kwargs: Any,
+    ) -> Any:
+        """Compute Dask collections and keep the results on the cluster.
+
+        Parameters
+        ----------
+        collections : collection, or list, tuple, set of collections
+        optimize_graph, workers, allow_other_workers, resources, retries, priority
+            See :meth:`compute`.
+
+        Returns
+        -------
+        collection or list of collections
+            Of the same kinds, whose graphs are futures; at once, while they are being computed.
+        """
+        single = not isinstance(collections, list | tuple | set | frozenset)
+        items = [collections] if single else list(collections)
+        options = _given(priority, retries, workers, allow_other_workers, resources)
+        results: list[Any] = [None] * len(items)
+        for indices in _by_optimizer(items):
+            persisted = self._persist_all([items[index] for index in indices], optimize_graph, options)
+            for index, result in zip(indices, persisted, strict=True):
+                results[index] = result
+        return results[0] if single else results
+
+    def _persist_all(self, collections: list[Any], optimize_graph: bool, options: dict[str, Any]) -> list[Any]:
+        from dask.base import collections_to_expr
+
+        expr = collections_to_expr(collections, optimize_graph).optimize()
+        keys = [list(_flatten(part)) for part in expr.__dask_keys__()]
+        futures = self._graph_to_futures(expr, [key for part in keys for key in part], options)
+        results = []
+        for collection, part in zip(collections, keys, strict=True):
+            rebuild, state = collection.__dask_postpersist__()
+            results.append(rebuild({key: futures[key] for key in part}, *state))
+        return results
+
+    def _graph_to_futures(self, dsk: Any, keys: Sequence[Any], options: dict[str, Any]) -> dict[Any, Future[Any]]:
+        """Submit what of a graph is needed for ``keys``, and return a future for each of them."""
+        self._check_open()
+        nodes, futures = read_graph(dsk)
+        known = KnownKeys(self._submitter)
+        made: dict[Key, Record] = {}
+        batch = self._shell.machine.next_batch()
+        try:
+            graph = Graph(
+                nodes,
+                {key: future._record.key for key, future in futures.items()},
+                keys,
+                self._submitter.calls,
+                inline_limit=self._shell.settings.inline_limit,
+                options=OptionsOf(read_annotations(dsk), options),
+                is_known=known,
+            )
+            for calls, last in _chunks(graph.make_calls()):
+                records = self._submitter.send(calls, batch, last=last)
+                made.update((record.key, record) for record in records)
+            return {key: self._future_of(key, graph, made) for key in keys}
+        except BaseException:
+            self._submitter.give_up(batch)
+            raise
+        finally:
+            known.let_go()
+            self._submitter.let_go(list(made.values()))
+
+    def _future_of(self, key: Any, graph: Graph, made: dict[Key, Record]) -> Future[Any]:
+        wire = graph.wire_key(key)
+        record = made.pop(wire, None) or self._submitter.hold([wire])[0]
+        return Future(self, record, None if key == wire else key)
+
+
+class KnownKeys:
+    """Which keys the client holds futures of; while a graph is submitted, those that it uses are held once more."""
+
+    def __init__(self, submitter: Submitter) -> None:
+        self._submitter = submitter
+        self._held: list[Record] = []
+
+    def __call__(self, key: Key) -> bool:
+        record = self._submitter.shell.machine.records.get(key)
+        if record is None or record.status == LOST:
+            return False
+        self._held += self._submitter.hold([key])
+        return True
+
+    def let_go(self) -> None:
+        """Undo all holds."""
+        self._submitter.let_go(self._held)
+
+
+class OptionsOf:
+    """What the annotations of a graph, and the arguments of the call that computes it, ask for each task.
+
+    Parameters
+    ----------
+    annotations : mapping
+        Name → Dask key → value.
+    defaults : mapping
+        Name → value, for keys without such an annotation.
+    """
+
+    def __init__(self, annotations: Mapping[str, Mapping[Any, Any]], defaults: Mapping[str, Any]) -> None:
+        self._annotations = {name: found for name, found in annotations.items() if name in HONOURED and found}
+        self._defaults = dict(defaults)
+        self._made: dict[str, TaskOptions | None] = {}
+
+    def __call__(self, key: Any) -> TaskOptions | None:
+        asked = self._defaults
+        if self._annotations:
+            found = {name: values[key] for name, values in self._annotations.items() if key in values}
+            asked = {**asked, **{name: value for name, value in found.items() if value is not None}}
+        text = repr(asked)
+        if text not in self._made:
+            if not asked.get("workers"):
+                asked = {**asked, "allow_other_workers": False}
+            self._made[text] = make_options(**asked)
+        return self._made[text]
+
+
+def read_graph(dsk: Any) -> tuple[dict[Any, Any], dict[Any, Future[Any]]]:
+    """Return a graph's nodes, and the futures in the place of nodes."""
+    from dask._task_spec import DataNode, convert_legacy_graph
+    from dask.utils import ensure_dict
+
+    graph = dsk.__dask_graph__() if hasattr(dsk, "__dask_graph__") else ensure_dict(dsk)
+    nodes, futures = {}, {}
+    for key, node in graph.items():
+        value = node.value if type(node) is DataNode else node
+        if type(value) is Future:
+            futures[key] = value
+        else:
+            nodes[key] = node
+    return convert_legacy_graph(nodes, set(graph)), futures
+
+
+def read_annotations(dsk: Any) -> dict[str, dict[Any, Any]]:
+    """Return a graph's annotations: name → key → value."""
+    if hasattr(dsk, "__dask_annotations__"):
+        found: dict[str, dict[Any, Any]] = dsk.__dask_annotations__()
+        return found
+    annotations: dict[str, dict[Any, Any]] = {}
+    for layer in getattr(dsk, "layers", {}).values():
+        for name, value in (getattr(layer, "annotations", None) or {}).items():
+            of_name = annotations.setdefault(name, {})
+            of_name.update((key, value(key) if callable(value) else value) for key in layer)
+    return annotations
+
+
+def _given(
+    priority: float,
+    retries: int | None,
+    workers: str | Iterable[str] | None,
+    allow_other_workers: bool | None,
+    resources: Mapping[str, float] | None,
+) -> dict[str, Any]:
+    """Return the options that somebody asked for: the caller, or ``dask.annotate`` around the call."""
+    from dask.base import get_annotations
+
+    asked: dict[str, Any] = {name: value for name, value in get_annotations().items() if name in HONOURED}
+    asked = {name: value for name, value in asked.items() if not callable(value)}
+    mine = {
+        "priority": priority or None,
+        "retries": retries,
+        "workers": workers if workers is None or isinstance(workers, str) else tuple(map(str, workers)),
+        "allow_other_workers": allow_other_workers or None,
+        "resources": None if resources is None else dict(resources),
+    }
+    return {**asked, **{name: value for name, value in mine.items() if value is not None}}
+
+
+def _by_optimizer(collections: list[Any]) -> list[list[int]]:
+    """Return the indices of collections in groups that Dask optimises together.
+
+    Asked for several kinds at once, Dask gives results back in another order than that of the collections.
+    """
+    from dask._expr import Expr
+
+    groups: dict[Any, list[int]] = {}
+    for index, collection in enumerate(collections):
+        is_expression = isinstance(getattr(collection, "expr", None), Expr)
+        optimizer = "expression" if is_expression else getattr(collection, "__dask_optimize__", None)
+        groups.setdefault(optimizer, []).append(index)
+    return list(groups.values())
+
+
+def _delay_nested(item: Any) -> Any:
+    """Return containers that hold collections as one collection, everything else as it is."""
+    from dask import delayed
+    from dask.base import is_dask_collection
+
+    if isinstance(item, list | tuple | set | frozenset | dict | Iterator) and not is_dask_collection(item):
+        return delayed(item)
+    return item
+
+
+def _chunks(calls: Iterator[Call]) -> Iterator[tuple[list[Call], bool]]:
+    """Yield calls in lists, and with each whether it is the last one; at least one, maybe empty."""
+    size = FIRST_CHUNK
+    chunk = list(itertools.islice(calls, size))
+    while True:
+        following = list(itertools.islice(calls, CHUNK)) if chunk else []
+        yield chunk, not following
+        if not following:
+            return
+        chunk = following
+
+
+def _flatten(keys: Any) -> Iterator[Any]:
+    if isinstance(keys, list):
+        for key in keys:
+            yield from _flatten(key)
+    else:
+        yield keys
+
+
+def _nest(keys: Any, futures: Mapping[Any, Any]) -> Any:
+    if isinstance(keys, list):
+        return [_nest(key, futures) for key in keys]
+    return futures[keys]

@@ -1,0 +1,124 @@
+"""From what a user calls a cluster to where it is and how to get in.
+
+Decides which of several addresses is tried first, and where the secret comes from: the cluster object, a cluster file
+that was named, or the user's own cluster files.  It opens no connection.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from himalia.comm.security import Credentials
+from himalia.errors import ClusterNotFoundError, UsageError
+
+FILE_VARIABLE: Final = "HIMALIA_CLUSTER_FILE"
+
+
+class Target:
+    """A cluster that a client can connect to.
+
+    Attributes
+    ----------
+    addresses : list of str
+        To be tried in this order.
+    credentials : Credentials
+    name : str
+        What the cluster is called.
+    cluster : Cluster or None
+        The object that started it, if the client was given one.
+    """
+
+    def __init__(self, addresses: list[str], credentials: Credentials, name: str = "", cluster: Any = None) -> None:
+        self.addresses = addresses
+        self.credentials = credentials
+        self.name = name
+        self.cluster = cluster
+
+
+def find_target(address: Any, cluster_file: str | None) -> Target:
+    """Return the cluster that ``address`` means.
+
+    Parameters
+    ----------
+    address : str, Cluster or None
+        An address, the name of a running cluster, a cluster object; ``None``: what the cluster file says.
+    cluster_file : str, optional
+        A cluster file; ``None``: that of the environment variable, or the user's own.
+
+    Raises
+    ------
+    ClusterNotFoundError
+        If no running cluster has that name.
+    UsageError
+        If it can't be an address, or there is no way to know its secret.
+    """
+    if address is not None and not isinstance(address, str | os.PathLike):
+        return _target_of_cluster(address)
+    path = cluster_file or os.environ.get(FILE_VARIABLE)
+    if address is None:
+        if path is None:
+            raise UsageError("Give an address, a cluster's name, a cluster or a cluster file.")
+        return _target_of_file(path, None)
+    address = os.fspath(address)
+    if address.endswith(".json") and os.path.exists(address):
+        return _target_of_file(address, None)
+    if path is not None:
+        return _target_of_file(path, address if _is_address(address) else None)
+    if _is_address(address):
+        return _target_of_address(address)
+    return _target_of_name(address)
+
+
+def _target_of_cluster(cluster: Any) -> Target:
+    addresses = list(getattr(cluster, "addresses", None) or [getattr(cluster, "scheduler_address", "")])
+    credentials = getattr(cluster, "credentials", None)
+    if credentials is None or not any(addresses):
+        raise UsageError(
+            f"{type(cluster).__name__} can't be connected to: it is neither an address nor a himalia cluster that runs."
+        )
+    return Target(_reachable(addresses), credentials, str(getattr(cluster, "name", "") or ""), cluster)
+
+
+def _target_of_file(path: str, address: str | None) -> Target:
+    from himalia.deploy.cluster_file import read_file
+
+    try:
+        entry = read_file(os.path.expanduser(path))
+    except FileNotFoundError:
+        raise ClusterNotFoundError(f"There is no cluster file {path}: has its cluster ended?") from None
+    return Target([address] if address else _reachable(entry.addresses), entry.credentials, entry.name)
+
+
+def _target_of_address(address: str) -> Target:
+    from himalia.deploy import registry
+
+    entry = registry.find(address)
+    if entry is None:
+        raise UsageError(
+            f"The secret of the cluster at {address} is not known. If another user or host started it, copy its "
+            f"cluster file here (mode 600) and name that: Client({address!r}, cluster_file=…), or {FILE_VARIABLE}. "
+            f"Running clusters of yours: {', '.join(entry.name for entry in registry.entries()) or 'none'}."
+        )
+    return Target([address], entry.credentials, entry.name)
+
+
+def _target_of_name(name: str) -> Target:
+    from himalia.deploy import registry
+
+    entry = registry.read(name)
+    return Target(_reachable(entry.addresses), entry.credentials, entry.name)
+
+
+def _is_address(text: str) -> bool:
+    return "://" in text or ":" in text
+
+
+def _reachable(addresses: list[str]) -> list[str]:
+    """Leave out Unix sockets of other hosts: they don't exist here."""
+    here = [
+        address
+        for address in addresses
+        if not address.startswith("unix://") or os.path.exists(address.removeprefix("unix://"))
+    ]
+    return here or addresses

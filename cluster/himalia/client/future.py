@@ -1,0 +1,214 @@
+"""The future: what a user holds of a call, and what a dependent call names it by.
+
+Decides nothing: the status is in the record that all futures of a key share, and waiting is done by ``gathering.py``.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+from himalia import serialize
+from himalia.client.errors_view import error_of
+from himalia.client.gathering import gather_here, gather_in_loop
+from himalia.client.reprs import future_html, future_text
+from himalia.client.state import CANCELLED, FINISHED, PENDING, Record
+from himalia.errors import UsageError
+from himalia.messages import Explain
+from himalia.names import Key
+
+if TYPE_CHECKING:
+    from himalia.client.calling import Calling
+    from himalia.client.client import Client
+
+T = TypeVar("T")
+
+RELEASED: Final = "it was released"
+"""Reason of a record that only stands for one that is gone."""
+
+
+class Future(Generic[T]):
+    """The result of a call that runs, or ran, on the cluster.
+
+    Made by :meth:`Client.submit`, :meth:`Client.map`, :meth:`Client.scatter` and :meth:`Client.compute`.  The result
+    is kept on the cluster as long as a future of it exists.  Usable from any thread, and, pickled, as an argument of
+    other calls at any depth, where the call finds the value in its place.
+
+    With a client that is ``asynchronous``, methods that wait return awaitables.
+    """
+
+    __slots__ = ("__weakref__", "_client", "_name", "_record")
+
+    __dask_future__ = True
+
+    def __init__(self, client: Calling, record: Record, name: Any = None) -> None:
+        self._client = client
+        self._record = record
+        self._name = name
+
+    def __del__(self) -> None:
+        try:
+            self._client._shell.drop(self._record)
+        except AttributeError:  # released, or not even made
+            pass
+
+    @property
+    def key(self) -> Any:
+        """Its name, unique on the cluster: a string, or a tuple for a chunk of a Dask collection."""
+        return self._record.key if self._name is None else self._name
+
+    @property
+    def client(self) -> Client:
+        """The client that holds it."""
+        return cast("Client", self._client)
+
+    @property
+    def status(self) -> str:
+        """``pending``, ``finished``, ``error``, ``cancelled`` or ``lost``."""
+        return self._record.status
+
+    @property
+    def type(self) -> Any:
+        """Type of the result, once it is known; its name, if its module is not imported here."""
+        return find_type(self._record.type_name) if self._record.type_name else None
+
+    def done(self) -> bool:
+        """Return whether it settled, in whatever way."""
+        return self._record.status != PENDING
+
+    def cancelled(self) -> bool:
+        """Return whether it was cancelled."""
+        return self._record.status == CANCELLED
+
+    def result(self, timeout: float | str | None = None) -> T:
+        """Wait for the result and return it; what the call raised is raised here.
+
+        Parameters
+        ----------
+        timeout : float or str, optional
+            Seconds, or ``"10s"``.
+
+        Raises
+        ------
+        TimeoutError
+            If it takes longer; the call goes on.
+        CancelledError
+            If it was cancelled.
+        """
+        __tracebackhide__ = True
+        client, record = self._client, self._record
+        seconds = None if timeout is None else client.seconds(timeout)
+        if client.asynchronous:
+            return self._result(seconds)  # type: ignore[return-value]  # awaitable there
+        values = gather_here(client._shell, (record,), client._run, timeout=seconds)
+        if values.failure is not None:
+            raise values.failure
+        return values.values[0]  # type: ignore[no-any-return]
+
+    async def _result(self, timeout: float | None = None) -> T:
+        __tracebackhide__ = True
+        values = await gather_in_loop(self._client._shell, (self._record,), timeout=timeout)
+        if values.failure is not None:
+            raise values.failure
+        return values.values[0]  # type: ignore[no-any-return]
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._result().__await__()
+
+    def exception(self, timeout: float | str | None = None) -> BaseException | None:
+        """Wait until it settled, and return what :meth:`result` would raise, or None.
+
+        Raises
+        ------
+        TimeoutError
+            If it takes longer than ``timeout`` seconds.
+        CancelledError
+            If it was cancelled.
+        """
+        return self._client._wait_then((self._record,), self._exception, timeout)
+
+    def _exception(self) -> BaseException | None:
+        if self._record.status in (FINISHED, PENDING):
+            return None
+        error = error_of(self._record, self._client._shell.machine.gone)
+        if self._record.status == CANCELLED:
+            raise error
+        return error
+
+    def traceback(self, timeout: float | str | None = None) -> TracebackType | None:
+        """Wait until it settled, and return the traceback of what the call raised, or None; see :meth:`exception`."""
+
+        def traceback() -> TracebackType | None:
+            error = self._exception()
+            return None if error is None else error.__traceback__
+
+        return self._client._wait_then((self._record,), traceback, timeout)
+
+    def cancel(self, reason: str | None = None, force: bool = False) -> Any:
+        """Stop the call and everything that depends on it; one that runs is interrupted."""
+        return self._client.cancel([self], force=force, reason=reason)
+
+    def retry(self) -> Any:
+        """Run a call that failed again."""
+        return self._client.retry([self])
+
+    def release(self) -> None:
+        """Let go of the result now; the future can't be used any more and says that it is cancelled."""
+        record = self._record
+        if record.reason != RELEASED:
+            self._record = Record(record.key, CANCELLED, reason=RELEASED)
+            self._client._shell.drop(record)
+
+    def add_done_callback(self, callback: Callable[[Future[T]], object]) -> None:
+        """Have ``callback(future)`` called when it settled: once, in a thread of its own, errors are logged."""
+        callbacks = self._client._callbacks
+        callbacks.start()
+
+        def ring(record: Record) -> None:
+            callbacks.put(lambda: callback(self))
+
+        if not self._client._shell.watch((self._record,), ring):
+            ring(self._record)
+
+    def explain(self) -> Any:
+        """Return in one sentence why it is in the state it is in, and not further."""
+        key = self._record.key
+        return self._client._ask(lambda number: Explain(number, key))
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        if self._record.reason == RELEASED:
+            raise UsageError("A future that was released can't be used any more.")
+        return serialize.reference(self._record.key) or (find_future, (self._record.key, self._name))
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return "himalia.Future", self._record.key
+
+    def __repr__(self) -> str:
+        return future_text(self._record, self.key)
+
+    def _repr_html_(self) -> str:
+        return future_html(self._record, self.key)
+
+
+def find_type(name: str) -> Any:
+    """Return the class of that name if its module is imported here, else the name."""
+    module_name, _, rest = name.rpartition(".")
+    found: Any = sys.modules.get(module_name or "builtins")
+    found = getattr(found, rest, None)
+    return found if isinstance(found, builtins.type) else name
+
+
+def find_future(key: Key, name: Any = None) -> Future[Any]:
+    """Return a future of a key, held by this process's default client; what a future pickled outside a call becomes.
+
+    Raises
+    ------
+    UsageError
+        If there is no client in this process.
+    """
+    from himalia.client.default import default_client
+
+    return default_client().get_future(key, name)

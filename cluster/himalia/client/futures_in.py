@@ -1,0 +1,37 @@
+"""Finding the futures in what a user holds: lists, dicts, Dask collections.
+
+Decides how deep it looks: into the builtin containers and into the graphs of collections.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from himalia.client.future import Future
+
+
+def futures_of(value: Any) -> list[Future[Any]]:
+    """Return the futures in ``value``, each once, in the order in which they appear.
+
+    Parameters
+    ----------
+    value : future, Dask collection, or list, tuple, set or dict of these
+        Whatever else it contains is passed over.
+    """
+    found: dict[int, Future[Any]] = {}
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Future):
+            found.setdefault(id(item), item)
+        elif isinstance(item, dict):
+            stack.extend(reversed(list(item.values())))
+        elif isinstance(item, list | tuple | set | frozenset):
+            stack.extend(reversed(list(item)))
+        elif not isinstance(item, type) and hasattr(item, "__dask_graph__"):
+            graph = item.__dask_graph__()
+            if graph is not None:
+                stack.extend(reversed(list(dict(graph).values())))
+        elif hasattr(item, "value") and hasattr(item, "key") and hasattr(item, "typ"):  # a data node of a graph
+            stack.append(item.value)
+    return list(found.values())

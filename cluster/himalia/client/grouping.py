@@ -1,0 +1,41 @@
+"""Names of groups: what tasks of one kind share, found in their keys.
+
+Decides what in a key is a name and what is a digest, a number or a place in a grid.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any, Final
+
+DIGEST: Final = re.compile(r"[-_][0-9a-f]{8,}$")
+"""The end that makes a key unique: 8 hex digits or more."""
+UUID: Final = re.compile(r"[-_][0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+NUMBER: Final = re.compile(r"[-_]\d+$")
+
+
+def group_name(key: Any) -> str:
+    """Return the group of a key: a string, or a tuple that begins with one.
+
+    >>> group_name("inc-6e8d0ffa1e7bb9c5")
+    'inc'
+    >>> group_name(("random_sample-9bd2c1e8a7", 0, 3))
+    'random_sample'
+    """
+    if isinstance(key, tuple) and key:
+        key = key[0]
+    if not isinstance(key, str):
+        return type(key).__name__
+    return _group_of_text(key)
+
+
+@functools.lru_cache(10_000)
+def _group_of_text(text: str) -> str:
+    if text.startswith("("):  # a tuple that was made a string
+        text = text[1:].split(",", 1)[0].strip("'\" ")
+    for pattern in (UUID, DIGEST, NUMBER):
+        shorter = pattern.sub("", text)
+        if shorter and shorter != text:
+            return shorter
+    return text

@@ -1,0 +1,362 @@
+"""Questions to a cluster: who is there, who holds what, what runs which version, what was logged.
+
+Decides how the scheduler's answers are shown to a user of ``dask.distributed``'s names.  All of them may be asked
+from any thread; with an asynchronous client they return awaitables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+
+from himalia import serialize
+from himalia.client.base import ClientBase
+from himalia.client.durations import seconds
+from himalia.client.errors_view import rebuild
+from himalia.client.gathering import poll
+from himalia.client.state import MessageMade
+from himalia.client.telemetry import TelemetryReport, read_report
+from himalia.client.versions import compare, versions_here
+from himalia.errors import TimeoutError, UsageError
+from himalia.messages import (
+    FollowTelemetry,
+    GetInfo,
+    GetKeys,
+    GetLogs,
+    GetTelemetry,
+    GetVersions,
+    Restart,
+    RunFunction,
+    TaskError,
+    Telemetry,
+)
+from himalia.names import Key, shorten
+
+T = TypeVar("T")
+
+POLL: Final = 0.05
+"""Seconds between two looks at who is there, while waiting for workers."""
+
+
+class Inquiries(ClientBase):
+    """What a client can ask; a part of :class:`himalia.client.client.Client`."""
+
+    def scheduler_info(self, n_workers: int = -1) -> Any:
+        """Return what the scheduler says of itself, its hosts and its workers.
+
+        Parameters
+        ----------
+        n_workers : int
+            Workers to show; -1: all.
+        """
+        return self._sync(self._info(n_workers))
+
+    async def _info(self, n_workers: int = -1) -> dict[str, Any]:
+        info: dict[str, Any] = await self._answer(GetInfo)
+        if n_workers >= 0:
+            info["workers"] = dict(list(info["workers"].items())[:n_workers])
+        return info
+
+    def nthreads(self, workers: str | Iterable[str] | None = None) -> Any:
+        """Return the number of threads of each worker, by its address."""
+
+        async def nthreads() -> dict[str, int]:
+            found = select_workers((await self._info())["workers"], workers)
+            return {address: worker["nthreads"] for address, worker in found.items()}
+
+        return self._sync(nthreads())
+
+    ncores = nthreads
+
+    def who_has(self, futures: Any = None) -> Any:
+        """Return which hosts hold each result: ``{key: (nanny address, …)}``.
+
+        Parameters
+        ----------
+        futures : futures or Dask collections, optional
+            Everything that is in memory, if left out.
+        """
+
+        async def who_has() -> dict[str, tuple[str, ...]]:
+            keys = await self._answer(lambda number: GetKeys(number, keys_of(futures)))
+            return {key: tuple(held["holders"]) for key, held in keys.items()}
+
+        return self._sync(who_has())
+
+    def has_what(self, workers: str | Iterable[str] | None = None) -> Any:
+        """Return which results each host holds: ``{nanny address: (key, …)}``.
+
+        Parameters
+        ----------
+        workers : str or iterable of str, optional
+            Nanny addresses, host names, or names or addresses of workers: those of their hosts.
+        """
+
+        async def has_what() -> dict[str, tuple[str, ...]]:
+            info = await self._info()
+            hosts = select_hosts(info, workers)
+            found: dict[str, list[str]] = {info["hosts"][host]["address"]: [] for host in hosts}
+            for key, held in (await self._answer(GetKeys)).items():
+                for address in held["holders"]:
+                    if address in found:
+                        found[address].append(key)
+            return {address: tuple(keys) for address, keys in found.items()}
+
+        return self._sync(has_what())
+
+    def nbytes(self, keys: Any = None, summary: bool = True) -> Any:
+        """Return the bytes of results in memory, by their group, or by key with ``summary=False``."""
+
+        async def nbytes() -> dict[str, int]:
+            found = await self._answer(lambda number: GetKeys(number, keys_of(keys)))
+            sizes: dict[str, int] = {}
+            for key, held in found.items():
+                name = group_of(key) if summary else key
+                sizes[name] = sizes.get(name, 0) + held["nbytes"]
+            return sizes
+
+        return self._sync(nbytes())
+
+    def wait_for_workers(self, n_workers: int = 1, timeout: float | str | None = None) -> Any:
+        """Wait until there are so many workers.
+
+        Raises
+        ------
+        TimeoutError
+            If they are not there within ``timeout`` seconds.
+        """
+        return self._sync(self._wait_for_workers(n_workers, None if timeout is None else seconds(timeout)))
+
+    async def _wait_for_workers(self, n_workers: int, timeout: float | None) -> None:
+        count = 0
+
+        async def are_there() -> bool:
+            nonlocal count
+            count = len((await self._info())["workers"])
+            return count >= n_workers
+
+        if not await poll(are_there, POLL, timeout):
+            raise TimeoutError(
+                f"{count} of {n_workers} workers came within {timeout:g} s. client.get_worker_logs() may tell why."
+            )
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        workers: str | Sequence[str] | None = None,
+        wait: bool = True,
+        nanny: bool = False,
+        on_error: Literal["raise", "return", "ignore"] = "raise",
+        **kwargs: Any,
+    ) -> Any:
+        """Call a function once in every worker process, beside the tasks, and return ``{address: value}``.
+
+        Parameters
+        ----------
+        workers : str or sequence of str, optional
+            Addresses or names of workers; all, if left out.
+        wait : bool
+            Whether to wait for the values; without, nothing is returned.
+        on_error : str
+            ``raise`` the first error, ``return`` errors in the place of values, or ``ignore`` those workers.
+        """
+        if nanny:
+            raise UsageError("A nanny runs no user code, so that no user code can harm it. Run it on the workers.")
+        if on_error not in ("raise", "return", "ignore"):
+            raise UsageError(f"on_error is 'raise', 'return' or 'ignore', not {on_error!r}.")
+        call = serialize.dumps_packed((function, args, kwargs))
+        names = [workers] if isinstance(workers, str) else None if workers is None else list(map(str, workers))
+        if not wait:
+            self._start(self._answer(lambda number: RunFunction(number, call, names)))
+            return None
+        return self._sync(self._run_function(call, names, on_error))
+
+    async def _run_function(self, call: bytes, workers: list[str] | None, on_error: str) -> dict[str, Any]:
+        answers: Mapping[str, Any] = await self._answer(lambda number: RunFunction(number, call, workers))
+        values = {}
+        for address, packed in answers.items():
+            value, error = read_run_reply(packed, address)
+            if error is None:
+                values[address] = value
+            elif on_error == "raise":
+                raise error
+            elif on_error == "return":
+                values[address] = error
+        return values
+
+    def run_on_scheduler(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Refuse: the scheduler runs no user code.
+
+        Raises
+        ------
+        UsageError
+            Always.
+        """
+        raise UsageError(
+            "The scheduler runs no user code, so that none can stop the cluster or read what other clients do. "
+            "client.run() calls a function on workers; scheduler_info(), who_has() and telemetry() tell what it knows."
+        )
+
+    def get_versions(self, check: bool = False, packages: Sequence[str] | None = None) -> Any:
+        """Return the versions of packages in the client, the scheduler, the nannies and the workers.
+
+        Parameters
+        ----------
+        check : bool
+            Raise if they differ where it matters.
+        packages : sequence of str, optional
+            More packages to look at in client and workers.
+
+        Raises
+        ------
+        UsageError
+            With ``check``, if versions differ: a table of them.
+        """
+        return self._sync(self._versions(check, list(packages or ())))
+
+    async def _versions(self, check: bool, packages: list[str]) -> dict[str, Any]:
+        found: dict[str, Any] = await self._answer(GetVersions)
+        call = serialize.dumps_packed((versions_here, (packages,), {}))
+        workers = await self._run_function(call, None, "ignore")
+        versions = {
+            "client": versions_here(packages),
+            "scheduler": found["scheduler"],
+            "nannies": found["nannies"],
+            "workers": workers,
+        }
+        if check:
+            table = compare(versions)
+            if table:
+                raise UsageError(table)
+        return versions
+
+    def get_worker_logs(self, n: int | None = None, workers: str | Sequence[str] | None = None) -> Any:
+        """Return the last lines of output of workers and nannies: ``{name: [line, …]}``, ``n`` lines at most."""
+        names = [workers] if isinstance(workers, str) else None if workers is None else list(map(str, workers))
+
+        async def logs() -> dict[str, list[str]]:
+            found = await self._answer(lambda number: GetLogs(number, names))
+            return {name: lines if n is None or isinstance(lines, str) else lines[-n:] for name, lines in found.items()}
+
+        return self._sync(logs())
+
+    def telemetry(self, since: float = 0.0) -> Any:
+        """Return what the cluster measured: a summary for each group of calls, and records of single calls.
+
+        Parameters
+        ----------
+        since : float
+            Records that started then or later, seconds since the epoch; the scheduler keeps a bounded number.
+
+        Returns
+        -------
+        TelemetryReport
+        """
+
+        async def telemetry() -> TelemetryReport:
+            return read_report(await self._answer(lambda number: GetTelemetry(number, since)))
+
+        return self._sync(telemetry())
+
+    def restart(self, timeout: float | str | None = None, wait_for_workers: bool = True) -> Any:
+        """Cancel every task of every client and replace every worker process: modules are imported anew.
+
+        Parameters
+        ----------
+        timeout : float or str, optional
+            Seconds to wait for the new workers.
+        wait_for_workers : bool
+            Whether to wait at all.
+        """
+        if not wait_for_workers:
+            self._start(self._answer(Restart))
+            return self._nothing()
+        return self._sync(self._answer(Restart), None if timeout is None else seconds(timeout))
+
+    def follow_telemetry(self, callback: Callable[[Telemetry], object], interval: float = 0.25) -> Callable[[], None]:
+        """Have ``callback(telemetry)`` called with what changed, at most every ``interval`` seconds.
+
+        It is called in the client's thread for callbacks.
+
+        Returns
+        -------
+        callable
+            Call it to end this.
+        """
+        if interval <= 0:
+            raise UsageError(f"interval is a positive number of seconds, not {interval!r}.")
+        self._check_open()
+        self._callbacks.start()
+        followers = self._shell.followers
+
+        def follow(telemetry: Telemetry) -> None:
+            self._callbacks.put(lambda: callback(telemetry))
+
+        def stop() -> None:
+            if follow in followers:
+                followers.remove(follow)
+                if not followers and self.status == "running":
+                    self._shell.tell(MessageMade(FollowTelemetry(0.0)))
+
+        followers.append(follow)
+        self._shell.tell(MessageMade(FollowTelemetry(float(interval))))
+        return stop
+
+
+def read_run_reply(packed: Any, address: str) -> tuple[Any, BaseException | None]:
+    """Return the value that a worker answered, or its error."""
+    kind, content = msgspec.msgpack.decode(packed) if isinstance(packed, bytes | bytearray | memoryview) else packed
+    if kind == "ok":
+        try:
+            return serialize.loads_packed(content), None
+        except Exception as failure:  # whatever the user's class does when it is unpickled
+            return None, failure
+    error = msgspec.convert(content, TaskError)
+    return None, rebuild(error, Key(error.key or f"client.run() on {shorten(address)}"))
+
+
+def select_workers(found: Mapping[str, Any], wanted: str | Iterable[str] | None) -> dict[str, Any]:
+    """Return those workers that are meant by name, address, host or nanny."""
+    if wanted is None:
+        return dict(found)
+    names = {wanted} if isinstance(wanted, str) else set(map(str, wanted))
+    return {
+        address: worker
+        for address, worker in found.items()
+        if names & {address, str(worker["name"]), worker["host"], worker["nanny"]}
+    }
+
+
+def select_hosts(info: Mapping[str, Any], wanted: str | Iterable[str] | None) -> list[str]:
+    """Return the ids of the hosts that are meant by their own names, or by those of their workers."""
+    if wanted is None:
+        return list(info["hosts"])
+    names = {wanted} if isinstance(wanted, str) else set(map(str, wanted))
+    chosen = {worker["host_id"] for worker in select_workers(info["workers"], names).values()}
+    for host, described in info["hosts"].items():
+        if names & {host, described["address"], described["name"], described["hostname"]}:
+            chosen.add(host)
+    return [host for host in info["hosts"] if host in chosen]
+
+
+def keys_of(futures: Any) -> list[Key] | None:
+    """Return the keys of futures, collections or keys; ``None`` for ``None``."""
+    from himalia.client.futures_in import futures_of
+
+    if futures is None:
+        return None
+    if isinstance(futures, str):
+        return [Key(futures)]
+    if isinstance(futures, list | tuple | set) and all(isinstance(item, str) for item in futures):
+        return [Key(item) for item in futures]
+    return [future._record.key for future in futures_of(futures)]
+
+
+def group_of(key: str) -> str:
+    """Return the name that keys of one kind share: what stands before the digest."""
+    from himalia.client.grouping import group_name
+
+    return group_name(key)

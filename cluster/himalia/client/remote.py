@@ -1,0 +1,54 @@
+"""What the pickles of a client call when they are loaded in a worker.
+
+Decides nothing: these are the few lines that turn what a client packed for speed back into a call.  The rest of the
+client is not imported by workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from himalia import serialize
+
+
+def join_call(function: bytes, call: bytes) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+    """Return ``(function, args, kwargs)`` of a function and of arguments that were pickled apart."""
+    args, kwargs = serialize.loads_packed(call)
+    return serialize.loads_packed(function), args, kwargs
+
+
+def run_node(node: Any, values: Mapping[Any, Any]) -> Any:
+    """Evaluate a node of a Dask graph, given the values of the keys that it refers to."""
+    return node(values)
+
+
+def identity(value: Any) -> Any:
+    """Return ``value``: what a constant of a graph is computed by, if it refers to futures."""
+    return value
+
+
+class InlineCall:
+    """``(function, args, kwargs)`` once it is unpickled."""
+
+    __slots__ = ("call", "function")
+
+    def __init__(self, function: bytes, call: bytes) -> None:
+        self.function = function
+        self.call = call
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[bytes, bytes]]:
+        return join_call, (self.function, self.call)
+
+
+class Reference:
+    """The value of another key once it is unpickled in a worker."""
+
+    __slots__ = ("reduced",)
+
+    def __init__(self, key: Any) -> None:
+        self.reduced = (serialize.resolve, (key,))
+
+    def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[Any]]:
+        found = serialize.reference(self.reduced[1][0])
+        return self.reduced if found is None else found

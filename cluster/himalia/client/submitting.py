@@ -1,0 +1,293 @@
+"""Making submissions: one call, many calls, values that are scattered.
+
+Decides in which pieces they go out: a map in chunks, so that the first calls run while the last ones are pickled and
+nobody's loop is busy with one message for long; large arguments before the calls that need them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from himalia import serialize
+from himalia.client.calls import Call, CallMaker, KeyMaker, Parcel
+from himalia.client.functions import BODY_LIMIT, PickledFunction
+from himalia.client.remote import Reference
+from himalia.client.shell import ClientShell, Gate
+from himalia.client.state import CallsRefused, CallsSubmitted, FuturesDropped, Record, ValuePlaced
+from himalia.errors import ClosedError, UsageError
+from himalia.messages import ClientToScheduler, HostInfo, TaskError, TaskOptions, TaskSpec
+from himalia.names import Key
+
+FIRST_CHUNK: Final = 200
+"""Calls of a map that are sent at first, so that work begins; about 2 ms of pickling."""
+CHUNK: Final = 1000
+"""Calls of a map that are sent at once later."""
+CHUNK_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of large arguments after which a chunk of a map ends, so that they don't all wait in this process."""
+
+Run = Callable[[Coroutine[Any, Any, Any], float | None], Any]
+
+
+class Submitter:
+    """Submits what one client's user asks for; any thread.
+
+    Parameters
+    ----------
+    shell : ClientShell
+    run : callable or None
+        Runs a coroutine in the client's loop and waits for it; ``None`` in a client that must not wait, where what is
+        stored first is stored behind a gate.
+    """
+
+    def __init__(self, shell: ClientShell, run: Run | None) -> None:
+        self.shell = shell
+        self.keys = KeyMaker(shell.me)
+        self.calls = CallMaker(shell.functions, self.keys, shell.settings.inline_limit)
+        self._run = run
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        *,
+        key: Key | None,
+        pure: bool,
+        options: TaskOptions | None,
+    ) -> Record:
+        """Submit one call and return its record, held once."""
+        pickled = self.shell.functions.pickle(function)
+        call = self.calls.make(pickled, args, kwargs, key=key, pure=pure, options=options)
+        return self.send([call])[0]
+
+    def send(self, calls: Sequence[Call], batch: int = 0, *, last: bool = True) -> list[Record]:
+        """Submit calls that are made, after storing what they need; return the records of the wanted ones."""
+        parcels = [parcel for call in calls for parcel in call.parcels]
+        named = {call.named.digest: call.named for call in calls if call.named is not None}
+        specs = [call.spec for call in calls]
+        before = self.store(parcels, [spec.key for spec in specs]) if parcels else []
+        event = CallsSubmitted(batch or self.shell.machine.next_batch(), specs, last)
+        if self.shell.congested and self._run is not None:
+            self.shell.wait_for_room()
+        return self.shell.submit(event, tuple(named.values()), before)
+
+    def store(self, parcels: Sequence[Parcel], keys: list[Key]) -> list[ClientToScheduler | Gate]:
+        """Store values that calls need, and return what has to be sent before these."""
+        if self._run is not None:
+            placed: list[ClientToScheduler | Gate] = []
+            for messages in self._run(self.shell.place_all(parcels), None):
+                placed += messages
+            return placed
+
+        def refuse(error: Exception) -> None:
+            self.shell.tell(
+                CallsRefused(keys, TaskError("refused", keys[0], f"Its arguments can't be stored: {error}"))
+            )
+
+        return [self.shell.place_behind(parcels, refuse)]
+
+    def map(
+        self,
+        function: Callable[..., Any],
+        iterables: Sequence[Iterable[Any]],
+        kwargs: Mapping[str, Any],
+        *,
+        keys: str | Sequence[str] | None,
+        pure: bool,
+        options: TaskOptions | None,
+        chunk: int,
+    ) -> Iterator[Record]:
+        """Submit a call for each tuple of arguments; yield their records, each held once, while they are sent."""
+        pickled = self.shell.functions.pickle(function)
+        kwargs, held = self._store_kwargs(kwargs)
+        batch = self.shell.machine.next_batch()
+        rows = zip(*iterables, strict=False)
+        names = None if keys is None or isinstance(keys, str) else iter(keys)
+        prefix = keys if isinstance(keys, str) else pickled.name
+        size, start = min(FIRST_CHUNK, chunk), 0
+        try:
+            while args := list(itertools.islice(rows, size)):
+                given = None if names is None else _take(names, len(args), start)
+                yield from self._send_rows(pickled, args, kwargs, given, prefix, pure, options, batch, start)
+                start += len(args)
+                size = min(CHUNK, chunk)
+            if names is not None and next(names, None) is not None:
+                raise UsageError(f"map() was given more keys than the {start} calls there are.")
+        finally:
+            if held:
+                for record in held:
+                    self.shell.drop(record)
+
+    def _send_rows(
+        self,
+        pickled: PickledFunction,
+        rows: list[tuple[Any, ...]],
+        kwargs: Mapping[str, Any],
+        keys: Sequence[str] | None,
+        prefix: str,
+        pure: bool,
+        options: TaskOptions | None,
+        batch: int,
+        start: int,
+    ) -> list[Record]:
+        if pickled.dependencies or len(pickled.body) > BODY_LIMIT:
+            return self._send_special(pickled, rows, kwargs, keys, prefix, pure, options, batch, start)
+        specs: list[TaskSpec] = []
+        large: list[int] = []
+        hash_start = hashlib.blake2b(pickled.digest, digest_size=16)
+        dumps, unique, name, digest = serialize.dumps, self.keys.unique, pickled.name, pickled.digest
+        limit = self.shell.settings.inline_limit
+        order = start
+        with serialize.collecting() as found:
+            for row in rows:
+                frames = dumps((row, kwargs))
+                if len(frames) > 1 or len(frames[0]) > limit:
+                    large.append(order - start)
+                    call = b""
+                else:
+                    call = frames[0]  # type: ignore[assignment]  # the first frame is always bytes
+                if keys is not None:
+                    key = keys[order - start]
+                elif pure and call:
+                    content = hash_start.copy()
+                    content.update(call)
+                    key = f"{prefix}-{content.hexdigest()}"
+                else:
+                    key = unique(prefix)
+                if found:
+                    dependencies = tuple(found)
+                    found.clear()
+                else:
+                    dependencies = ()
+                specs.append(TaskSpec(key, name, digest, call, dependencies, order, True, "", options))  # type: ignore[arg-type]
+                order += 1
+        if large:
+            return self._send_mixed(pickled, rows, kwargs, specs, large, batch, pure and keys is None, prefix)
+        if self.shell.congested and self._run is not None:
+            self.shell.wait_for_room()
+        return self.shell.submit(CallsSubmitted(batch, specs), (pickled,))
+
+    def _send_mixed(
+        self,
+        pickled: PickledFunction,
+        rows: list[tuple[Any, ...]],
+        kwargs: Mapping[str, Any],
+        specs: list[TaskSpec],
+        large: list[int],
+        batch: int,
+        pure: bool,
+        prefix: str,
+    ) -> list[Record]:
+        """Send a chunk of a map of which some calls are too large for a message."""
+        special = set(large)
+        made: list[Record] = []
+        calls: list[Call] = []
+        waiting = 0
+        for index, spec in enumerate(specs):
+            if index not in special:
+                calls.append(Call(spec, [], pickled))
+                continue
+            key = None if pure else spec.key
+            call = self.calls.make(
+                pickled, rows[index], kwargs, key=key, pure=pure, order=spec.order, options=spec.options, prefix=prefix
+            )
+            calls.append(call)
+            waiting += sum(serialize.nbytes(parcel.frames) for parcel in call.parcels)
+            if waiting > CHUNK_BYTES:
+                made += self.send(calls, batch)
+                calls, waiting = [], 0
+        return made + (self.send(calls, batch) if calls else [])
+
+    def _send_special(
+        self,
+        pickled: PickledFunction,
+        rows: list[tuple[Any, ...]],
+        kwargs: Mapping[str, Any],
+        keys: Sequence[str] | None,
+        prefix: str,
+        pure: bool,
+        options: TaskOptions | None,
+        batch: int,
+        start: int,
+    ) -> list[Record]:
+        """Send a chunk of a map whose function is large or captured futures."""
+        calls = []
+        for index, row in enumerate(rows):
+            key = Key(keys[index]) if keys is not None else None
+            calls.append(
+                self.calls.make(
+                    pickled, row, kwargs, key=key, pure=pure, order=start + index, options=options, prefix=prefix
+                )
+            )
+        seen: set[Key] = set()
+        for call in calls:  # the function is the same parcel in all of them
+            call.parcels = [parcel for parcel in call.parcels if parcel.key not in seen]
+            seen.update(parcel.key for parcel in call.parcels)
+        return self.send(calls, batch)
+
+    def _store_kwargs(self, kwargs: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Record]]:
+        """Store keyword arguments that would make every call of a map large, once."""
+        if not kwargs or self._run is None:
+            return kwargs, []
+        with serialize.collecting():
+            small = serialize.nbytes(serialize.dumps(kwargs)) <= self.shell.settings.inline_limit // 4
+        if small:
+            return kwargs, []
+        replaced, held = dict(kwargs), []
+        for name, value in kwargs.items():
+            with serialize.collecting() as found:
+                frames = serialize.dumps(value)
+            if not found and serialize.nbytes(frames) > self.shell.settings.inline_limit // 8:
+                key = self.keys.unique("himalia-argument")
+                held += self.scatter([Parcel(key, "himalia-argument", frames, type(value).__name__, True)], None)
+                replaced[name] = Reference(key)
+        return replaced, held
+
+    def scatter(
+        self, parcels: Sequence[Parcel], hosts: Sequence[HostInfo] | None, broadcast: bool = False
+    ) -> list[Record]:
+        """Store each value on one of these hosts (or a near one), or on all; return their records, each held once."""
+        assert self._run is not None
+        return self._announce(parcels, self._run(self.shell.place_all(parcels, hosts, broadcast), None))
+
+    async def scatter_in_loop(
+        self, parcels: Sequence[Parcel], hosts: Sequence[HostInfo] | None, broadcast: bool = False
+    ) -> list[Record]:
+        """Do as :meth:`scatter` in the client's own loop."""
+        return self._announce(parcels, await self.shell.place_all(parcels, hosts, broadcast))
+
+    def _announce(self, parcels: Sequence[Parcel], placed: Sequence[Sequence[Any]]) -> list[Record]:
+        limit = self.shell.settings.inline_limit
+        records = []
+        for parcel, messages in zip(parcels, placed, strict=True):
+            data = serialize.pack(parcel.frames) if serialize.nbytes(parcel.frames) <= limit else None
+            for index, message in enumerate(messages):
+                self.shell.tell(ValuePlaced(message, data, index == 0))
+            records.append(self.shell.machine.records[parcel.key])
+        return records
+
+    def hold(self, keys: list[Key]) -> list[Record]:
+        """Hold futures of keys that were submitted elsewhere, or earlier."""
+        return self.shell.hold(keys)
+
+    def let_go(self, records: list[Record]) -> None:
+        """Undo one hold of each."""
+        if records:
+            self.shell.tell(FuturesDropped(records))
+
+    def give_up(self, batch: int) -> None:
+        """End a submission that failed midway, so that others aren't taken for parts of it."""
+        try:
+            self.shell.submit(CallsSubmitted(batch, [], True))
+        except ClosedError:
+            pass
+
+
+def _take(names: Iterator[str], count: int, start: int) -> list[str]:
+    taken = list(map(str, itertools.islice(names, count)))
+    if len(taken) < count:
+        raise UsageError(f"map() was given {start + len(taken)} keys for more calls; give one for each, or a prefix.")
+    return taken

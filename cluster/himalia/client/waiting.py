@@ -1,0 +1,315 @@
+"""Waiting for some of many futures: ``wait``, ``as_completed``, and not waiting at all: ``fire_and_forget``.
+
+Decides which futures are handed out when.  How one waits is ``gathering.py``'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any, Final, Literal, NamedTuple, Self
+
+from himalia.client.durations import seconds
+from himalia.client.errors_view import error_of
+from himalia.client.future import Future
+from himalia.client.futures_in import futures_of
+from himalia.client.gathering import gather_here, gather_in_loop, timeout_error, wait_here, wait_in_loop
+from himalia.client.state import CANCELLED, FINISHED, PENDING, Record
+from himalia.client.values import Values
+from himalia.errors import UsageError
+
+ALL_COMPLETED: Final = "ALL_COMPLETED"
+FIRST_COMPLETED: Final = "FIRST_COMPLETED"
+FIRST_EXCEPTION: Final = "FIRST_EXCEPTION"
+
+
+class DoneAndNotDoneFutures(NamedTuple):
+    """What :func:`wait` returns."""
+
+    done: set[Future[Any]]
+    not_done: set[Future[Any]]
+
+
+def wait(
+    fs: Any,
+    timeout: float | str | None = None,
+    return_when: Literal["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"] = ALL_COMPLETED,
+) -> Any:
+    """Wait for futures without bringing their results here.
+
+    Parameters
+    ----------
+    fs : future, Dask collection, or containers of these
+    timeout : float or str, optional
+        Seconds, or ``"10s"``.
+    return_when : str
+        ``ALL_COMPLETED``, ``FIRST_COMPLETED``, or ``FIRST_EXCEPTION`` (or all, if none fails).
+
+    Returns
+    -------
+    DoneAndNotDoneFutures
+        An awaitable of it, if their client is asynchronous.
+
+    Raises
+    ------
+    TimeoutError
+        If it takes longer; the calls go on.
+    CancelledError
+        If one of those that are done was cancelled.
+    """
+    if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
+        raise UsageError(f"return_when is one of ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, not {return_when!r}.")
+    futures = futures_of(fs)
+    records = list({id(future._record): future._record for future in futures}.values())
+    limit = None if timeout is None else seconds(timeout)
+    stop_at_error = return_when == FIRST_EXCEPTION
+    stop_at = len(records) - 1 if return_when == FIRST_COMPLETED else 0
+    is_over = stop_at_error and any(record.status not in (FINISHED, PENDING) for record in records)
+    if futures and futures[0].client.asynchronous:
+
+        async def wait_async() -> DoneAndNotDoneFutures:
+            if not is_over:
+                await wait_in_loop(
+                    futures[0].client._shell, records, limit, stop_at=stop_at, stop_at_error=stop_at_error
+                )
+            return _sort(futures)
+
+        return wait_async()
+    if futures and not is_over:
+        wait_here(futures[0].client._shell, records, limit, stop_at=stop_at, stop_at_error=stop_at_error)
+    return _sort(futures)
+
+
+def _sort(futures: list[Future[Any]]) -> DoneAndNotDoneFutures:
+    for future in futures:
+        if future.status == CANCELLED:
+            raise error_of(future._record)
+    done = {future for future in futures if future.done()}
+    return DoneAndNotDoneFutures(done, set(futures) - done)
+
+
+def fire_and_forget(obj: Any) -> None:
+    """Let calls run to their end although nobody holds a future of them.
+
+    They are held until they are done by their client, which therefore has to stay open.
+
+    Parameters
+    ----------
+    obj : future, Dask collection, or containers of these
+    """
+    for future in futures_of(obj):
+        future.client._keep(future)
+
+
+class as_completed:  # the name that users know
+    """Iterates over futures in the order in which they settle; more may be added meanwhile.
+
+    Also an asynchronous iterator.
+
+    Parameters
+    ----------
+    futures : iterable of Future, optional
+    with_results : bool
+        Give pairs of future and result. What a call raised is raised, or, with ``raise_errors=False``, stands in the
+        place of the result.
+    raise_errors : bool
+        See there.
+    timeout : float or str, optional
+        Seconds that the whole iteration may take.
+
+    Examples
+    --------
+    >>> for future, result in as_completed(futures, with_results=True):  # doctest: +SKIP
+    ...     print(result)
+    """
+
+    def __init__(
+        self,
+        futures: Iterable[Future[Any]] | None = None,
+        loop: Any = None,
+        with_results: bool = False,
+        raise_errors: bool = True,
+        *,
+        timeout: float | str | None = None,
+    ) -> None:
+        self.with_results = with_results
+        self.raise_errors = raise_errors
+        self._timeout = None if timeout is None else seconds(timeout)
+        self._deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        self._ready: queue.SimpleQueue[Future[Any] | None] = queue.SimpleQueue()
+        self._waiting: dict[int, list[Future[Any]]] = {}
+        self._count = 0
+        self._wakers: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+        if futures is not None:
+            self.update(futures)
+
+    # What it iterates over
+
+    def add(self, future: Future[Any]) -> None:
+        """Add a future; from any thread."""
+        if not isinstance(future, Future):
+            raise TypeError(f"as_completed takes futures, not {type(future).__name__}.")
+        shell, record = future.client._shell, future._record
+        self._count += 1
+        with shell.lock:
+            if shell.machine.watch(record, self._settled):
+                self._waiting.setdefault(id(record), []).append(future)
+                return
+        self._put([future])
+
+    def update(self, futures: Iterable[Future[Any]]) -> None:
+        """Add several futures."""
+        for future in futures:
+            self.add(future)
+
+    def count(self) -> int:
+        """Return how many futures have not been handed out yet."""
+        return self._count
+
+    def is_empty(self) -> bool:
+        """Return whether all futures were handed out."""
+        return self._count == 0
+
+    def has_ready(self) -> bool:
+        """Return whether the next future can be had without waiting."""
+        return not self._ready.empty()
+
+    def clear(self) -> None:
+        """Forget all futures that were not handed out yet."""
+        self._waiting.clear()
+        self._ready = queue.SimpleQueue()
+        self._count = 0
+
+    def _settled(self, record: Record) -> None:
+        """Take note of a record; called under the shell's lock."""
+        self._put(self._waiting.pop(id(record), []))
+
+    def _put(self, futures: list[Future[Any]]) -> None:
+        for future in futures:
+            self._ready.put(future)
+        for loop, event in self._wakers:
+            loop.call_soon_threadsafe(event.set)
+
+    # Threads
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if not self._count:
+            raise StopIteration
+        return self._finish([self._take()])[0]
+
+    def next(self) -> Any:
+        """Return what comes next, waiting for it."""
+        return next(self)
+
+    def next_batch(self, block: bool = True) -> list[Any]:
+        """Return all that are ready; wait for one at least, if ``block``."""
+        taken = [self._take()] if block and self._count else []
+        taken += self._take_ready()
+        return self._finish(taken)
+
+    def batches(self) -> Iterator[list[Any]]:
+        """Iterate over lists of all that are ready, which is faster than one by one."""
+        while self._count:
+            yield self.next_batch()
+
+    def _take(self) -> Future[Any]:
+        try:
+            future = self._ready.get(timeout=self._left())
+        except queue.Empty:
+            raise self._timeout_error() from None
+        assert future is not None
+        self._count -= 1
+        return future
+
+    def _take_ready(self) -> list[Future[Any]]:
+        taken = []
+        while self._count:
+            try:
+                future = self._ready.get_nowait()
+            except queue.Empty:
+                break
+            assert future is not None
+            taken.append(future)
+            self._count -= 1
+        return taken
+
+    def _finish(self, futures: list[Future[Any]]) -> list[Any]:
+        """Return futures as they are handed out: alone, or with their results, which are gathered at once."""
+        if not self.with_results or not futures:
+            return list(futures)
+        good = [future for future in futures if future.status == FINISHED]
+        client = futures[0].client
+        values = gather_here(client._shell, [future._record for future in good], client._run, timeout=self._left())
+        return self._pair(futures, good, values)
+
+    def _pair(self, futures: list[Future[Any]], good: list[Future[Any]], found: Values) -> list[Any]:
+        if found.failure is not None:  # its data were lost after it had finished
+            raise found.failure
+        results = {id(future): value for future, value in zip(good, found.values, strict=True)}
+        pairs = []
+        for future in futures:
+            if id(future) in results:
+                pairs.append((future, results[id(future)]))
+                continue
+            error = error_of(future._record, future.client._shell.machine.gone)
+            if self.raise_errors:
+                raise error
+            pairs.append((future, error))
+        return pairs
+
+    # Coroutines
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        if not self._count:
+            raise StopAsyncIteration
+        futures = [await self._take_in_loop()]
+        if not self.with_results:
+            return futures[0]
+        good = [future for future in futures if future.status == FINISHED]
+        shell = futures[0].client._shell
+        values = await gather_in_loop(shell, [future._record for future in good], timeout=self._left())
+        return self._pair(futures, good, values)[0]
+
+    async def _take_in_loop(self) -> Future[Any]:
+        loop, event = asyncio.get_running_loop(), asyncio.Event()
+        self._wakers.append((loop, event))
+        try:
+            while True:
+                try:
+                    future = self._ready.get_nowait()
+                except queue.Empty:
+                    pass
+                else:
+                    assert future is not None
+                    self._count -= 1
+                    return future
+                try:
+                    await asyncio.wait_for(event.wait(), self._left())
+                except TimeoutError:
+                    raise self._timeout_error() from None
+                event.clear()
+        finally:
+            self._wakers.remove((loop, event))
+
+    # Time
+
+    def _left(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def _timeout_error(self) -> Exception:
+        waiting = [future._record for futures in list(self._waiting.values()) for future in futures]
+        return timeout_error(waiting, self._timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()

@@ -1,0 +1,306 @@
+"""A cluster inside of this process: the real scheduler machine, pretended hosts that really run calls, no sockets.
+
+Every message passes the real codec.  Calls run in threads of a pool, or, with ``threads=0``, in the client's own loop
+(for profiles).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import itertools
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import msgspec
+
+from himalia import serialize
+from himalia.client import shell as client_shell
+from himalia.comm.security import Credentials
+from himalia.errors import UnreachableError
+from himalia.machine import PeerJoined, PeerLeft, Send, Ticked
+from himalia.messages import (
+    ClientToScheduler,
+    Close,
+    Compute,
+    Frame,
+    FreeData,
+    FunctionBody,
+    GetLogs,
+    HostInfo,
+    NannyToScheduler,
+    RegisterNanny,
+    Reply,
+    RestartWorkers,
+    RunFunction,
+    SchedulerToClient,
+    TaskError,
+    TaskFailed,
+    TaskFinished,
+    Timing,
+    WorkerInfo,
+    WorkerStarted,
+)
+from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName
+from himalia.scheduler.machine import SchedulerMachine
+from himalia.settings import DEFAULT
+
+_clusters: dict[str, FakeCluster] = {}
+_numbers = itertools.count(1)
+
+_encode = msgspec.msgpack.Encoder().encode
+_from_client = msgspec.msgpack.Decoder(ClientToScheduler).decode
+_from_nanny = msgspec.msgpack.Decoder(NannyToScheduler).decode
+_to_client = msgspec.msgpack.Decoder(SchedulerToClient).decode
+
+
+class FakeCluster:
+    """What a client may be given in the place of a cluster; close it by leaving the ``with`` block."""
+
+    name = "fake"
+    credentials = Credentials("fake", b"")
+    dashboard_link = None
+
+    def __init__(self, *, threads: int = 4, hosts: int = 1) -> None:
+        self.addresses = [f"tcp://fake:{next(_numbers)}"]
+        self.scheduler_address = self.addresses[0]
+        me = PeerId("scheduler-1")
+        self.scheduler = SchedulerMachine(address=self.addresses[0], me=me, versions={"himalia": "0"})
+        self.pool = concurrent.futures.ThreadPoolExecutor(threads) if threads else None
+        self.clients: dict[PeerId, FakeEndpoint] = {}
+        self.seen: list[Any] = []
+        """Messages of clients, in order."""
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.functions: dict[bytes, bytes] = {}
+        self.lose: set[Key] = set()
+        """Keys that the next read doesn't find."""
+        self.stores: dict[HostId, dict[Key, list[Any]]] = {}
+        self.hosts = [self._make_host(number, max(1, threads)) for number in range(hosts)]
+        _clusters[self.addresses[0]] = self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+        del _clusters[self.scheduler_address]
+
+    def _make_host(self, number: int, threads: int) -> HostInfo:
+        host = HostId(PeerId(f"nanny-{number}@{self.scheduler_address}"))
+        address = f"tcp://nanny-{number}:1"
+        info = HostInfo(host, address, f"box{number}", 1, "elsewhere", "", 1 << 30, "/tmp", "", f"n{number}")
+        self.stores[host] = {}
+        worker = WorkerInfo(WorkerName(f"n{number}-0"), f"{address}/0", 2, threads, 1 << 30, "/tmp", {"GPU": 1.0})
+        self.feed(PeerJoined(PeerId(host), "nanny"), PeerId(host))
+        self.feed(RegisterNanny(info, [worker], [], []), PeerId(host))
+        self.feed(WorkerStarted(worker), PeerId(host))
+        return info
+
+    def feed(self, event: Any, source: PeerId) -> None:
+        self._perform(self.scheduler.handle(event, now=time.monotonic(), source=source))
+
+    def _perform(self, instructions: Iterable[Any]) -> None:
+        for instruction in instructions:
+            if type(instruction) is not Send:
+                continue
+            peer, message = instruction.peer, instruction.message
+            if peer in self.clients:
+                self.clients[peer].take(_to_client(_encode(message)))
+            elif peer in self.stores:
+                self._command(HostId(peer), message)
+
+    def from_host(self, host: HostId, message: Any) -> None:
+        self.feed(_from_nanny(_encode(message)), PeerId(host))
+
+    def _command(self, host: HostId, message: Any) -> None:
+        match message:
+            case FunctionBody(digest=digest, body=body):
+                self.functions[digest] = body
+            case Compute():
+                self._start(host, message)
+            case FreeData(data=data):
+                for key, _ in data:
+                    self.stores[host].pop(key, None)
+            case RunFunction(request=request, call=call, workers=workers):
+                self._later(self.from_host, host, Reply(request, {name: _call(call) for name in workers or ()}))
+            case GetLogs(request=request):
+                self._later(self.from_host, host, Reply(request, {"n0-0": ["one", "two"]}))
+            case RestartWorkers(request=request):
+                self._later(self.from_host, host, Reply(request))
+            case _:
+                pass
+
+    def _later(self, function: Callable[..., None], *args: Any) -> None:
+        assert self.loop is not None
+        try:
+            self.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            pass  # the client closed
+
+    def _start(self, host: HostId, message: Compute) -> None:
+        if self.pool is None:
+            self._later(self._compute, host, message)
+        else:
+            self.pool.submit(self._compute, host, message)
+
+    def _compute(self, host: HostId, message: Compute) -> None:
+        timing = Timing(time.time(), 0.0, 0.0, 0.0)
+        try:
+            inputs = {dependency.key: self.load(dependency.key) for dependency in message.dependencies}
+            with serialize.resolving(inputs):
+                if message.argument:
+                    call = serialize.loads(self.frames_of(Key(message.argument)))
+                else:
+                    call = serialize.loads_packed(message.call)
+                function = serialize.loads_packed(self.functions[message.function]) if message.function else call[0]
+            args, kwargs = call[-2:]
+            frames = [bytes(frame) for frame in serialize.dumps(function(*args, **kwargs))]
+        except BaseException as error:
+            frames_seen = (Frame("/somewhere/user.py", 7, "outer"), Frame("/somewhere/user.py", 12, "inner"))
+            text = f"{type(error).__name__}: {error}"
+            raised = TaskError("exception", message.key, text, serialize.dumps_packed(error), frames_seen, "n0-0", 1)
+            self._later(self.from_host, host, TaskFailed(message.key, message.attempt, raised, timing))
+            return
+        self.stores[host][message.key] = frames
+        nbytes = serialize.nbytes(frames)
+        data = serialize.pack(frames) if message.wanted and nbytes <= DEFAULT.inline_limit else None
+        kind = type(serialize.loads(frames)).__name__
+        finished = TaskFinished(message.key, message.attempt, WorkerName("n0-0"), nbytes, kind, timing, data)
+        if self.pool is None:
+            self.from_host(host, finished)
+        else:
+            self._later(self.from_host, host, finished)
+
+    def frames_of(self, key: Key) -> list[Any]:
+        for store in self.stores.values():
+            if key in store:
+                return store[key]
+        raise KeyError(key)
+
+    def load(self, key: Key) -> Any:
+        return serialize.loads(self.frames_of(key))
+
+    def submitted(self) -> list[Any]:
+        return [task for message in self.seen if type(message).__name__ == "Submit" for task in message.tasks]
+
+
+def _call(call: bytes) -> bytes:
+    function, args, kwargs = serialize.loads_packed(call)
+    try:
+        return msgspec.msgpack.encode(["ok", serialize.dumps_packed(function(*args, **kwargs))])
+    except Exception as error:
+        failed = TaskError("exception", Key(""), str(error), serialize.dumps_packed(error))
+        return msgspec.msgpack.encode(["error", failed])
+
+
+class FakeEndpoint:
+    """Stands for the session with the scheduler."""
+
+    def __init__(self, *, me: PeerId, handler: Any, settings: Any, **_: Any) -> None:
+        self.me = me
+        self.settings = settings
+        self.handler = handler
+        self.cluster: FakeCluster | None = None
+        self.inbox: list[Any] = []
+        self.timer: asyncio.TimerHandle | None = None
+
+    async def connect(self, address: str, *, alias: PeerId, timeout: float) -> PeerId:
+        cluster = _clusters.get(address)
+        if cluster is None:
+            raise UnreachableError(f"nobody at {address}")
+        self.cluster = cluster
+        cluster.loop = asyncio.get_running_loop()
+        cluster.clients[self.me] = self
+        cluster.feed(PeerJoined(self.me, "client"), self.me)
+        self.handler.peer_joined(alias, "scheduler")
+        self._tick()
+        return PeerId("scheduler-1")
+
+    def _tick(self) -> None:
+        assert self.cluster is not None and self.cluster.loop is not None
+        self.cluster.feed(Ticked(), PeerId(""))
+        self.timer = self.cluster.loop.call_later(0.05, self._tick)
+
+    def take(self, message: Any) -> None:
+        assert self.cluster is not None and self.cluster.loop is not None
+        if not self.inbox:
+            self.cluster._later(self._deliver)
+        self.inbox.append(message)
+
+    def _deliver(self) -> None:
+        inbox, self.inbox = self.inbox, []
+        self.handler.messages_received(SCHEDULER, inbox)
+
+    def send(self, peer: PeerId, message: Any) -> None:
+        if self.cluster is None or self.me not in self.cluster.clients:
+            return
+        message = _from_client(_encode(message))
+        self.cluster.seen.append(message)
+        if type(message) is Close:
+            self.cut("it was shut down")
+        else:
+            self.cluster.feed(message, self.me)
+
+    def cut(self, reason: str) -> None:
+        """Have the session end."""
+        assert self.cluster is not None
+        if self.cluster.clients.pop(self.me, None) is not None:
+            self.cluster.feed(PeerLeft(self.me, reason), self.me)
+            self.cluster._later(self.handler.peer_left, SCHEDULER, reason)
+
+    def flush(self) -> None:
+        pass
+
+    def backlog(self, peer: PeerId) -> int:
+        return 0
+
+    async def close(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.cluster is not None and self.cluster.clients.pop(self.me, None) is not None:
+            self.cluster.feed(PeerLeft(self.me, "closed"), self.me)
+
+
+class FakeData:
+    """Stands for the connections to hosts."""
+
+    def __init__(self, **_: Any) -> None:
+        pass
+
+    def _store(self, host: HostInfo) -> tuple[FakeCluster, dict[Key, list[Any]]]:
+        for cluster in _clusters.values():
+            if host in cluster.hosts:
+                return cluster, cluster.stores[host.host]
+        raise UnreachableError(host.address)
+
+    async def get(self, host: HostInfo, keys: Iterable[Key]) -> Mapping[Key, list[memoryview] | None]:
+        await asyncio.sleep(0)
+        cluster, store = self._store(host)  # a host that left, or never was, raises
+        found: dict[Key, list[memoryview] | None] = {}
+        for key in keys:
+            lost = key in cluster.lose
+            cluster.lose.discard(key)
+            if lost:
+                store.pop(key, None)
+            found[key] = [memoryview(frame) for frame in store[key]] if key in store else None
+        return found
+
+    async def put(self, host: HostInfo, key: Key, frames: Sequence[Any], attempt: int = 0) -> int:
+        await asyncio.sleep(0)
+        _, store = self._store(host)
+        store[key] = [bytes(frame) for frame in frames]
+        return serialize.nbytes(store[key])
+
+    def forget(self, host: HostId) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def install(monkeypatch: Any) -> None:
+    """Have clients use the fakes."""
+    monkeypatch.setattr(client_shell, "Endpoint", FakeEndpoint)
+    monkeypatch.setattr(client_shell, "DataClient", FakeData)

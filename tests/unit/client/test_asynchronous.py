@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from himalia import Client, as_completed, progress, wait
+from himalia.errors import ClosedError, StoreFullError, TimeoutError, UsageError
+from tests.unit.client import fake_cluster
+from tests.unit.client.fake_cluster import FakeCluster
+
+
+def later(seconds: float, value: int) -> int:
+    time.sleep(seconds)
+    return value
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(main, 15))
+
+
+def test_everything_is_awaited(cluster: FakeCluster) -> None:
+    async def main() -> None:
+        async with Client(cluster, asynchronous=True) as client:
+            future = client.submit(abs, -1)
+            assert await future == 1
+            assert await future.result() == 1
+            assert await client.gather([future, [future]]) == [1, [1]]
+            assert await (await client.scatter(5)) == 5
+            assert await client.submit(len, bytes(100_000)) == 100_000
+            assert list(await client.nthreads()) == ["tcp://nanny-0:1/0"]
+            assert (await wait(future)).done == {future}
+            assert await future.exception() is None  # type: ignore[misc]
+            await progress(future)
+            await client.cancel(future)
+            assert future.cancelled()
+        assert client.status == "closed"
+
+    run(main())
+
+
+def test_errors_are_raised_where_they_are_awaited(cluster: FakeCluster) -> None:
+    async def main() -> None:
+        async with Client(cluster, asynchronous=True) as client:
+            with pytest.raises(ZeroDivisionError):
+                await client.submit(lambda: 1 / 0)
+            with pytest.raises(TimeoutError):
+                await client.submit(later, 5, 1).result(0.05)  # type: ignore[misc]  # awaitable here
+
+    run(main())
+
+
+def test_completed_futures_can_be_iterated_over(cluster: FakeCluster) -> None:
+    async def main() -> None:
+        async with Client(cluster, asynchronous=True) as client:
+            seen = [await future async for future in as_completed(client.map(abs, range(3)))]
+            assert sorted(seen) == [0, 1, 2]
+            pairs = [pair async for pair in as_completed(client.map(abs, range(3)), with_results=True)]
+            assert sorted(result for _, result in pairs) == [0, 1, 2]
+            with pytest.raises(TimeoutError):
+                _ = [future async for future in as_completed([client.submit(time.sleep, 5)], timeout=0.05)]
+
+    run(main())
+
+
+def test_calls_wait_in_order_for_arguments_that_are_being_stored(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = fake_cluster.FakeData.put
+
+    async def slowly(*args: Any, **kwargs: Any) -> int:
+        await asyncio.sleep(0.1)
+        return await store(*args, **kwargs)
+
+    monkeypatch.setattr(fake_cluster.FakeData, "put", slowly)
+
+    async def main() -> None:
+        async with Client(cluster, asynchronous=True) as client:
+            first = client.submit(len, bytes(100_000))
+            assert await client.submit(lambda x: x + 1, first) == 100_001
+
+    run(main())
+
+
+def test_an_argument_that_cannot_be_stored_is_an_error_of_its_call(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*args: Any, **kwargs: Any) -> int:
+        raise StoreFullError("no room for it", 1, 0)
+
+    monkeypatch.setattr(fake_cluster.FakeData, "put", full)
+
+    async def main() -> None:
+        async with Client(cluster, asynchronous=True) as client:
+            future = client.submit(len, bytes(100_000))
+            with pytest.raises(Exception, match="no room for it"):
+                await future
+            assert await client.submit(abs, -1) == 1
+
+    run(main())
+
+
+def test_a_future_of_a_blocking_client_can_be_awaited_in_any_loop(client: Client) -> None:
+    async def main() -> None:
+        assert await client.submit(abs, -1) == 1
+        assert len(await client.submit(bytes, 100_000)) == 100_000
+
+    run(main())
+
+
+def test_misuse_is_explained(cluster: FakeCluster, client: Client) -> None:
+    lazy = Client(cluster, asynchronous=True)
+    with pytest.raises(UsageError, match="async with"):
+        with lazy:
+            pass
+    with pytest.raises(ClosedError, match="Await it first"):
+        lazy.submit(abs, 1)
+
+    async def main() -> None:
+        with pytest.raises(UsageError, match="asynchronous=True"):
+            await client
+
+    run(main())

@@ -1,0 +1,289 @@
+"""Parts of the client that are a few lines each."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from himalia import serialize
+from himalia.client.calls import KeyMaker, check_callable, make_options
+from himalia.client.durations import seconds
+from himalia.client.errors_view import error_of, rebuild, traceback_of
+from himalia.client.grouping import group_name
+from himalia.client.nesting import pack_futures, unpack_futures
+from himalia.client.progress import line
+from himalia.client.reprs import format_bytes, future_html, future_text
+from himalia.client.state import Record
+from himalia.client.versions import compare, versions_here
+from himalia.client.watchers import Countdown, Sleeper
+from himalia.errors import (
+    CancelledError,
+    ClosedError,
+    DataLostError,
+    KilledWorkerError,
+    NoSuitableWorkerError,
+    RemoteError,
+    UsageError,
+)
+from himalia.messages import Frame, TaskError, TaskOptions
+from himalia.names import Key, PeerId
+
+X = Key("x")
+
+
+def finished(key: str = "x") -> Record:
+    return Record(Key(key), "finished")
+
+
+# Durations
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("10s", 10), ("500 ms", 0.5), ("2 minutes", 120), (3, 3), ("1.5", 1.5), (".5h", 1800)]
+)
+def test_times_as_users_write_them(text: str | float, value: float) -> None:
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["soon", "10 parsecs", None, ""])
+def test_what_is_no_time(text: Any) -> None:
+    with pytest.raises(UsageError, match="is not a time"):
+        seconds(text)
+
+
+# Groups
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("inc-6e8d0ffa1e7bb9c5", "inc"),
+        (("random_sample-sum-9bd2c1e8a70011aa", 0, 3), "random_sample-sum"),
+        ("('x-9bd2c1e8a70011aa', 0)", "x"),
+        ("load-17", "load"),
+        ("plain", "plain"),
+        (7, "int"),
+        ("-6e8d0ffa1e7bb9c5", "-6e8d0ffa1e7bb9c5"),
+    ],
+)
+def test_a_group_is_what_stands_before_the_digest(key: Any, name: str) -> None:
+    assert group_name(key) == name
+
+
+# Names and options of calls
+
+
+def test_names_of_content_are_equal_for_equal_content_only() -> None:
+    keys = KeyMaker(PeerId("client-1"))
+    assert keys.of_content("f", [b"a"]) == keys.of_content("f", [b"a"])
+    assert keys.of_content("f", [b"a"]) != keys.of_content("f", [b"b"])
+    assert keys.of_content("f", [b"a", b"b"]) != keys.of_content("f", [b"a", b"b"], b"g")
+
+
+def test_large_content_gets_a_name_of_its_own() -> None:
+    keys = KeyMaker(PeerId("client-1"))
+    large: list[serialize.Buffer] = [b"a", bytes(2_000_000)]
+    assert keys.of_content("f", large) != keys.of_content("f", large)
+
+
+def test_options_that_say_nothing_are_none() -> None:
+    assert make_options() is None
+    assert make_options(priority=0, retries=0, workers=[], resources={}) is None
+
+
+def test_options() -> None:
+    options = make_options(priority=2, retries=1, workers="w", allow_other_workers=True, resources={"GPU": 1})
+    assert options == TaskOptions(2.0, 1, ("w",), True, {"GPU": 1.0})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"retries": -1},
+        {"resources": {"GPU": -1}},
+        {"resources": ["GPU"]},
+        {"allow_other_workers": True},
+        {"priority": "high"},
+    ],
+)
+def test_options_that_mean_nothing(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        make_options(**wrong)
+
+
+def test_a_call_in_the_place_of_a_function_is_explained() -> None:
+    with pytest.raises(TypeError, match=r"Write submit\(f, x\)"):
+        check_callable(3, "submit")  # type: ignore[arg-type]
+
+
+# Containers
+
+
+def test_values_are_put_where_the_futures_were() -> None:
+    found, rebuild_ = unpack_futures({"a": [1, (2,)], "b": {3}})
+    assert found == []
+    assert rebuild_(iter(())) == {"a": [1, (2,)], "b": {3}}
+
+
+@pytest.mark.parametrize(
+    ("data", "count"), [([1, 2], 2), ((1,), 1), ({"a": 1}, 1), ({1, 2}, 2), (range(3), 3), ("text", 1)]
+)
+def test_scattered_containers(data: Any, count: int) -> None:
+    names, values, rebuild_ = pack_futures(data)
+    assert len(values) == len(names) == count
+    expected = list(data) if isinstance(data, range) else data
+    assert rebuild_(values) == expected
+
+
+def test_an_iterator_is_scattered_as_a_list() -> None:
+    def numbers() -> Iterator[int]:
+        yield from range(3)
+
+    _, values, rebuild_ = pack_futures(numbers())
+    assert rebuild_(values) == [0, 1, 2]
+
+
+# Waiting
+
+
+def test_a_countdown_wakes_once_when_all_settled() -> None:
+    woken: list[int] = []
+    countdown = Countdown(lambda: woken.append(1))
+    countdown.begin(2)
+    countdown(finished())
+    assert woken == []
+    countdown(finished())
+    countdown(finished())
+    assert woken == [1]
+
+
+def test_a_countdown_of_nothing_wakes_at_once() -> None:
+    sleeper = Sleeper()
+    Countdown(sleeper.wake).begin(0)
+    assert sleeper.sleep(0)
+
+
+def test_a_countdown_may_end_at_the_first_error() -> None:
+    sleeper = Sleeper()
+    countdown = Countdown(sleeper.wake, stop_at_error=True)
+    countdown.begin(3)
+    countdown(finished())
+    assert not sleeper.sleep(0)
+    countdown(Record(X, "error"))
+    assert sleeper.sleep(0)
+
+
+# Errors
+
+
+def raised(exception: BaseException, **fields: Any) -> TaskError:
+    frames = (Frame("/nb/cell.py", 3, "outer"), Frame("/nb/cell.py", 9, "Thing.inner"))
+    return TaskError("exception", X, repr(exception), serialize.dumps_packed(exception), frames, "w-1", **fields)
+
+
+def test_an_exception_arrives_as_itself_with_the_users_frames() -> None:
+    error = rebuild(raised(ValueError("no")), X)
+    assert type(error) is ValueError
+    shown = "".join(traceback.format_exception(error))
+    assert 'File "/nb/cell.py", line 3, in outer' in shown
+    assert 'File "/nb/cell.py", line 9, in inner' in shown
+    assert "himalia" not in shown
+
+
+def test_an_exception_says_where_it_happened() -> None:
+    error = rebuild(raised(ValueError("no"), attempts=3), Key("y"))
+    assert error.__notes__ == ["Raised by x on w-1, attempt 3.", "y depends on it and was not run."]
+
+
+def test_a_traceback_names_files_functions_and_lines() -> None:
+    trace = traceback_of([Frame("a.py", 5, "f"), Frame("b.py", 700, "g")])
+    assert [(entry.filename, entry.lineno, entry.name) for entry in traceback.extract_tb(trace)] == [
+        ("a.py", 5, "f"),
+        ("b.py", 700, "g"),
+    ]
+    assert traceback_of([]) is None
+
+
+def test_an_exception_that_cannot_be_unpickled_here_says_what_is_known() -> None:
+    error = rebuild(TaskError("exception", X, "Odd: what happened", b"\x80garbage"), X)
+    assert type(error) is RemoteError
+    assert "Odd: what happened" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("killed", KilledWorkerError), ("lost", DataLostError), ("refused", NoSuitableWorkerError), ("new", RemoteError)],
+)
+def test_errors_without_an_exception(kind: str, expected: type[BaseException]) -> None:
+    error = rebuild(TaskError(kind, X, "why"), X)
+    assert type(error) is expected
+    assert str(error) == "why"
+
+
+def test_a_cancelled_record_says_why() -> None:
+    error = error_of(Record(X, "cancelled", reason="enough"))
+    assert type(error) is CancelledError
+    assert str(error) == "x was cancelled: enough."
+
+
+def test_what_was_lost_with_the_scheduler_is_a_closed_error() -> None:
+    record = Record(X, "lost", error=TaskError("lost", X, "it is gone"))
+    assert type(error_of(record, "it is gone")) is ClosedError
+
+
+# What is shown
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "text"), [(0, "0 B"), (1536, "1.50 KiB"), (3 * 2**40, "3.00 TiB"), (5000 * 2**40, "5000.00 TiB")]
+)
+def test_sizes(nbytes: int, text: str) -> None:
+    assert format_bytes(nbytes) == text
+
+
+def test_a_future_is_shown_with_its_type_and_its_error() -> None:
+    record = Record(X, "error", error=TaskError("exception", X, "Traceback\nValueError: <b>"))
+    assert future_text(Record(X, "finished", type_name="int"), X) == "<Future: finished, type: int, key: x>"
+    assert "ValueError: &lt;b&gt;" in future_html(record, X)
+
+
+def test_strings_of_users_are_escaped() -> None:
+    record = Record(Key("<script>"), "finished", type_name="<i>")
+    assert "<script>" not in future_html(record, record.key)
+    assert "<i>" not in future_html(record, record.key)
+
+
+def test_a_line_of_progress() -> None:
+    records = [finished(), Record(X, "error"), Record(X), Record(X)]
+    assert line(records, 2.0).endswith("] 2 of 4 |  50% |   2.0s | 1 failed")
+
+
+# Versions
+
+
+def test_equal_versions_need_no_table() -> None:
+    here = versions_here()
+    assert compare({"client": here, "scheduler": here, "workers": {"a": here}, "nannies": {"b": here}}) == ""
+
+
+def test_a_table_of_what_differs() -> None:
+    table = compare(
+        {
+            "client": {"python": "3.11.7", "numpy": "2.0"},
+            "scheduler": {"python": "3.11.2"},
+            "workers": {
+                "tcp://a": {"python": "3.12.1", "numpy": "2.0"},
+                "tcp://b": {"python": "3.11.7", "numpy": "1.9"},
+            },
+        }
+    )
+    assert "python" in table
+    assert "3.12.1" in table
+    assert "1.9" in table
+
+
+def test_the_patch_version_of_python_does_not_matter() -> None:
+    assert compare({"client": {"python": "3.11.7"}, "scheduler": {"python": "3.11.2"}, "workers": {}}) == ""
