@@ -1,0 +1,328 @@
+"""What every cluster object offers, wherever its processes run: state, scaling, logs, a look, and an orderly end.
+
+Decides what the states are called and what each question costs: asking opens a session with the scheduler for just
+that question, so a cluster object has no thread, no loop and no connection of its own that could be left over.  How
+processes are started and stopped is the subclass's (:mod:`himalia.deploy.local`).
+
+States: ``created`` → ``starting`` → ``running`` → ``closing`` → ``closed``; ``failed`` if it never came up or a
+process of it died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from himalia.deploy.apart import run_apart
+from himalia.deploy.control import Control
+from himalia.deploy.html import render
+from himalia.deploy.layout import check_count
+from himalia.deploy.summary import ClusterSummary, summarize
+from himalia.deploy.text import describe_cluster, describe_line
+from himalia.errors import ClosedError, HimaliaError, TimeoutError, UsageError
+
+if TYPE_CHECKING:
+    from himalia.client.client import Client
+    from himalia.comm.security import Credentials
+
+Value = TypeVar("Value")
+
+POLL: Final = 0.01
+"""Seconds between two looks at who has arrived."""
+REPR_TIMEOUT: Final = 2.0
+"""Seconds a representation waits for the scheduler before it shows what is known without it."""
+
+
+class Cluster:
+    """Base of all clusters.
+
+    A subclass sets ``name``, ``addresses`` and ``credentials`` when it starts.
+
+    Attributes
+    ----------
+    name : str
+        What ``Client(name)`` and ``himalia ls`` call it.
+    status : str
+        See the states above.
+    """
+
+    def __init__(self, *, name: str, asynchronous: bool) -> None:
+        self.name = name
+        self.asynchronous = asynchronous
+        self.addresses: list[str] = []
+        self.expected: int | None = None
+        self._status = "created"
+
+    # What a kind of cluster has to say for itself
+
+    def _start(self) -> None:
+        """Start everything; blocks.  On failure nothing is left."""
+        raise NotImplementedError
+
+    def _stop(self) -> None:
+        """End everything; blocks, bounded, quiet."""
+        raise NotImplementedError
+
+    def _failure(self) -> str:
+        """Return why a cluster that should run doesn't, or nothing."""
+        return ""
+
+    def _own_logs(self) -> dict[str, str]:
+        """Return the last output of what this object started."""
+        return {}
+
+    @property
+    def credentials(self) -> Credentials:
+        """What a client needs to be let in; its repr shows no secret."""
+        raise NotImplementedError
+
+    # What everybody may ask
+
+    @property
+    def status(self) -> str:
+        """One of created, starting, running, closing, closed, failed."""
+        if self._status == "running" and self._failure():
+            return "failed"
+        return self._status
+
+    @property
+    def scheduler_address(self) -> str:
+        """Where the scheduler listens, for ``Client(address)``; empty before the start."""
+        return self.addresses[0] if self.addresses else ""
+
+    @property
+    def dashboard_link(self) -> str | None:
+        """``None``: this version has no dashboard yet."""
+        return None
+
+    @property
+    def scheduler_info(self) -> dict[str, Any]:
+        """What the scheduler says of itself, its hosts and workers, in plain builtins."""
+        return self._ask(lambda control: control.info())
+
+    @property
+    def workers(self) -> dict[str, dict[str, Any]]:
+        """The workers by their names; a snapshot."""
+        return {str(worker["name"]): worker for worker in self.scheduler_info.get("workers", {}).values()}
+
+    def scale(self, n: int) -> Any:
+        """Ask for so many workers; they come and go while you continue (``wait_for_workers`` waits).
+
+        Results stay when a worker leaves, since its nanny holds them.
+        """
+        check_count("n", n, least=0)
+        return self._both(lambda: self._scale(n))
+
+    def _scale(self, n: int) -> None:
+        self._ask(lambda control: control.scale(n))
+        self.expected = n
+
+    def wait_for_workers(self, n_workers: int | None = None, timeout: float | None = None) -> Any:
+        """Wait until so many workers are ready for calls.
+
+        Parameters
+        ----------
+        n_workers : int, optional
+            As many as were asked for, if left out.
+        timeout : float, optional
+            Seconds; ``None``: as long as the cluster lives.
+
+        Raises
+        ------
+        TimeoutError
+            If they weren't there in time; they may still come.
+        """
+        wanted = self.expected or 0 if n_workers is None else n_workers
+        return self._both(lambda: self._wait_for_workers(wanted, timeout))
+
+    def _wait_for_workers(self, wanted: int, timeout: float | None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self._ask(lambda control: self._watch_workers(control, wanted, deadline, self._check_running))
+
+    async def _watch_workers(
+        self, control: Control, wanted: int, deadline: float | None, check: Callable[[], None]
+    ) -> None:
+        """Look until the workers are there, the time is over, or ``check`` raises because they can't come."""
+        while True:
+            count = len((await control.info()).get("workers", {}))
+            if count >= wanted:
+                return
+            if deadline is not None and time.monotonic() >= deadline:
+                logs = "cluster.get_logs() may tell why."
+                raise TimeoutError(f"{count} of {wanted} workers are there; the others may still come. {logs}")
+            check()
+            await asyncio.sleep(POLL)
+
+    def get_client(self) -> Client:
+        """Return a new client of this cluster."""
+        from himalia.client.client import Client
+
+        return Client(self, asynchronous=self.asynchronous)
+
+    def get_logs(self, cluster: bool = True, scheduler: bool = True, workers: bool = True) -> Any:
+        """Return the last output as ``{name: text}``: of the scheduler, the nannies, the workers.
+
+        Parameters
+        ----------
+        cluster, scheduler, workers : bool
+            What to include; ``cluster`` is what the processes that this object started wrote on their stderr.
+        """
+        return self._both(lambda: self._get_logs(cluster, scheduler, workers))
+
+    def _get_logs(self, cluster: bool, scheduler: bool, workers: bool) -> dict[str, str]:
+        own = self._own_logs()
+        logs = {name: text for name, text in own.items() if (scheduler if name == "scheduler" else cluster)}
+        if workers and self.status == "running":
+            found = self._ask(lambda control: control.logs())
+            logs |= {name: "\n".join(lines) if isinstance(lines, list) else str(lines) for name, lines in found.items()}
+        return logs
+
+    def explain(self, key: Any) -> Any:
+        """Say in one sentence why a task is in the state it is in.
+
+        Parameters
+        ----------
+        key : str or Future
+            The task.
+        """
+        name = str(getattr(key, "key", key))
+        return self._both(lambda: self._ask(lambda control: control.explain(name)))
+
+    def close(self) -> Any:
+        """End the cluster and everything that belongs to it; a second time does nothing."""
+        return self._both(self._close)
+
+    def _close(self) -> None:
+        if self._status in ("closing", "closed"):
+            return
+        was = self._status
+        self._status = "closing"
+        try:
+            self._stop()
+        finally:
+            self._status = "failed" if was == "failed" else "closed"
+
+    # How it is done
+
+    def _check_running(self) -> None:
+        """Raise ClosedError unless there is somebody to ask."""
+        if self._status == "running" and not (failure := self._failure()):
+            return
+        if self._status == "running":
+            raise ClosedError(
+                f"The cluster {self.name} has failed: {failure}. See cluster.get_logs(); start another one."
+            )
+        if self._status in ("created", "starting"):
+            raise ClosedError(f"The cluster {self.name} is not running yet (status {self._status}); await it first.")
+        raise ClosedError(f"The cluster {self.name} was closed; start another one.")
+
+    def _ask(self, question: Callable[[Control], Coroutine[Any, Any, Value]], timeout: float = 5.0) -> Value:
+        """Ask the scheduler in a session of its own, and block until it has answered."""
+        self._check_running()
+        try:
+            return self._talk(question, timeout)
+        except HimaliaError:
+            self._check_running()  # a dead process says more than the connection that it broke
+            raise
+
+    def _talk(self, question: Callable[[Control], Coroutine[Any, Any, Value]], timeout: float = 5.0) -> Value:
+        """Do what ``question`` does with a session; see :meth:`_ask`."""
+
+        async def session() -> Value:
+            control = Control(self.credentials)
+            await control.open(self.addresses, timeout)
+            try:
+                return await question(control)
+            finally:
+                await control.close()
+
+        return run_apart(session)
+
+    def _both(self, work: Callable[[], Value]) -> Value | Awaitable[Value]:
+        """Do blocking work here, or hand out an awaitable of it if this object is an asynchronous one."""
+        return asyncio.to_thread(work) if self.asynchronous else work()
+
+    def _launch(self) -> None:
+        """Start, and keep the status true whatever happens."""
+        self._status = "starting"
+        try:
+            self._start()
+        except BaseException:
+            self._status = "failed"
+            raise
+        self._status = "running"
+
+    async def _launch_async(self) -> Self:
+        """Start without blocking the loop; if the awaiting task is cancelled, what started is ended first."""
+        if self._status != "created":
+            return self
+        work = asyncio.ensure_future(asyncio.to_thread(self._launch))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])
+            await asyncio.to_thread(self._close)
+            raise
+        return self
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        if not self.asynchronous:
+            raise UsageError(
+                f"await {type(self).__name__}(…) needs asynchronous=True; without it, it is ready already."
+            )
+        return self._launch_async().__await__()
+
+    async def __aenter__(self) -> Self:
+        return await self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._close)
+
+    def __enter__(self) -> Self:
+        if self.asynchronous:
+            raise UsageError(f"An asynchronous {type(self).__name__} is entered by `async with`.")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    # What it looks like
+
+    def _summary(self) -> ClusterSummary:
+        """Return what can be shown right now; never raises, and waits 2 s at most."""
+        info: dict[str, Any] = {}
+        if self.status == "running":
+            try:
+                info = self._ask(lambda control: control.info(), REPR_TIMEOUT)
+            except HimaliaError:
+                pass
+        return summarize(
+            info,
+            now=time.time(),
+            title=type(self).__name__,
+            name=self.name,
+            status=self.status,
+            comm=self.scheduler_address,
+            dashboard=self.dashboard_link or "",
+            expected=self.expected,
+        )
+
+    def __repr__(self) -> str:
+        return describe_line(self._summary())
+
+    def _repr_html_(self) -> str:
+        return render(self._summary(), now=time.time())
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(describe_cluster(self._summary(), now=time.time()))
+
+    def _repr_mimebundle_(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> dict[str, str]:
+        summary, now = self._summary(), time.time()
+        return {"text/plain": describe_cluster(summary, now=now), "text/html": render(summary, now=now)}

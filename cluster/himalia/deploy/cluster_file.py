@@ -1,0 +1,201 @@
+"""A cluster file: what it says of a cluster, and how it is written and read so that its secret stays with its owner.
+
+Decides the fields, and what makes a file trustworthy: ours, mode 0600, a plain file.  It appears complete or not at
+all. It never knows where the files of living clusters are kept (:mod:`himalia.deploy.registry`).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import stat
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from himalia.errors import UsageError
+
+if TYPE_CHECKING:
+    from himalia.comm.security import Credentials
+
+SIZE_LIMIT: Final = 64 * 1024
+"""Bytes of a cluster file; a real one has about 1 KB."""
+
+
+class ClusterEntry(msgspec.Struct, kw_only=True):
+    """What a cluster's file says.
+
+    Attributes
+    ----------
+    addresses : list of str
+        Where its scheduler listens, the nearest first: Unix socket, loopback, network.
+    secret : str
+        Hex; empty for a cluster that listens on Unix sockets only, where the kernel proves who the peer is.
+    fingerprint : str
+        SHA-256 of the certificate of its ``tls://`` addresses, hex.
+    pid, pid_started : int, float
+        The scheduler's process, and when it started (epoch seconds), since numbers of processes are used again.
+    machine, hostname : str
+        Where that process runs.
+    """
+
+    name: str
+    id: str
+    addresses: list[str]
+    secret: str = ""
+    fingerprint: str = ""
+    pid: int = 0
+    pid_started: float = 0.0
+    machine: str = ""
+    hostname: str = ""
+    started: float = 0.0
+    kind: str = "Cluster"
+    """Class that started it."""
+    dashboard: str = ""
+    path: str = msgspec.field(default="", name="path")
+    """Where the entry was read from; not trusted from the file."""
+
+    @property
+    def credentials(self) -> Credentials:
+        """What a peer needs to prove that it belongs to the cluster."""
+        from himalia.comm.security import Credentials
+
+        return Credentials(self.id, bytes.fromhex(self.secret), self.fingerprint)
+
+    @property
+    def reachable(self) -> list[str]:
+        """The addresses that this process can reach, the nearest first: from another host those of the network only."""
+        from himalia.comm.addresses import is_loopback
+
+        here = self.hostname == socket.gethostname()
+        return [address for address in self.addresses if here or not is_loopback(address)]
+
+    def as_listening(self, address: str) -> str:
+        """Return ``address`` with ``tls://`` for ``tcp://`` where the cluster speaks TLS, whatever it was called."""
+        from himalia.comm.addresses import Address, parse
+
+        wanted = parse(address)
+        for known in map(parse, self.addresses):
+            if known.scheme == "tls" and wanted.scheme == "tcp" and known.port == wanted.port:
+                return str(Address("tls", wanted.host, wanted.port))
+        return address
+
+    def __repr__(self) -> str:
+        return f"<ClusterEntry {self.name!r} at {', '.join(self.addresses)}, secret {'***' if self.secret else 'none'}>"
+
+
+def describe(
+    name: str, credentials: Credentials, addresses: list[str], *, pid: int, kind: str = "Cluster"
+) -> ClusterEntry:
+    """Return the entry of a cluster whose scheduler is process ``pid`` of this machine."""
+    from himalia.system import machine_identity
+
+    return ClusterEntry(
+        name=name,
+        id=credentials.cluster_id,
+        addresses=addresses,
+        secret=credentials.secret.hex(),
+        fingerprint=credentials.fingerprint,
+        pid=pid,
+        pid_started=process_started(pid),
+        machine=machine_identity(),
+        hostname=socket.gethostname(),
+        started=time.time(),
+        kind=kind,
+    )
+
+
+def write_file(path: str, entry: ClusterEntry) -> str:
+    """Write the entry to a file that the user named (``--scheduler-file``), in the place of an older one."""
+    path = os.path.abspath(os.path.expanduser(path))
+    try:
+        temporary = write_temporary(path, entry)
+    except OSError as error:
+        raise UsageError(f"The scheduler file {path} can't be written: {error.strerror}.") from None
+    os.replace(temporary, path)
+    return path
+
+
+def write_temporary(path: str, entry: ClusterEntry) -> str:
+    """Write the entry beside ``path``, readable by this user alone from its first byte on, and return where."""
+    temporary = f"{path}.{secrets.token_hex(6)}.new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(entry)))
+        file.flush()
+        os.fsync(fd)
+    return temporary
+
+
+def read_file(path: str) -> ClusterEntry:
+    """Return the entry in a cluster file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    UsageError
+        If somebody else could have read or written it, or it isn't a cluster file.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(path) from None
+    except OSError as error:
+        raise UsageError(f"The cluster file {path} can't be read: {error.strerror}.") from None
+    try:
+        check_trust(path, os.fstat(fd))
+        content = os.read(fd, SIZE_LIMIT)
+    finally:
+        os.close(fd)
+    try:
+        entry = msgspec.json.decode(content, type=ClusterEntry)
+        bytes.fromhex(entry.secret)
+    except (msgspec.MsgspecError, ValueError):
+        raise UsageError(f"{path} is not a cluster file.") from None
+    entry.path = path
+    return entry
+
+
+def check_trust(path: str, found: os.stat_result) -> None:
+    """Raise UsageError if a file is none, or was within somebody else's reach."""
+    if not stat.S_ISREG(found.st_mode):
+        raise UsageError(f"{path} is not a cluster file.")
+    if found.st_uid != os.geteuid():
+        owner = f"uid {found.st_uid}"
+        raise UsageError(f"The cluster file {path} belongs to another user ({owner}), so it isn't trusted.")
+    if found.st_mode & 0o077:
+        raise UsageError(f"Others may read or write the cluster file {path}; it holds a secret: chmod 600 {path}")
+
+
+def remove_file(path: str, cluster_id: str) -> None:
+    """Remove a cluster file if it is still that of this cluster."""
+    try:
+        if read_file(path).id == cluster_id:
+            os.unlink(path)
+    except (OSError, UsageError):
+        pass
+
+
+def process_started(pid: int) -> float:
+    """Return when the process started (Linux: ticks since the boot), or 0.0 if it doesn't run any more.
+
+    With the identity of the machine, which names its boot, that tells a process from a later one of the same number.
+    """
+    if sys.platform == "linux":
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            return 0.0
+        return 0.0 if fields[0] in (b"Z", b"X") else float(fields[19])
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+    except psutil.Error:
+        return 0.0

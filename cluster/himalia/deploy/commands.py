@@ -1,0 +1,125 @@
+"""``himalia ls`` and ``himalia stop``: looking at clusters that run elsewhere, and ending them.
+
+Decides what is listed, and what happens when a scheduler doesn't answer.  It never ends what it can't prove to be the
+cluster's own process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from himalia.deploy import registry
+from himalia.deploy.cluster_file import ClusterEntry
+from himalia.deploy.control import Control
+from himalia.deploy.text import table
+from himalia.deploy.units import format_ago
+from himalia.errors import ConnectError, HimaliaError
+
+LOOK_TIMEOUT: Final = 1.0
+"""Seconds that ``ls`` waits for one cluster; all are asked at the same time."""
+STOP_TIMEOUT: Final = 10.0
+"""Seconds an orderly end may take; nannies give their workers 1 s of it."""
+
+
+def list_clusters() -> int:
+    """Print this user's clusters, and return the exit code."""
+    entries = registry.entries()
+    if not entries:
+        print("No cluster is running.")
+        return 0
+    counts = asyncio.run(count_all(entries))
+    header = ("NAME", "KIND", "SCHEDULER", "WORKERS", "THREADS", "HOST", "PID", "STARTED")
+    rows = [
+        (
+            entry.name,
+            entry.kind,
+            public_address(entry),
+            workers,
+            threads,
+            entry.hostname,
+            str(entry.pid),
+            format_ago(time.time() - entry.started),
+        )
+        for entry, (workers, threads) in zip(entries, counts, strict=True)
+    ]
+    print("\n".join(table([header, *rows])))
+    return 0
+
+
+def public_address(entry: ClusterEntry) -> str:
+    """Return the address that is most useful elsewhere: the network's before loopback before the socket."""
+    return entry.addresses[-1] if entry.addresses else "?"
+
+
+async def count_all(entries: list[ClusterEntry]) -> list[tuple[str, str]]:
+    """Return the workers and threads of each, ``?`` where nobody answered."""
+    return await asyncio.gather(*(count_workers(entry) for entry in entries))
+
+
+async def count_workers(entry: ClusterEntry) -> tuple[str, str]:
+    """Return the workers and threads of one cluster."""
+    control = Control(entry.credentials)
+    try:
+        async with asyncio.timeout(LOOK_TIMEOUT):
+            await control.open(entry.reachable, LOOK_TIMEOUT)
+            workers = (await control.info()).get("workers", {})
+            return str(len(workers)), str(sum(worker["nthreads"] for worker in workers.values()))
+    except (HimaliaError, TimeoutError):
+        return "?", "?"
+    finally:
+        await control.close()
+
+
+def stop_clusters(names: Sequence[str]) -> int:
+    """Stop these clusters, and return the exit code: 1 if one of them could not be found or stopped."""
+    failed = False
+    for name in names:
+        try:
+            asyncio.run(stop_cluster(registry.read(name)))
+            print(f"Stopped {name}.")
+        except HimaliaError as error:
+            print(f"himalia stop: {error}", file=sys.stderr)
+            failed = True
+    return 1 if failed else 0
+
+
+async def stop_cluster(entry: ClusterEntry) -> None:
+    """Ask the scheduler to end with everything that belongs to it, and wait until it has."""
+    deadline = time.monotonic() + STOP_TIMEOUT
+    try:
+        control = Control(entry.credentials)
+        try:
+            await control.open(entry.reachable)
+            await control.shut_down("stopped by `himalia stop`", STOP_TIMEOUT)
+        finally:
+            await control.close()
+    except ConnectError:
+        if not is_here(entry):
+            raise
+        terminate(entry)
+    while is_here(entry) and registry.is_alive(entry):
+        if time.monotonic() > deadline:
+            terminate(entry)
+            deadline += STOP_TIMEOUT
+        await asyncio.sleep(0.02)
+    registry.remove(entry.name, entry.id)
+
+
+def is_here(entry: ClusterEntry) -> bool:
+    """Return whether the scheduler's process can be seen from here."""
+    from himalia.system import machine_identity
+
+    return entry.machine == machine_identity() and entry.hostname == socket.gethostname()
+
+
+def terminate(entry: ClusterEntry) -> None:
+    """Send SIGTERM to a scheduler that doesn't answer; its number is still its own, or it would not be alive."""
+    if registry.is_alive(entry):
+        os.kill(entry.pid, signal.SIGTERM)

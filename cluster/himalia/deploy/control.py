@@ -1,0 +1,152 @@
+"""A session with a scheduler for asking it things: what a cluster object and the command line need, and no task ever.
+
+Decides how long a question may take and what its failure is called.  It holds no futures and knows no keys, so it may
+come and go without anybody's results noticing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from himalia.comm.endpoint import Endpoint
+from himalia.comm.security import Credentials
+from himalia.errors import ClosedError, HimaliaError, TimeoutError, UnreachableError
+from himalia.messages import Close, Explain, GetInfo, GetLogs, Message, Reply, Scale, SchedulerToClient
+from himalia.names import SCHEDULER, Key, PeerId, new_incarnation
+from himalia.settings import DEFAULT
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds to reach a scheduler that is known to run.  Guess."""
+ANSWER_TIMEOUT = 10.0
+"""Seconds a scheduler may take for an answer out of its own tables.  Guess: its loop never blocks for long."""
+
+
+class Control:
+    """Questions to one scheduler; all methods belong to the loop that called :meth:`open`."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self.waiting: dict[int, asyncio.Future[Any]] = {}
+        self.count = 0
+        self.gone = ""
+        self.left = asyncio.Event()
+        self.endpoint = Endpoint(
+            me=new_incarnation("control"),
+            role="client",
+            credentials=credentials,
+            unions={"scheduler": SchedulerToClient},
+            handler=self,
+            settings=DEFAULT,
+        )
+
+    async def open(self, addresses: list[str], timeout: float = CONNECT_TIMEOUT) -> None:
+        """Connect to the first of these addresses where the scheduler is.
+
+        Raises
+        ------
+        ConnectError
+            If none of them answers, or it refuses us.
+        """
+        failure: HimaliaError = UnreachableError("The cluster has no address.")
+        for address in addresses:
+            try:
+                await self.endpoint.connect(address, alias=SCHEDULER, timeout=timeout)
+                return
+            except HimaliaError as error:
+                failure = error
+        await self.close()
+        raise failure
+
+    async def ask(self, make: Callable[[int], Message], timeout: float = ANSWER_TIMEOUT) -> Any:
+        """Send the request that ``make`` builds for a number, and return the value of its reply.
+
+        Raises
+        ------
+        ClosedError
+            If the scheduler is gone.
+        TimeoutError
+            If it doesn't answer in time.
+        """
+        if self.gone:
+            raise ClosedError(f"The cluster has ended: {self.gone}.")
+        self.count += 1
+        number = self.count
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.waiting[number] = answer
+        self.endpoint.send(SCHEDULER, make(number))
+        try:
+            async with asyncio.timeout(timeout):
+                return await answer
+        except builtin_timeout:
+            raise TimeoutError(f"The scheduler did not answer within {timeout:g} s; it goes on.") from None
+        finally:
+            self.waiting.pop(number, None)
+
+    async def info(self) -> dict[str, Any]:
+        """Return the scheduler, its hosts and its workers (``scheduler/overview.py``)."""
+        found = await self.ask(GetInfo)
+        return found if isinstance(found, dict) else {}
+
+    async def scale(self, workers: int) -> Any:
+        """Let the cluster's only host keep so many workers."""
+        return await self.ask(lambda number: Scale(number, workers))
+
+    async def logs(self) -> dict[str, Any]:
+        """Return the last lines of nannies and workers; of a nanny that can't tell, why."""
+        found = await self.ask(lambda number: GetLogs(number, None))
+        return found if isinstance(found, dict) else {}
+
+    async def explain(self, key: str) -> str:
+        """Return why a key is in the state it is in."""
+        return str(await self.ask(lambda number: Explain(number, Key(key))))
+
+    async def shut_down(self, reason: str, timeout: float) -> bool:
+        """Ask the cluster to end, and return whether its scheduler said goodbye in time."""
+        if not self.gone:
+            self.endpoint.send(SCHEDULER, Close(reason))
+            self.endpoint.flush()
+        try:
+            async with asyncio.timeout(timeout):
+                await self.left.wait()
+        except builtin_timeout:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """End the session; nothing else happens to the cluster."""
+        self.end("the session was closed")
+        await self.endpoint.close()
+
+    def end(self, reason: str) -> None:
+        """Note that no more answers will come."""
+        self.gone = self.gone or reason
+        self.left.set()
+        for answer in self.waiting.values():
+            if not answer.done():
+                answer.set_exception(ClosedError(f"The cluster has ended: {reason}."))
+
+    def peer_joined(self, peer: PeerId, role: str) -> None:
+        """See :class:`himalia.comm.endpoint.Handler`."""
+
+    def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
+        """Hand replies to who waits; everything else that a scheduler tells its clients is for real ones."""
+        for message in messages:
+            match message:
+                case Reply(request=number, value=value, error=text):
+                    answer = self.waiting.get(number)
+                    if answer is None or answer.done():
+                        continue
+                    if text:
+                        answer.set_exception(HimaliaError(text))
+                    else:
+                        answer.set_result(value)
+                case Close(reason=reason):
+                    self.end(reason)
+
+    def peer_left(self, peer: PeerId, reason: str) -> None:
+        """See :class:`himalia.comm.endpoint.Handler`."""
+        self.end(reason)
+
+
+builtin_timeout = asyncio.TimeoutError  # himalia's own has the same name

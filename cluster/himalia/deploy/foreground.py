@@ -1,0 +1,215 @@
+"""What ``himalia scheduler`` and ``himalia worker`` run in their own process: the usual shells, with a person watching.
+
+Decides where they listen, whose secret they use and what they print.  Options are parsed by :mod:`himalia.cli`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import sys
+
+import msgspec
+
+from himalia.comm.addresses import is_loopback, parse
+from himalia.comm.handshake import SECRET_HELP
+from himalia.deploy import registry
+from himalia.deploy.cluster_file import ClusterEntry, read_file
+from himalia.deploy.launch import working_directory
+from himalia.deploy.layout import Layout
+from himalia.deploy.network import interface_host, listen_address, route_host, secure
+from himalia.deploy.runtime_directory import hold, remove_directory, runtime_directory, scratch_directory
+from himalia.errors import ClusterNotFoundError, UsageError
+from himalia.messages import HostInfo
+from himalia.run import run
+
+
+class SchedulerOptions(msgspec.Struct, kw_only=True):
+    """What ``himalia scheduler`` was told."""
+
+    host: str = ""
+    interface: str = ""
+    port: int = 8786
+    name: str = ""
+    scheduler_file: str = ""
+    idle_timeout: float = 0.0
+
+
+class WorkerOptions(msgspec.Struct, kw_only=True):
+    """What ``himalia worker`` was told."""
+
+    scheduler: str = ""
+    """An address, a cluster's name, or nothing if a file says it."""
+    file: str = ""
+    layout: Layout
+    name: str = ""
+    local_directory: str = ""
+    host: str = ""
+    interface: str = ""
+    resources: dict[str, float] = {}
+    death_timeout: float = 30.0
+    lifetime: float = 0.0
+
+
+def run_scheduler(options: SchedulerOptions) -> int:
+    """Run a scheduler until it is stopped, and return the exit code."""
+    from himalia.deploy.scheduler_process import ServiceConfig, serve_cluster
+    from himalia.scheduler.config import SchedulerConfig
+
+    address = listen_address(choose_host(options.host, options.interface) or "127.0.0.1", options.port)
+    name = options.name or f"himalia-{secrets.token_hex(3)}"
+    registry.check_free(name)
+    credentials, certificate = secure([address])
+    directory = runtime_directory(credentials.cluster_id)
+    config = ServiceConfig(
+        scheduler=SchedulerConfig(
+            credentials=credentials.to_config(),
+            listen=[address, f"unix://{directory}/scheduler.sock"],
+            certificate=certificate.to_config() if certificate else None,
+            name=name,
+            idle_timeout=options.idle_timeout,
+            leash=False,
+        ),
+        kind="himalia scheduler",
+        scheduler_file=options.scheduler_file,
+        must_be_found=not options.scheduler_file,
+        directories=[directory],
+    )
+
+    show_warnings("scheduler")
+
+    async def main(stop: asyncio.Event) -> int:
+        await serve_cluster(config, stop, announce_scheduler)
+        return 0
+
+    try:
+        return run(main)
+    finally:
+        remove_directory(directory)
+
+
+def announce_scheduler(entry: ClusterEntry, me: str) -> None:
+    """Tell the person where it is, and how to use it."""
+    say(f"Scheduler at: {entry.addresses[-1]}")
+    say("dashboard at: not running (this version has none)")
+    say(f"Cluster name: {entry.name}, for Client({entry.name!r}) and `himalia stop {entry.name}`")
+    say(f"Cluster file: {os.path.join(registry.directory(), entry.name + '.json')}")
+
+
+def find_cluster(scheduler: str, file: str) -> tuple[list[str], ClusterEntry]:
+    """Return where to connect to, and the cluster file with the secret for it.
+
+    Raises
+    ------
+    UsageError
+        If nothing says which cluster is meant.
+    ClusterNotFoundError
+        If there is no cluster file of it.
+    """
+    path = file or os.environ.get("HIMALIA_CLUSTER_FILE", "")
+    if path:
+        try:
+            entry = read_file(os.path.expanduser(path))
+        except FileNotFoundError:
+            raise ClusterNotFoundError(f"There is no cluster file {path}. {SECRET_HELP}") from None
+        return ([entry.as_listening(scheduler)] if scheduler else entry.reachable), entry
+    if not scheduler:
+        raise UsageError(
+            "Which cluster? Give the scheduler's address (tcp://host:8786), its name, or --scheduler-file."
+        )
+    if ":" not in scheduler:
+        entry = registry.read(scheduler)
+        return entry.reachable, entry
+    parse(scheduler)
+    found = registry.find(scheduler)
+    if found is None:
+        raise ClusterNotFoundError(f"No cluster file of this user is for {scheduler}. {SECRET_HELP}")
+    return [found.as_listening(scheduler)], found
+
+
+def run_worker(options: WorkerOptions) -> int:
+    """Run a nanny with its workers until it is stopped or its scheduler ends, and return the exit code."""
+    from himalia.nanny.config import NannyConfig
+    from himalia.nanny.shell import serve
+
+    addresses, entry = find_cluster(options.scheduler, options.file)
+    if not addresses:
+        raise UsageError(f"The cluster {entry.name} listens only on its own host, {entry.hostname}.")
+    mine = f"{entry.id}-{os.getpid()}"
+    directories = [runtime_directory(mine), scratch_directory(mine, options.local_directory or None)]
+    held = [hold(directory) for directory in directories]
+    config = NannyConfig(
+        scheduler=addresses,
+        credentials=entry.credentials.to_config(),
+        listen=choose_data_listener(options, addresses, entry, directories[0]),
+        name=options.name or f"{socket.gethostname()}-{secrets.token_hex(2)}",
+        nworkers=options.layout.nworkers,
+        nthreads=options.layout.nthreads,
+        memory_limit=options.layout.memory_limit,
+        local_directory=directories[1],
+        resources=options.resources,
+        sys_path=[working_directory(), *map(os.path.abspath, sys.path[1:])],
+        cwd=working_directory(),
+        leash=False,
+        timeout=options.death_timeout,
+        lifetime=options.lifetime,
+        forward_output=True,
+    )
+
+    show_warnings("worker")
+
+    async def main(stop: asyncio.Event) -> int:
+        return await serve(config, stop, ready=lambda info: announce_worker(info, addresses))
+
+    try:
+        return run(main)
+    finally:
+        for path, fd in zip(directories, held, strict=True):
+            remove_directory(path)
+            os.close(fd)
+
+
+def announce_worker(info: HostInfo, addresses: list[str]) -> None:
+    """Tell the person that the workers belong to a cluster now."""
+    say(f"Start worker at: {info.address}")
+    say(f"Registered to: {addresses[0]}")
+
+
+def choose_host(host: str, interface: str) -> str:
+    """Return the host to listen at, if one was named.
+
+    Raises
+    ------
+    UsageError
+        If both were, or the interface is unknown.
+    """
+    if host and interface:
+        raise UsageError("--host and --interface say the same thing twice; give one of them.")
+    return interface_host(interface) if interface else host
+
+
+def choose_data_listener(options: WorkerOptions, addresses: list[str], entry: ClusterEntry, directory: str) -> str:
+    """Return where a nanny offers results: a socket if the whole cluster is on this host, else by TLS."""
+    host = choose_host(options.host, options.interface)
+    if host:
+        return listen_address(host, 0)
+    if all(map(is_loopback, [*entry.addresses, *addresses])):
+        return f"unix://{directory}/nanny.sock"
+    beyond = next(address for address in [*addresses, *entry.addresses] if not is_loopback(address))
+    return listen_address(route_host(parse(beyond).host), 0)
+
+
+def show_warnings(command: str) -> None:
+    """Let warnings and errors of the runtime reach the person at the terminal."""
+    logging.basicConfig(format=f"himalia {command}: %(message)s", level=logging.WARNING)
+
+
+def say(text: str) -> None:
+    """Print a line at once; whoever reads it may be gone."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        pass

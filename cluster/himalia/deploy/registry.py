@@ -1,0 +1,205 @@
+"""The cluster files of this user: one per living cluster, by which ``Client("name")`` and ``himalia ls`` find it.
+
+Decides where the files lie, which names clusters may have, whose is at an address, and which files are stale.  They
+carry secrets, so the directory is mode 0700 and each file 0600.  This module never talks to a cluster; at most it
+looks whether anybody still listens.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from typing import Final
+
+from himalia.deploy.cluster_file import ClusterEntry, process_started, read_file, remove_file, write_temporary
+from himalia.deploy.runtime_directory import data_home, make_private
+from himalia.errors import ClusterNotFoundError, UsageError
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LOOPBACK: Final = "(loopback)"
+"""What every name of this very host is compared as."""
+PROBE_TIMEOUT: Final = 0.3
+"""Seconds to wait for a listener of a cluster that seems to have ended with its host's last boot.  Guess."""
+
+
+def directory() -> str:
+    """Return where the cluster files are; it need not exist."""
+    return os.path.join(data_home(), "clusters")
+
+
+def check_name(name: object) -> str:
+    """Return ``name`` if a cluster can be called so.
+
+    Raises
+    ------
+    UsageError
+        If it would not make a file name that reads well everywhere.
+    """
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        allowed = "1 to 64 letters, digits, '-', '_' or '.', a letter or digit first"
+        raise UsageError(f"{name!r} can't be a cluster's name: use {allowed}.")
+    return name
+
+
+def check_free(name: str) -> None:
+    """Raise UsageError if a living cluster has this name."""
+    found = find_name(check_name(name))
+    if found is not None:
+        raise UsageError(taken_text(found))
+
+
+def taken_text(entry: ClusterEntry) -> str:
+    """Say that a name is in use, and what can be done about it."""
+    return (
+        f"A cluster named {entry.name!r} runs already (pid {entry.pid} on {entry.hostname}). Choose another name, "
+        f"use that one by Client({entry.name!r}), or stop it: himalia stop {entry.name}"
+    )
+
+
+def write(entry: ClusterEntry) -> str:
+    """Write the file of a cluster that came up, and return its path.
+
+    Raises
+    ------
+    UsageError
+        If a living cluster has the name.
+    """
+    path = os.path.join(directory(), check_name(entry.name) + ".json")
+    os.makedirs(os.path.dirname(directory()), mode=0o700, exist_ok=True)
+    make_private(directory())
+    temporary = write_temporary(path, entry)
+    try:
+        for _ in range(3):
+            try:
+                os.link(temporary, path)  # unlike a rename this fails if the name is taken
+                return path
+            except FileExistsError:
+                check_free(entry.name)  # removes the file if its cluster is dead
+        raise UsageError(f"The cluster file {path} can't be written: it keeps coming back. Choose another name.")
+    finally:
+        os.unlink(temporary)
+
+
+def read(name: str) -> ClusterEntry:
+    """Return the entry of the living cluster of that name.
+
+    Raises
+    ------
+    ClusterNotFoundError
+        If there is none.
+    """
+    found = find_name(check_name(name))
+    if found is None:
+        others = [entry.name for entry in entries()]
+        listed = f"Running: {', '.join(others)}." if others else "None is running."
+        raise ClusterNotFoundError(f"No cluster named {name!r} is running for this user. {listed}")
+    return found
+
+
+def find_name(name: str) -> ClusterEntry | None:
+    """Return the entry of that name if its cluster lives; the file of a dead one is removed."""
+    path = os.path.join(directory(), name + ".json")
+    try:
+        entry = read_file(path)
+    except FileNotFoundError:
+        return None
+    if is_alive(entry):
+        return entry
+    remove(name, entry.id)
+    return None
+
+
+def find(address: str) -> ClusterEntry | None:
+    """Return the entry of the living cluster that listens at ``address``, those of this host before others."""
+    here = socket.gethostname()
+    wanted = endpoint_of(address)
+    for entry in sorted(entries(), key=lambda entry: entry.hostname != here):
+        for candidate in map(endpoint_of, entry.addresses):
+            if candidate == wanted and (candidate[0] != LOOPBACK or entry.hostname == here):
+                return entry
+    return None
+
+
+def endpoint_of(address: str) -> tuple[str, str]:
+    """Return (host, port) or ("unix", path): however an address is written, one listener gives one pair.
+
+    Raises
+    ------
+    UsageError
+        If it is no address.
+    """
+    from himalia.comm.addresses import parse
+
+    found = parse(address)
+    if found.scheme == "unix":
+        return "unix", os.path.realpath(found.path)
+    if found.is_loopback:
+        return LOOPBACK, str(found.port)
+    return resolve(found.host), str(found.port)
+
+
+def resolve(host: str) -> str:
+    """Return the first IP address of a host, or its name if it has none here."""
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except (OSError, UnicodeError):
+        return host.lower()
+
+
+def entries() -> list[ClusterEntry]:
+    """Return the living clusters of this user, oldest first; files of dead ones are removed."""
+    try:
+        names = sorted(os.listdir(directory()))
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        stem, extension = os.path.splitext(name)
+        if extension != ".json" or not NAME.fullmatch(stem):
+            continue
+        try:
+            entry = find_name(stem)
+        except UsageError:  # not ours, or not a cluster file: leave it, and don't use it
+            continue
+        if entry is not None:
+            found.append(entry)
+    return sorted(found, key=lambda entry: entry.started)
+
+
+def remove(name: str, cluster_id: str) -> None:
+    """Remove the file of a cluster that ended, unless another cluster has taken the name since."""
+    path = os.path.join(directory(), check_name(name) + ".json")
+    remove_file(path, cluster_id)
+
+
+def is_alive(entry: ClusterEntry) -> bool:
+    """Return whether the cluster may still live; of another host nothing is known, so it may.
+
+    A host that was started again has another identity but the same name: then its listeners are asked.
+    """
+    from himalia.system import machine_identity
+
+    if entry.machine == machine_identity():
+        started = process_started(entry.pid)
+        return started != 0.0 and started == entry.pid_started
+    if entry.hostname != socket.gethostname():
+        return True
+    return any(is_listening(address) for address in entry.addresses)
+
+
+def is_listening(address: str) -> bool:
+    """Return whether anybody accepts connections at ``address``."""
+    from himalia.comm.addresses import parse
+
+    try:
+        found = parse(address)
+        if found.scheme != "unix":
+            socket.create_connection((found.host, found.port), PROBE_TIMEOUT).close()
+            return True
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(PROBE_TIMEOUT)
+            probe.connect(found.path)
+            return True
+    except (OSError, UsageError):
+        return False

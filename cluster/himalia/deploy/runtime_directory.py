@@ -1,0 +1,199 @@
+"""The directories of a cluster on this host: one for its sockets, one for what its nanny writes.
+
+Decides where they are and that they are ours alone: mode 0700, owned by this user, no symbolic link.  In a place that
+others may write (``/tmp``) a name can be taken by somebody else, who then would read or replace what we put there, so
+whatever is not ours is refused rather than repaired.  It removes what it made, and what clusters left that were killed
+as a whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from typing import Final
+
+from himalia.errors import StartError
+
+SOCKET_PATH_LIMIT: Final = 100
+"""Bytes of a socket's path: ``sun_path`` has 104 on macOS and 108 on Linux, with its terminator."""
+LONGEST_SOCKET_NAME: Final = 20
+"""Bytes kept for ``/scheduler.sock`` and its neighbours below the directory."""
+
+ALIVE: Final = ".alive"
+"""File in each directory that a process of its cluster keeps locked."""
+SETTLED: Final = 60.0
+"""Seconds after which such a file that nobody locks belongs to a dead cluster; before, it may not be locked yet."""
+
+
+def runtime_directory(cluster_id: str) -> str:
+    """Return a fresh directory for the sockets of this cluster, made for it; the path is short enough for a socket.
+
+    Raises
+    ------
+    StartError
+        If no place for it is ours alone.
+    """
+    reasons = []
+    for base in runtime_bases():
+        path = os.path.join(base, cluster_id)
+        if len(os.fsencode(path)) + LONGEST_SOCKET_NAME > SOCKET_PATH_LIMIT:
+            reasons.append(f"{path} is too long for a socket")
+            continue
+        try:
+            prune(base)
+            make_private_below(base, cluster_id)
+        except OSError as error:
+            reasons.append(str(error))
+        else:
+            return path
+    raise StartError("There is no private directory for the sockets of this cluster: " + "; ".join(reasons) + ".")
+
+
+def runtime_bases() -> list[str]:
+    """Return where socket directories may be, best first: what the session gives us, then the system's scratch."""
+    bases = []
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    if given and os.path.isabs(given) and is_private(given):
+        bases.append(os.path.join(given, "himalia"))
+    for scratch in dict.fromkeys(("/tmp", tempfile.gettempdir())):
+        bases.append(os.path.join(scratch, f"himalia-{os.getuid()}"))
+    return bases
+
+
+def scratch_directory(cluster_id: str, local_directory: str | None = None) -> str:
+    """Return a fresh directory for what a nanny writes (spilled results), on disk rather than in a runtime file system.
+
+    Raises
+    ------
+    StartError
+        If it can't be made, or would not be ours alone.
+    """
+    if local_directory is None:
+        base = os.path.join(tempfile.gettempdir(), f"himalia-{os.getuid()}")
+    else:
+        base = os.path.abspath(os.path.expanduser(local_directory))
+    path = os.path.join(base, f"{cluster_id}-data")
+    try:
+        if local_directory is None:
+            prune(base)  # not where the user says: that may be shared with hosts whose locks are not seen here
+            make_private_below(base, os.path.basename(path))
+        else:
+            os.makedirs(base, exist_ok=True)
+            make_private(path)
+    except OSError as error:
+        hint = "Name another one by local_directory."
+        raise StartError(f"There is no directory for the data of this cluster: {error}. {hint}") from None
+    return path
+
+
+def hold(path: str) -> int:
+    """Mark a directory as in use until this process ends, however it ends, and return the descriptor that does it."""
+    fd = os.open(os.path.join(path, ALIVE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # a file system without locks: then nobody can take it for dead either
+        pass
+    return fd
+
+
+def prune(base: str) -> None:
+    """Remove the directories of clusters of this host all of whose processes were killed."""
+    try:
+        with os.scandir(base) as entries:
+            found = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return
+    for path in found:
+        if is_abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)
+        elif not os.path.exists(os.path.join(path, ALIVE)):
+            remove_if_empty(path)
+
+
+def is_abandoned(path: str) -> bool:
+    """Return whether a directory was marked as in use once, and nobody holds that mark any more."""
+    mark = os.path.join(path, ALIVE)
+    try:
+        if time.time() - os.stat(mark).st_mtime < SETTLED:
+            return False
+        fd = os.open(mark, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def remove_if_empty(path: str) -> None:
+    """Remove a directory that was made some time ago and never used: its owner was killed while it started."""
+    try:
+        if time.time() - os.stat(path).st_mtime > SETTLED:
+            os.rmdir(path)
+    except OSError:
+        pass
+
+
+def make_private_below(base: str, name: str) -> None:
+    """Make ``base`` and ``base/name`` ours alone, though another cluster may just be removing an empty ``base``."""
+    for attempt in range(10):
+        make_private(base)
+        try:
+            return make_private(os.path.join(base, name))
+        except FileNotFoundError:
+            if attempt == 9:
+                raise
+
+
+def make_private(path: str) -> None:
+    """Make ``path`` a directory of this user alone, or raise OSError if somebody else could get at it."""
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(f"{path} is not a directory")
+    if found.st_uid != os.geteuid():
+        raise PermissionError(f"{path} belongs to another user (uid {found.st_uid})")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        os.chmod(path, 0o700)
+
+
+def is_private(path: str) -> bool:
+    """Return whether ``path`` is a directory of this user that nobody else may enter."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
+def remove_directory(path: str) -> None:
+    """Remove a directory of ours with all that is in it, and its parent ``himalia`` one if that is empty then."""
+    shutil.rmtree(path, ignore_errors=True)
+    parent = os.path.dirname(path)
+    if os.path.basename(parent).startswith("himalia"):
+        try:
+            os.rmdir(parent)
+        except OSError:  # another cluster has its directory there
+            pass
+
+
+def data_home() -> str:
+    """Return the user's directory of himalia: where ``platformdirs`` would put it, without needing that package."""
+    given = os.environ.get("HIMALIA_HOME")
+    if given:
+        return os.path.abspath(os.path.expanduser(given))
+    if sys.platform == "darwin":
+        return os.path.expanduser("~/Library/Application Support/himalia")
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return os.path.join(base if os.path.isabs(base) else os.path.expanduser("~/.local/share"), "himalia")

@@ -1,0 +1,115 @@
+"""The scheduler of a named cluster: found in the registry for as long as it listens, and without a trace afterwards.
+
+``python -m himalia.deploy.scheduler_process`` is what :class:`LocalCluster` starts, ``himalia scheduler`` runs the
+same in its own process.  It is the scheduler that writes and removes the cluster file and the private directories, not
+whoever started it: that one may be killed at any moment.  Nothing here knows of tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+import msgspec
+
+from himalia.comm.security import Credentials
+from himalia.deploy import registry
+from himalia.deploy.cluster_file import ClusterEntry, describe, remove_file, write_file
+from himalia.deploy.network import contact_addresses
+from himalia.deploy.runtime_directory import hold, remove_directory
+from himalia.errors import HimaliaError, StartError
+from himalia.run import answer, fail, read_config, run
+from himalia.scheduler.config import SchedulerConfig
+from himalia.scheduler.shell import serve
+
+logger = logging.getLogger("himalia.deploy")
+
+
+class ServiceConfig(msgspec.Struct, kw_only=True):
+    """A scheduler, and where it is to be found."""
+
+    scheduler: SchedulerConfig
+    kind: str = "Cluster"
+    """Class that started it, for ``himalia ls``."""
+    scheduler_file: str = ""
+    """A further file to write the entry to."""
+    must_be_found: bool = False
+    """Whether it is of no use without a cluster file: nobody else knows its secret."""
+    directories: list[str] = []
+    """Private directories to remove at the end."""
+
+
+async def serve_cluster(config: ServiceConfig, stop: asyncio.Event, ready: Callable[[ClusterEntry, str], None]) -> None:
+    """Run the scheduler until it is closed or ``stop`` is set; ``ready`` is told once it can be found.
+
+    Raises
+    ------
+    HimaliaError
+        If it can't listen, or its name was taken meanwhile.
+    """
+    entry: ClusterEntry | None = None
+    failure: HimaliaError | None = None
+
+    def publish(addresses: list[str], me: str) -> None:
+        nonlocal entry, failure
+        credentials = Credentials.from_config(config.scheduler.credentials)
+        contacts = [contact for address in addresses for contact in contact_addresses(address)]
+        found = sorted(contacts, key=lambda address: not address.startswith("unix://"))
+        entry = describe(config.scheduler.name, credentials, found, pid=os.getpid(), kind=config.kind)
+        try:
+            if config.scheduler_file:
+                write_file(config.scheduler_file, entry)
+            registry.write(entry)
+        except OSError as error:
+            why = f"{registry.directory()} can't be written: {error.strerror}"
+            if config.must_be_found:
+                failure = StartError(f"{why}. Name another place by HIMALIA_HOME, or a file by --scheduler-file.")
+            else:
+                logger.warning("the cluster works, but can't be found by its name: %s", why)
+        except HimaliaError as error:
+            failure = error
+        if failure is not None:
+            stop.set()
+            return
+        ready(entry, me)
+
+    held = [hold(directory) for directory in config.directories]
+    try:
+        await serve(config.scheduler, stop, ready=publish)
+    finally:
+        if entry is not None:
+            registry.remove(entry.name, entry.id)
+            if config.scheduler_file:
+                remove_file(config.scheduler_file, entry.id)
+        for directory, fd in zip(config.directories, held, strict=True):
+            remove_directory(directory)
+            os.close(fd)
+    if failure is not None:
+        raise failure
+
+
+def main() -> int:
+    """Read the configuration, serve, return the exit code."""
+    try:
+        config = msgspec.convert(read_config(), ServiceConfig)
+    except (ValueError, msgspec.ValidationError) as error:
+        return fail(f"the scheduler's configuration can't be read: {error}")
+
+    def tell(entry: ClusterEntry, me: str) -> None:
+        answer(ok=True, addresses=entry.addresses, id=me)
+
+    async def serve_until_stopped(stop: asyncio.Event) -> int:
+        try:
+            await serve_cluster(config, stop, tell)
+        except HimaliaError as error:
+            return fail(str(error))
+        return 0
+
+    return run(serve_until_stopped, leash=config.scheduler.leash)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

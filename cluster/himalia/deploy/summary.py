@@ -1,0 +1,100 @@
+"""What is shown of a cluster, taken from what its scheduler says: the facts of the text and the HTML representation.
+
+Decides which facts are shown and what they are called.  It never formats them, and never fails because one is missing:
+what is shown of a cluster that just died is what is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class WorkerSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the workers' table."""
+
+    name: str
+    comm: str
+    nthreads: int
+    memory_limit: int
+    nanny: str
+    local_directory: str
+    dashboard: str = ""
+
+
+class ClusterSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a representation shows."""
+
+    title: str
+    """The class that started it."""
+    name: str
+    status: str
+    processes: bool = True
+    dashboard: str = ""
+    """Its link; empty while none runs."""
+    scheduler_id: str = ""
+    comm: str = ""
+    started: float = 0.0
+    """Seconds since the epoch; 0: unknown."""
+    workers: tuple[WorkerSummary, ...] = ()
+    expected: int | None = None
+    """Workers asked for, where that is known."""
+
+    @property
+    def total_threads(self) -> int:
+        """Threads of all workers."""
+        return sum(worker.nthreads for worker in self.workers)
+
+    @property
+    def total_memory(self) -> int:
+        """Bytes of all workers' limits; 0 if one is unlimited."""
+        limits = [worker.memory_limit for worker in self.workers]
+        return sum(limits) if all(limits) else 0
+
+
+def summarize(
+    info: Mapping[str, Any],
+    *,
+    now: float,
+    title: str,
+    name: str,
+    status: str,
+    comm: str,
+    dashboard: str,
+    expected: int | None,
+) -> ClusterSummary:
+    """Return the summary of a cluster, ``info`` being its scheduler's answer to ``GetInfo`` (or empty)."""
+    workers = info.get("workers") or {}
+    rows = [summarize_worker(address, worker) for address, worker in workers.items()]
+    return ClusterSummary(
+        title=title,
+        name=name,
+        status=status,
+        dashboard=dashboard,
+        scheduler_id=str(info.get("id", "")),
+        comm=comm,
+        started=now - info["started"] if "started" in info else 0.0,
+        workers=tuple(sorted(rows, key=lambda row: natural(row.name))),
+        expected=expected,
+    )
+
+
+def summarize_worker(address: str, worker: Mapping[str, Any]) -> WorkerSummary:
+    """Return the row of one worker."""
+    return WorkerSummary(
+        name=str(worker.get("name", address)),
+        comm=address,
+        nthreads=int(worker.get("nthreads") or 0),
+        memory_limit=int(worker.get("memory_limit") or 0),
+        nanny=str(worker.get("nanny", "")),
+        local_directory=str(worker.get("local_directory", "")),
+    )
+
+
+def natural(name: str) -> tuple[str, int, str]:
+    """Return a key that sorts ``w-2`` before ``w-10``."""
+    stem = name.rstrip("0123456789")
+    digits = name[len(stem) :]
+    return stem, int(digits[:18] or 0), name
