@@ -1,0 +1,88 @@
+"""What simulated calls do: how long they take, what they return, how they fail.  Decides nothing about where or when.
+
+The *value* of a key is a hash of its name and of its inputs' values.  Whoever mixes results up, computes from a wrong input or
+loses one on the way therefore ends with a value that shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+
+import msgspec
+
+from himalia.names import Key
+
+NORMAL = "normal"
+RAISES = "raises"
+FLAKY = "flaky"
+POISON = "poison"
+UNWRITABLE = "unwritable"
+
+VALUE_BYTES = 8
+
+
+class SimulatedCall(msgspec.Struct, array_like=True, frozen=True):
+    """The script of one call; travels, opaque to all machines, as ``TaskSpec.call``."""
+
+    key: Key
+    inputs: tuple[Key, ...] = ()
+    duration: float = 0.01
+    """Seconds, roughly."""
+    nbytes: int = 8
+    """Size of its result."""
+    nature: str = NORMAL
+    """``raises`` always; ``flaky`` raises and ``poison`` kills its worker the first ``times`` times (poison 0: always);
+    ``unwritable`` has a result that can't be written."""
+    times: int = 0
+    salt: str = ""
+    """Part of the value: two calls of one key with different salts are different functions."""
+
+    def pack(self) -> bytes:
+        """Return the bytes that travel."""
+        return _encode(self)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(SimulatedCall).decode
+
+
+def unpack(data: bytes) -> SimulatedCall:
+    """Return the call that ``data`` describes."""
+    return _decode(data)
+
+
+def value_of(call: SimulatedCall, inputs: Sequence[bytes]) -> bytes:
+    """Return the value of a call with these input values, in the order of ``call.inputs``."""
+    return blake2b(f"{call.key}/{call.salt}".encode() + b"".join(inputs), digest_size=VALUE_BYTES).digest()
+
+
+def scattered_value(key: Key) -> bytes:
+    """Return the value of placed data."""
+    return blake2b(b"placed/" + key.encode(), digest_size=VALUE_BYTES).digest()
+
+
+def true_values(calls: Mapping[Key, SimulatedCall], placed: Sequence[Key]) -> dict[Key, bytes]:
+    """Return what every key must be, if it ends with a value.
+
+    Parameters
+    ----------
+    calls : mapping
+        All calls, dependencies before dependents.
+    placed : sequence of Key
+        Keys of scattered data.
+    """
+    values = {key: scattered_value(key) for key in placed}
+    for key, call in calls.items():
+        values[key] = value_of(call, [values[name] for name in call.inputs])
+    return values
+
+
+def write_value(value: bytes, nbytes: int) -> bytes:
+    """Return packed bytes of about ``nbytes`` that hold ``value``; simulated results never carry more than 64 bytes."""
+    return value + bytes(max(0, min(nbytes, 64) - VALUE_BYTES))
+
+
+def read_value(data: bytes) -> bytes:
+    """Return the value in packed bytes."""
+    return bytes(data[:VALUE_BYTES])

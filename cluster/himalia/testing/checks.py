@@ -1,0 +1,265 @@
+"""What must be true of a whole run, whatever happened: the promises to users, checked against a witness of all events.
+
+The witness sees what no process sees: every execution, every death, every wish.  From that follows what each future may end
+with; anything else raises :class:`SimulationError`.  The invariants of one machine are its own ``validate()``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from himalia.client.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
+from himalia.messages import Compute, TaskError, TaskFinished, WorkerDied
+from himalia.names import Key, PeerId
+from himalia.scheduler import state as s
+from himalia.testing import calls
+from himalia.testing.world import SimulationError
+
+if TYPE_CHECKING:
+    from himalia.testing.cluster import Cluster
+    from himalia.testing.nannies import NannyProcess
+    from himalia.testing.process import Process
+    from himalia.testing.users import ClientProcess
+    from himalia.testing.workers import SimulatedWorker
+
+
+class Witness:
+    """Keeps the accounts of one run and compares them with what users see."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.executions: Counter[Key] = Counter()
+        self.submissions: Counter[Key] = Counter()
+        self.struck: Counter[Key] = Counter()
+        """Worker deaths while a call ran that were its own doing, or an accident's."""
+        self.bystander: Counter[Key] = Counter()
+        """Worker deaths while a call ran that another call caused."""
+        self.guilty: dict[int, Key] = {}
+        self.accidents: set[int] = set()
+        self.cancels: dict[Key, set[int]] = {}
+        """Users who cancelled a key; -1 for all of them (``force``)."""
+        self.may_be_lost: set[Key] = set()
+        self.held_by_name: set[Key] = set()
+        """Keys that somebody held a future of without having submitted them: they may be unknown."""
+        self.was_restarted = False
+        self.is_peaceful = cluster.plan.is_peaceful()
+        self.committed: set[int] = set()
+        self.assigned: set[int] = set()
+        self.outcomes: Counter[str] = Counter()
+        self.settled_as: dict[int, tuple[Record, str]] = {}
+        """How every future first ended."""
+        self.was_retried = False
+        self.ancestors = self._all_ancestors()
+        self._before: tuple[Any, int] | None = None
+
+    def _all_ancestors(self) -> dict[Key, set[Key]]:
+        found: dict[Key, set[Key]] = {key: {key} for key in self.cluster.plan.placed}
+        for key, task in self.cluster.plan.tasks.items():
+            found[key] = {key}.union(*(found[name] for name in task.call.inputs))
+        return found
+
+    # What happens
+
+    def submitted(self, keys: Iterable[Key]) -> None:
+        """Count a submission."""
+        self.submissions.update(keys)
+
+    def cancelled(self, client: ClientProcess, keys: Iterable[Key], force: bool) -> None:
+        """Note a wish to cancel."""
+        for key in keys:
+            self.cancels.setdefault(key, set()).update({client.number, -1} if force else {client.number})
+
+    def restarted(self) -> None:
+        """Note that everything was cancelled."""
+        self.was_restarted = True
+
+    def began(self, key: Key) -> None:
+        """Count an execution."""
+        self.executions[key] += 1
+
+    def poisoned(self, worker: SimulatedWorker, key: Key) -> None:
+        """Note which call will be the end of a worker."""
+        self.guilty[id(worker)] = key
+
+    def had_accident(self, worker: SimulatedWorker) -> None:
+        """Note that a worker is about to be killed by a fault."""
+        self.accidents.add(id(worker))
+
+    def worker_ended(self, worker: SimulatedWorker, keys: Iterable[Key]) -> None:
+        """Count a worker's death for the calls it had begun."""
+        guilty = self.guilty.pop(id(worker), None)
+        was_accident = id(worker) in self.accidents
+        self.accidents.discard(id(worker))
+        for key in keys:
+            if key == guilty or was_accident:
+                self.struck[key] += 1
+            elif guilty is not None:
+                self.bystander[key] += 1
+
+    def data_endangered(self, keys: Iterable[Key]) -> None:
+        """Note that a copy of these is gone or was believed to be."""
+        self.may_be_lost.update(key for key in keys if key in self.cluster.plan.placed or "-call-" in key)
+
+    # What the scheduler does
+
+    def scheduler_sends(self, message: Compute) -> None:
+        """Check that an attempt is assigned once."""
+        if message.attempt in self.assigned:
+            raise SimulationError(f"attempt {message.attempt} of {message.key} was assigned twice")
+        self.assigned.add(message.attempt)
+
+    def scheduler_will_handle(self, event: Any, source: PeerId) -> None:
+        """Remember how the task stood that a completion is about."""
+        self._before = None
+        if event.__class__ is TaskFinished:
+            task = self.cluster.scheduler.machine.tasks.get(event.key)
+            if task is not None and task.status is not s.FINISHED:
+                self._before = (task, event.attempt)
+
+    def scheduler_handled(self, event: Any, source: PeerId) -> None:
+        """Check that a completion was taken in once and only if its attempt was the current one, and what deaths cost."""
+        if event.__class__ is WorkerDied:
+            self._check_strikes(event)
+        if self._before is None:
+            return
+        task, attempt = self._before
+        if task.status is s.FINISHED:
+            if attempt in self.committed or task.attempt != attempt:
+                raise SimulationError(f"attempt {attempt} of {task.key} was committed again")
+            self.committed.add(attempt)
+
+    def _check_strikes(self, event: WorkerDied) -> None:
+        for key, _ in event.running:
+            task = self.cluster.scheduler.machine.tasks.get(key)
+            if task is not None and task.strikes > self.struck[key] + self.bystander[key]:
+                raise SimulationError(f"{task!r} has {task.strikes} strikes; it was running at fewer unexplained deaths")
+
+    # What users see
+
+    def read(self, client: ClientProcess, record: Record, data: bytes) -> None:
+        """Check a value."""
+        if calls.read_value(data) != self.cluster.truth[record.key]:
+            raise SimulationError(f"{client.me} read a wrong value of {record.key}")
+
+    def settled(self, client: ClientProcess, record: Record) -> None:
+        """Check an outcome at the moment in which the user learns it."""
+        self.outcomes[record.status] += 1
+        self.settled_as[id(record)] = (record, record.status)
+        if record.status == FINISHED:
+            if record.data is not None:
+                self.read(client, record, record.data)
+        elif record.status == CANCELLED:
+            self._check_cancelled(client, record)
+        elif record.status in (ERROR, LOST):
+            self._check_error(client, record)
+
+    def _check_cancelled(self, client: ClientProcess, record: Record) -> None:
+        if self.was_restarted or record.refs <= 0:
+            return  # the second: the user dropped the last future while something waited for it
+        for name in self.ancestors[record.key]:
+            if {client.number, -1} & self.cancels.get(name, set()):
+                return
+        raise SimulationError(f"{client.me} sees {record.key} cancelled, and nobody asked for it")
+
+    def _check_error(self, client: ClientProcess, record: Record) -> None:
+        error = record.error
+        if client.machine.gone:
+            return
+        if error is None or error.key.partition("-call-")[0] not in self.ancestors[record.key]:
+            raise SimulationError(f"{record.key} erred because of {error!r}, which is none of its inputs")
+        if not self._is_deserved(error):
+            raise SimulationError(f"{client.me} sees {record.key} end with an error that nothing explains: {error!r}")
+
+    def _is_deserved(self, error: TaskError) -> bool:
+        key = error.key
+        if error.kind == "lost":
+            if key in self.may_be_lost or key in self.held_by_name or self.was_restarted:
+                return True
+            return any(self.cancels.get(name) for name in self.ancestors[key.partition("-call-")[0]])
+        task = self.cluster.plan.tasks.get(key)
+        if task is None:
+            return False
+        call = task.call
+        if error.kind == "exception":
+            if call.nature == calls.FLAKY:
+                return task.retries < call.times and "raises" in error.text
+            return call.nature in (calls.RAISES, calls.UNWRITABLE)
+        if error.kind == "killed":
+            return self.struck[key] + min(1, self.bystander[key]) >= self.cluster.settings.strikes
+        return False
+
+    # When all is over
+
+    def check_quiet(self) -> None:
+        """Check every future once the world is calm and nothing moves any more."""
+        for client in self.cluster.clients.values():
+            if client.asked:
+                raise SimulationError(f"{client.me} still waits for answers to {client.asked}")
+            for key, held in client.futures.items():
+                for record in held:
+                    if record.status == PENDING:
+                        raise SimulationError(f"{client.me} still waits for {key}: {self.explain(key)}")
+                    if record.status == FINISHED and self.settled_as[id(record)][1] == ERROR and not self.was_retried:
+                        raise SimulationError(f"{client.me} was told that {key} erred, and later that it finished")
+                    if record.status == FINISHED and client.checked.get(key) is not record:
+                        raise SimulationError(f"{client.me} could not read {key}: {self.explain(key)}")
+
+    def explain(self, key: Key) -> str:
+        """Return what the scheduler says about a key."""
+        from himalia.scheduler.overview import explain
+
+        return f"{self.cluster.scheduler.machine.tasks.get(key)!r}: {explain(self.cluster.scheduler.machine.core, key)}"
+
+    def check_empty(self) -> None:
+        """Check that nothing is left after everybody let go of everything."""
+        left = {name: what for name, what in self._leftovers().items() if what}
+        if left:
+            raise SimulationError(f"something is left after everything was released: {left}")
+
+    def is_empty(self) -> bool:
+        """Whether nothing is left."""
+        return not any(self._leftovers().values())
+
+    def check_books(self) -> None:
+        """Check that the two sides of every session believed the same all the time, and that no call ran without need."""
+        core = self.cluster.scheduler.machine.core
+        if core.drift_repaired:
+            raise SimulationError(f"{core.drift_repaired} times a nanny and the scheduler believed different things")
+        if self.is_peaceful:
+            for key, count in self.executions.items():
+                if count > self.submissions[key] * (1 + self.cluster.plan.tasks[key].retries):
+                    raise SimulationError(f"{key} ran {count} times; it was submitted {self.submissions[key]} times")
+
+    def is_deserted(self) -> bool:
+        """Whether the scheduler has forgotten all clients."""
+        core = self.cluster.scheduler.machine.core
+        return not (core.clients or core.functions)
+
+    def check_deserted(self) -> None:
+        """Check that clients that left have left nothing."""
+        core = self.cluster.scheduler.machine.core
+        if not self.is_deserted():
+            raise SimulationError(f"clients left, and there are still {list(core.clients)}, {list(core.functions)}")
+
+    def _leftovers(self) -> dict[str, Any]:
+        core = self.cluster.scheduler.machine.core
+        found: dict[str, Any] = {
+            "tasks": list(core.tasks),
+            "queue": core.queue,
+            "requirements": list(core.requirements),
+            "requests": list(self.cluster.scheduler.machine.requests.pending),
+        }
+        for host in core.hosts.values():
+            used = [worker.used for worker in host.workers.values() if any(worker.used.values()) or worker.assigned]
+            found[f"{host.id} resources in use"] = used
+            found[f"{host.id} occupancy"] = host.occupancy > 1e-9
+            found[f"{host.id} assigned"] = list(host.assigned)
+            found[f"{host.id} zombies"] = list(host.zombies)
+            found[f"{host.id} held"] = list(host.held)
+        for nanny in self.cluster.nannies.values():
+            found |= {f"{nanny.me} {name}": what for name, what in nanny.leftovers().items()}
+        for client in self.cluster.clients.values():
+            found[f"{client.me} records"] = list(client.machine.records)
+        return found

@@ -1,0 +1,164 @@
+"""One simulated cluster: who lives, who can reach whom, and the plan that moves them.
+
+Decides who is started; what users and faults do is in ``users.py`` and ``faults.py``, what must be true in ``checks.py``.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import msgspec
+
+from himalia.machine import Instruction, Send
+from himalia.messages import ClientToScheduler, Compute, NannyToScheduler, SchedulerToClient, SchedulerToNanny
+from himalia.names import HostId, Key, PeerId
+from himalia.scheduler.machine import ReturnMemory, SchedulerMachine, ShutDown
+from himalia.settings import Settings
+from himalia.testing.calls import true_values
+from himalia.testing.checks import Witness
+from himalia.testing.nannies import NannyProcess
+from himalia.testing.network import Network
+from himalia.testing.plan import Plan
+from himalia.testing.process import Process
+from himalia.testing.users import ClientProcess
+from himalia.testing.world import SimulationError, World
+
+QUICK = {"host_lease": 2.0, "client_lease": 3.0, "local_lease": 2.0}
+"""Leases of simulated clusters, seconds: short, because a quiet second costs as much computing as a busy one."""
+
+
+class SchedulerProcess(Process):
+    """The scheduler; it lives as long as the world."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        me = PeerId("scheduler")
+        super().__init__(cluster, me, "scheduler", SchedulerMachine(settings=cluster.settings, me=me))
+        self.perform[ShutDown] = self._shut_down
+        self.perform[ReturnMemory] = lambda instruction: None  # nothing here has the memory of a real scheduler
+
+    def _send(self, instruction: Send) -> None:
+        if instruction.message.__class__ is Compute:
+            self.cluster.witness.scheduler_sends(instruction.message)
+        super()._send(instruction)
+
+    def peer_left(self, peer: PeerId, reason: str) -> None:
+        """Lose a peer; the data of a host are given up with it."""
+        for nanny in self.cluster.nannies.values():
+            if nanny.me == peer:
+                self.cluster.witness.data_endangered(nanny.store)
+        super().peer_left(peer, reason)
+
+    def _shut_down(self, instruction: Instruction) -> None:
+        raise SimulationError(f"the scheduler ended: {instruction!r}")
+
+
+class Cluster:
+    """All processes of one run.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is to happen.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.world = World(plan.seed)
+        self.settings = msgspec.structs.replace(Settings(), **(QUICK | plan.settings))
+        calls = {key: task.call for key, task in plan.tasks.items()}
+        self.truth = true_values(calls, list(plan.placed))
+        self.witness = Witness(self)
+        self.network = Network(
+            self.world,
+            plan.weather,
+            {
+                "client": (ClientToScheduler, SchedulerToClient),
+                "nanny": (NannyToScheduler, SchedulerToNanny),
+            },
+        )
+        self.started = 0
+        """Processes ever started: every one is another incarnation."""
+        self.is_calm = False
+        self.is_closing = False
+        """No client starts any more."""
+        self.parted: dict[tuple[int, int], float] = {}
+        """Pairs of hosts that can't reach each other, and until when."""
+        self.scheduler = SchedulerProcess(self)
+        self.nannies: dict[int, NannyProcess] = {}
+        """The living nannies by the number of their host."""
+        self.clients: dict[int, ClientProcess] = {}
+        """The living clients by the number of their user."""
+
+    def start(self) -> None:
+        """Start what the plan says, and let it run its course."""
+        for number, host in enumerate(self.plan.hosts):
+            self.world.call_at(host.starts_at, self.start_nanny, number)
+        for number in range(self.plan.clients):
+            self.start_client(number)
+        for op in self.plan.ops:
+            self.world.call_at(op.time, self._do, op)
+
+    def start_nanny(self, number: int) -> None:
+        """Start a nanny on a host that has none."""
+        if number not in self.nannies:
+            self.started += 1
+            self.nannies[number] = NannyProcess(self, number, PeerId(f"nanny-{number}-{self.started}"))
+
+    def start_client(self, number: int) -> None:
+        """Start a client for a user who has none."""
+        if number not in self.clients and not self.is_closing:
+            self.started += 1
+            self.clients[number] = ClientProcess(self, number, PeerId(f"client-{number}-{self.started}"))
+
+    def _do(self, op: Any) -> None:
+        client = self.clients.get(op.client)
+        if client is not None:
+            client.do(op)
+
+    def nanny_died(self, nanny: NannyProcess) -> None:
+        """Take a dead nanny off the list."""
+        if self.nannies.get(nanny.number) is nanny:
+            del self.nannies[nanny.number]
+        self.witness.data_endangered(nanny.store)
+        if self.is_calm:
+            self.world.call_later(0.5, self.start_nanny, nanny.number)  # the calm world has all its hosts
+
+    def client_died(self, client: ClientProcess) -> None:
+        """Take a dead client off the list."""
+        if self.clients.get(client.number) is client:
+            del self.clients[client.number]
+
+    # Who reaches whom
+
+    def reach(self, reader: Process, host: HostId) -> NannyProcess | None:
+        """Return the nanny of that incarnation, if it lives and ``reader`` can reach it."""
+        for nanny in self.nannies.values():
+            if nanny.me == host:
+                if isinstance(reader, NannyProcess) and self._is_parted(reader.number, nanny.number):
+                    return None
+                return nanny
+        return None
+
+    def _is_parted(self, one: int, other: int) -> bool:
+        return self.parted.get((min(one, other), max(one, other)), -1.0) > self.world.now
+
+    def fetch_delay(self, random: Random) -> float:
+        """Draw how long a request to another host takes."""
+        behaviour = self.plan.behaviour
+        delay = behaviour.fetch * random.uniform(0.5, 2.0)
+        if behaviour.slow_fetch and random.random() < behaviour.slow_fetch:
+            delay += behaviour.slow_fetch_seconds * random.random()
+        return delay
+
+    # What every process tells
+
+    def before(self, process: Process, event: Any, source: PeerId) -> None:
+        """See an event before its machine does."""
+        if process is self.scheduler:
+            self.witness.scheduler_will_handle(event, source)
+
+    def after(self, process: Process, event: Any, source: PeerId) -> None:
+        """See what an event has changed."""
+        if process is self.scheduler:
+            self.witness.scheduler_handled(event, source)

@@ -1,0 +1,191 @@
+"""What breaks: drawn into a plan, and done to a cluster when its time has come.
+
+Decides when and what; how the cluster gets over it is the machines' affair.  A fault whose victim isn't there is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from himalia.messages import Close
+from himalia.testing import calls
+from himalia.testing.cluster import Cluster
+from himalia.testing.nannies import NannyProcess
+from himalia.testing.network import Link, Weather
+from himalia.testing.plan import Behaviour, Fault, HostPlan
+from himalia.testing.users import ClientProcess
+from himalia.testing.workers import SimulatedWorker
+from himalia.testing.workload import maybe
+
+KINDS = ("kill_nanny", "kill_worker", "kill_client", "cut", "clog", "part", "spoil", "press", "bloat", "leave")
+
+
+def draw_faults(random: Random, hosts: Sequence[HostPlan], clients: int, span: float) -> list[Fault]:
+    """Draw faults: which kinds exist, how many of each, and moments at which they gather."""
+    if random.random() < 0.2:
+        return []
+    kinds = [kind for kind in KINDS if random.random() < 0.35]
+    moments = [random.uniform(0.0, span) for _ in range(random.randint(1, 3))]
+    faults = []
+    for kind in kinds:
+        for _ in range(random.choice((1, 1, 2, 3, 6))):
+            time = random.uniform(0.0, span)
+            if random.random() < 0.3:
+                time = min(span, random.choice(moments) + random.random() * 0.01)
+            is_client = kind == "kill_client" or (kind in ("cut", "clog") and random.random() < 0.3)
+            faults.append(
+                Fault(
+                    time=time,
+                    kind=kind,
+                    number=random.randrange(clients if is_client else len(hosts)),
+                    other=random.randrange(len(hosts)),
+                    seconds=random.choice((0.0, 0.05, 0.5, 1.0, 4.0)) * random.uniform(0.5, 1.5),
+                    is_client=is_client,
+                    back_after=random.choice((0.0, 0.1, 1.0, 100.0)),
+                )
+            )
+    faults.sort(key=lambda fault: fault.time)
+    return faults
+
+
+def draw_weather(random: Random) -> Weather:
+    """Draw how the network behaves."""
+    return Weather(
+        latency=random.choice((0.00005, 0.0005, 0.005)),
+        jitter=random.choice((0.0, 0.0005, 0.01)),
+        slow=maybe(random, 0.3, 0.1),
+        slow_latency=random.choice((0.05, 0.3, 1.0)),
+        duplicate=maybe(random, 0.4, 0.3),
+        notice=random.choice((0.001, 0.1, 1.0)),
+    )
+
+
+def draw_behaviour(random: Random) -> Behaviour:
+    """Draw how processes behave."""
+    return Behaviour(
+        worker_start=random.choice((0.01, 0.1, 0.5)),
+        fetch=random.choice((0.0005, 0.005, 0.05)),
+        slow_fetch=maybe(random, 0.25, 0.3),
+        slow_fetch_seconds=random.choice((0.2, 1.0)),
+        failed_fetch=maybe(random, 0.2, 0.2),
+        failed_start=maybe(random, 0.1, 0.3),
+        lost_datagram=random.choice((0.0, 0.0, 0.5)),
+        pieces=random.choice((0.0, 0.0, 0.5)),
+        clock_skew=random.choice((0.0, 0.0, 1000.0)),
+    )
+
+
+class Breaker:
+    """Does the faults of a plan to its cluster, and ends them all when the world becomes calm."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.world = cluster.world
+        self.random = cluster.world.chance("breaker")
+        self.done = 0
+        for fault in cluster.plan.faults:
+            self.world.call_at(fault.time, self.do, fault)
+        self.world.call_at(cluster.plan.calm_at, self.calm_down)
+
+    def do(self, fault: Fault) -> None:
+        """Let something break, if it is there."""
+        if not self.cluster.is_calm:
+            self.world.record("fault", fault)
+            self.done += 1
+            getattr(self, f"_{fault.kind}")(fault)
+
+    def calm_down(self) -> None:
+        """End all faults; whatever is missing comes back."""
+        cluster, plan = self.cluster, self.cluster.plan
+        self.world.record("fault", "calm")
+        cluster.is_calm = True
+        cluster.network.weather = Weather()
+        behaviour = plan.behaviour
+        behaviour.slow_fetch = behaviour.failed_fetch = behaviour.failed_start = 0.0
+        cluster.parted.clear()
+        for link in cluster.network.links:
+            link.blocked_until = min(link.blocked_until, self.world.now)
+        for number in range(len(plan.hosts)):
+            cluster.start_nanny(number)
+        for number in range(plan.clients):
+            cluster.start_client(number)
+
+    def _kill_nanny(self, fault: Fault) -> None:
+        nanny = self.cluster.nannies.get(fault.number)
+        if nanny is not None:
+            nanny.kill()
+            self.world.call_later(fault.back_after, self.cluster.start_nanny, fault.number)
+
+    def _kill_client(self, fault: Fault) -> None:
+        client = self.cluster.clients.get(fault.number)
+        if client is not None:
+            client.kill()
+            self.world.call_later(fault.back_after, self.cluster.start_client, fault.number)
+
+    def _kill_worker(self, fault: Fault) -> None:
+        nanny = self.cluster.nannies.get(fault.number)
+        if nanny is None:
+            return
+        worker = self._victim(nanny)
+        if worker is not None:
+            self.cluster.witness.had_accident(worker)
+            worker.exit("signal SIGKILL")
+
+    def _bloat(self, fault: Fault) -> None:
+        nanny = self.cluster.nannies.get(fault.number)
+        worker = self._victim(nanny) if nanny is not None else None
+        if nanny is not None and worker is not None:
+            self.cluster.witness.had_accident(worker)
+            nanny.bloat(worker)
+
+    def _leave(self, fault: Fault) -> None:
+        nanny = self.cluster.nannies.get(fault.number)
+        if nanny is not None:
+            nanny.feed(Close("the nanny was stopped"))
+            self.world.call_later(fault.back_after + 2.0, self.cluster.start_nanny, fault.number)
+
+    def _victim(self, nanny: NannyProcess) -> SimulatedWorker | None:
+        workers = [worker for worker in nanny.workers.values() if worker.is_alive and self._may_die(worker)]
+        return self.random.choice(workers) if workers else None
+
+    def _may_die(self, worker: SimulatedWorker) -> bool:
+        """Whether this accident leaves the calls of a worker innocent: one strike each, and none that kills by itself."""
+        witness = self.cluster.witness
+        return all(
+            running.call.nature != calls.POISON and not witness.struck[running.run.key]
+            for running in worker.running.values()
+        )
+
+    def _cut(self, fault: Fault) -> None:
+        for link in self._links(fault):
+            link.cut(fault.seconds)
+
+    def _clog(self, fault: Fault) -> None:
+        for link in self._links(fault):
+            link.clog(self.random.choice((link.dialer, link.listener)), fault.seconds)
+
+    def _links(self, fault: Fault) -> list[Link]:
+        processes: dict[int, NannyProcess] | dict[int, ClientProcess] = (
+            self.cluster.clients if fault.is_client else self.cluster.nannies
+        )
+        process = processes.get(fault.number)
+        return [] if process is None else [end.link for end in process.ends.values()]
+
+    def _part(self, fault: Fault) -> None:
+        pair = (min(fault.number, fault.other), max(fault.number, fault.other))
+        self.cluster.parted[pair] = self.world.now + fault.seconds
+
+    def _spoil(self, fault: Fault) -> None:
+        nanny = self.cluster.nannies.get(fault.number)
+        if nanny is not None and len(nanny.store):
+            for key in self.random.sample(list(nanny.store), self.random.randint(1, len(nanny.store))):
+                stored = nanny.store.get(key)
+                if stored is not None:
+                    stored.is_spoiled = True
+                self.cluster.witness.data_endangered([key])
+
+    def _press(self, fault: Fault) -> None:
+        nanny = self.cluster.nannies.get(fault.number)
+        if nanny is not None:
+            nanny.pressed_until = self.world.now + fault.seconds

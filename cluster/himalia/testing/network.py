@@ -1,0 +1,289 @@
+"""A seeded network: links that delay, duplicate, stall and cut, under sessions that must survive it.
+
+Decides when a frame arrives, or that it is lost; everything a session does about it (numbers, acknowledgements, sending
+again) is the real :class:`himalia.comm.session.Session`.  It never looks into a message.
+
+A link joins the process that dials with the one that listens.  It rides on numbered connections: a frame that is under way
+when its connection is cut is lost.  Each side learns of a cut in its own time; the dialing one then tries again until the lease
+ends, and both compare what they have seen before they go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from himalia.comm.session import Session
+from himalia.names import PeerId
+from himalia.testing.world import SimulationError, World
+
+
+class Weather(msgspec.Struct, kw_only=True):
+    """How the network behaves; seconds and probabilities."""
+
+    latency: float = 0.0005
+    jitter: float = 0.0005
+    slow: float = 0.0
+    """Probability that a frame takes ``slow_latency`` longer (and all behind it wait)."""
+    slow_latency: float = 0.3
+    duplicate: float = 0.0
+    """Probability that a frame arrives twice."""
+    notice: float = 0.2
+    """Longest time until a side learns of a cut."""
+
+
+class Owner(Protocol):
+    """A process, as the network sees it."""
+
+    me: PeerId
+    role: str
+    is_alive: bool
+    ends: dict[PeerId, End]
+    """Its side of every link, by the name it knows the peer by."""
+
+    def peer_joined(self, peer: PeerId, role: str) -> None:
+        """Learn that a session began."""
+
+    def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
+        """Take what arrived in one frame."""
+
+    def peer_left(self, peer: PeerId, reason: str) -> None:
+        """Learn that a session ended."""
+
+
+class End:
+    """One side of a link: its session, and the connection it believes in (0: it knows that it is cut off)."""
+
+    __slots__ = (
+        "alias", "connection", "has_joined", "is_flushing", "is_over", "link", "lost", "not_before", "other", "owner", "session"
+    )  # fmt: skip
+
+    def __init__(self, owner: Owner, alias: PeerId, session: Session) -> None:
+        self.owner = owner
+        self.alias = alias
+        self.session = session
+        self.connection = 0
+        self.lost = 0
+        """Number of the last connection that it learned to be gone."""
+        self.is_flushing = False
+        self.has_joined = False
+        self.is_over = False
+        self.not_before = 0.0
+        """Nothing arrives here earlier: what one connection carries keeps its order."""
+        self.link: Link
+        self.other: End
+
+    def send(self, message: Any) -> None:
+        """Queue a message; everything queued at one moment leaves in one frame."""
+        self.session.send(message)
+        if not self.is_flushing:
+            self.is_flushing = True
+            self.link.world.call_later(0.0, self.link.flush, self)
+
+    def leave(self, reason: str) -> None:
+        """End the session on this side only."""
+        if not self.is_over:
+            self.is_over = True
+            if self.has_joined or self is self.link.dialer:  # who can't even connect learns that too
+                self.owner.peer_left(self.alias, reason)
+
+
+class Link:
+    """A pair of sessions and the connection between them."""
+
+    def __init__(self, network: Network, dialer: End, listener: End, lease: float) -> None:
+        self.network = network
+        self.world = network.world
+        self.random = network.random
+        self.lease = lease
+        self.dialer = dialer
+        self.listener = listener
+        self.connection = 0
+        """Number of the connection that exists or is being made, 0 if there is none."""
+        self.dialed = 0
+        """Connections ever tried."""
+        self.cut_at = 0.0
+        self.blocked_until = 0.0
+        self.is_redialing = False
+
+    # The life of a connection
+
+    def dial(self) -> None:
+        """Try to connect; the answer decides."""
+        self.is_redialing = False
+        if self.dialer.is_over or self.connection or not self.dialer.owner.is_alive:
+            return
+        if self.world.now - self.cut_at > self.lease:
+            self.dialer.leave("the scheduler can't be reached")
+        elif self.world.now < self.blocked_until or not self.listener.owner.is_alive:
+            self._redial()
+        else:
+            self.dialed += 1
+            self.connection = self.dialed
+            self._carry(self.connection, self.listener, self._greet, self.dialer.session.received)
+
+    def _redial(self) -> None:
+        if not self.is_redialing:
+            self.is_redialing = True
+            self.world.call_later(self.random.uniform(0.02, 0.2), self.dial)
+
+    def _greet(self, seen: int) -> None:
+        """Let the listening side take the connection up, or refuse: its session may be over."""
+        end = self.listener
+        if end.is_over:
+            self._carry(self.connection, self.dialer, self.dialer.leave, "the session was given up over there")
+            return
+        self._carry(self.connection, self.dialer, self._welcome, end.session.received)
+        self._take_up(end, seen)
+
+    def _welcome(self, seen: int) -> None:
+        """Let the dialing side take the connection up."""
+        self._take_up(self.dialer, seen)
+
+    def _take_up(self, end: End, seen: int) -> None:
+        end.connection = self.connection
+        if end.has_joined:
+            self._transmit(end, end.session.resume(seen))
+        else:
+            end.has_joined = True
+            end.owner.peer_joined(end.alias, end.other.owner.role)
+        self.flush(end)
+
+    def cut(self, blocked: float) -> None:
+        """Cut the connection; none gets through for ``blocked`` seconds."""
+        self.blocked_until = max(self.blocked_until, self.world.now + blocked)
+        if self.connection:
+            self.connection = 0
+            self.cut_at = self.world.now
+            for end in (self.dialer, self.listener):
+                notice = self.random.uniform(0.0, self.network.weather.notice)
+                self.world.call_later(notice, self._lose, end, self.dialed)
+
+    def clog(self, end: End, seconds: float) -> None:
+        """Let nothing arrive at this side for a while; nothing is lost."""
+        end.not_before = max(end.not_before, self.world.now + seconds)
+
+    def _lose(self, end: End, connection: int) -> None:
+        """Let one side learn that its connection is gone."""
+        if end.is_over or not end.owner.is_alive or end.connection > connection:
+            return
+        end.connection = 0
+        end.lost = connection
+        if end is self.dialer:
+            self._redial()
+        else:
+            self.world.call_later(self.lease, self._expire, connection)
+
+    def _expire(self, connection: int) -> None:
+        """End the session at the listening side, if nobody came back."""
+        end = self.listener
+        if not end.connection and end.lost == connection:
+            end.leave("the lease ran out")
+
+    def say_goodbye(self, end: End, reason: str) -> None:
+        """End the session after everything that was queued; the other side learns at once, if it can be reached."""
+        self.flush(end)
+        if end.connection:
+            self._carry(end.connection, end.other, self._arrive, end.other, end.session.goodbye_frame(reason))
+        end.is_over = True
+
+    # What a connection carries
+
+    def flush(self, end: End) -> None:
+        """Send what was queued at this side; without a connection it stays in the session until one resumes it."""
+        end.is_flushing = False
+        if end.connection and end.owner.is_alive:
+            self._transmit(end, end.session.take_frames())
+            if end.session.rejected:
+                raise SimulationError(f"{end.owner.me} sent what can't be encoded: {end.session.rejected}")
+
+    def acknowledge(self, end: End) -> None:
+        """Acknowledge what arrived, if nothing else did it: a process does this now and then."""
+        frame = end.session.take_ack() if end.connection and end.owner.is_alive else None
+        if frame is not None:
+            self._carry(end.connection, end.other, self._arrive, end.other, bytes(frame))
+
+    def _transmit(self, end: End, frames: Sequence[bytes | bytearray | memoryview]) -> None:
+        for frame in frames:
+            data = bytes(frame)
+            self.network.frames += 1
+            self._carry(end.connection, end.other, self._arrive, end.other, data)
+            if self.random.random() < self.network.weather.duplicate:
+                self._carry(end.connection, end.other, self._arrive, end.other, data)
+
+    def _arrive(self, end: End, frame: bytes) -> None:
+        self.world.absorb(frame)
+        session = end.session
+        messages = session.receive(frame)
+        if messages:
+            end.owner.messages_received(end.alias, messages)
+        if session.goodbye is not None:
+            end.leave(session.goodbye)
+        elif session.ack_due:
+            self.flush(end)
+
+    def _carry(self, connection: int, to: End, function: Callable[..., None], *arguments: Any) -> None:
+        """Call ``function`` when this reaches the other side, unless that connection is cut before."""
+        to.not_before = max(to.not_before, self.world.now + self.network.delay())
+        self.world.call_at(to.not_before, self._land, connection, to, function, arguments)
+
+    def _land(self, connection: int, to: End, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        if connection and connection == self.connection and to.owner.is_alive:
+            function(*arguments)
+
+
+class Network:
+    """All links, and the weather above them.
+
+    Parameters
+    ----------
+    world : World
+        Whose time passes.
+    weather : Weather
+        How bad it is; changed by faults, and fair again when they are over.
+    unions : mapping
+        For each role that dials: what it may send, and what it may be sent (:mod:`himalia.messages`).
+    """
+
+    def __init__(self, world: World, weather: Weather, unions: Mapping[str, tuple[Any, Any]]) -> None:
+        self.world = world
+        self.weather = weather
+        self.random = world.chance("network")
+        self.links: list[Link] = []
+        self.frames = 0
+        self._unions = unions
+
+    def connect(self, dialer: Owner, listener: Owner, alias: PeerId, lease: float) -> End:
+        """Let ``dialer`` dial ``listener``, which it will know as ``alias``; both learn of it by ``peer_joined``."""
+        upwards, downwards = self._unions[dialer.role]
+        here = End(dialer, alias, Session(downwards))
+        there = End(listener, dialer.me, Session(upwards))
+        here.other, there.other = there, here
+        link = Link(self, here, there, lease)
+        here.link = there.link = link
+        dialer.ends[alias] = here
+        listener.ends[dialer.me] = there
+        self.links.append(link)
+        link.cut_at = self.world.now
+        self.world.call_later(0.0, link.dial)
+        return here
+
+    def delay(self) -> float:
+        """Draw how long something is under way."""
+        weather = self.weather
+        delay = weather.latency + weather.jitter * self.random.random()
+        if weather.slow and self.random.random() < weather.slow:
+            delay += weather.slow_latency * self.random.random()
+        return delay
+
+    def process_died(self, owner: Owner) -> None:
+        """Cut all links of a dead process; what it had sent may be lost on the way."""
+        for link in self.links:
+            if owner in (link.dialer.owner, link.listener.owner):
+                link.cut(0.0)
+        self.links = [link for link in self.links if not self._is_dead(link)]
+
+    def _is_dead(self, link: Link) -> bool:
+        return link.dialer.is_over and link.listener.is_over

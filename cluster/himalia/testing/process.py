@@ -1,0 +1,145 @@
+"""What every simulated process has: a life, a clock of its own, a machine, and links to peers.
+
+This is the simulator's counterpart of ``driver.py``: it feeds events and performs instructions, in their order, and decides
+nothing.  After every event the machine's own ``validate()`` runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from himalia.machine import Disconnect, PeerJoined, PeerLeft, Send, Ticked
+from himalia.messages import Message
+from himalia.names import PeerId
+from himalia.testing.network import End
+from himalia.testing.world import SimulationError
+
+if TYPE_CHECKING:
+    from himalia.testing.cluster import Cluster
+
+
+GOODBYE = 0.5
+"""Seconds that what a process sent last has to arrive after its end.  Guess."""
+
+
+class ValidMachine(Protocol):
+    """A pure machine that can check itself."""
+
+    def handle(self, event: Any, *, now: float, source: PeerId = ...) -> list[Any]:
+        """Return what to do about ``event``."""
+        ...
+
+    def validate(self) -> None:
+        """Raise AssertionError if an invariant is broken."""
+
+
+class Process:
+    """A process with a machine.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        The world it lives in.
+    me : PeerId
+        Its incarnation.
+    role : str
+        ``scheduler``, ``nanny`` or ``client``.
+    machine : ValidMachine
+        What decides for it.
+    """
+
+    def __init__(self, cluster: Cluster, me: PeerId, role: str, machine: ValidMachine) -> None:
+        self.cluster = cluster
+        self.world = cluster.world
+        self.random = cluster.world.chance(me)
+        self.me = me
+        self.role = role
+        self.machine = machine
+        self.is_alive = True
+        self.ends: dict[PeerId, End] = {}
+        self.skew = self.random.random() * cluster.plan.behaviour.clock_skew
+        self.perform: dict[type, Callable[[Any], None]] = {Send: self._send, Disconnect: self._disconnect}
+        self._tick()
+
+    def __repr__(self) -> str:
+        return str(self.me)  # traces must not show addresses
+
+    def feed(self, event: Any, source: PeerId = PeerId("")) -> None:  # noqa: B008  # a NewType call is a constant
+        """Let the machine handle an event and do what it says."""
+        if not self.is_alive:
+            return
+        if isinstance(event, Message):
+            self.world.note(self.me, event)
+        elif event.__class__ is not Ticked:
+            self.world.record(self.me, event)
+        self.cluster.before(self, event, source)
+        for instruction in self.machine.handle(event, now=self.world.now + self.skew, source=source):
+            action = self.perform.get(instruction.__class__)
+            if action is None:
+                raise SimulationError(f"{self.me} can't do {instruction!r}")
+            action(instruction)
+        self.machine.validate()
+        self.cluster.after(self, event, source)
+
+    def after(self, delay: float, function: Callable[..., None], *arguments: Any) -> None:
+        """Call ``function`` in ``delay`` seconds if this process lives then."""
+        self.world.call_later(delay, self._if_alive, function, arguments)
+
+    def _if_alive(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        if self.is_alive:
+            function(*arguments)
+
+    def _tick(self) -> None:
+        """Feed the timer's event, for as long as the process lives."""
+        self.after(self.cluster.settings.tick_interval, self._tick_and_again)
+
+    def _tick_and_again(self) -> None:
+        for end in list(self.ends.values()):
+            end.link.acknowledge(end)
+        self.feed(Ticked())
+        self._tick()
+
+    # What the network calls
+
+    def peer_joined(self, peer: PeerId, role: str) -> None:
+        """Learn that a session began."""
+        self.feed(PeerJoined(peer, role))
+
+    def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
+        """Take what arrived in one frame."""
+        for message in messages:
+            self.feed(message, peer)
+
+    def peer_left(self, peer: PeerId, reason: str) -> None:
+        """Learn that a session ended."""
+        self.ends.pop(peer, None)
+        self.feed(PeerLeft(peer, reason))
+
+    # What every machine may ask for
+
+    def _send(self, instruction: Send) -> None:
+        end = self.ends.get(instruction.peer)
+        if end is not None and not end.is_over:
+            end.send(instruction.message)
+
+    def _disconnect(self, instruction: Disconnect) -> None:
+        end = self.ends.pop(instruction.peer, None)
+        if end is not None:
+            end.link.say_goodbye(end, instruction.reason)
+
+    def kill(self) -> None:
+        """End at once, as SIGKILL does."""
+        if self.is_alive:
+            self.is_alive = False
+            self.world.record(self.me, "killed")
+            self.cluster.network.process_died(self)
+
+    def end(self, reason: str) -> None:
+        """End politely: what was said before arrives, then a goodbye."""
+        if self.is_alive:
+            for end in self.ends.values():
+                end.link.say_goodbye(end, reason)
+            self.is_alive = False
+            self.world.record(self.me, "ended")
+            self.world.call_later(GOODBYE, self.cluster.network.process_died, self)

@@ -1,0 +1,417 @@
+"""A simulated user at a client: the real client machine, and somebody who submits, waits, reads, cancels and changes their mind.
+
+Decides only what a notebook would do with futures; every operation is tried as written in the plan and left out where it
+makes no sense at that time (cancelling what isn't held).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from himalia.client.machine import ClientMachine
+from himalia.client.state import (
+    CANCELLED,
+    FINISHED,
+    PENDING,
+    Answer,
+    CallsSubmitted,
+    CancelAsked,
+    Closed,
+    Deliver,
+    ForgetHost,
+    FuturesDropped,
+    KeysHeld,
+    MessageMade,
+    Notify,
+    ReadFailed,
+    Record,
+    RequestMade,
+    RetryAsked,
+    ValuePlaced,
+)
+from himalia.messages import (
+    DataPlaced,
+    Explain,
+    FollowTelemetry,
+    ForgetFunctions,
+    FunctionBody,
+    GetInfo,
+    GetKeys,
+    GetLogs,
+    GetTelemetry,
+    GetVersions,
+    Restart,
+    RunFunction,
+    Scale,
+    TaskOptions,
+    TaskSpec,
+)
+from himalia.names import SCHEDULER, Digest, HostId, Key, PeerId
+from himalia.testing.plan import SimulatedTask, UserOp
+from himalia.testing.process import Process
+
+if TYPE_CHECKING:
+    from himalia.testing.cluster import Cluster
+
+
+LARGE_CALL = 3_000_000
+"""Bytes of a call that is too large for a message."""
+
+
+def function_of(task: SimulatedTask) -> bytes:
+    """Return the digest of a task's function; those of group ``f3`` ride inside the call."""
+    return b"" if task.group == "f3" else blake2b(task.group.encode(), digest_size=16).digest()
+
+
+class ClientProcess(Process):
+    """A client and its user.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    number : int
+        Which user of the plan.
+    me : PeerId
+
+    Attributes
+    ----------
+    futures : dict of Key to list of Record
+        What the user holds; cancelled ones until they are released.
+    """
+
+    machine: ClientMachine
+
+    def __init__(self, cluster: Cluster, number: int, me: PeerId) -> None:
+        self.number = number
+        self.futures: dict[Key, list[Record]] = {}
+        self.functions: set[bytes] = set()
+        self.checked: dict[Key, Record] = {}
+        """Keys whose value was read and right, by the record it was read for."""
+        self.reading: set[Key] = set()
+        self.placing = 0
+        """Values on their way to a host, and submissions of which a piece is still to come."""
+        self.named = 0
+        """Keys of large calls that were made up so far."""
+        self.asked: set[int] = set()
+        """Questions without an answer."""
+        super().__init__(cluster, me, "client", ClientMachine(cluster.settings))
+        self.perform |= {
+            Notify: self._notify,
+            Answer: self._answered,
+            Deliver: lambda instruction: None,
+            ForgetHost: lambda instruction: None,
+        }
+        cluster.network.connect(self, cluster.scheduler, SCHEDULER, cluster.settings.client_lease)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the user can still do something with this client."""
+        return self.is_alive and not self.machine.gone
+
+    def kill(self) -> None:
+        """End the client's process."""
+        if self.is_alive:
+            super().kill()
+            self.cluster.client_died(self)
+
+    def peer_left(self, peer: PeerId, reason: str) -> None:
+        """Lose the scheduler: the user sees that everything is lost, and starts again."""
+        super().peer_left(peer, reason)
+        self.kill()
+        self.world.call_later(0.1, self.cluster.start_client, self.number)
+
+    def do(self, op: UserOp) -> None:
+        """Do what the plan says, as far as it makes sense now."""
+        if self.is_usable:
+            getattr(self, f"_do_{op.kind}")(op)
+
+    # Submitting
+
+    def _do_submit(self, op: UserOp) -> None:
+        keys = self._with_inputs(op.keys)
+        large = [key for key in keys if self.cluster.plan.tasks[key].has_large_call]
+        if large:
+            self._place_calls(op, keys, large)
+        else:
+            self._submit(op, keys, {})
+
+    def _place_calls(self, op: UserOp, keys: list[Key], large: list[Key]) -> None:
+        """Place the calls that are too large for a message; the submission follows when the last one is stored."""
+        placed: dict[Key, DataPlaced] = {}
+
+        def stored(key: Key, argument: Key, host: HostId, attempt: int) -> None:
+            placed[key] = DataPlaced(argument, "call", host, LARGE_CALL, "call", False, attempt)
+            if len(placed) == len(large):
+                self._submit(op, self._with_inputs(tuple(keys)), placed)  # some inputs may have been let go meanwhile
+
+        for key in large:
+            self.named += 1
+            argument = Key(f"{key}-call-{self.me}-{self.named}")
+            self.placing += 1
+            self._place(argument, LARGE_CALL, self._new_attempt(), 0, partial(stored, key, argument))
+
+    def _submit(self, op: UserOp, keys: list[Key], placed: dict[Key, DataPlaced]) -> None:
+        if not keys:
+            return
+        for name in keys:
+            if name in placed:
+                self.feed(MessageMade(placed[name]))
+        wanted = [key for key in keys if key in op.held]
+        specs = [self._spec(key, n, key in op.held, placed[key].key if key in placed else None) for n, key in enumerate(keys)]
+        self.cluster.witness.submitted(keys)
+        self._define_functions(specs)
+        batch = self.machine.next_batch()
+        if len(specs) > 1 and self.random.random() < self.cluster.plan.behaviour.pieces:
+            self._submit_in_pieces(batch, specs, wanted)
+            return
+        self.feed(CallsSubmitted(batch, specs))
+        for key in wanted:
+            self._hold(key)
+
+    def _define_functions(self, specs: Iterable[TaskSpec]) -> None:
+        """Send the functions that these specs name, unless the scheduler knows them."""
+        for function in dict.fromkeys(spec.function for spec in specs):
+            if function and function not in self.functions:
+                self.functions.add(function)
+                self.feed(MessageMade(FunctionBody(Digest(function), b"a function")))
+
+    def _submit_in_pieces(self, batch: int, specs: list[TaskSpec], wanted: list[Key]) -> None:
+        """Send a submission in two pieces, as a large graph is; its inputs are held until the second one is under way."""
+        inputs = dict.fromkeys(name for spec in specs for name in spec.dependencies if name in self.machine.records)
+        self.feed(KeysHeld(list(inputs)))
+        pins = [self.machine.records[name] for name in inputs]
+        cut = self.random.randrange(1, len(specs))
+        self.feed(CallsSubmitted(batch, specs[:cut], False))
+        self.placing += 1
+        self.after(self.random.random() * 0.05, self._submit_rest, batch, specs[cut:], wanted, pins)
+
+    def _submit_rest(self, batch: int, specs: list[TaskSpec], wanted: list[Key], pins: list[Record]) -> None:
+        self.placing -= 1
+        if self.is_usable:
+            self._define_functions(specs)
+            self.feed(CallsSubmitted(batch, specs, True))
+            for key in wanted:
+                self._hold(key)
+            self.feed(FuturesDropped(pins))
+
+    def _with_inputs(self, keys: tuple[Key, ...]) -> list[Key]:
+        """Return the tasks to submit: these, and what they need of which the user holds no future; never without data."""
+        tasks, records = self.cluster.plan.tasks, self.machine.records
+        wanted = set(keys)
+        for key in reversed(tasks):
+            if key in wanted:
+                wanted.update(name for name in tasks[key].call.inputs if name not in records)
+        found: list[Key] = []
+        missing = {name for name in self.cluster.plan.placed if name not in records}
+        for key in tasks:
+            if key in wanted and not missing.intersection(tasks[key].call.inputs):
+                found.append(key)
+            elif key not in records:
+                missing.add(key)
+        return found
+
+    def _spec(self, key: Key, order: int, wanted: bool, argument: Key | None) -> TaskSpec:
+        task = self.cluster.plan.tasks[key]
+        options = None
+        if task.retries or task.priority or task.hosts or task.resources:
+            options = TaskOptions(task.priority, task.retries, task.hosts, task.allow_other_workers, task.resources)
+        call = task.call
+        dependencies = tuple(dict.fromkeys(call.inputs if argument is None else (*call.inputs, argument)))
+        packed = call.pack() if argument is None else b""
+        return TaskSpec(
+            key, task.group, function_of(task), packed, dependencies, order, wanted, argument or "", options
+        )
+
+    def _hold(self, key: Key) -> None:
+        """Take a future that the machine has made."""
+        record = self.machine.records.get(key)
+        if record is None:
+            return  # cancelled before the user had it
+        self.futures.setdefault(key, []).append(record)
+        if record.status != PENDING or not self.machine.watch(record, self._settled):
+            self._settled(record)
+
+    # Scattering
+
+    def _do_scatter(self, op: UserOp) -> None:
+        for key in op.keys:
+            attempt = self._new_attempt()
+            for _ in range(1 + (self.random.random() < 0.2)):  # sometimes two copies, maybe at one host
+                self.placing += 1
+                self._place(key, self.cluster.plan.placed[key], attempt, 0, partial(self._placed, key))
+
+    def _new_attempt(self) -> int:
+        return self.random.randrange(-(2**62), 0)
+
+    def _place(self, key: Key, nbytes: int, attempt: int, tries: int, done: Callable[[HostId, int], None]) -> None:
+        """Send a value to a host, as the data plane would; to another one if that fails."""
+        hosts = list(self.machine.hosts)
+        if tries >= 50 or not self.is_usable:
+            self.placing -= 1
+        elif not hosts:
+            self.after(0.1, self._place, key, nbytes, attempt, tries + 1, done)
+        else:
+            host = self.random.choice(hosts)
+            self.after(self.cluster.fetch_delay(self.random), self._put, key, nbytes, attempt, tries, done, host)
+
+    def _put(
+        self, key: Key, nbytes: int, attempt: int, tries: int, done: Callable[[HostId, int], None], host: HostId
+    ) -> None:
+        nanny = self.cluster.reach(self, host)
+        if nanny is None:
+            self.after(0.05, self._place, key, nbytes, attempt, tries + 1, done)
+            return
+        nanny.put(key, attempt, nbytes)
+        self.after(self.cluster.fetch_delay(self.random), self._stored, done, host, attempt)
+
+    def _stored(self, done: Callable[[HostId, int], None], host: HostId, attempt: int) -> None:
+        self.placing -= 1
+        if self.is_usable:
+            done(host, attempt)
+
+    def _placed(self, key: Key, host: HostId, attempt: int) -> None:
+        is_first = not any(record is self.machine.records.get(key) for record in self.futures.get(key, ()))
+        nbytes = self.cluster.plan.placed[key]
+        self.feed(ValuePlaced(DataPlaced(key, "data", host, nbytes, "bytes", True, attempt), None, is_first))
+        if is_first:
+            self._hold(key)
+
+    # Changing one's mind
+
+    def _do_release(self, op: UserOp) -> None:
+        self.release(op.keys)
+
+    def release(self, keys: tuple[Key, ...]) -> None:
+        """Drop the futures of these keys, or one of several."""
+        records = [self.futures[key].pop() for key in keys if key in self.futures]
+        for key in keys:
+            if not self.futures.get(key, True):
+                del self.futures[key]
+        if records:
+            self.feed(FuturesDropped(records))
+
+    def release_all(self) -> None:
+        """Drop every future."""
+        records = [record for held in self.futures.values() for record in held]
+        self.futures.clear()
+        if records:
+            self.random.shuffle(records)
+            self.feed(FuturesDropped(records))
+
+    def _do_hold(self, op: UserOp) -> None:
+        self.cluster.witness.held_by_name.update(op.keys)
+        self.feed(KeysHeld(list(op.keys)))
+        for key in op.keys:
+            self._hold(key)
+
+    def _do_cancel(self, op: UserOp) -> None:
+        keys = [key for key in op.keys if key in self.machine.records]
+        if keys:
+            self.cluster.witness.cancelled(self, keys, op.force)
+            self.feed(CancelAsked(keys, op.force, "the user said so"))
+
+    def _do_retry(self, op: UserOp) -> None:
+        self.cluster.witness.was_retried = True
+        self.feed(RetryAsked([key for key in op.keys if key in self.machine.records]))
+
+    def _do_gather(self, op: UserOp) -> None:
+        for key in op.keys:
+            self.read(key)
+
+    def _do_scale(self, op: UserOp) -> None:
+        nanny = self.cluster.nannies.get(op.number)
+        if nanny is not None:
+            self._ask(Scale(self.machine.next_request(), op.count, nanny.info.host))
+
+    def _do_restart(self, op: UserOp) -> None:
+        self.cluster.witness.restarted()
+        self._ask(Restart(self.machine.next_request()))
+
+    def _do_run(self, op: UserOp) -> None:
+        self._ask(RunFunction(self.machine.next_request(), b"a call"))
+
+    def _do_ask(self, op: UserOp) -> None:
+        request = self.machine.next_request()
+        questions = (GetInfo(request), GetKeys(request), GetVersions(request), GetLogs(request), GetTelemetry(request))
+        if op.count < len(questions):
+            self._ask(questions[op.count])
+        elif op.keys:
+            self._ask(Explain(request, op.keys[0]))
+        self.feed(MessageMade(FollowTelemetry(0.5 * (op.count % 2))))
+
+    def _ask(self, message: Any) -> None:
+        self.asked.add(message.request)
+        self.feed(RequestMade(message))
+
+    def _answered(self, instruction: Answer) -> None:
+        self.asked.remove(instruction.request)  # every question has exactly one answer
+
+    def _do_forget(self, op: UserOp) -> None:
+        functions = [Digest(function) for function in sorted(self.functions)]
+        self.functions.clear()
+        if functions:
+            self.feed(MessageMade(ForgetFunctions(functions)))
+
+    def _do_leave(self, op: UserOp) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Close the client politely."""
+        if self.is_alive:
+            self.feed(Closed("the user closed it"))
+            self.end("closed")
+            self.cluster.client_died(self)
+
+    # Results
+
+    def _notify(self, instruction: Notify) -> None:
+        for watcher in instruction.watchers:
+            watcher(instruction.record)
+
+    def _settled(self, record: Record) -> None:
+        self.cluster.witness.settled(self, record)
+
+    def read(self, key: Key) -> None:
+        """Read the value of a finished key, from its message or from a host that has it, and check it."""
+        record = self.machine.records.get(key)
+        if record is None or record.status != FINISHED or key in self.reading:
+            return
+        if record.data is not None:
+            self._check(record, record.data)
+            return
+        self.reading.add(key)
+        host = self.random.choice(record.holders)
+        self.after(self.cluster.fetch_delay(self.random), self._read, record, record.attempt, host)
+
+    def _read(self, record: Record, attempt: int, host: HostId) -> None:
+        nanny = self.cluster.reach(self, host)
+        stored = nanny.read(record.key) if nanny is not None else None
+        self.reading.discard(record.key)
+        if self.machine.records.get(record.key) is not record or not self.is_usable:
+            return  # released meanwhile
+        if stored is None:
+            self.feed(ReadFailed(record.key, attempt, host))
+        else:
+            self._check(record, stored.data)
+
+    def _check(self, record: Record, data: bytes) -> None:
+        self.cluster.witness.read(self, record, data)
+        self.checked[record.key] = record
+
+    def has_everything(self) -> bool:
+        """Whether every future has come to its end, and every value was read; reads what wasn't."""
+        done = not (self.placing or self.asked)
+        for key, record in self.machine.records.items():
+            if record.status == PENDING:
+                done = False
+            elif record.status == FINISHED and self.checked.get(key) is not record:
+                self.read(key)
+                done = False
+        return done
+
+    def statuses(self) -> dict[Key, str]:
+        """Return how the user's futures stand, for reports."""
+        return {key: held[-1].status for key, held in self.futures.items() if held[-1].status != CANCELLED}
