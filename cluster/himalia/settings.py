@@ -20,6 +20,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds between a nanny's heartbeats.  Guess: the tables of a view should move twice a second."""
     host_lease: float = 30.0
     """Seconds a cut-off host is waited for.  distributed's worker-ttl is 300 s, TCP alone would take 15 minutes."""
+    loopback_lease: float = 5.0
+    """The same for a host on loopback: it is this machine, or the end of a tunnel, which may come back in a moment."""
     local_lease: float = 1.0
     """The same for a peer on a Unix socket: there a cut means that the process is gone."""
     client_lease: float = 60.0

@@ -295,7 +295,13 @@ class Endpoint:
 
     def _new_link(self, name: PeerId, peer: Peer, where: Address, *, role: str, session_id: str) -> Link:
         """Register a session; ``role`` is that of the side that dialed, which sets the lease."""
-        lease = self.settings.client_lease if role == "client" else self.settings.host_lease
+        settings = self.settings
+        if where.scheme == "unix":
+            lease = settings.local_lease
+        elif role == "client":
+            lease = settings.client_lease
+        else:
+            lease = min(settings.host_lease, settings.loopback_lease) if where.is_loopback else settings.host_lease
         link = Link(
             self,
             name,
@@ -303,7 +309,7 @@ class Endpoint:
             incarnation=peer.incarnation,
             session_id=session_id,
             union=self._unions[peer.role],
-            lease=self.settings.local_lease if where.scheme == "unix" else lease,
+            lease=lease,
         )
         # a client runs user code, which may hold the GIL for minutes; on loopback the kernel tells of a death
         link.patient = role == "client" or where.is_loopback

@@ -1,0 +1,151 @@
+"""Several nannies under one scheduler, started as a person would: data move between them, and one may die."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from himalia import Client, wait
+from himalia.errors import DataLostError
+
+COMMAND = [sys.executable, "-m", "himalia"]
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """Start a command and return it when it said that it is there."""
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(("Registered to:", "Scheduler at:")):
+            return process
+    raise AssertionError(f"himalia {' '.join(arguments)} ended with {process.wait()}")
+
+
+def directories() -> Iterator[Path]:
+    """Yield the private directories of processes of this test run."""
+    for variable in ("XDG_RUNTIME_DIR", "TMPDIR"):
+        yield from list(Path(os.environ[variable]).glob("himalia*/*"))
+
+
+class Hosts:
+    """A scheduler and nannies named ``a``, ``b``, …, one worker each."""
+
+    def __init__(self) -> None:
+        self.scheduler = start("scheduler", "--port", "0", "--name", "several")
+        self.nannies: dict[str, subprocess.Popen[str]] = {}
+
+    def add(self, name: str) -> None:
+        """Start a nanny; it finds the scheduler by the cluster's name."""
+        with Client("several") as client:
+            address = client.scheduler_info()["address"]
+        arguments = ("--name", name, "--nworkers", "1", "--nthreads", "1", "--memory-limit", "1 GiB")
+        self.nannies[name] = start("worker", address, *arguments)
+
+    def kill(self, name: str) -> None:
+        """End a nanny as a host that is switched off does, and what such a host doesn't leave on others: its files."""
+        process = self.nannies[name]
+        process.kill()
+        process.wait()
+        for path in directories():
+            if f"-{process.pid}" in path.name:
+                shutil.rmtree(path)
+
+    def close(self) -> None:
+        """End everything that still runs."""
+        for process in (*self.nannies.values(), self.scheduler):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in (*self.nannies.values(), self.scheduler):
+            process.communicate(timeout=20)
+
+
+@pytest.fixture
+def hosts(nothing_left: None) -> Iterator[Hosts]:
+    hosts = Hosts()
+    try:
+        for name in ("a", "b"):
+            hosts.add(name)
+        yield hosts
+    finally:
+        hosts.close()
+
+
+@pytest.fixture
+def client(hosts: Hosts) -> Iterator[Client]:
+    with Client("several") as client:
+        client.wait_for_workers(2, timeout=30)
+        yield client
+
+
+def ones(count: int) -> Any:
+    return np.ones(count)
+
+
+def total(*arrays: Any) -> float:
+    return float(sum(array.sum() for array in arrays))
+
+
+def worker_at(client: Client, name: str) -> str:
+    """Return the address of the one worker of a host."""
+    info = client.scheduler_info()
+    nanny = next(host["address"] for host in info["hosts"].values() if host["name"] == name)
+    return next(address for address, worker in info["workers"].items() if worker["nanny"] == nanny)
+
+
+def test_large_inputs_move_to_where_they_are_used(client: Client) -> None:
+    at_a, at_b = worker_at(client, "a"), worker_at(client, "b")
+    left = client.submit(ones, 2_000_000, workers=[at_a], pure=False)
+    right = client.submit(ones, 1_000_000, workers=[at_b], pure=False)
+    for where in (at_a, at_b):
+        assert client.submit(total, left, right, workers=[where], pure=False).result(timeout=60) == 3_000_000
+    holders = client.who_has([left])
+    assert len(next(iter(holders.values()))) == 2  # the copy is known, and will be freed with the original
+    assert left.result(timeout=30).sum() == 2_000_000
+
+
+def test_work_is_spread_over_the_hosts(client: Client) -> None:
+    def where(_: int) -> int:
+        time.sleep(0.02)
+        return os.getppid()
+
+    assert len(set(client.gather(client.map(where, range(20))))) == 2
+
+
+def test_a_host_that_dies_is_survived_by_computing_again(client: Client, hosts: Hosts) -> None:
+    at_a = worker_at(client, "a")
+    kept = [client.submit(ones, 200_000, workers=[at_a], allow_other_workers=True, pure=False) for _ in range(4)]
+    wait(kept)
+    running = client.map(lambda x: (time.sleep(0.05), x)[1], range(40))
+    hosts.kill("a")
+    assert client.gather(running) == list(range(40))
+    assert client.submit(total, *kept).result(timeout=60) == 800_000
+
+
+def test_scattered_data_that_died_with_their_host_are_named(client: Client, hosts: Hosts) -> None:
+    at_a = worker_at(client, "a")
+    data = client.scatter(np.ones(100_000), workers=[at_a])
+    assert client.submit(total, data).result(timeout=60) == 100_000
+    copies = next(iter(client.who_has([data]).values()))
+    hosts.kill("a")
+    future = client.submit(total, data, pure=False)
+    if len(copies) > 1:  # the first call ran on the other host
+        assert future.result(timeout=60) == 100_000
+    else:
+        with pytest.raises(DataLostError, match=str(data.key)):
+            future.result(timeout=60)
+
+
+def test_a_host_that_joins_late_gets_work(client: Client, hosts: Hosts) -> None:
+    futures = client.map(lambda x: (time.sleep(0.1), os.getppid())[1], range(60))
+    hosts.add("c")
+    assert hosts.nannies["c"].pid in set(client.gather(futures))
