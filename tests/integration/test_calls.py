@@ -45,6 +45,11 @@ def divide(x: float, y: float) -> float:
     return x / y
 
 
+def later(x: int, seconds: float) -> int:
+    time.sleep(seconds)
+    return x
+
+
 class Thing:
     def __init__(self, value: int) -> None:
         self.value = value
@@ -219,7 +224,7 @@ def test_unpicklable_results_and_arguments_are_clear_errors(client: Client) -> N
 
 
 def test_a_call_that_kills_its_worker_is_blamed_and_nothing_else(client: Client) -> None:
-    innocents = client.map(lambda x: (time.sleep(0.01), x)[1], range(100))
+    innocents = client.map(later, range(100), seconds=0.01)
     poison = client.submit(os._exit, 3)
     with pytest.raises(KilledWorkerError, match="exit code 3"):
         poison.result(timeout=60)
@@ -242,7 +247,7 @@ def test_as_completed_and_wait(client: Client) -> None:
 
 
 def test_a_timeout_leaves_the_call_alone(client: Client) -> None:
-    future = client.submit(lambda: (time.sleep(0.5), 5)[1])
+    future = client.submit(later, 5, seconds=0.5)
     with pytest.raises(TimeoutError):
         future.result(timeout=0.05)
     assert future.result(timeout=20) == 5

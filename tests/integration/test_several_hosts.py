@@ -95,11 +95,21 @@ def total(*arrays: Any) -> float:
     return float(sum(array.sum() for array in arrays))
 
 
+def later(x: int, seconds: float) -> int:
+    time.sleep(seconds)
+    return x
+
+
+def nanny_of(_: int, seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getppid()
+
+
 def worker_at(client: Client, name: str) -> str:
     """Return the address of the one worker of a host."""
     info = client.scheduler_info()
     nanny = next(host["address"] for host in info["hosts"].values() if host["name"] == name)
-    return next(address for address, worker in info["workers"].items() if worker["nanny"] == nanny)
+    return str(next(address for address, worker in info["workers"].items() if worker["nanny"] == nanny))
 
 
 def test_large_inputs_move_to_where_they_are_used(client: Client) -> None:
@@ -114,18 +124,14 @@ def test_large_inputs_move_to_where_they_are_used(client: Client) -> None:
 
 
 def test_work_is_spread_over_the_hosts(client: Client) -> None:
-    def where(_: int) -> int:
-        time.sleep(0.02)
-        return os.getppid()
-
-    assert len(set(client.gather(client.map(where, range(20))))) == 2
+    assert len(set(client.gather(client.map(nanny_of, range(20), seconds=0.02)))) == 2
 
 
 def test_a_host_that_dies_is_survived_by_computing_again(client: Client, hosts: Hosts) -> None:
     at_a = worker_at(client, "a")
     kept = [client.submit(ones, 200_000, workers=[at_a], allow_other_workers=True, pure=False) for _ in range(4)]
     wait(kept)
-    running = client.map(lambda x: (time.sleep(0.05), x)[1], range(40))
+    running = client.map(later, range(40), seconds=0.05)
     hosts.kill("a")
     assert client.gather(running) == list(range(40))
     assert client.submit(total, *kept).result(timeout=60) == 800_000
@@ -146,6 +152,6 @@ def test_scattered_data_that_died_with_their_host_are_named(client: Client, host
 
 
 def test_a_host_that_joins_late_gets_work(client: Client, hosts: Hosts) -> None:
-    futures = client.map(lambda x: (time.sleep(0.1), os.getppid())[1], range(60))
+    futures = client.map(nanny_of, range(60), seconds=0.1)
     hosts.add("c")
     assert hosts.nannies["c"].pid in set(client.gather(futures))

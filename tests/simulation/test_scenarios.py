@@ -1,7 +1,7 @@
 """The scenarios of RELIABILITY.md that need no real process, as scripts on the simulated cluster.
 
-Each one ends with ``finish()``: every future ends, every value is read and compared, and after the last release nothing is left
-in any machine or store.
+Each one ends with ``finish()``: every future ends, every value is read and compared, and after the last release
+nothing is left in any machine or store.
 """
 
 from __future__ import annotations
@@ -118,7 +118,10 @@ def test_w9_scattered_data_that_died_with_their_host_are_named_as_lost() -> None
 def test_w10_one_of_two_holders_of_scattered_data_dies() -> None:
     """The other one is enough."""
     s = Scenario(
-        make_task("x", "data", hosts=("host-0",)), make_task("y", "data", hosts=("host-1",)), placed={"data": LARGE}, hosts=3
+        make_task("x", "data", hosts=("host-0",)),
+        make_task("y", "data", hosts=("host-1",)),
+        placed={"data": LARGE},
+        hosts=3,
     )
     s.do("scatter", "data")
     s.wait_for_status("data", "finished")
@@ -357,7 +360,9 @@ def test_x2_a_key_is_submitted_again_while_its_old_attempt_runs(how: str) -> Non
 def test_x3_released_here_computed_there_and_needed_here() -> None:
     """No wait, no second result."""
     s = Scenario(
-        make_task("x", duration=0.3, nbytes=LARGE), make_task("y", "x", hosts=("host-0",)), make_task("z", "x", hosts=("host-1",))
+        make_task("x", duration=0.3, nbytes=LARGE),
+        make_task("y", "x", hosts=("host-0",)),
+        make_task("z", "x", hosts=("host-1",)),
     )
     s.submit("x")
     s.wait_until_running("x")
@@ -399,7 +404,9 @@ def test_a_cancelled_call_frees_its_worker_within_two_seconds() -> None:
 def test_x7_a_call_is_cancelled_while_its_inputs_are_fetched() -> None:
     """The copy that arrives is dropped."""
     s = Scenario(
-        make_task("a", nbytes=LARGE, hosts=("host-0",)), make_task("b", "a", hosts=("host-1",)), behaviour=Behaviour(fetch=0.5)
+        make_task("a", nbytes=LARGE, hosts=("host-0",)),
+        make_task("b", "a", hosts=("host-1",)),
+        behaviour=Behaviour(fetch=0.5),
     )
     s.submit("a")
     s.wait_for_status("a", "finished")
@@ -472,7 +479,9 @@ def test_a_flaky_call_with_enough_retries_finishes() -> None:
 def test_b2_the_host_that_calls_are_stolen_from_dies_before_it_answers() -> None:
     """They run elsewhere."""
     s = Scenario(
-        *[make_task(f"x{n}", duration=0.3) for n in range(12)], hosts=[HostPlan(), HostPlan(starts_at=0.5)], queue_seconds=10.0
+        *[make_task(f"x{n}", duration=0.3) for n in range(12)],
+        hosts=[HostPlan(), HostPlan(starts_at=0.5)],
+        queue_seconds=10.0,
     )
     s.submit(*[f"x{n}" for n in range(12)])
     s.wait(lambda: any(task.withdrawing for task in s.cluster.scheduler.machine.tasks.values()))
@@ -483,7 +492,9 @@ def test_b2_the_host_that_calls_are_stolen_from_dies_before_it_answers() -> None
 def test_b3_the_host_that_steals_dies_before_it_receives() -> None:
     """They run where they were, or anywhere else."""
     s = Scenario(
-        *[make_task(f"x{n}", duration=0.3) for n in range(12)], hosts=[HostPlan(), HostPlan(starts_at=0.5)], queue_seconds=10.0
+        *[make_task(f"x{n}", duration=0.3) for n in range(12)],
+        hosts=[HostPlan(), HostPlan(starts_at=0.5)],
+        queue_seconds=10.0,
     )
     s.submit(*[f"x{n}" for n in range(12)])
     s.wait(lambda: any(task.withdrawing for task in s.cluster.scheduler.machine.tasks.values()))
@@ -502,9 +513,7 @@ def test_b8_calls_are_not_moved_back_and_forth() -> None:
 
 def test_b9_restrictions_hold_whatever_is_stolen() -> None:
     """Only the named host runs them."""
-    s = Scenario(
-        *[make_task(f"x{n}", duration=0.05, hosts=("host-0",)) for n in range(10)], hosts=3, queue_seconds=1.0
-    )
+    s = Scenario(*[make_task(f"x{n}", duration=0.05, hosts=("host-0",)) for n in range(10)], hosts=3, queue_seconds=1.0)
     s.submit(*[f"x{n}" for n in range(10)])
     s.wait_for_outcome("x9", "finished")
     for key in ("x0", "x9"):

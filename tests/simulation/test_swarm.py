@@ -37,7 +37,9 @@ def test_the_same_seed_gives_the_same_trace_whatever_the_hash_seed() -> None:
     for hash_seed in ("1", "2"):
         environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": package}
         traces.append(
-            subprocess.run([sys.executable, "-c", DIGESTS], env=environment, capture_output=True, text=True, check=True).stdout
+            subprocess.run(
+                [sys.executable, "-c", DIGESTS], env=environment, capture_output=True, text=True, check=True
+            ).stdout
         )
     assert traces[0] == traces[1]
     assert len(set(traces[0].split())) > 30
@@ -49,7 +51,9 @@ def test_a_plan_survives_being_written_down() -> None:
     assert run_plan(copy(plan)).digest == run_seed(7).digest
 
 
-def test_a_scheduler_that_forgets_to_look_for_work_is_found_and_the_plan_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_that_forgets_to_look_for_work_is_found_and_the_plan_shrinks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The exam can fail: with refill() switched off, something waits for ever."""
     from himalia.scheduler import loss, membership, transitions
 
@@ -64,4 +68,6 @@ def test_a_scheduler_that_forgets_to_look_for_work_is_found_and_the_plan_shrinks
     plan = draw_plan(seed)
     smaller = shrink(plan, fails, tries=60)
     assert fails(copy(smaller))
-    assert len(smaller.tasks) + len(smaller.ops) + len(smaller.faults) < len(plan.tasks) + len(plan.ops) + len(plan.faults)
+    assert len(smaller.tasks) + len(smaller.ops) + len(smaller.faults) < len(plan.tasks) + len(plan.ops) + len(
+        plan.faults
+    )

@@ -37,7 +37,7 @@ def worker_exited(state: NannyState, event: WorkerExited, source: PeerId) -> Non
         state.send(WorkerDied(worker.name, worker.reason, running, worker.blamed, event.log))
     requeue(state, worker)
     if state.closing is None and worker.planned:
-        replace_later(state, worker, was_up=was_up, log=event.log)
+        replace_later(state, worker, was_up=was_up, explained=bool(running), log=event.log)
     worker.pid = 0
     answer_restarts(state)
 

@@ -101,9 +101,12 @@ def end_worker(state: NannyState, worker: NannyWorker, reason: str, *, blamed: b
         state.out.append(KillWorker(worker.name))
 
 
-def replace_later(state: NannyState, worker: NannyWorker, *, was_up: bool, log: list[str]) -> None:
-    """Plan when a process that is gone is started again; or give up, if none can be started at all."""
-    if was_up and not worker.blamed:
+def replace_later(state: NannyState, worker: NannyWorker, *, was_up: bool, explained: bool, log: list[str]) -> None:
+    """Plan when a process that is gone is started again; or give up, if none can be started at all.
+
+    A death that a call explains asks for no back-off: the call has its strikes, and others wait for the worker.
+    """
+    if was_up and (explained or not worker.blamed):
         worker.restart_at = state.now
     else:
         if was_up and state.now - worker.began > CALM:

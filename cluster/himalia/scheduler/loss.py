@@ -8,6 +8,7 @@ them end it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from himalia.errors import killed_text
 from himalia.messages import (
@@ -22,7 +23,7 @@ from himalia.messages import (
     WorkerDied,
 )
 from himalia.names import HostId, Key, WorkerName
-from himalia.scheduler.placement import abandon, bury, leave_host, refill, refill_all, update_room
+from himalia.scheduler.placement import abandon, assign, bury, leave_host, refill, refill_all, update_room
 from himalia.scheduler.state import (
     ASSIGNED,
     FINISHED,
@@ -46,6 +47,9 @@ from himalia.scheduler.transitions import (
     start_again,
     wait_for_inputs,
 )
+
+PATIENCE: Final = 20
+"""Complaints about the only copy of placed data before it is given up.  Guess: a dead host is noticed earlier."""
 
 
 def drop_holder(task: SchedulerTask, host: HostState) -> bool:
@@ -147,27 +151,50 @@ def unbind(core: SchedulerState, host: HostState, worker: WorkerState) -> None:
 
 def take_back(core: SchedulerState, host: HostState, message: InputMissing) -> None:
     """Take in that a host couldn't get inputs of an attempt: their holders are struck off, the call goes elsewhere."""
-    lost = strike_holders(core, message.missing)
+    lost = strike_holders(core, message.missing, host)
     task = core.tasks.get(message.key)
     if task is not None and task.attempt == message.attempt and task.status is ASSIGNED:
         leave_host(core, task)
         wait_for_inputs(task)
         recover(core, lost)
-        place_if_ready(core, task)
+        place_beside(core, task, message.missing)
     else:
         recover(core, lost)
         bury(core, host, message.attempt)
     refill(core, host)
 
 
-def strike_holders(core: SchedulerState, missing: Iterable[tuple[Key, int, HostId]]) -> list[SchedulerTask]:
-    """Remove holders that didn't deliver (they are told to drop what they may have); return what has none left."""
+def place_beside(core: SchedulerState, task: SchedulerTask, missing: Iterable[tuple[Key, int, HostId]]) -> None:
+    """Place a task whose inputs could not be fetched where one of them is, if that still has it; else as usual."""
+    if task.status is WAITING and task.waiting_on == 0 and task.requirement is None:
+        for key, _, host_id in missing:
+            host = core.hosts.get(host_id)
+            if host is None or host.paused or not host.nthreads:
+                continue
+            if any(dependency.key == key and host in dependency.holders for dependency in task.dependencies):
+                assign(core, task, host, None)
+                return
+    place_if_ready(core, task)
+
+
+def strike_holders(
+    core: SchedulerState, missing: Iterable[tuple[Key, int, HostId]], reporter: HostState | None = None
+) -> list[SchedulerTask]:
+    """Remove holders that didn't deliver (they are told to drop what they may have); return what has none left.
+
+    The only copy of what can't be computed again is given up on its holder's own word, or after ``PATIENCE`` complaints
+    of others: they may just not reach it.
+    """
     lost = []
     for key, attempt, host_id in missing:
         task = core.tasks.get(key)
         host = core.hosts.get(host_id)
         if task is None or host is None or task.status is not FINISHED or task.attempt != attempt:
             continue
+        if task.placed and task.holders == (host,) and host is not reporter:
+            task.strikes += 1
+            if task.strikes < PATIENCE:
+                continue
         core.to_free.setdefault(host, []).append((key, attempt))
         if drop_holder(task, host):
             lost.append(task)
@@ -186,7 +213,7 @@ def add_replica(core: SchedulerState, host: HostState, message: DataAdded) -> No
 
 def lose_data(core: SchedulerState, host: HostState, key: Key, attempt: int) -> None:
     """Take in that a host can't read a result any more."""
-    recover(core, strike_holders(core, [(key, attempt, host.id)]))
+    recover(core, strike_holders(core, [(key, attempt, host.id)], host))
 
 
 def adopt(core: SchedulerState, host: HostState, message: RegisterNanny) -> None:

@@ -83,7 +83,7 @@ async def serve(
 
 
 def return_memory() -> None:
-    """Empty the interpreter's free lists and the C library's heap, which otherwise keep whole arenas from going back."""
+    """Empty the interpreter's free lists and the C library's heap, which keep whole arenas from going back."""
     gc.collect()
     if sys.platform == "linux":
         try:

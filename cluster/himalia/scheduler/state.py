@@ -128,8 +128,8 @@ class SchedulerTask:
         self.dependencies: tuple[SchedulerTask, ...] = ()
         self.dependents: dict[SchedulerTask, None] | None = None
         self.wanted_by: tuple[ClientState, ...] = ()
-        self.protected = False
-        """Part of a submission that is still coming in: not forgotten before its end."""
+        self.protected = 0
+        """Submissions that it is part of and that are still coming in: it isn't forgotten before their end."""
         self.waiting_on = 0
         """WAITING: inputs that are not FINISHED yet."""
         self.waiters = 0
@@ -285,7 +285,7 @@ class ClientState:
     def __init__(self, id: ClientId) -> None:
         self.id = id
         self.wants: dict[SchedulerTask, None] = {}
-        self.protected: list[SchedulerTask] = []
+        self.protected: dict[SchedulerTask, None] = {}
         """Unwanted tasks of its submission that is still coming in: their dependents may be under way."""
         self.functions: dict[bytes, None] = {}
         self.batch = -1
@@ -342,7 +342,7 @@ class SchedulerState:
         """Differences that digests brought to light."""
 
     def rest(self) -> None:
-        """Give back memory when there are no tasks: what released ones leave behind is small, but spread all over it."""
+        """Give back memory when there are no tasks: what released ones leave is small, but spread all over it."""
         self.log.pack()
         # Empty already, but a dict keeps the room it once needed until it is cleared.
         self.tasks.clear()

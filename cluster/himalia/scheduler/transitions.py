@@ -85,16 +85,16 @@ def find_input(core: SchedulerState, client: ClientState, key: Key, spec: TaskSp
 
 def protect(client: ClientState, task: SchedulerTask) -> None:
     """Keep an unwanted task until the client's submission is complete."""
-    if not task.protected:
-        task.protected = True
-        client.protected.append(task)
+    if task not in client.protected:
+        client.protected[task] = None
+        task.protected += 1
 
 
 def end_submission(core: SchedulerState, client: ClientState) -> None:
     """Judge what was protected while a submission came in."""
-    protected, client.protected = client.protected, []
+    protected, client.protected = client.protected, {}
     for task in protected:
-        task.protected = False
+        task.protected -= 1
     for task in protected:
         settle(core, task)
 
@@ -473,22 +473,25 @@ def with_dependents(task: SchedulerTask) -> list[SchedulerTask]:
 
 
 def retry(core: SchedulerState, client: ClientState, keys: list[Key]) -> None:
-    """Compute erred tasks again, together with the erred inputs that made them err; of others the client is told the status."""
-    wanted = []
+    """Compute erred tasks again, and the erred inputs that made them err; of others the client is told the status."""
+    again = []
     for key in keys:
         task = core.tasks.get(key)
         if task is None:
             core.send(client, ResultErred(key, unknown_error(key)))
             continue
-        if task.status is not ERRED or task.placed:
+        want(core, client, task)  # it holds a future, maybe one that was lost because the key was unknown then
+        if task.status is RELEASED:
+            again.append(task)
+        elif task.status is not ERRED or task.placed:
             tell_status(core, client, task)
             continue
-        wanted.append(task)
         stack = [task]
         while stack:
             member = stack.pop()
             if member.status is not ERRED or member.placed:
                 continue
+            again.append(member)
             move(member, RELEASED)
             member.error = None
             member.strikes = 0
@@ -496,7 +499,7 @@ def retry(core: SchedulerState, client: ClientState, keys: list[Key]) -> None:
             for wanting in member.wanted_by:
                 core.send(wanting, ResultPending(member.key))
             stack.extend(member.dependencies)
-    need(core, wanted)
+    need(core, again)  # all of them: one may be wanted by somebody else, and what it was needed for here err at once
 
 
 def withdraw(core: SchedulerState, host: HostState, key: Key, attempt: int, *, started: bool) -> None:

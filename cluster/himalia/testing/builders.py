@@ -1,4 +1,7 @@
-"""Small functions that make messages, hosts and specs for tests of one machine: what a test doesn't name gets a plain value."""
+"""Small functions that make messages, hosts and specs for tests of one machine.
+
+They decide only what a test doesn't name: that gets a plain value.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,13 @@ from himalia.messages import (
     Timing,
     WorkerInfo,
 )
-from himalia.names import HostId, Key, WorkerName
+from himalia.names import HostId, Key, PeerId, WorkerName
+
+
+def host_id(host: str) -> HostId:
+    """Return a host's id."""
+    return HostId(PeerId(host))
+
 
 NO_TIME = Timing(start=0.0, deserialize=0.0, compute=0.001, serialize=0.0)
 """Where the time of a call went that a test doesn't care about."""
@@ -80,7 +89,7 @@ def make_host_info(host: str = "nanny-1", **changes: Any) -> HostInfo:
     """Return a host; its number, if its name ends with one, makes its address."""
     number = host.rpartition("-")[2]
     values: dict[str, Any] = {
-        "host": HostId(host),
+        "host": host_id(host),
         "address": f"tcp://10.0.0.{number}:4000",
         "hostname": f"machine-{number}",
         "pid": 1,
@@ -122,7 +131,9 @@ def make_register(
     return RegisterNanny(make_host_info(host), infos, held, [(Key(key), attempt) for key, attempt in attempts])
 
 
-def make_finished(key: str, attempt: int, *, nbytes: int = 8, data: bytes | None = b"value", **changes: Any) -> TaskFinished:
+def make_finished(
+    key: str, attempt: int, *, nbytes: int = 8, data: bytes | None = b"value", **changes: Any
+) -> TaskFinished:
     """Return the completion of an attempt."""
     values: dict[str, Any] = {"worker": WorkerName("host-1-0"), "type_name": "bytes", "timing": NO_TIME}
     return TaskFinished(key=Key(key), attempt=attempt, nbytes=nbytes, data=data, **(values | changes))
@@ -138,14 +149,16 @@ def make_failed(key: str, attempt: int, text: str = "ValueError: no") -> TaskFai
     return TaskFailed(Key(key), attempt, make_error(key, text), NO_TIME)
 
 
-def make_placed(key: str, host: str = "nanny-1", *, nbytes: int = 8, wanted: bool = True, attempt: int = -1) -> DataPlaced:
+def make_placed(
+    key: str, host: str = "nanny-1", *, nbytes: int = 8, wanted: bool = True, attempt: int = -1
+) -> DataPlaced:
     """Return the announcement of scattered data."""
-    return DataPlaced(Key(key), "data", HostId(host), nbytes, "bytes", wanted, attempt)
+    return DataPlaced(Key(key), "data", host_id(host), nbytes, "bytes", wanted, attempt)
 
 
 def make_dependency(key: str, attempt: int, *holders: str, nbytes: int = 8) -> Dependency:
     """Return an input of a call and who holds it."""
-    return Dependency(Key(key), attempt, nbytes, tuple(HostId(host) for host in holders))
+    return Dependency(Key(key), attempt, nbytes, tuple(host_id(host) for host in holders))
 
 
 def make_compute(key: str, attempt: int, *dependencies: Dependency, **changes: Any) -> Compute:

@@ -1,7 +1,7 @@
 """What simulated calls do: how long they take, what they return, how they fail.  Decides nothing about where or when.
 
-The *value* of a key is a hash of its name and of its inputs' values.  Whoever mixes results up, computes from a wrong input or
-loses one on the way therefore ends with a value that shows it.
+The *value* of a key is a hash of its name and of its inputs' values.  Whoever mixes results up, computes from a wrong
+input or loses one on the way therefore ends with a value that shows it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What must be true of a whole run, whatever happened: the promises to users, checked against a witness of all events.
 
-The witness sees what no process sees: every execution, every death, every wish.  From that follows what each future may end
-with; anything else raises :class:`SimulationError`.  The invariants of one machine are its own ``validate()``.
+The witness sees what no process sees: every execution, every death, every wish.  From that follows what each future
+may end with; anything else raises :class:`SimulationError`.  The invariants of one machine are its own
+``validate()``.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from himalia.testing.world import SimulationError
 
 if TYPE_CHECKING:
     from himalia.testing.cluster import Cluster
-    from himalia.testing.nannies import NannyProcess
-    from himalia.testing.process import Process
     from himalia.testing.users import ClientProcess
     from himalia.testing.workers import SimulatedWorker
 
@@ -119,7 +118,7 @@ class Witness:
                 self._before = (task, event.attempt)
 
     def scheduler_handled(self, event: Any, source: PeerId) -> None:
-        """Check that a completion was taken in once and only if its attempt was the current one, and what deaths cost."""
+        """Check that a completion was taken in once and by its attempt, and what deaths cost."""
         if event.__class__ is WorkerDied:
             self._check_strikes(event)
         if self._before is None:
@@ -134,7 +133,9 @@ class Witness:
         for key, _ in event.running:
             task = self.cluster.scheduler.machine.tasks.get(key)
             if task is not None and task.strikes > self.struck[key] + self.bystander[key]:
-                raise SimulationError(f"{task!r} has {task.strikes} strikes; it was running at fewer unexplained deaths")
+                raise SimulationError(
+                    f"{task!r} has {task.strikes} strikes; it was running at fewer unexplained deaths"
+                )
 
     # What users see
 
@@ -167,7 +168,7 @@ class Witness:
         error = record.error
         if client.machine.gone:
             return
-        if error is None or error.key.partition("-call-")[0] not in self.ancestors[record.key]:
+        if error is None or Key(error.key.partition("-call-")[0]) not in self.ancestors[record.key]:
             raise SimulationError(f"{record.key} erred because of {error!r}, which is none of its inputs")
         if not self._is_deserved(error):
             raise SimulationError(f"{client.me} sees {record.key} end with an error that nothing explains: {error!r}")
@@ -177,7 +178,7 @@ class Witness:
         if error.kind == "lost":
             if key in self.may_be_lost or key in self.held_by_name or self.was_restarted:
                 return True
-            return any(self.cancels.get(name) for name in self.ancestors[key.partition("-call-")[0]])
+            return any(self.cancels.get(name) for name in self.ancestors[Key(key.partition("-call-")[0])])
         task = self.cluster.plan.tasks.get(key)
         if task is None:
             return False
@@ -223,7 +224,7 @@ class Witness:
         return not any(self._leftovers().values())
 
     def check_books(self) -> None:
-        """Check that the two sides of every session believed the same all the time, and that no call ran without need."""
+        """Check that both sides of every session always believed the same, and that no call ran without need."""
         core = self.cluster.scheduler.machine.core
         if core.drift_repaired:
             raise SimulationError(f"{core.drift_repaired} times a nanny and the scheduler believed different things")

@@ -1,6 +1,7 @@
 """One simulated cluster: who lives, who can reach whom, and the plan that moves them.
 
-Decides who is started; what users and faults do is in ``users.py`` and ``faults.py``, what must be true in ``checks.py``.
+Decides who is started; what users and faults do is in ``users.py`` and ``faults.py``, what must be true in
+``checks.py``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import msgspec
 
 from himalia.machine import Instruction, Send
 from himalia.messages import ClientToScheduler, Compute, NannyToScheduler, SchedulerToClient, SchedulerToNanny
-from himalia.names import HostId, Key, PeerId
+from himalia.names import HostId, PeerId
 from himalia.scheduler.machine import ReturnMemory, SchedulerMachine, ShutDown
 from himalia.settings import Settings
 from himalia.testing.calls import true_values
@@ -30,6 +31,8 @@ QUICK = {"host_lease": 2.0, "client_lease": 3.0, "local_lease": 2.0}
 
 class SchedulerProcess(Process):
     """The scheduler; it lives as long as the world."""
+
+    machine: SchedulerMachine
 
     def __init__(self, cluster: Cluster) -> None:
         me = PeerId("scheduler")

@@ -1,6 +1,7 @@
 """What breaks: drawn into a plan, and done to a cluster when its time has come.
 
-Decides when and what; how the cluster gets over it is the machines' affair.  A fault whose victim isn't there is left out.
+Decides when and what; how the cluster gets over it is the machines' affair.  A fault whose victim isn't there is left
+out.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ class Breaker:
         return self.random.choice(workers) if workers else None
 
     def _may_die(self, worker: SimulatedWorker) -> bool:
-        """Whether this accident leaves the calls of a worker innocent: one strike each, and none that kills by itself."""
+        """Whether this accident leaves the calls of a worker innocent: one strike each, none kills by itself."""
         witness = self.cluster.witness
         return all(
             running.call.nature != calls.POISON and not witness.struck[running.run.key]

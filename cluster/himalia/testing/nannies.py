@@ -1,6 +1,7 @@
 """A simulated nanny process: the real machine, with a simulated store, data plane and workers.
 
-It performs what ``nanny/events.py`` defines and owes the machine exactly what is written there; it decides nothing else.
+It performs what ``nanny/events.py`` defines and owes the machine exactly what is written there; it decides nothing
+else.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import msgspec
 
 from himalia.machine import Send
 from himalia.messages import HeldData, HostInfo, HostMetrics, Place, Reply
-from himalia.names import SCHEDULER, Key, PeerId, WorkerName
+from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName
 from himalia.nanny import events as e
 from himalia.nanny.machine import NannyMachine
 from himalia.testing import calls
@@ -38,12 +39,14 @@ class NannyProcess(Process):
     me : PeerId
     """
 
+    machine: NannyMachine
+
     def __init__(self, cluster: Cluster, number: int, me: PeerId) -> None:
         plan = cluster.plan.hosts[number]
         self.number = number
         self.behaviour = cluster.plan.behaviour
         self.info = HostInfo(
-            host=me,  # type: ignore[arg-type]  # a HostId is a nanny's PeerId
+            host=HostId(me),
             address=f"tcp://10.0.0.{number}:{4000 + cluster.started}",
             hostname=f"machine-{number if plan.machine < 0 else f'm{plan.machine}'}",
             pid=cluster.started,
@@ -203,7 +206,8 @@ class NannyProcess(Process):
 
     def _report(self, held: int, memory: dict[WorkerName, int]) -> None:
         workers = {
-            str(name): (0.5, memory.get(name, WORKER_MEMORY // 2), len(worker.running)) for name, worker in self.workers.items()
+            str(name): (0.5, memory.get(name, WORKER_MEMORY // 2), len(worker.running))
+            for name, worker in self.workers.items()
         }
         self.feed(e.Measured(HostMetrics(store_bytes=held, workers=workers)))
 
@@ -246,7 +250,19 @@ class NannyProcess(Process):
     def leftovers(self) -> dict[str, Any]:
         """Return what must be empty when nobody wants anything."""
         state = self.machine.state
-        names = ("tasks", "ready", "alone", "runs", "withdrawing", "interrupting", "suspects", "data", "shadowed", "fetches", "calls")
+        names = (
+            "tasks",
+            "ready",
+            "alone",
+            "runs",
+            "withdrawing",
+            "interrupting",
+            "suspects",
+            "data",
+            "shadowed",
+            "fetches",
+            "calls",
+        )
         left: dict[str, Any] = {name: list(getattr(state, name)) for name in names}
         return left | {"store": list(self.store), "arena": list(self.arena), "queue": list(self.queue.runs)}
 

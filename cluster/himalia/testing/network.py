@@ -3,9 +3,9 @@
 Decides when a frame arrives, or that it is lost; everything a session does about it (numbers, acknowledgements, sending
 again) is the real :class:`himalia.comm.session.Session`.  It never looks into a message.
 
-A link joins the process that dials with the one that listens.  It rides on numbered connections: a frame that is under way
-when its connection is cut is lost.  Each side learns of a cut in its own time; the dialing one then tries again until the lease
-ends, and both compare what they have seen before they go on.
+A link joins the process that dials with the one that listens.  It rides on numbered connections: a frame that is
+under way when its connection is cut is lost.  Each side learns of a cut in its own time; the dialing one then tries
+again until the lease ends, and both compare what they have seen before they go on.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class End:
     """One side of a link: its session, and the connection it believes in (0: it knows that it is cut off)."""
 
     __slots__ = (
-        "alias", "connection", "has_joined", "is_flushing", "is_over", "link", "lost", "not_before", "other", "owner", "session"
+        "alias", "connection", "has_joined", "is_flushing", "is_over", "link", "lost", "not_before", "other", "owner",
+        "session"
     )  # fmt: skip
 
     def __init__(self, owner: Owner, alias: PeerId, session: Session) -> None:
@@ -162,8 +163,11 @@ class Link:
                 self.world.call_later(notice, self._lose, end, self.dialed)
 
     def clog(self, end: End, seconds: float) -> None:
-        """Let nothing arrive at this side for a while; nothing is lost."""
-        end.not_before = max(end.not_before, self.world.now + seconds)
+        """Let nothing arrive at this side for a while, shorter than the lease; nothing is lost.
+
+        A connection that is silent for longer is taken for dead by both ends: that is a :meth:`cut`.
+        """
+        end.not_before = max(end.not_before, self.world.now + min(seconds, 0.9 * self.lease))
 
     def _lose(self, end: End, connection: int) -> None:
         """Let one side learn that its connection is gone."""

@@ -1,5 +1,7 @@
-"""The plan of one simulated run: cluster, calls, what users do when, and what breaks when.  Plain data, so that it can be
-printed, replayed and shrunk; drawn by ``workload.py`` and ``faults.py`` or written by hand as a scenario.
+"""The plan of one simulated run: cluster, calls, what users do when, and what breaks when.
+
+Plain data, so that it can be printed, replayed and shrunk; drawn by ``workload.py`` and ``faults.py``, or written
+by hand.  It decides nothing.
 """
 
 from __future__ import annotations
@@ -40,10 +42,11 @@ class SimulatedTask(msgspec.Struct, kw_only=True):
 class UserOp(msgspec.Struct, kw_only=True):
     """Something that a user does.
 
-    ``submit`` the tasks of ``keys`` (whatever they depend on and this client holds no future of goes along), holding futures
-    of those in ``held``; ``scatter`` each of ``keys``; ``release``, ``cancel`` (``force``), ``retry``, ``gather`` what it holds
-    of ``keys``; ``hold`` futures of ``keys`` by name; ``forget`` functions; ``ask`` this and that (``count`` says what);
-    ``run`` a function on all workers; ``restart`` everything; ``scale`` host ``number`` to ``count`` workers; ``leave`` politely.
+    ``submit`` the tasks of ``keys`` (whatever they depend on and this client holds no future of goes along), holding
+    futures of those in ``held``; ``scatter`` each of ``keys``; ``release``, ``cancel`` (``force``), ``retry``,
+    ``gather`` what it holds of ``keys``; ``hold`` futures of ``keys`` by name; ``forget`` functions; ``ask`` this and
+    that (``count`` says what); ``run`` a function on all workers; ``restart`` everything; ``scale`` host ``number`` to
+    ``count`` workers; ``leave`` politely.
     """
 
     time: float
@@ -59,9 +62,10 @@ class UserOp(msgspec.Struct, kw_only=True):
 class Fault(msgspec.Struct, kw_only=True):
     """Something that breaks.
 
-    ``kill_nanny`` (``back_after`` seconds a new incarnation starts), ``kill_worker``, ``kill_client``, ``cut`` and ``clog`` the
-    link of a host or (``is_client``) client for ``seconds``, ``part`` two hosts from each other, ``spoil`` some stored data of a
-    host, ``press`` a host's store to its limit, ``bloat`` a worker until its nanny ends it, ``leave``: a nanny is asked to end.
+    ``kill_nanny`` (``back_after`` seconds a new incarnation starts), ``kill_worker``, ``kill_client``, ``cut`` and
+    ``clog`` the link of a host or (``is_client``) client for ``seconds``, ``part`` two hosts from each other,
+    ``spoil`` some stored data of a host, ``press`` a host's store to its limit, ``bloat`` a worker until its nanny
+    ends it, ``leave``: a nanny is asked to end.
     """
 
     time: float

@@ -1,7 +1,7 @@
 """What every simulated process has: a life, a clock of its own, a machine, and links to peers.
 
-This is the simulator's counterpart of ``driver.py``: it feeds events and performs instructions, in their order, and decides
-nothing.  After every event the machine's own ``validate()`` runs.
+This is the simulator's counterpart of ``driver.py``: it feeds events and performs instructions, in their order, and
+decides nothing.  After every event the machine's own ``validate()`` runs.
 """
 
 from __future__ import annotations

@@ -25,7 +25,13 @@ NEVER = 1e9
 
 
 def make_task(
-    key: str, *inputs: str, duration: float = 0.01, nbytes: int = 8, nature: str = NORMAL, times: int = 0, **options: Any
+    key: str,
+    *inputs: str,
+    duration: float = 0.01,
+    nbytes: int = 8,
+    nature: str = NORMAL,
+    times: int = 0,
+    **options: Any,
 ) -> SimulatedTask:
     """Return a simulated call; ``options`` are fields of :class:`SimulatedTask`."""
     names = tuple(Key(name) for name in inputs)

@@ -1,4 +1,4 @@
-"""Make a failing plan small: drop faults, operations, tasks, clients' changes of mind, while it still fails the same way.
+"""Make a failing plan small: drop faults, operations and tasks while it still fails the same way.
 
 Greedy: whatever can be left out is left out, larger pieces first.  What is left is printed as a plan, not as code.
 """
@@ -58,7 +58,9 @@ def without(plan: Plan, field: str, start: int, end: int) -> Plan:
         )
         for op in plan.ops
     ]
-    return msgspec.structs.replace(plan, tasks=tasks, ops=[op for op in ops if op.keys or op.kind in ("scale", "leave", "run")])
+    return msgspec.structs.replace(
+        plan, tasks=tasks, ops=[op for op in ops if op.keys or op.kind in ("scale", "leave", "run")]
+    )
 
 
 def copy(plan: Plan) -> Plan:

@@ -1,4 +1,4 @@
-"""A simulated store of a host: which attempts of which keys it holds, as ``nanny/store.py`` does, without a byte of memory.
+"""A simulated store of a host: which attempts of which keys it holds, as ``nanny/store.py`` does, without their bytes.
 
 It never decides what is kept; a value that was put in front of another attempt of its key hides that until it is freed.
 """

@@ -1,7 +1,7 @@
-"""A simulated user at a client: the real client machine, and somebody who submits, waits, reads, cancels and changes their mind.
+"""A simulated user at a client: the real client machine, and somebody who submits, waits, reads and changes their mind.
 
-Decides only what a notebook would do with futures; every operation is tried as written in the plan and left out where it
-makes no sense at that time (cancelling what isn't held).
+Decides only what a notebook would do with futures; every operation is tried as written in the plan and left out where
+it makes no sense at that time (cancelling what isn't held).
 """
 
 from __future__ import annotations
@@ -160,7 +160,9 @@ class ClientProcess(Process):
             if name in placed:
                 self.feed(MessageMade(placed[name]))
         wanted = [key for key in keys if key in op.held]
-        specs = [self._spec(key, n, key in op.held, placed[key].key if key in placed else None) for n, key in enumerate(keys)]
+        specs = [
+            self._spec(key, n, key in op.held, placed[key].key if key in placed else None) for n, key in enumerate(keys)
+        ]
         self.cluster.witness.submitted(keys)
         self._define_functions(specs)
         batch = self.machine.next_batch()
@@ -179,7 +181,7 @@ class ClientProcess(Process):
                 self.feed(MessageMade(FunctionBody(Digest(function), b"a function")))
 
     def _submit_in_pieces(self, batch: int, specs: list[TaskSpec], wanted: list[Key]) -> None:
-        """Send a submission in two pieces, as a large graph is; its inputs are held until the second one is under way."""
+        """Send a submission in two pieces, as a large graph is; inputs are held until the second is under way."""
         inputs = dict.fromkeys(name for spec in specs for name in spec.dependencies if name in self.machine.records)
         self.feed(KeysHeld(list(inputs)))
         pins = [self.machine.records[name] for name in inputs]
@@ -198,7 +200,7 @@ class ClientProcess(Process):
             self.feed(FuturesDropped(pins))
 
     def _with_inputs(self, keys: tuple[Key, ...]) -> list[Key]:
-        """Return the tasks to submit: these, and what they need of which the user holds no future; never without data."""
+        """Return the tasks to submit: these and what they need that the user doesn't hold; never without data."""
         tasks, records = self.cluster.plan.tasks, self.machine.records
         wanted = set(keys)
         for key in reversed(tasks):

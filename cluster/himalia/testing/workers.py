@@ -1,7 +1,7 @@
 """Simulated worker processes: they take calls from queues as real ones do, and return, raise, hang on or die.
 
-Decides only how long things take.  What a call does is written in its script (``calls.py``); that a worker dies for another
-reason is decided by ``faults.py``.
+Decides only how long things take.  What a call does is written in its script (``calls.py``); that a worker dies for
+another reason is decided by ``faults.py``.
 """
 
 from __future__ import annotations

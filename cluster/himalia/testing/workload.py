@@ -1,7 +1,7 @@
 """Draw what users do: a random graph, who submits which part of it when, and how they change their minds.
 
-Swarm style: each seed first draws which features exist at all and how often they occur, so that some seeds are nearly pure and
-others a mess.  It never draws what breaks (``faults.py``).
+Swarm style: each seed first draws which features exist at all and how often they occur, so that some seeds are nearly
+pure and others a mess.  It never draws what breaks (``faults.py``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def draw_hosts(random: Random) -> list[HostPlan]:
         HostPlan(
             workers=random.choice((1, 1, 2, 3)),
             threads=random.choice((1, 1, 2)),
-            resources={"GPU": float(random.choice((1, 2)))} if has_resources and (not n or random.random() < 0.5) else {},
+            resources={"GPU": float(random.choice((1, 2)))}
+            if has_resources and (not n or random.random() < 0.5)
+            else {},
             starts_at=random.uniform(0.0, 2.0) if n and random.random() < late else 0.0,
             machine=random.choice((-1, 0)),
         )

@@ -1,7 +1,7 @@
 """Virtual time, seeded chance and the trace of everything that happened in one simulated cluster.
 
-Decides in which order things happen: by time, and at one time by the order in which they were asked for, so that nothing
-depends on a hash or an address.  It never knows what is simulated.
+Decides in which order things happen: by time, and at one time by the order in which they were asked for, so that
+nothing depends on a hash or an address.  It never knows what is simulated.
 """
 
 from __future__ import annotations

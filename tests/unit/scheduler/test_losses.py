@@ -91,6 +91,22 @@ def test_scattered_data_of_a_host_that_left_are_reported_by_name() -> None:
     assert stage.status("data") is ERRED
 
 
+def test_the_only_copy_of_scattered_data_is_not_given_up_on_anothers_word() -> None:
+    stage = Stage("a", "b")
+    stage.message("alice", placed("data", "a"))
+    stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 0, paused=True))
+    stage.submit("alice", spec("y", "data"))
+    assert stage.assigned() == {"y": "b"}
+    stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 0))
+    stage.take()
+    missing = [(Key("data"), -5, HostId(PeerId("a")))]
+    stage.message("b", m.InputMissing(Key("y"), stage.task("y").attempt, missing))
+    assert stage.taken(m.FreeData) == []
+    assert stage.assigned() == {"y": "a"}  # where it needs no fetching
+    stage.message("a", m.DataLost(Key("data"), -5))
+    assert stage.status("data") is ERRED
+
+
 def test_an_input_that_could_not_be_fetched_is_made_again() -> None:
     stage = Stage("a", "b")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
