@@ -324,7 +324,9 @@ class Client(Inquiries, Collections):
 
     def _known_info(self) -> dict[str, Any] | None:
         """Return the cluster's description, now if it can be had quickly, else what was known last."""
-        if self.status == "running" and not self.asynchronous:
+        if self.status != "running":
+            return None
+        if not self.asynchronous:
             try:
                 self._last_info = self._run(self._info(), 1.0)
             except HimaliaError:

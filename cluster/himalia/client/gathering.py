@@ -97,7 +97,7 @@ def gather_here(
             return values
         if any([record.status == PENDING for record in missing]):
             continue
-        if values.load(run(shell.read(missing), _left(deadline))):
+        if values.load(run(shell.hosts.read(missing), _left(deadline))):
             return values
         failures += 1
         time.sleep(min(RETRY_PAUSE * failures, 1.0))
@@ -119,7 +119,7 @@ async def gather_in_loop(
             return values
         if any([record.status == PENDING for record in missing]):
             continue
-        if values.load(await in_loop_of(shell, shell.read(missing))):
+        if values.load(await in_loop_of(shell, shell.hosts.read(missing))):
             return values
         failures += 1
         await asyncio.sleep(min(RETRY_PAUSE * failures, 1.0))

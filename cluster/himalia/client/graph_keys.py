@@ -104,7 +104,7 @@ class GraphKeys:
         return wire
 
     def needed(self) -> tuple[dict[Any, Any], dict[Any, Any]]:
-        """Return the nodes that have to be computed for what is asked for, and these together with the aliases between."""
+        """Return the nodes that have to be computed for what is asked for; and these with the aliases between them."""
         found: dict[Any, Any] = {}
         seen: dict[Any, Any] = {}
         stack = list(self.asked)

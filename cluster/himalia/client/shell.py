@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import threading
 import time
 from collections import deque
@@ -24,6 +23,7 @@ from typing import Any, Final
 
 from himalia.client.calls import Parcel
 from himalia.client.functions import FunctionCache, PickledFunction
+from himalia.client.hosts import Hosts
 from himalia.client.machine import ClientMachine
 from himalia.client.state import (
     Answer,
@@ -34,7 +34,6 @@ from himalia.client.state import (
     FuturesDropped,
     KeysHeld,
     Notify,
-    ReadFailed,
     Record,
     RequestMade,
     Watcher,
@@ -43,24 +42,27 @@ from himalia.comm.data import DataClient
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
 from himalia.driver import Driver
-from himalia.errors import ClosedError, ConnectError, HimaliaError, StoreFullError, UnreachableError
+from himalia.errors import ClosedError, ConnectError, HimaliaError, UnreachableError
 from himalia.machine import Send
-from himalia.messages import ClientToScheduler, DataPlaced, HostInfo, SchedulerToClient, Telemetry
-from himalia.names import SCHEDULER, HostId, Key, PeerId, shorten
+from himalia.messages import ClientToScheduler, SchedulerToClient, Telemetry
+from himalia.names import SCHEDULER, Key, PeerId
 from himalia.settings import Settings
 
 logger = logging.getLogger("himalia.client")
 
-HOST_PATIENCE: Final = 30.0
-"""Seconds to wait for a first host when a value has to be stored and there is none.  Guess: a batch job's start-up."""
-
-
-PUTS_AT_ONCE: Final = 64
-"""Values that are under way to hosts at the same time.  Guess."""
-
 
 CONGESTION: Final = 128 * 1024 * 1024
 """Bytes that the scheduler has not acknowledged, from which on submitting threads wait.  Guess."""
+
+
+PATIENT_BYTES: Final = 1_000_000
+"""Results up to this size are released with the next submission or tick; larger ones at once.  Guess: waking the loop
+for each of a thousand small ones costs more than keeping them a tenth of a second."""
+
+
+EXPRESS_PAUSE: Final = 100e-6
+"""Seconds without a submission after which the next one is sent by its own thread.  In a burst, the loop sends many at
+once, which costs everybody less; a burst's submissions follow each other within 30 µs."""
 
 
 class Gate:
@@ -75,9 +77,14 @@ class Gate:
 class LockedDriver(Driver):
     """A driver whose machine is also called by other threads, under the same lock."""
 
-    def __init__(self, lock: threading.Lock, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, lock: threading.Lock, after_tick: Callable[[], None], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lock = lock
+        self._after_tick = after_tick
+
+    def _tick(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
+        super()._tick(loop, interval)
+        self._after_tick()
 
     def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
         """Handle messages in their order; see :class:`himalia.comm.endpoint.Handler`."""
@@ -117,8 +124,11 @@ class ClientShell:
         self._dropped: deque[Record] = deque()
         self._outbox: deque[Any] = deque()
         self._flush_due = False
+        self._outlet = threading.Lock()
+        """Held by whoever empties the outbox."""
+        self._woken_at = 0.0
+        self._loop_thread = 0
         self._answers: dict[int, asyncio.Future[Any]] = {}
-        self._next_host = 0
         self._credentials = credentials
         self._perform: dict[type, Callable[[Any], None]] = {
             Send: lambda instruction: self.send(instruction.peer, instruction.message),
@@ -127,9 +137,11 @@ class ClientShell:
             Deliver: self._deliver,
             ForgetHost: self._forget_host,
         }
-        self._driver = LockedDriver(self.lock, self.machine, clock=time.monotonic, perform=self._perform)
+        self._driver = LockedDriver(
+            self.lock, self._flush_rest, self.machine, clock=time.monotonic, perform=self._perform
+        )
         self._endpoint: Endpoint | None = None
-        self._data: DataClient | None = None
+        self._hosts: Hosts | None = None
 
     # Beginning and end, in the loop's thread
 
@@ -148,7 +160,9 @@ class ClientShell:
             unions={"scheduler": SchedulerToClient},
             handler=self._driver,
             settings=self.settings,
+            direct=True,
         )
+        self._loop_thread = threading.get_ident()
         error: ConnectError = UnreachableError("There is no address to connect to.")
         deadline = time.monotonic() + timeout
         for number, address in enumerate(addresses):
@@ -159,13 +173,14 @@ class ClientShell:
                 error = failure
                 continue
             self._endpoint = endpoint
-            self._data = DataClient(
+            data = DataClient(
                 credentials=self._credentials,
                 me=self.me,
                 machine=self.machine_identity,
                 role="data-client",
                 settings=self.settings,
             )
+            self._hosts = Hosts(self.machine, data, self.machine_identity, self.tell)
             self._driver.attach(self)
             return address
         await endpoint.close()
@@ -181,8 +196,8 @@ class ClientShell:
             self._perform_all(self.machine.handle(Closed(reason), now=time.monotonic()))
         self._driver.stop()
         self._outbox.clear()
-        if self._data is not None:
-            self._data.close()
+        if self._hosts is not None:
+            self._hosts.close()
         if self._endpoint is not None:
             await self._endpoint.close()
 
@@ -192,6 +207,19 @@ class ClientShell:
         self.lock = threading.Lock()
         self._flush_due = True
         self.machine.gone = "This client belongs to the process that this one was forked from. Make a new one here."
+
+    @property
+    def hosts(self) -> Hosts:
+        """Where values are stored and read.
+
+        Raises
+        ------
+        ClosedError
+            If the client is closed.
+        """
+        if self._hosts is None or self.closed:
+            raise ClosedError(self.machine.gone or "The client is not connected.")
+        return self._hosts
 
     # Any thread
 
@@ -283,11 +311,15 @@ class ClientShell:
         """Let go of one future of a record; takes no lock."""
         if not self.closed:
             self._dropped.append(record)
-            if not self._flush_due:
-                self.wake()
+            if record.nbytes > PATIENT_BYTES:
+                self._wake_loop()  # others go with the next submission, or the next tick
 
     def wake(self) -> None:
-        """Have the outbox flushed soon; called once per burst."""
+        """Have the outbox emptied: by this thread if it is the first in a while, else by the loop, once per burst."""
+        if not self._flush_due and not self._express():
+            self._wake_loop()
+
+    def _wake_loop(self) -> None:
         if self._flush_due:
             return
         self._flush_due = True
@@ -295,6 +327,24 @@ class ClientShell:
             self.loop.call_soon_threadsafe(self.flush)
         except RuntimeError:  # the loop has ended, and everything with it
             pass
+
+    def _express(self) -> bool:
+        """Empty the outbox from here, without the loop, unless much is going on; return whether that was done."""
+        now = time.perf_counter()
+        is_quiet = now - self._woken_at > EXPRESS_PAUSE
+        self._woken_at = now
+        endpoint = self._endpoint
+        if not is_quiet or endpoint is None or threading.get_ident() == self._loop_thread:
+            return False
+        if self._dropped:
+            self._take_dropped()
+        with self._outlet:
+            messages = list(self._outbox)
+            if any([type(message) is Gate for message in messages]) or not endpoint.express(SCHEDULER, messages):
+                return False
+            for _ in messages:
+                self._outbox.popleft()
+        return True
 
     def send(self, peer: PeerId, message: Any) -> None:
         """Put a message into the outbox and see that it leaves soon; see :class:`himalia.driver.Outlet`."""
@@ -320,19 +370,25 @@ class ClientShell:
         endpoint = self._endpoint
         if endpoint is None:
             return
-        outbox, send = self._outbox, endpoint.send
-        while outbox:
-            message = outbox[0]
-            if type(message) is Gate:
-                if message.messages is None:
-                    break
-                for inner in message.messages:
-                    send(SCHEDULER, inner)
-            else:
-                send(SCHEDULER, message)
-            outbox.popleft()
+        with self._outlet:
+            outbox, send = self._outbox, endpoint.send
+            while outbox:
+                message = outbox[0]
+                if type(message) is Gate:
+                    if message.messages is None:
+                        break
+                    for inner in message.messages:
+                        send(SCHEDULER, inner)
+                else:
+                    send(SCHEDULER, message)
+                outbox.popleft()
         endpoint.flush()
         self.congested = endpoint.backlog(SCHEDULER) > CONGESTION
+
+    def _flush_rest(self) -> None:
+        """Send what nobody was in a hurry to send, or was interrupted before having it sent."""
+        if self._dropped or self._outbox:
+            self.flush()
 
     async def ask(self, make: Callable[[int], ClientToScheduler]) -> Any:
         """Ask the scheduler something and return the value of its answer.
@@ -356,51 +412,6 @@ class ClientShell:
             raise (ClosedError if self.machine.gone else HimaliaError)(error)
         return value
 
-    async def place_all(
-        self, parcels: Sequence[Parcel], hosts: Sequence[HostInfo] | None = None, broadcast: bool = False
-    ) -> list[list[DataPlaced]]:
-        """Store values; return for each what the scheduler has to be told.
-
-        Parameters
-        ----------
-        parcels : sequence of Parcel
-        hosts : sequence of HostInfo, optional
-            Where; those of this machine, or else all in turn, if left out.
-        broadcast : bool
-            Store each at all of them, not at one.
-
-        Raises
-        ------
-        StoreFullError
-            If a host has no room.
-        ConnectError
-            If no host can be reached.
-        """
-        places = asyncio.Semaphore(PUTS_AT_ONCE)
-
-        async def place(parcel: Parcel) -> list[DataPlaced]:
-            async with places:
-                return await self._place(parcel, hosts, broadcast)
-
-        return list(await asyncio.gather(*[place(parcel) for parcel in parcels]))
-
-    async def _place(self, parcel: Parcel, hosts: Sequence[HostInfo] | None, broadcast: bool) -> list[DataPlaced]:
-        attempt = -1 - secrets.randbits(62)
-        if broadcast:
-            await self._choose_host(set(), hosts)
-            everywhere = hosts if hosts is not None else list(self.machine.hosts.values())
-            return list(await asyncio.gather(*[self._put(parcel, host, attempt) for host in everywhere]))
-        tried: set[HostId] = set()
-        while True:
-            host = await self._choose_host(tried, hosts)
-            try:
-                return [await self._put(parcel, host, attempt)]
-            except StoreFullError:
-                raise
-            except OSError as error:
-                tried.add(host.host)
-                logger.info("%s could not be stored at %s: %s", shorten(parcel.key), host.address, error)
-
     def place_behind(self, parcels: Sequence[Parcel], failed: Callable[[Exception], None]) -> Gate:
         """Store values while this loop goes on; what is put into the outbox behind the returned gate waits for them."""
         gate = Gate()
@@ -408,7 +419,7 @@ class ClientShell:
         async def store() -> None:
             messages: list[ClientToScheduler] = []
             try:
-                for placed in await self.place_all(parcels):
+                for placed in await self.hosts.place_all(parcels):
                     messages += placed
             except Exception as error:
                 failed(error)
@@ -420,64 +431,6 @@ class ClientShell:
         _running.add(task)
         task.add_done_callback(_running.discard)
         return gate
-
-    async def read(self, records: Sequence[Record]) -> dict[Key, list[memoryview]]:
-        """Fetch the values of finished records, each host asked once; what couldn't be had is reported and left out."""
-        groups: dict[HostId, list[tuple[Key, int]]] = {}
-        with self.lock:
-            for record in records:
-                if record.holders:
-                    groups.setdefault(self._nearest(record.holders), []).append((record.key, record.attempt))
-        found: dict[Key, list[memoryview]] = {}
-        await asyncio.gather(*[self._read_host(host, wanted, found) for host, wanted in groups.items()])
-        return found
-
-    async def _read_host(self, host: HostId, wanted: list[tuple[Key, int]], found: dict[Key, list[memoryview]]) -> None:
-        values: dict[Key, list[memoryview] | None] = {}
-        info = self.machine.hosts.get(host)
-        if info is not None and self._data is not None:
-            try:
-                values = await self._data.get(info, [key for key, _ in wanted])
-            except OSError as error:
-                logger.info("%d results could not be read at %s: %s", len(wanted), info.address, error)
-        for key, attempt in wanted:
-            frames = values.get(key)
-            if frames is not None:
-                found[key] = frames
-            else:
-                self.tell(ReadFailed(key, attempt, host))
-
-    async def _put(self, parcel: Parcel, host: HostInfo, attempt: int) -> DataPlaced:
-        if self._data is None:
-            raise ClosedError("The client is closed.")
-        nbytes = await self._data.put(host, parcel.key, parcel.frames, attempt=attempt)
-        return DataPlaced(parcel.key, parcel.group, host.host, nbytes, parcel.type_name, parcel.wanted, attempt)
-
-    async def _choose_host(self, tried: set[HostId], among: Sequence[HostInfo] | None) -> HostInfo:
-        deadline = time.monotonic() + HOST_PATIENCE
-        while True:
-            known = self.machine.hosts.values() if among is None else among
-            hosts = [info for info in known if info.host not in tried]
-            if hosts:
-                near = [info for info in hosts if info.machine == self.machine_identity] or hosts
-                chosen = near if among is None else hosts
-                self._next_host += 1
-                return chosen[self._next_host % len(chosen)]
-            if self.machine.gone:
-                raise ClosedError(self.machine.gone)
-            if tried or among is not None or time.monotonic() > deadline:
-                raise UnreachableError(
-                    f"A value has to be stored on a host, and the cluster has none that can be reached "
-                    f"({len(tried)} tried). Start workers, then try again."
-                )
-            await asyncio.sleep(0.02)
-
-    def _nearest(self, holders: Sequence[HostId]) -> HostId:
-        for host in holders:
-            info = self.machine.hosts.get(host)
-            if info is not None and info.machine == self.machine_identity:
-                return host
-        return holders[0]
 
     # What the machine wants, under the lock
 
@@ -500,8 +453,8 @@ class ClientShell:
             follower(instruction.telemetry)
 
     def _forget_host(self, instruction: ForgetHost) -> None:
-        if self._data is not None and not self.closed:
-            self._data.forget(instruction.host)
+        if self._hosts is not None and not self.closed:
+            self._hosts.forget(instruction.host)
 
     def _take_dropped(self) -> None:
         dropped = self._dropped

@@ -78,7 +78,7 @@ class Submitter:
         """Store values that calls need, and return what has to be sent before these."""
         if self._run is not None:
             placed: list[ClientToScheduler | Gate] = []
-            for messages in self._run(self.shell.place_all(parcels), None):
+            for messages in self._run(self.shell.hosts.place_all(parcels), None):
                 placed += messages
             return placed
 
@@ -251,13 +251,13 @@ class Submitter:
     ) -> list[Record]:
         """Store each value on one of these hosts (or a near one), or on all; return their records, each held once."""
         assert self._run is not None
-        return self._announce(parcels, self._run(self.shell.place_all(parcels, hosts, broadcast), None))
+        return self._announce(parcels, self._run(self.shell.hosts.place_all(parcels, hosts, broadcast), None))
 
     async def scatter_in_loop(
         self, parcels: Sequence[Parcel], hosts: Sequence[HostInfo] | None, broadcast: bool = False
     ) -> list[Record]:
         """Do as :meth:`scatter` in the client's own loop."""
-        return self._announce(parcels, await self.shell.place_all(parcels, hosts, broadcast))
+        return self._announce(parcels, await self.shell.hosts.place_all(parcels, hosts, broadcast))
 
     def _announce(self, parcels: Sequence[Parcel], placed: Sequence[Sequence[Any]]) -> list[Record]:
         limit = self.shell.settings.inline_limit

@@ -5,7 +5,6 @@ Decides which packages matter, and what a difference looks like to a person.
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -20,6 +19,8 @@ SHARED: Final = ("dask", "numpy", "pandas", "pyarrow", "tornado", "uvloop")
 
 def versions_here(packages: Sequence[str] = ()) -> dict[str, str]:
     """Return the versions of the packages of this process that matter; those that are not installed are left out."""
+    import importlib.metadata  # a tenth of the client's whole import, and rarely needed
+
     found = {"python": platform.python_version(), "himalia": __version__}
     for name in (*REQUIRED[2:], *SHARED, *packages):
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
@@ -49,6 +50,15 @@ from himalia.settings import DEFAULT
 _clusters: dict[str, FakeCluster] = {}
 _numbers = itertools.count(1)
 
+_ending = threading.Event()
+
+
+def snooze(seconds: float, value: Any = None) -> Any:
+    """Sleep in a call, but not longer than its cluster lives, then return ``value``."""
+    _ending.wait(seconds)
+    return value
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _from_client = msgspec.msgpack.Decoder(ClientToScheduler).decode
 _from_nanny = msgspec.msgpack.Decoder(NannyToScheduler).decode
@@ -83,8 +93,10 @@ class FakeCluster:
         return self
 
     def __exit__(self, *_: object) -> None:
+        _ending.set()
         if self.pool is not None:
             self.pool.shutdown(cancel_futures=True)
+        _ending.clear()
         del _clusters[self.scheduler_address]
 
     def _make_host(self, number: int, threads: int) -> HostInfo:
@@ -249,6 +261,10 @@ class FakeEndpoint:
         if self.cluster.clients.pop(self.me, None) is not None:
             self.cluster.feed(PeerLeft(self.me, reason), self.me)
             self.cluster._later(self.handler.peer_left, SCHEDULER, reason)
+
+    def express(self, peer: PeerId, messages: Any) -> bool:
+        """Leave everything to the loop."""
+        return False
 
     def flush(self) -> None:
         pass

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -10,12 +9,7 @@ import pytest
 from himalia import Client, as_completed, progress, wait
 from himalia.errors import ClosedError, StoreFullError, TimeoutError, UsageError
 from tests.unit.client import fake_cluster
-from tests.unit.client.fake_cluster import FakeCluster
-
-
-def later(seconds: float, value: int) -> int:
-    time.sleep(seconds)
-    return value
+from tests.unit.client.fake_cluster import FakeCluster, snooze
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -48,7 +42,7 @@ def test_errors_are_raised_where_they_are_awaited(cluster: FakeCluster) -> None:
             with pytest.raises(ZeroDivisionError):
                 await client.submit(lambda: 1 / 0)
             with pytest.raises(TimeoutError):
-                await client.submit(later, 5, 1).result(0.05)  # type: ignore[misc]  # awaitable here
+                await client.submit(snooze, 5, 1).result(0.05)
 
     run(main())
 
@@ -61,7 +55,7 @@ def test_completed_futures_can_be_iterated_over(cluster: FakeCluster) -> None:
             pairs = [pair async for pair in as_completed(client.map(abs, range(3)), with_results=True)]
             assert sorted(result for _, result in pairs) == [0, 1, 2]
             with pytest.raises(TimeoutError):
-                _ = [future async for future in as_completed([client.submit(time.sleep, 5)], timeout=0.05)]
+                _ = [future async for future in as_completed([client.submit(snooze, 5)], timeout=0.05)]
 
     run(main())
 

@@ -25,7 +25,7 @@ from himalia.errors import (
     UsageError,
 )
 from himalia.messages import CancelKeys, FollowTelemetry, FunctionBody, ReleaseKeys, Submit, TaskOptions
-from tests.unit.client.fake_cluster import FakeCluster
+from tests.unit.client.fake_cluster import FakeCluster, snooze
 
 
 def inc(x: int) -> int:
@@ -34,11 +34,6 @@ def inc(x: int) -> int:
 
 def fail(x: int) -> int:
     raise ValueError(f"no {x}")
-
-
-def later(seconds: float, value: int) -> int:
-    time.sleep(seconds)
-    return value
 
 
 def sent(cluster: FakeCluster, kind: type) -> list[Any]:
@@ -232,7 +227,7 @@ def test_errors_of_gather_are_raised_or_skipped(client: Client) -> None:
 def test_gather_does_not_wait_for_others_once_one_has_failed(client: Client) -> None:
     started = time.monotonic()
     with pytest.raises(ValueError, match="no 1"):
-        client.gather([client.submit(time.sleep, 3), client.submit(fail, 1)])
+        client.gather([client.submit(snooze, 3), client.submit(fail, 1)])
     assert time.monotonic() - started < 2
 
 
@@ -244,7 +239,7 @@ def test_gather_keeps_the_containers(client: Client) -> None:
 
 
 def test_a_result_that_takes_too_long_goes_on(client: Client) -> None:
-    future = client.submit(later, 0.3, 5)
+    future = client.submit(snooze, 0.3, 5)
     with pytest.raises(TimeoutError, match="goes on"):
         future.result("50ms")
     assert future.result(5) == 5
@@ -261,11 +256,14 @@ def test_a_result_that_was_lost_is_computed_again(client: Client, cluster: FakeC
     assert len(future.result(5)) == 200_000
 
 
-def test_scattered_data_that_were_lost_are_an_error_with_a_name(client: Client, cluster: FakeCluster) -> None:
+def test_scattered_data_that_were_lost_are_an_error_with_a_name(
+    client: Client, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("himalia.client.gathering.RETRY_PAUSE", 0.001)  # the scheduler wants to hear it several times
     future = client.scatter(bytes(200_000))
     cluster.lose.add(future.key)
     with pytest.raises(DataLostError):
-        future.result(5)
+        future.result(20)
 
 
 def test_a_failed_call_can_be_run_again(client: Client, tmp_path: Any) -> None:
@@ -282,7 +280,7 @@ def test_a_failed_call_can_be_run_again(client: Client, tmp_path: Any) -> None:
 
 
 def test_an_interrupt_ends_the_wait_and_leaves_the_client_usable(client: Client) -> None:
-    future = client.submit(later, 0.5, 5)
+    future = client.submit(snooze, 0.5, 5)
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
@@ -323,7 +321,7 @@ def test_garbage_collection_inside_of_the_client_does_no_harm(client: Client) ->
 
 
 def test_cancelling(client: Client, cluster: FakeCluster) -> None:
-    future = client.submit(time.sleep, 10, pure=False)
+    future = client.submit(snooze, 10, pure=False)
     dependent = client.submit(lambda x: x, future)
     future.cancel("enough")
     assert future.cancelled()
@@ -489,7 +487,7 @@ def test_options_of_a_cluster_need_a_client_that_starts_one(cluster: FakeCluster
 
 def test_a_closed_client_says_so(cluster: FakeCluster) -> None:
     client = Client(cluster)
-    waiting = client.submit(time.sleep, 10)
+    waiting = client.submit(snooze, 10)
     done = client.submit(inc, 1)
     done.result(5)
     client.close()
@@ -510,7 +508,7 @@ def test_threads_end_with_the_last_client(cluster: FakeCluster) -> None:
 
 
 def test_a_scheduler_that_is_gone_wakes_those_who_wait(client: Client, cluster: FakeCluster) -> None:
-    future = client.submit(time.sleep, 10)
+    future = client.submit(snooze, 10)
     settle(lambda: cluster.submitted())
     (endpoint,) = cluster.clients.values()
     threading.Timer(0.1, lambda: client.loop.call_soon_threadsafe(endpoint.cut, "it died")).start()

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import concurrent.futures
-import time
 
 import pytest
 
 from himalia import Client
-from tests.unit.client.fake_cluster import FakeCluster
+from tests.unit.client.fake_cluster import FakeCluster, snooze
 
 
 def test_calls_run_on_the_cluster(client: Client) -> None:
@@ -36,7 +35,7 @@ def test_what_a_call_raised_is_raised(client: Client) -> None:
 
 
 def test_cancelling_one_cancels_the_other(client: Client) -> None:
-    future = client.get_executor().submit(time.sleep, 10)
+    future = client.get_executor().submit(snooze, 10)
     remote = future._remote
     assert future.cancel()
     assert remote is not None
@@ -46,7 +45,7 @@ def test_cancelling_one_cancels_the_other(client: Client) -> None:
 
 
 def test_a_remote_cancellation_arrives(client: Client) -> None:
-    future = client.get_executor().submit(time.sleep, 10)
+    future = client.get_executor().submit(snooze, 10)
     assert future._remote is not None
     future._remote.cancel()
     with pytest.raises(concurrent.futures.CancelledError):
@@ -55,7 +54,7 @@ def test_a_remote_cancellation_arrives(client: Client) -> None:
 
 def test_shut_down(client: Client) -> None:
     executor = client.get_executor()
-    future = executor.submit(time.sleep, 10)
+    future = executor.submit(snooze, 10)
     executor.shutdown(cancel_futures=True)
     assert future.cancelled()
     with pytest.raises(RuntimeError, match="after shutdown"):
@@ -66,4 +65,4 @@ def test_shut_down(client: Client) -> None:
 def test_map_has_a_timeout(client: Client) -> None:
     with client.get_executor() as executor:
         with pytest.raises(TimeoutError):
-            list(executor.map(time.sleep, [5], timeout=0.05))
+            list(executor.map(snooze, [5], timeout=0.05))

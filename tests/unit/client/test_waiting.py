@@ -2,18 +2,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 import pytest
 
 from himalia import Client, as_completed, fire_and_forget, wait
 from himalia.errors import CancelledError, TimeoutError, UsageError
-from tests.unit.client.fake_cluster import FakeCluster
-
-
-def later(seconds: float, value: Any) -> Any:
-    time.sleep(seconds)
-    return value
+from tests.unit.client.fake_cluster import FakeCluster, snooze
 
 
 def fail() -> None:
@@ -21,12 +15,12 @@ def fail() -> None:
 
 
 def test_futures_come_as_they_settle(client: Client) -> None:
-    slow, fast = client.submit(later, 0.2, "slow"), client.submit(later, 0, "fast")
+    slow, fast = client.submit(snooze, 0.2, "slow"), client.submit(snooze, 0, "fast")
     assert list(as_completed([slow, fast])) == [fast, slow]
 
 
 def test_with_results(client: Client) -> None:
-    futures = client.map(later, [0, 0.1], ["a", "b"])
+    futures = client.map(snooze, [0, 0.1], ["a", "b"])
     assert [result for _, result in as_completed(futures, with_results=True)] == ["a", "b"]
 
 
@@ -40,29 +34,29 @@ def test_errors_are_raised_or_stand_for_the_result(client: Client) -> None:
 
 
 def test_a_future_given_twice_comes_twice(client: Client) -> None:
-    future = client.submit(later, 0.05, 1)
+    future = client.submit(snooze, 0.05, 1)
     assert list(as_completed([future, future])) == [future, future]
 
 
 def test_more_futures_may_be_added_meanwhile(client: Client) -> None:
-    completed = as_completed([client.submit(later, 0, 3)], with_results=True)
+    completed = as_completed([client.submit(snooze, 0, 3)], with_results=True)
     seen = []
     for _, number in completed:
         seen.append(number)
         if number:
-            completed.add(client.submit(later, 0, number - 1))
+            completed.add(client.submit(snooze, 0, number - 1))
     assert seen == [3, 2, 1, 0]
 
 
 def test_batches(client: Client) -> None:
-    completed = as_completed(client.map(later, [0] * 20, range(20)), with_results=True)
+    completed = as_completed(client.map(snooze, [0] * 20, range(20)), with_results=True)
     batches = list(completed.batches())
     assert sorted(number for batch in batches for _, number in batch) == list(range(20))
     assert completed.is_empty()
 
 
 def test_counting(client: Client) -> None:
-    future = client.submit(later, 0.1, 1)
+    future = client.submit(snooze, 0.1, 1)
     completed = as_completed([future])
     assert (completed.count(), completed.has_ready(), completed.next_batch(block=False)) == (1, False, [])
     wait(future)
@@ -76,7 +70,7 @@ def test_counting(client: Client) -> None:
 
 def test_the_whole_iteration_may_have_a_timeout(client: Client) -> None:
     with pytest.raises(TimeoutError):
-        list(as_completed([client.submit(later, 5, 1)], timeout=0.05))
+        list(as_completed([client.submit(snooze, 5, 1)], timeout=0.05))
 
 
 def test_only_futures_can_be_completed() -> None:
@@ -85,26 +79,26 @@ def test_only_futures_can_be_completed() -> None:
 
 
 def test_cleared(client: Client) -> None:
-    completed = as_completed(client.map(later, [0.05, 0], [1, 2]))
+    completed = as_completed(client.map(snooze, [0.05, 0], [1, 2]))
     completed.clear()
     assert list(completed) == []
 
 
 def test_waiting_for_all(client: Client) -> None:
-    futures = client.map(later, [0, 0.1], [1, 2])
+    futures = client.map(snooze, [0, 0.1], [1, 2])
     done, not_done = wait(futures, timeout=5)
     assert done == set(futures)
     assert not not_done
 
 
 def test_waiting_for_the_first(client: Client) -> None:
-    slow, fast = client.submit(later, 5, 1), client.submit(later, 0, 2)
+    slow, fast = client.submit(snooze, 5, 1), client.submit(snooze, 0, 2)
     done, not_done = wait([slow, fast], return_when="FIRST_COMPLETED")
     assert (done, not_done) == ({fast}, {slow})
 
 
 def test_waiting_for_the_first_error(client: Client) -> None:
-    slow, fast, bad = client.submit(later, 5, 1), client.submit(later, 0, 2), client.submit(fail)
+    slow, fast, bad = client.submit(snooze, 5, 1), client.submit(snooze, 0, 2), client.submit(fail)
     done, not_done = wait([slow, fast, bad], return_when="FIRST_EXCEPTION")
     assert bad in done
     assert not_done >= {slow}
@@ -112,11 +106,11 @@ def test_waiting_for_the_first_error(client: Client) -> None:
 
 def test_waiting_too_long(client: Client) -> None:
     with pytest.raises(TimeoutError):
-        wait(client.submit(later, 5, 1), timeout="20ms")
+        wait(client.submit(snooze, 5, 1), timeout="20ms")
 
 
 def test_waiting_for_what_was_cancelled(client: Client) -> None:
-    future = client.submit(later, 5, 1)
+    future = client.submit(snooze, 5, 1)
     future.cancel()
     with pytest.raises(CancelledError):
         wait([future])
