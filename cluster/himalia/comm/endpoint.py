@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import himalia
@@ -71,6 +71,8 @@ class Endpoint:
         Who is told.
     settings : Settings
         Leases.
+    direct : bool
+        Whether other threads than the loop's may use :meth:`express`.
     """
 
     def __init__(
@@ -82,10 +84,12 @@ class Endpoint:
         unions: Mapping[str, Any],
         handler: Handler,
         settings: Settings,
+        direct: bool = False,
     ) -> None:
         self.me = me
         self.role = role
         self.settings = settings
+        self.direct = direct
         self._credentials = credentials
         self._unions = dict(unions)
         self._handler = handler
@@ -195,6 +199,15 @@ class Endpoint:
             link.session.send(message)
             if not link.dirty:
                 self.mark(link)
+
+    def express(self, peer: PeerId, messages: Sequence[Any]) -> bool:
+        """Send messages at once, from any thread; ``False`` (and nothing is done) if the loop has to do it."""
+        link = self._links.get(peer)
+        if link is None or not link.direct or not link.express(messages):
+            return False
+        if link.rest and self._loop is not None:
+            self._loop.call_soon_threadsafe(self.mark, link)
+        return True
 
     def flush(self) -> None:
         """Write everything that is queued now."""
@@ -417,11 +430,13 @@ class Endpoint:
         if link.wrote:
             link.wrote, link.wrote_at = False, now
         link.heard_at += late
-        link.write_frame(link.session.take_ack())
+        if link.fd >= 0 and not link.direct and self._loop is not None:
+            self._loop.call_soon(link.try_direct, link.serial)
+        link.acknowledge()
         if link.patient:
             return
         if now - link.wrote_at > link.lease / _HEARD_PARTS:
-            link.write_frame(link.session.keepalive_frame())
+            link.keep_alive()
         if now - link.heard_at > link.lease / 2 and link.wire is not None:
             logger.warning("nothing was heard of %s for %g s; its connection is cut", link.peer, now - link.heard_at)
             link.wire.abort()

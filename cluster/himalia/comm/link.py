@@ -3,13 +3,20 @@
 A :class:`Wire` is one connection: it cuts the stream into frames and gives their messages to whoever owns the link.  A
 :class:`Link` outlives its wires: it has the session, what is known of the peer, and how long to wait for it.  Who dials
 again, and when a lease ends, is the endpoint's decision.
+
+Other threads than the loop's may send, by :meth:`Link.express`: a thread that waits for an answer then needn't wake the
+loop to have its question sent, which costs more than all else on that side (docs/notes/0006).  For that the session is
+used under a lock, and a link that is ``direct`` writes to its socket past the transport, which has nothing unwritten
+then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, cast
 
 from himalia.comm.addresses import Address
@@ -29,6 +36,8 @@ LINGER: Final = 2.0
 
 class Owner(Protocol):
     """What a link needs of its endpoint."""
+
+    direct: bool
 
     def deliver(self, link: Link, messages: list[Any]) -> None:
         """Messages came."""
@@ -53,9 +62,9 @@ class Link:
     """A session and its present connection, if there is one."""
 
     __slots__ = (
-        "address", "dirty", "heard", "heard_at", "incarnation", "joined", "lease", "lost_at", "lost_why", "owner",
-        "patient", "paused", "peer", "redialing", "role", "session", "session_id", "transport", "wire", "wrote",
-        "wrote_at",
+        "address", "dirty", "direct", "fd", "heard", "heard_at", "incarnation", "joined", "lease", "lock", "lost_at",
+        "lost_why", "owner", "patient", "paused", "peer", "redialing", "rest", "role", "serial", "session",
+        "session_id", "transport", "wire", "wrote", "wrote_at",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +97,16 @@ class Link:
         """Since when there is no connection, loop time."""
         self.lost_why = ""
         self.redialing: asyncio.Task[None] | None = None
+        self.lock = threading.Lock()
+        """Guards the session, and the four below."""
+        self.fd = -1
+        """The link's own descriptor of a plain socket, if its owner wants it to be direct."""
+        self.direct = False
+        """Whether all that was written so far has left the transport."""
+        self.rest: list[Frame | memoryview] = []
+        """What could not be written directly; the loop writes it before anything else."""
+        self.serial = 0
+        """Writes to the transport so far."""
 
     def flush(self) -> None:
         """Write what is queued, as far as the peer takes it now."""
@@ -95,12 +114,8 @@ class Link:
         if transport is None or self.paused:
             return  # marked again by connection_made or resume_writing
         session = self.session
-        frames = session.take_frames(BURST)
-        if len(frames) == 1:
-            transport.write(frames[0])
-        elif frames:
-            transport.writelines(frames)
-        self.wrote = True
+        with self.lock:
+            self._write(transport, session.take_frames(BURST))
         if session.has_queued:
             self.owner.mark(self)
         if session.rejected:
@@ -108,11 +123,90 @@ class Link:
                 logger.error("a message to %s could not be sent and was dropped: %s", self.peer, text)
             session.rejected.clear()
 
-    def write_frame(self, frame: Frame | None) -> None:
-        """Write a control frame at once."""
-        if frame is not None and self.transport is not None:
-            self.transport.write(frame)
+    def acknowledge(self) -> None:
+        """Write the acknowledgement that is owed, if any."""
+        transport = self.transport
+        if transport is not None:
+            with self.lock:
+                frame = self.session.take_ack()
+                self._write(transport, [] if frame is None else [frame])
+
+    def keep_alive(self) -> None:
+        """Write something, to be heard."""
+        transport = self.transport
+        if transport is not None:
+            with self.lock:
+                self._write(transport, [self.session.keepalive_frame()])
+
+    def express(self, messages: Sequence[Any]) -> bool:
+        """Send messages at once, from any thread; ``False`` (and nothing is done) if the loop has to do it.
+
+        If there is a ``rest`` afterwards, the loop has to flush it.
+        """
+        with self.lock:
+            session = self.session
+            if not self.direct or session.has_queued:
+                return False
+            for message in messages:
+                session.send(message)
+            frames = session.take_frames()
+            for number, frame in enumerate(frames):
+                if not self._write_directly(frame):
+                    self.rest += frames[number + 1 :]
+                    break
             self.wrote = True
+            return True
+
+    def try_direct(self, serial: int = -1) -> None:
+        """Be direct from now on if the transport has nothing unwritten; loop thread, in a tick of its own."""
+        transport = self.transport
+        if transport is None or self.fd < 0:
+            return
+        with self.lock:
+            if (serial == self.serial and not self.rest) and not transport.get_write_buffer_size():
+                self.direct = True
+
+    def _write(self, transport: asyncio.Transport, frames: list[Frame]) -> None:
+        """Write frames; loop thread, under the lock."""
+        if not frames and not self.rest:
+            return
+        self.wrote = True
+        if self.direct and len(frames) == 1:
+            if self._write_directly(frames[0]):
+                return
+            frames = []
+        if len(frames) == 1 and not self.rest:
+            transport.write(frames[0])
+        else:
+            transport.writelines([*self.rest, *frames])
+            self.rest = []
+        if self.fd >= 0:
+            self.direct = False
+            self.serial += 1
+            asyncio.get_running_loop().call_soon(self.try_direct, self.serial)
+
+    def _write_directly(self, frame: Frame) -> bool:
+        """Write a frame to the socket; what it doesn't take becomes the rest, and the answer is ``False``."""
+        try:
+            sent = os.write(self.fd, frame)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return True  # it is broken: the loop will hear of it, and the session keeps the frame
+        if sent == len(frame):
+            return True
+        self.direct = False
+        self.rest.append(memoryview(frame)[sent:])
+        return False
+
+    def attach(self, wire: Wire, transport: asyncio.Transport) -> None:
+        """Use this wire from now on."""
+        self.wire, self.transport = wire, transport
+        if self.owner.direct and transport.get_extra_info("ssl_object") is None:
+            with self.lock:
+                self.fd = os.dup(transport.get_extra_info("socket").fileno())
+                self.serial += 1
+            asyncio.get_running_loop().call_soon(self.try_direct, self.serial)
 
     def detach(self) -> Wire | None:
         """Part from the present wire, which from then on reports nothing, and return it."""
@@ -121,13 +215,20 @@ class Link:
             wire.link = None
         self.wire = self.transport = None
         self.paused = False
+        with self.lock:
+            if self.fd >= 0:
+                os.close(self.fd)
+            self.fd = -1
+            self.direct = False
+            self.rest = []
         return wire
 
     def part(self, reason: str) -> Wire | None:
         """Write all that is queued and a goodbye; return the wire, which closes itself when the peer took it."""
         transport, session = self.transport, self.session
         if transport is not None:
-            transport.writelines([*session.take_frames(), session.goodbye_frame(reason)])
+            with self.lock:
+                self._write(transport, [*session.take_frames(), session.goodbye_frame(reason)])
         wire = self.detach()
         if wire is not None:
             wire.linger()
@@ -164,9 +265,9 @@ class Wire(asyncio.Protocol):
             return
         if (old := link.detach()) is not None:
             old.abort()  # half open: the peer would not come again if that still worked
-        link.wire, link.transport = self, transport
+        link.attach(self, transport)
         transport.set_write_buffer_limits(high=HIGH_WATER)
-        if self._first:
+        if self._first:  # in this tick, and only from the next one on the link may be direct
             transport.writelines(self._first)
             self._first = []
         link.owner.opened(link)
@@ -181,7 +282,8 @@ class Wire(asyncio.Protocol):
         link.heard = True
         try:
             for frame in self._splitter.feed(data):
-                messages = session.receive(frame)
+                with link.lock:
+                    messages = session.receive(frame)
                 if messages:
                     link.owner.deliver(link, messages)
                     if self.link is None:

@@ -76,7 +76,13 @@ class Node(Recorder):
             unions = {"scheduler": SchedulerToClient if role == "client" else SchedulerToNanny}
         self.me = PeerId(name or f"{role}-1")
         self.endpoint = Endpoint(
-            me=self.me, role=role, credentials=credentials, unions=unions, handler=self, settings=settings
+            me=self.me,
+            role=role,
+            credentials=credentials,
+            unions=unions,
+            handler=self,
+            settings=settings,
+            direct=role == "client",
         )
 
     async def listen(self, address: str, certificate: ServerCertificate | None = None) -> str:
