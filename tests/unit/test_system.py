@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,12 +79,20 @@ def test_the_identity_is_the_same_for_each_process_of_the_user_here() -> None:
     assert system.machine_identity().isalnum()
 
 
-def test_own_memory_grows_with_what_is_allocated() -> None:
-    before = system.rss(os.getpid())
-    block = bytearray(os.urandom(1 << 20) * 50)
+def memory_of_child(megabytes: int) -> int:
+    """Return what a fresh process that holds so much has of its own."""
+    code = f"block = b'x' * ({megabytes} << 20); print(flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    try:
+        return system.rss(child.pid)
+    finally:
+        child.communicate(b"\n")
 
-    assert 40 << 20 < system.rss(os.getpid()) - before < 100 << 20
-    assert len(block) > 0
+
+def test_own_memory_grows_with_what_is_allocated() -> None:
+    assert 40 << 20 < memory_of_child(50) - memory_of_child(0) < 60 << 20
     assert system.rss(2**22 + 5) == 0
     assert 0 < system.host_memory() < 1 << 50
 
