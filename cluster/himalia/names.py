@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from typing import NewType
+from zlib import crc32
 
 Key = NewType("Key", str)
 """Name of a task and of its result, unique in a cluster."""
@@ -33,6 +34,11 @@ SCHEDULER = PeerId("scheduler")
 def new_incarnation(role: str) -> PeerId:
     """Return an id that no other process start has: the role and 64 random bits."""
     return PeerId(f"{role}-{secrets.token_hex(8)}")
+
+
+def digest(key: Key, attempt: int) -> int:
+    """Return what one (key, attempt) adds, by xor, to a heartbeat's digest of beliefs; the same in every process."""
+    return crc32(key.encode()) ^ attempt
 
 
 def shorten(key: str, limit: int = 60) -> str:

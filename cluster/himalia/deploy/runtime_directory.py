@@ -12,7 +12,6 @@ import fcntl
 import os
 import shutil
 import stat
-import sys
 import tempfile
 import time
 from typing import Final
@@ -189,11 +188,10 @@ def remove_directory(path: str) -> None:
 
 
 def data_home() -> str:
-    """Return the user's directory of himalia: where ``platformdirs`` would put it, without needing that package."""
+    """Return the user's directory of himalia; ``HIMALIA_HOME`` names another."""
     given = os.environ.get("HIMALIA_HOME")
     if given:
         return os.path.abspath(os.path.expanduser(given))
-    if sys.platform == "darwin":
-        return os.path.expanduser("~/Library/Application Support/himalia")
-    base = os.environ.get("XDG_DATA_HOME", "")
-    return os.path.join(base if os.path.isabs(base) else os.path.expanduser("~/.local/share"), "himalia")
+    import platformdirs
+
+    return platformdirs.user_data_dir("himalia", appauthor=False)

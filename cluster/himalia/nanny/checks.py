@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import xor
 
+from himalia.names import digest
 from himalia.nanny.state import (
     DISPATCHED,
     GONE,
@@ -15,7 +16,6 @@ from himalia.nanny.state import (
     WITHDRAWING,
     NannyState,
     WorkerStatus,
-    digest,
 )
 
 

@@ -8,10 +8,10 @@ that did not have it.
 from __future__ import annotations
 
 from himalia.messages import DataAdded, DataLost, Dependency, FreeData, HostsChanged, Replicate
-from himalia.names import Key, PeerId
+from himalia.names import Key, PeerId, digest
 from himalia.nanny.events import DataFetched, DataStored, DataUnreadable, Fetch, FreeFromStore
 from himalia.nanny.runs import give_back, make_ready
-from himalia.nanny.state import WAITING, NannyFetch, NannyState, NannyTask, digest, is_older
+from himalia.nanny.state import WAITING, NannyFetch, NannyState, NannyTask, is_older
 
 
 def fetch_inputs(state: NannyState, task: NannyTask) -> None:

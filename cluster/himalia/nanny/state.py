@@ -23,11 +23,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from typing import Any, Final
-from zlib import crc32
 
 from himalia.machine import Send
 from himalia.messages import Compute, HeldData, HostInfo, HostMetrics, Message, WorkerInfo
-from himalia.names import SCHEDULER, Digest, HostId, Key, WorkerName
+from himalia.names import SCHEDULER, Digest, HostId, Key, WorkerName, digest
 from himalia.nanny.events import ReadSlots
 from himalia.settings import Settings
 
@@ -93,7 +92,7 @@ class NannyTask:
         self.attempt = compute.attempt
         self.compute = compute
         self.group = group
-        self.digest = crc32(compute.key.encode()) ^ compute.attempt
+        self.digest = digest(compute.key, compute.attempt)
         self.status = READY
         self.missing = 0
         """WAITING only: inputs that are not here yet."""
@@ -377,8 +376,3 @@ GROUPS: Final = 1000
 def is_older(attempt: int, needed: int) -> bool:
     """Whether a held result is older than the needed one; of placed data (negative) any will do."""
     return 0 <= attempt < needed
-
-
-def digest(key: Key, attempt: int) -> int:
-    """Return what (key, attempt) adds to a heartbeat's digest; the scheduler computes the same."""
-    return crc32(key.encode()) ^ attempt

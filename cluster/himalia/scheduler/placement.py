@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Final
 
 from himalia.messages import Compute, Dependency, ForgetFunctions, FunctionBody, Withdraw
-from himalia.names import Digest
+from himalia.names import Digest, digest
 from himalia.scheduler.queue import TaskQueue
 from himalia.scheduler.restrictions import change_used, eligible, has_room
 from himalia.scheduler.state import (
@@ -27,7 +27,6 @@ from himalia.scheduler.state import (
     SchedulerTask,
     WorkerState,
     Zombie,
-    digest,
     move,
 )
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import enum
 from typing import Final
-from zlib import crc32
 
 from himalia.machine import Instruction, Send
 from himalia.messages import HostInfo, HostMetrics, Message, TaskError, TaskOptions, WorkerInfo
@@ -384,8 +383,3 @@ def move(task: SchedulerTask, status: Status) -> None:
     task.status = status
     if old is QUEUED:
         task.queued = 0
-
-
-def digest(key: Key, attempt: int) -> int:
-    """Return what one (key, attempt) adds to a digest of beliefs; the same in every process."""
-    return crc32(key.encode()) ^ attempt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from himalia.names import digest
 from himalia.scheduler.state import (
     ACTIVE,
     ASSIGNED,
@@ -15,7 +16,6 @@ from himalia.scheduler.state import (
     SchedulerState,
     SchedulerTask,
     Status,
-    digest,
 )
 
 
