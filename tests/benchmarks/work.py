@@ -44,9 +44,9 @@ def array_sum(chunks: int = 40) -> Any:
     return (x + x.T).sum()
 
 
-def frame_groupby() -> Any:
+def frame_groupby(seed: int) -> Any:
     """Return a groupby-mean of a Dask DataFrame of 100 partitions with 8,640 rows each, made by its tasks."""
     import dask.datasets
 
-    frame = dask.datasets.timeseries(start="2000-01-01", end="2000-04-10", freq="10s", partition_freq="1d", seed=1)
+    frame = dask.datasets.timeseries(start="2000-01-01", end="2000-04-10", freq="10s", partition_freq="1d", seed=seed)
     return frame.groupby("name").x.mean()

@@ -127,6 +127,10 @@ def test_the_same_pure_call_is_made_once(client: Client) -> None:
     assert client.submit(inc, 41, pure=False).key != first.key
 
 
+def test_a_call_that_nobody_holds_any_more_is_made_again(client: Client) -> None:
+    assert len({client.submit(time.time).result(timeout=20) for _ in range(5)}) == 5
+
+
 def test_a_tree_of_calls(client: Client) -> None:
     level = client.map(inc, range(256))
     while len(level) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,6 +83,11 @@ def test_bags_and_delayed(client: Client) -> None:
     total = dask.delayed(sum)([inc(i) for i in range(10)])
     assert total.compute() == 55
     assert dask.compute(inc(1), {"a": inc(2)}) == (2, {"a": 3})
+
+
+def test_what_nobody_holds_any_more_is_computed_again(client: Client) -> None:
+    now = dask.delayed(time.time)()
+    assert now.compute() < now.compute()
 
 
 def test_persist_and_futures_in_later_graphs(client: Client) -> None:

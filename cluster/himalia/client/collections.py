@@ -15,7 +15,7 @@ from himalia.client.calling import Calling
 from himalia.client.calls import Call, make_options
 from himalia.client.future import Future
 from himalia.client.graphs import Graph
-from himalia.client.state import LOST, Record
+from himalia.client.state import Record
 from himalia.errors import UsageError
 from himalia.messages import TaskOptions
 from himalia.names import Key
@@ -219,11 +219,10 @@ class KnownKeys:
         self._held: list[Record] = []
 
     def __call__(self, key: Key) -> bool:
-        record = self._submitter.shell.machine.records.get(key)
-        if record is None or record.status == LOST:
-            return False
-        self._held += self._submitter.hold([key])
-        return True
+        record = self._submitter.shell.hold_known(key)
+        if record is not None:
+            self._held.append(record)
+        return record is not None
 
     def let_go(self) -> None:
         """Undo all holds."""

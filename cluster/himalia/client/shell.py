@@ -26,6 +26,7 @@ from himalia.client.functions import FunctionCache, PickledFunction
 from himalia.client.hosts import Hosts
 from himalia.client.machine import ClientMachine
 from himalia.client.state import (
+    LOST,
     Answer,
     CallsSubmitted,
     Closed,
@@ -232,6 +233,8 @@ class ClientShell:
             If there is no scheduler any more.
         """
         with self.lock:
+            if self._dropped:
+                self._release_dropped()
             self._perform_all(self.machine.handle(event))
         if self._outbox:
             self.wake()
@@ -260,6 +263,8 @@ class ClientShell:
         unknown: list[Key] = []
         try:
             with self.lock:
+                if self._dropped:  # a key that was let go of and is submitted again is another task
+                    self._release_dropped()
                 records = self.machine.records
                 unknown = [spec.key for spec in event.tasks if spec.key not in records]
                 instructions = self.machine.handle(event)
@@ -288,6 +293,17 @@ class ClientShell:
             records = [self.machine.records[key] for key in keys]
         self.wake()
         return records
+
+    def hold_known(self, key: Key) -> Record | None:
+        """Hold one more future of a key that this client has one of and return its record; ``None`` if it has none."""
+        with self.lock:
+            if self._dropped:
+                self._release_dropped()
+            record = self.machine.records.get(key)
+            if record is None or record.status == LOST:
+                return None
+            self._perform_all(self.machine.handle(KeysHeld([key])))
+        return record
 
     def watch(self, records: Sequence[Record], watcher: Watcher, begin: Callable[[int], None] | None = None) -> int:
         """Have ``watcher`` called for each record that is pending; return how many these are.
@@ -457,12 +473,16 @@ class ClientShell:
             self._hosts.forget(instruction.host)
 
     def _take_dropped(self) -> None:
+        with self.lock:
+            self._release_dropped()
+
+    def _release_dropped(self) -> None:
+        """Tell the machine of futures that were let go of; under the lock."""
         dropped = self._dropped
         records = []
         while dropped:
             records.append(dropped.popleft())
-        with self.lock:
-            self._perform_all(self.machine.handle(FuturesDropped(records)))
+        self._perform_all(self.machine.handle(FuturesDropped(records)))
 
     def _undo(self, unknown: Sequence[Key], named: Sequence[PickledFunction]) -> None:
         """Take back a submission that was interrupted: nobody has futures of it, and it may not have been sent."""
