@@ -12,8 +12,8 @@ from typing import Any
 import himalia.messages as m
 from himalia.errors import HimaliaError
 from himalia.machine import Disconnect, Event, Instruction, PeerJoined, PeerLeft, Ticked
-from himalia.names import ClientId, HostId, PeerId, new_incarnation, shorten
-from himalia.scheduler import loss, membership, overview, requests, transitions, validate
+from himalia.names import ClientId, HostId, PeerId, new_incarnation
+from himalia.scheduler import cancelling, loss, membership, overview, requests, submission, transitions, validate
 from himalia.scheduler.placement import refill_all
 from himalia.scheduler.state import RELEASED, ClientState, HostState, SchedulerState
 from himalia.settings import DEFAULT, Settings
@@ -155,38 +155,7 @@ class SchedulerMachine:
     # Clients
 
     def on_submit(self, source: PeerId, message: m.Submit) -> None:
-        core = self.core
-        client = self.client(source)
-        if message.batch != client.batch:
-            client.batch = message.batch
-            client.generation = core.next_generation
-            core.next_generation += 1
-        tasks = core.tasks
-        started = []
-        for spec in message.tasks:
-            task = tasks.get(spec.key)
-            if task is None:
-                if spec.function and spec.function not in core.functions:
-                    self.refuse(client, spec, "its function was not sent before it; this is a fault of the client")
-                    continue
-                task = transitions.create(core, client, spec)
-            if spec.wanted:
-                transitions.want(core, client, task)
-                if task.status is RELEASED:
-                    started.append(task)
-                else:
-                    transitions.tell_status(core, client, task)
-            else:
-                transitions.protect(client, task)
-        if started:
-            transitions.need(core, started)
-        if message.last and client.protected:
-            transitions.end_submission(core, client)
-
-    def refuse(self, client: ClientState, spec: m.TaskSpec, why: str) -> None:
-        """Answer a call that can't be taken."""
-        text = f"{shorten(spec.key)} was refused: {why}."
-        self.core.send(client, m.ResultErred(spec.key, m.TaskError(kind="refused", key=spec.key, text=text)))
+        submission.submit(self.core, self.client(source), message)
 
     def on_function_body(self, source: PeerId, message: m.FunctionBody) -> None:
         membership.define_function(self.core, self.client(source), message)
@@ -196,7 +165,7 @@ class SchedulerMachine:
             membership.forget_function(self.core, self.client(source), digest)
 
     def on_data_placed(self, source: PeerId, message: m.DataPlaced) -> None:
-        transitions.place_data(self.core, self.client(source), message)
+        submission.place_data(self.core, self.client(source), message)
 
     def on_want_keys(self, source: PeerId, message: m.WantKeys) -> None:
         core, client = self.core, self.client(source)
@@ -220,10 +189,10 @@ class SchedulerMachine:
 
     def on_cancel_keys(self, source: PeerId, message: m.CancelKeys) -> None:
         reason = message.reason or "cancelled"
-        transitions.cancel(self.core, self.client(source), message.keys, force=message.force, reason=reason)
+        cancelling.cancel(self.core, self.client(source), message.keys, force=message.force, reason=reason)
 
     def on_retry_keys(self, source: PeerId, message: m.RetryKeys) -> None:
-        transitions.retry(self.core, self.client(source), message.keys)
+        cancelling.retry(self.core, self.client(source), message.keys)
 
     def on_report_missing(self, source: PeerId, message: m.ReportMissing) -> None:
         core, client = self.core, self.client(source)
@@ -254,7 +223,7 @@ class SchedulerMachine:
         membership.take_heartbeat(self.core, self.host(source), message)
 
     def on_withdrawn(self, source: PeerId, message: m.Withdrawn) -> None:
-        transitions.withdraw(self.core, self.host(source), message.key, message.attempt, started=message.started)
+        cancelling.withdraw(self.core, self.host(source), message.key, message.attempt, started=message.started)
 
     def on_input_missing(self, source: PeerId, message: m.InputMissing) -> None:
         loss.take_back(self.core, self.host(source), message)
@@ -305,9 +274,9 @@ class SchedulerMachine:
     def on_restart(self, source: PeerId, message: m.Restart) -> None:
         core = self.core
         for client in list(core.clients.values()):
-            transitions.end_submission(core, client)
+            submission.end_submission(core, client)
             keys = [task.key for task in client.wants]
-            transitions.cancel(core, client, keys, force=True, reason="the cluster was restarted")
+            cancelling.cancel(core, client, keys, force=True, reason="the cluster was restarted")
         requests.restart(core, self.requests, self.client(source), message)
 
     def on_get_telemetry(self, source: PeerId, message: m.GetTelemetry) -> None:

@@ -7,7 +7,8 @@ from himalia.names import ClientId, Digest, HostId, PeerId, WorkerName
 from himalia.scheduler.loss import adopt, compare_digests, lose_host, remove_worker, unbind
 from himalia.scheduler.placement import refill, update_room
 from himalia.scheduler.state import ClientState, FunctionState, HostState, SchedulerState, WorkerState
-from himalia.scheduler.transitions import end_submission, settle, unwant
+from himalia.scheduler.submission import end_submission
+from himalia.scheduler.transitions import settle, unwant
 
 
 def add_client(core: SchedulerState, peer: PeerId) -> None:

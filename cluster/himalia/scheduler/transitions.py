@@ -9,20 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from himalia.messages import (
-    DataPlaced,
     FreeData,
-    ResultCancelled,
     ResultErred,
-    ResultPending,
     ResultReady,
     TaskError,
     TaskFailed,
     TaskFinished,
-    TaskSpec,
 )
 from himalia.names import Key, shorten
-from himalia.scheduler.placement import abandon, assign, bury, leave_host, place, refill, refill_all
-from himalia.scheduler.restrictions import drop_requirement, requirement_of
+from himalia.scheduler.placement import abandon, bury, leave_host, place, refill, refill_all
+from himalia.scheduler.restrictions import drop_requirement
 from himalia.scheduler.state import (
     ACTIVE,
     ASSIGNED,
@@ -37,66 +33,6 @@ from himalia.scheduler.state import (
     SchedulerTask,
     move,
 )
-
-
-def create(core: SchedulerState, client: ClientState, spec: TaskSpec) -> SchedulerTask:
-    """Make the task that ``spec`` describes, RELEASED; a dependency that doesn't exist is made an erred one."""
-    task = SchedulerTask(spec.key, core.group(spec.group))
-    core.tasks[spec.key] = task
-    task.group.tasks += 1
-    task.function = spec.function
-    task.call = spec.call
-    task.argument = spec.argument
-    options = spec.options
-    if options is None:
-        task.priority = (0.0, client.generation, spec.order)
-    else:
-        task.options = options
-        task.priority = (-options.priority, client.generation, spec.order)
-        task.retries = options.retries
-        task.requirement = requirement_of(core, task)
-    if spec.function:
-        core.functions[spec.function].tasks += 1
-    if spec.dependencies:
-        task.dependencies = tuple([find_input(core, client, key, spec) for key in spec.dependencies])
-        for dependency in task.dependencies:
-            if dependency.dependents is None:
-                dependency.dependents = {}
-            dependency.dependents[task] = None
-    return task
-
-
-def find_input(core: SchedulerState, client: ClientState, key: Key, spec: TaskSpec) -> SchedulerTask:
-    """Return the task of an input; one that nobody knows becomes an erred task, so that its dependents say why."""
-    task = core.tasks.get(key)
-    if task is None:
-        task = core.tasks[key] = SchedulerTask(key, core.group(spec.group))
-        task.group.tasks += 1
-        task.placed = True
-        protect(client, task)
-        text = (
-            f"{shorten(key)}, an input of {shorten(spec.key)}, is not on this cluster: it was cancelled or released, "
-            f"the cluster was restarted, or its future belongs to another cluster. Compute it again before using it."
-        )
-        move(task, ERRED)
-        task.error = TaskError(kind="lost", key=key, text=text)
-    return task
-
-
-def protect(client: ClientState, task: SchedulerTask) -> None:
-    """Keep an unwanted task until the client's submission is complete."""
-    if task not in client.protected:
-        client.protected[task] = None
-        task.protected += 1
-
-
-def end_submission(core: SchedulerState, client: ClientState) -> None:
-    """Judge what was protected while a submission came in."""
-    protected, client.protected = client.protected, {}
-    for task in protected:
-        task.protected -= 1
-    for task in protected:
-        settle(core, task)
 
 
 def want(core: SchedulerState, client: ClientState, task: SchedulerTask) -> None:
@@ -385,43 +321,6 @@ def flush_frees(core: SchedulerState) -> None:
     core.to_free.clear()
 
 
-def place_data(core: SchedulerState, client: ClientState, message: DataPlaced) -> None:
-    """Enter a value that a client put into a host's store."""
-    host = core.hosts.get(message.host)
-    task = core.tasks.get(message.key)
-    if task is not None and task.status in ACTIVE | {FINISHED} and task.attempt != message.attempt:
-        # The key has a value, or is about to: the one that was placed now is superfluous.
-        if host is not None:
-            core.to_free.setdefault(host, []).append((message.key, message.attempt))
-        if message.wanted:
-            want(core, client, task)
-            tell_status(core, client, task)
-        return
-    if task is None:
-        task = core.tasks[message.key] = SchedulerTask(message.key, core.group(message.group))
-        task.group.tasks += 1
-        task.placed = True
-    if message.wanted:
-        want(core, client, task)
-    else:
-        protect(client, task)
-    if task.status is ERRED:
-        move(task, RELEASED)
-        task.error = None
-    if host is None:
-        if task.status is RELEASED:
-            err(core, task, lost_error(task))
-    elif task.status is RELEASED:
-        task.attempt = message.attempt
-        set_result(core, task, host, message.nbytes, message.type_name)
-        wake_dependents(core, task)
-    elif host not in task.holders:
-        task.holders = (*task.holders, host)
-        add_held(host, task)
-    for wanting in task.wanted_by:
-        tell_status(core, wanting, task)
-
-
 def lost_error(task: SchedulerTask) -> TaskError:
     """Describe placed data whose last host is gone."""
     return TaskError(
@@ -436,86 +335,3 @@ def unknown_error(key: Key) -> TaskError:
     """Describe a key that a client asks for and nobody knows."""
     text = f"{shorten(key)} is not on this cluster: it was released or cancelled, or the cluster was restarted."
     return TaskError(kind="lost", key=key, text=text)
-
-
-def cancel(core: SchedulerState, client: ClientState, keys: list[Key], *, force: bool, reason: str) -> None:
-    """Stop tasks and what depends on them; what another client wants is only let go by this one, unless forced."""
-    for key in keys:
-        task = core.tasks.get(key)
-        if task is None:
-            continue
-        family = with_dependents(task)
-        shared = not force and any(other is not client for member in family for other in member.wanted_by)
-        for member in family:
-            for other in (client,) if shared else member.wanted_by:
-                if unwant(member, other):
-                    core.send(other, ResultCancelled(member.key, reason))
-        if not shared:
-            for member in family:
-                if member.status in ACTIVE:
-                    stop(core, member, interrupt=True)
-                    for dependency in drop_inputs(member):
-                        settle(core, dependency)
-        for member in reversed(family):
-            settle(core, member)
-
-
-def with_dependents(task: SchedulerTask) -> list[SchedulerTask]:
-    """Return a task and everything that depends on it, inputs before dependents."""
-    found = {task: None}
-    stack = [task]
-    while stack:
-        for dependent in stack.pop().dependents or ():
-            if dependent not in found:
-                found[dependent] = None
-                stack.append(dependent)
-    return list(found)
-
-
-def retry(core: SchedulerState, client: ClientState, keys: list[Key]) -> None:
-    """Compute erred tasks again, and the erred inputs that made them err; of others the client is told the status."""
-    again = []
-    for key in keys:
-        task = core.tasks.get(key)
-        if task is None:
-            core.send(client, ResultErred(key, unknown_error(key)))
-            continue
-        want(core, client, task)  # it holds a future, maybe one that was lost because the key was unknown then
-        if task.status is RELEASED:
-            again.append(task)
-        elif task.status is not ERRED or task.placed:
-            tell_status(core, client, task)
-            continue
-        stack = [task]
-        while stack:
-            member = stack.pop()
-            if member.status is not ERRED or member.placed:
-                continue
-            again.append(member)
-            move(member, RELEASED)
-            member.error = None
-            member.strikes = 0
-            member.retries = member.options.retries if member.options is not None else 0
-            for wanting in member.wanted_by:
-                core.send(wanting, ResultPending(member.key))
-            stack.extend(member.dependencies)
-    need(core, again)  # all of them: one may be wanted by somebody else, and what it was needed for here err at once
-
-
-def withdraw(core: SchedulerState, host: HostState, key: Key, attempt: int, *, started: bool) -> None:
-    """Take in a host's answer to Withdraw: place a stolen call anew, or bury what nobody wants."""
-    if attempt in host.zombies:
-        if not started:
-            bury(core, host, attempt)
-        return
-    task = core.tasks.get(key)
-    if task is None or task.attempt != attempt or task.status is not ASSIGNED or started:
-        return  # it runs on there and will report
-    leave_host(core, task)
-    thief = next((other for other in core.idle if other is not host), None)
-    if thief is not None and all(dependency.status is FINISHED for dependency in task.dependencies):
-        move(task, WAITING)
-        assign(core, task, thief, None)  # not placed anew: the data might pull it back to where it came from
-    else:
-        start_again(core, task)
-    refill(core, host)

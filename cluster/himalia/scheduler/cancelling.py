@@ -1,0 +1,114 @@
+"""Stopping what somebody no longer wants, trying again what failed, and taking back what a host has not begun."""
+
+from __future__ import annotations
+
+from himalia.messages import ResultCancelled, ResultErred, ResultPending
+from himalia.names import Key
+from himalia.scheduler.placement import assign, bury, leave_host, refill
+from himalia.scheduler.state import (
+    ACTIVE,
+    ASSIGNED,
+    ERRED,
+    FINISHED,
+    RELEASED,
+    WAITING,
+    ClientState,
+    HostState,
+    SchedulerState,
+    SchedulerTask,
+    move,
+)
+from himalia.scheduler.transitions import (
+    drop_inputs,
+    need,
+    settle,
+    start_again,
+    stop,
+    tell_status,
+    unknown_error,
+    unwant,
+    want,
+)
+
+
+def cancel(core: SchedulerState, client: ClientState, keys: list[Key], *, force: bool, reason: str) -> None:
+    """Stop tasks and what depends on them; what another client wants is only let go by this one, unless forced."""
+    for key in keys:
+        task = core.tasks.get(key)
+        if task is None:
+            continue
+        family = with_dependents(task)
+        shared = not force and any(other is not client for member in family for other in member.wanted_by)
+        for member in family:
+            for other in (client,) if shared else member.wanted_by:
+                if unwant(member, other):
+                    core.send(other, ResultCancelled(member.key, reason))
+        if not shared:
+            for member in family:
+                if member.status in ACTIVE:
+                    stop(core, member, interrupt=True)
+                    for dependency in drop_inputs(member):
+                        settle(core, dependency)
+        for member in reversed(family):
+            settle(core, member)
+
+
+def with_dependents(task: SchedulerTask) -> list[SchedulerTask]:
+    """Return a task and everything that depends on it, inputs before dependents."""
+    found = {task: None}
+    stack = [task]
+    while stack:
+        for dependent in stack.pop().dependents or ():
+            if dependent not in found:
+                found[dependent] = None
+                stack.append(dependent)
+    return list(found)
+
+
+def retry(core: SchedulerState, client: ClientState, keys: list[Key]) -> None:
+    """Compute erred tasks again, and the erred inputs that made them err; of others the client is told the status."""
+    again = []
+    for key in keys:
+        task = core.tasks.get(key)
+        if task is None:
+            core.send(client, ResultErred(key, unknown_error(key)))
+            continue
+        want(core, client, task)  # it holds a future, maybe one that was lost because the key was unknown then
+        if task.status is RELEASED:
+            again.append(task)
+        elif task.status is not ERRED or task.placed:
+            tell_status(core, client, task)
+            continue
+        stack = [task]
+        while stack:
+            member = stack.pop()
+            if member.status is not ERRED or member.placed:
+                continue
+            again.append(member)
+            move(member, RELEASED)
+            member.error = None
+            member.strikes = 0
+            member.retries = member.options.retries if member.options is not None else 0
+            for wanting in member.wanted_by:
+                core.send(wanting, ResultPending(member.key))
+            stack.extend(member.dependencies)
+    need(core, again)  # all of them: one may be wanted by somebody else, and what it was needed for here err at once
+
+
+def withdraw(core: SchedulerState, host: HostState, key: Key, attempt: int, *, started: bool) -> None:
+    """Take in a host's answer to Withdraw: place a stolen call anew, or bury what nobody wants."""
+    if attempt in host.zombies:
+        if not started:
+            bury(core, host, attempt)
+        return
+    task = core.tasks.get(key)
+    if task is None or task.attempt != attempt or task.status is not ASSIGNED or started:
+        return  # it runs on there and will report
+    leave_host(core, task)
+    thief = next((other for other in core.idle if other is not host), None)
+    if thief is not None and all(dependency.status is FINISHED for dependency in task.dependencies):
+        move(task, WAITING)
+        assign(core, task, thief, None)  # not placed anew: the data might pull it back to where it came from
+    else:
+        start_again(core, task)
+    refill(core, host)

@@ -1,0 +1,163 @@
+"""What a client sends in: calls, and values that it placed.
+
+A submission may span several messages; nothing of it is forgotten before its end, for want of a dependent.
+"""
+
+from __future__ import annotations
+
+from himalia.messages import DataPlaced, ResultErred, Submit, TaskError, TaskSpec
+from himalia.names import Key, shorten
+from himalia.scheduler.restrictions import requirement_of
+from himalia.scheduler.state import (
+    ACTIVE,
+    ERRED,
+    FINISHED,
+    RELEASED,
+    ClientState,
+    SchedulerState,
+    SchedulerTask,
+    move,
+)
+from himalia.scheduler.transitions import (
+    add_held,
+    err,
+    lost_error,
+    need,
+    set_result,
+    settle,
+    tell_status,
+    wake_dependents,
+    want,
+)
+
+
+def submit(core: SchedulerState, client: ClientState, message: Submit) -> None:
+    """Take in calls: make the tasks that are new, start those that the client wants."""
+    if message.batch != client.batch:
+        client.batch = message.batch
+        client.generation = core.next_generation
+        core.next_generation += 1
+    tasks = core.tasks
+    started = []
+    for spec in message.tasks:
+        task = tasks.get(spec.key)
+        if task is None:
+            if spec.function and spec.function not in core.functions:
+                refuse(core, client, spec, "its function was not sent before it; this is a fault of the client")
+                continue
+            task = create(core, client, spec)
+        if spec.wanted:
+            want(core, client, task)
+            if task.status is RELEASED:
+                started.append(task)
+            else:
+                tell_status(core, client, task)
+        else:
+            protect(client, task)
+    if started:
+        need(core, started)
+    if message.last and client.protected:
+        end_submission(core, client)
+
+
+def refuse(core: SchedulerState, client: ClientState, spec: TaskSpec, why: str) -> None:
+    """Answer a call that can't be taken."""
+    text = f"{shorten(spec.key)} was refused: {why}."
+    core.send(client, ResultErred(spec.key, TaskError(kind="refused", key=spec.key, text=text)))
+
+
+def create(core: SchedulerState, client: ClientState, spec: TaskSpec) -> SchedulerTask:
+    """Make the task that ``spec`` describes, RELEASED; a dependency that doesn't exist is made an erred one."""
+    task = SchedulerTask(spec.key, core.group(spec.group))
+    core.tasks[spec.key] = task
+    task.group.tasks += 1
+    task.function = spec.function
+    task.call = spec.call
+    task.argument = spec.argument
+    options = spec.options
+    if options is None:
+        task.priority = (0.0, client.generation, spec.order)
+    else:
+        task.options = options
+        task.priority = (-options.priority, client.generation, spec.order)
+        task.retries = options.retries
+        task.requirement = requirement_of(core, task)
+    if spec.function:
+        core.functions[spec.function].tasks += 1
+    if spec.dependencies:
+        task.dependencies = tuple([find_input(core, client, key, spec) for key in spec.dependencies])
+        for dependency in task.dependencies:
+            if dependency.dependents is None:
+                dependency.dependents = {}
+            dependency.dependents[task] = None
+    return task
+
+
+def find_input(core: SchedulerState, client: ClientState, key: Key, spec: TaskSpec) -> SchedulerTask:
+    """Return the task of an input; one that nobody knows becomes an erred task, so that its dependents say why."""
+    task = core.tasks.get(key)
+    if task is None:
+        task = core.tasks[key] = SchedulerTask(key, core.group(spec.group))
+        task.group.tasks += 1
+        task.placed = True
+        protect(client, task)
+        text = (
+            f"{shorten(key)}, an input of {shorten(spec.key)}, is not on this cluster: it was cancelled or released, "
+            f"the cluster was restarted, or its future belongs to another cluster. Compute it again before using it."
+        )
+        move(task, ERRED)
+        task.error = TaskError(kind="lost", key=key, text=text)
+    return task
+
+
+def protect(client: ClientState, task: SchedulerTask) -> None:
+    """Keep an unwanted task until the client's submission is complete."""
+    if task not in client.protected:
+        client.protected[task] = None
+        task.protected += 1
+
+
+def end_submission(core: SchedulerState, client: ClientState) -> None:
+    """Judge what was protected while a submission came in."""
+    protected, client.protected = client.protected, {}
+    for task in protected:
+        task.protected -= 1
+    for task in protected:
+        settle(core, task)
+
+
+def place_data(core: SchedulerState, client: ClientState, message: DataPlaced) -> None:
+    """Enter a value that a client put into a host's store."""
+    host = core.hosts.get(message.host)
+    task = core.tasks.get(message.key)
+    if task is not None and task.status in ACTIVE | {FINISHED} and task.attempt != message.attempt:
+        # The key has a value, or is about to: the one that was placed now is superfluous.
+        if host is not None:
+            core.to_free.setdefault(host, []).append((message.key, message.attempt))
+        if message.wanted:
+            want(core, client, task)
+            tell_status(core, client, task)
+        return
+    if task is None:
+        task = core.tasks[message.key] = SchedulerTask(message.key, core.group(message.group))
+        task.group.tasks += 1
+        task.placed = True
+    if message.wanted:
+        want(core, client, task)
+    else:
+        protect(client, task)
+    if task.status is ERRED:
+        move(task, RELEASED)
+        task.error = None
+    if host is None:
+        if task.status is RELEASED:
+            err(core, task, lost_error(task))
+    elif task.status is RELEASED:
+        task.attempt = message.attempt
+        set_result(core, task, host, message.nbytes, message.type_name)
+        wake_dependents(core, task)
+    elif host not in task.holders:
+        task.holders = (*task.holders, host)
+        add_held(host, task)
+    for wanting in task.wanted_by:
+        tell_status(core, wanting, task)
