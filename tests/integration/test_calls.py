@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import random
 import signal
 import threading
 import time
@@ -322,6 +323,37 @@ def test_interrupting_the_kernel_leaves_the_client_usable(client: Client) -> Non
         future.result()
     assert client.submit(inc, 1).result(timeout=20) == 2
     assert future.result(timeout=20) is None
+
+
+def test_interrupts_at_any_moment_leave_the_client_usable(client: Client) -> None:
+    ended = threading.Event()
+    chance = random.Random(0)
+
+    def interrupt() -> None:
+        while not ended.wait(0.0005 + 0.003 * chance.random()):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    interrupts = 0
+    thread = threading.Thread(target=interrupt)
+    try:
+        thread.start()
+        for number in range(100_000, 100_000_000):
+            try:
+                assert client.submit(inc, number).result(timeout=20) == number + 1
+            except KeyboardInterrupt:
+                interrupts += 1
+                if interrupts == 300:
+                    break
+    finally:
+        ended.set()
+        while True:
+            try:
+                thread.join()
+                break
+            except KeyboardInterrupt:
+                pass
+    assert client.gather(client.map(inc, range(100))) == list(range(1, 101))
+    assert client.scheduler_info()["drift_repaired"] == 0
 
 
 def test_restart_gives_new_workers_and_cancels_futures(client: Client) -> None:

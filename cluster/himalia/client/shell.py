@@ -39,6 +39,7 @@ from himalia.client.state import (
     RequestMade,
     Watcher,
 )
+from himalia.client.uninterrupted import Uninterrupted
 from himalia.comm.data import DataClient
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
@@ -354,7 +355,7 @@ class ClientShell:
             return False
         if self._dropped:
             self._take_dropped()
-        with self._outlet:
+        with Uninterrupted(), self._outlet:  # a message half sent would end the session, one sent twice confuse it
             messages = list(self._outbox)
             if any([type(message) is Gate for message in messages]) or not endpoint.express(SCHEDULER, messages):
                 return False
