@@ -264,6 +264,13 @@ def test_done_callbacks(client: Client) -> None:
     assert called.wait(10)
 
 
+def test_a_submission_that_waits_for_room_goes_on_when_there_is_some(client: Client) -> None:
+    assert client.submit(inc, 1).result(timeout=20) == 2
+    time.sleep(0.5)  # the link is direct by now: submissions would leave without the loop
+    client._shell.congested = True
+    assert client.gather(client.map(inc, range(10))) == list(range(1, 11))
+
+
 def test_many_threads_may_use_one_client(client: Client) -> None:
     results: list[int] = []
 

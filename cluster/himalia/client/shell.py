@@ -285,7 +285,7 @@ class ClientShell:
         """Block this thread while too much is under way to the scheduler."""
         while self.congested and not self.machine.gone:
             time.sleep(0.005)
-            self.wake()
+            self._wake_loop()  # only its flush looks again
 
     def hold(self, keys: list[Key]) -> list[Record]:
         """Hold futures of keys that were submitted elsewhere, or earlier; return their records, one for each."""
