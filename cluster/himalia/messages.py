@@ -17,7 +17,7 @@ import msgspec
 
 from himalia.names import Digest, HostId, Key, WorkerName
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Number of this wire; peers with different numbers refuse each other at the handshake."""
 
 
@@ -104,6 +104,8 @@ class Timing(Part):
     """Index of the worker's thread, from 0."""
     transfer: float = 0.0
     """Seconds its nanny waited for inputs of other hosts."""
+    moved: int = 0
+    """Bytes of inputs that were fetched from other hosts for it."""
 
 
 class Dependency(Part):
@@ -158,6 +160,105 @@ class HeldData(Part):
     nbytes: int
 
 
+class RunningCall(Part):
+    """A call that a worker has been running for a while; ``started`` is when its nanny first saw it, epoch seconds."""
+
+    worker: str
+    thread: int
+    key: Key
+    group: str
+    started: float
+
+
+class TransferSummary(Part):
+    """What a nanny received from one other host since its last heartbeat."""
+
+    source: HostId
+    nbytes: int
+    seconds: float
+    """Sum over transfers, which may overlap."""
+    count: int
+
+
+class StoreMove(Part):
+    """Results that a nanny moved between memory and disk; ``start`` in epoch seconds."""
+
+    kind: str
+    """``spill`` or ``unspill``."""
+    start: float
+    seconds: float
+    nbytes: int
+
+
+class ProcessMetrics(Part, frozen=True):
+    """What a scheduler or nanny process uses; ``cpu`` is a fraction of one, ``memory`` bytes, network bytes/s."""
+
+    cpu: float = 0.0
+    memory: int = 0
+    fds: int = 0
+    loop_lag: float = 0.0
+    """Seconds by which its timer was late."""
+    received: float = 0.0
+    """Bytes/s that its machine received (all interfaces but loopback); ``sent`` likewise."""
+    sent: float = 0.0
+
+
+class LogLine(Part):
+    """A line of output; ``time`` in epoch seconds."""
+
+    time: float
+    source: str
+    """``stdout``, ``stderr``, or the level of a log record: ``DEBUG`` … ``CRITICAL``."""
+    text: str
+    key: str = ""
+    """The call that wrote it, if that is known."""
+
+
+class ErrorSummary(Part):
+    """Failed calls that have the same cause: the same exception raised at the same line, or the same kind of death."""
+
+    id: str
+    """Digest of what makes them the same."""
+    error: TaskError
+    """The newest of them."""
+    group: str
+    count: int
+    inputs: tuple[Key, ...] = ()
+    """Inputs of the newest; the first few."""
+    workers: tuple[str, ...] = ()
+    """Where it happened; the first few."""
+    last: float = 0.0
+    """When the newest arrived, seconds of the scheduler's clock."""
+
+
+class ClusterEvent(Part):
+    """Something that happens rarely: a worker came or died, data were lost, a call was taken back."""
+
+    number: int
+    time: float
+    """Seconds of the scheduler's clock."""
+    kind: str
+    """Like ``worker-started``, ``worker-stopped``, ``worker-died``, ``host-joined``, ``host-left``, ``retried``."""
+    subject: str
+    """Name of a worker or host, or a key."""
+    text: str
+
+
+class SchedulerStatus(Part, frozen=True):
+    """How the scheduler is doing."""
+
+    clients: int = 0
+    tasks: int = 0
+    queued: int = 0
+    """Ready, and held back until a worker is free."""
+    membership: int = 0
+    """Changes with every coming or leaving of hosts and workers: ask :class:`GetInfo` again."""
+    uptime: float = 0.0
+    total: int = 0
+    """Calls that ended so far."""
+    process: ProcessMetrics = ProcessMetrics()
+
+
 class HostMetrics(Part):
     """What a nanny measures at each heartbeat; bytes and fractions of one CPU."""
 
@@ -169,6 +270,14 @@ class HostMetrics(Part):
     """Seconds by which the nanny's timer was late."""
     workers: dict[str, tuple[float, int, int]] = {}
     """Per worker: CPU (fraction of one), memory (bytes), calls running."""
+    time: float = 0.0
+    """When this was measured, epoch seconds of its clock; the lists below are of the time since the one before."""
+    running: list[RunningCall] = []
+    """Calls that have been running for at least one heartbeat; the longest ones if there are many."""
+    transfers: list[TransferSummary] = []
+    moves: list[StoreMove] = []
+    process: ProcessMetrics = ProcessMetrics()
+    """The nanny's own."""
 
 
 class TaskRecord(Part):
@@ -188,6 +297,8 @@ class GroupSummary(Part):
     """Telemetry of all calls of a group so far."""
 
     name: str
+    span: str = ""
+    """What the calls were submitted under: a client's cell, or a client (see :class:`Submit`)."""
     waiting: int = 0
     """Waiting for inputs, or ready and held back."""
     assigned: int = 0
@@ -204,6 +315,14 @@ class GroupSummary(Part):
     serialize: float = 0.0
     nbytes: int = 0
     """Sum of result sizes over completions."""
+    memory: int = 0
+    """Bytes of its results that are held now; copies on several hosts count once."""
+    peak: int = 0
+    """Most that ``memory`` ever was."""
+    moved: int = 0
+    """Bytes of inputs that were fetched from other hosts."""
+    tasks: int = 0
+    """Tasks that exist now."""
 
 
 # Both ways
@@ -253,6 +372,8 @@ class Submit(Message, tag=20):
     tasks: list[TaskSpec]
     last: bool = True
     """Whether the submission ends here; until then nothing of it is forgotten for want of a dependent."""
+    span: str = ""
+    """What calls are counted under in telemetry: a cell (``client id/number``); empty: the client's own id."""
 
 
 class DataPlaced(Message, tag=21):
@@ -336,9 +457,13 @@ class RunFunction(Message, tag=33):
 
 
 class Restart(Message, tag=34):
-    """Forget every task and replace every worker process; answered when all are back."""
+    """Forget every task and replace every worker process; answered when all are back.
+
+    With names in ``workers`` only these are replaced and no task is forgotten: what they ran is run again.
+    """
 
     request: int
+    workers: list[str] | None = None
 
 
 class Scale(Message, tag=35):
@@ -356,10 +481,14 @@ class GetVersions(Message, tag=36):
 
 
 class GetLogs(Message, tag=37):
-    """Ask for the last log lines: ``{name: [line, …]}`` of workers and nannies.  Also scheduler → nanny."""
+    """Ask for the last lines of output: ``{name: [LogLine, …]}`` of workers and nannies.  Also scheduler → nanny."""
 
     request: int
     workers: list[str] | None = None
+    key: str = ""
+    """Only lines that this call wrote."""
+    since: float = 0.0
+    """Only lines written later, epoch seconds."""
 
 
 class GetTelemetry(Message, tag=38):
@@ -373,6 +502,41 @@ class FollowTelemetry(Message, tag=39):
     """Push a :class:`Telemetry` at most every ``interval`` seconds; 0 ends it."""
 
     interval: float
+    full: bool = False
+    """Send every record, packed in ``blocks``, instead of a thinned list."""
+
+
+class DescribeTask(Message, tag=40):
+    """Ask for all that is known of a key: see ``overview.describe_task``."""
+
+    request: int
+    key: Key
+
+
+class GetProfile(Message, tag=41):
+    """Ask for samples of what user code did: ``{worker: [(time, stack, count), …]}``.  Also scheduler → nanny.
+
+    A stack is ``function (file:line)`` joined by ``;``, the outermost user frame first.  Asking also keeps the
+    sampling fast for ``settings.profile_lease`` seconds.
+    """
+
+    request: int
+    since: float = 0.0
+    workers: list[str] | None = None
+
+
+class CancelSpan(Message, tag=42):
+    """Stop all calls that the client submitted under this span and that haven't finished."""
+
+    span: str
+    reason: str = ""
+
+
+class GetSpec(Message, tag=43):
+    """Ask for a call so that it can be repeated by its client: ``{"function", "call", "argument", "dependencies"}``."""
+
+    request: int
+    key: Key
 
 
 # Scheduler → client
@@ -418,6 +582,23 @@ class Telemetry(Message, tag=54):
     skipped: int
     """Records that were thinned out."""
     hosts: dict[str, HostMetrics]
+    """Those that changed."""
+    blocks: list[bytes] = []
+    """For a follower that wants all: MessagePack of ``list[TaskRecord]`` each, in order; ``records`` is empty then."""
+    errors: list[ErrorSummary] = []
+    """Those that changed; all of them in the first push."""
+    events: list[ClusterEvent] = []
+    status: SchedulerStatus = SchedulerStatus()
+
+
+class CallOutput(Message, tag=55):
+    """What a call of the client's wrote; rates are limited on the way, ``dropped`` lines are gone."""
+
+    key: Key
+    span: str
+    worker: str
+    lines: list[LogLine]
+    dropped: int = 0
 
 
 # Scheduler → nanny
@@ -465,9 +646,13 @@ class Replicate(Message, tag=73):
 
 
 class RestartWorkers(Message, tag=74):
-    """Drop every task and all data, replace every worker; answered when they are ready."""
+    """Drop every task and all data, replace every worker; answered when they are ready.
+
+    With names in ``workers`` only these processes are replaced, and nothing is dropped.
+    """
 
     request: int
+    workers: list[str] | None = None
 
 
 class ReportInventory(Message, tag=75):
@@ -576,6 +761,15 @@ class Heartbeat(Message, tag=100):
     data: tuple[int, int]
     seen: int
     paused: bool = False
+
+
+class WorkerOutput(Message, tag=102):
+    """Lines that an attempt's call wrote."""
+
+    key: Key
+    worker: WorkerName
+    lines: list[LogLine]
+    dropped: int = 0
 
 
 class Inventory(Message, tag=101):
@@ -702,6 +896,14 @@ class CallReturned(Message, tag=126):
     error: TaskError | None = None
 
 
+class Printed(Message, tag=127):
+    """Lines that a call wrote, sent before its answer; ``run`` 0: nobody knows which."""
+
+    run: int
+    lines: list[LogLine]
+    dropped: int = 0
+
+
 # Data plane: client or nanny → nanny, and back
 
 
@@ -769,20 +971,20 @@ class UnmapData(Message, tag=146):
 ClientToScheduler = (
     FunctionBody | ForgetFunctions | Close | Submit | DataPlaced | WantKeys | ReleaseKeys | CancelKeys | RetryKeys
     | ReportMissing | GetInfo | GetKeys | Explain | RunFunction | Restart | Scale | GetVersions | GetLogs
-    | GetTelemetry | FollowTelemetry
+    | GetTelemetry | FollowTelemetry | DescribeTask | GetProfile | CancelSpan | GetSpec
 )  # fmt: skip
 SchedulerToClient = (
-    Reply | HostsChanged | Close | ResultReady | ResultErred | ResultPending | ResultCancelled | Telemetry
+    Reply | HostsChanged | Close | ResultReady | ResultErred | ResultPending | ResultCancelled | Telemetry | CallOutput
 )  # fmt: skip
 SchedulerToNanny = (
     FunctionBody | ForgetFunctions | HostsChanged | Close | Compute | Withdraw | FreeData | Replicate | RestartWorkers
-    | ReportInventory | RunFunction | Scale | GetLogs
+    | ReportInventory | RunFunction | Scale | GetLogs | GetProfile
 )  # fmt: skip
 NannyToScheduler = (
     Reply | RegisterNanny | WorkerStarted | WorkerStopped | WorkerDied | TaskFinished | TaskFailed | InputMissing
-    | Withdrawn | DataAdded | DataLost | Heartbeat | Inventory
+    | Withdrawn | DataAdded | DataLost | Heartbeat | Inventory | WorkerOutput
 )  # fmt: skip
 NannyToWorker = Run | FunctionBody | GrantSpace | InterruptRun | CallFunction | RetireWorker | Stored
-WorkerToNanny = WorkerReady | Returned | Raised | NeedFunction | NeedSpace | Unmapped | CallReturned | Stored
+WorkerToNanny = WorkerReady | Returned | Raised | NeedFunction | NeedSpace | Unmapped | CallReturned | Stored | Printed
 DataRequest = GetData | PutData | PutDone | UnmapData
 DataReply = DataFollows | PutGranted | PutStored

@@ -60,8 +60,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Records in one push to a follower: what a plot of a few hundred pixels can show."""
     function_cache: int = 1_000
     """Functions a sender assumes its peer remembers; older ones are forgotten and sent again when needed."""
-    log_lines: int = 200
+    log_lines: int = 1_000
     """Lines of output kept per worker."""
+    output_rate: int = 200
+    """Lines/s that one worker's calls may print before lines are dropped and counted; five seconds' worth at once."""
+    profile_interval: float = 1.0
+    """Seconds between two looks at calls that have been running for longer than that."""
+    profile_lease: float = 10.0
+    """Seconds that sampling stays fast after a profile was asked for."""
 
 
 DEFAULT = Settings()
