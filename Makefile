@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEEDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo lab test lint bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -13,8 +13,13 @@ demo: ## install, run notebooks/quickstart.ipynb on a LocalCluster, print what i
 	@$(PYTHON) scripts/bootstrap.py demo
 	@$(BIN)/python scripts/demo.py
 
-test: lint ## install what tests need, check the code, run all tests and notebooks
-	@echo "[himalia] unit tests, simulation ($(SEEDS) seeds), integration, notebooks"
+lab: ## install, open notebooks/quickstart.ipynb in JupyterLab (ARGS="--no-browser" for JupyterLab's options)
+	@$(PYTHON) scripts/bootstrap.py lab
+	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/quickstart.ipynb
+
+test: lint ## install what tests need, check the code, run all tests, notebooks and the browser's tests
+	@$(PYTHON) scripts/bootstrap.py browser
+	@echo "[himalia] unit tests, simulation ($(SEEDS) seeds), integration, notebooks, browser"
 	@HIMALIA_SEEDS=$(SEEDS) $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 120
 
 lint: ## ruff and mypy --strict over code, tests and scripts

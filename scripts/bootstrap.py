@@ -1,9 +1,9 @@
 """Make the environments that the Makefile works in, from nothing but a Python of the standard library.
 
-``python3 scripts/bootstrap.py demo|test|bench`` makes sure that the environment of that name is there and complete.  It
-says what it does, does nothing the second time, and never touches anything outside the clone (on Debian, as root, it
-installs the package ``python3-venv`` if that is what is missing).  Python 3.8 can read it too, to be told that himalia
-needs a newer one.
+``python3 scripts/bootstrap.py demo|test|bench|lab`` makes sure that the environment of that name is there and complete,
+``browser`` that tests have one.  It says what it does, does nothing the second time, and never touches anything outside
+the clone (on Debian, as root, it installs the packages ``python3-venv`` and ``chromium`` if they are what is missing).
+Python 3.8 can read it too, to be told that himalia needs a newer one.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ class Environment(NamedTuple):
 
 ENVIRONMENTS: dict[str, Environment] = {
     "demo": Environment(".venv", "demo"),
-    "test": Environment(".venv", "demo,test,lint"),
+    "test": Environment(".venv", "demo,jupyter,test,lint"),
     "bench": Environment(".venv-bench", "dask", files=("tests/benchmarks/requirements.txt",), welcome=("ray",)),
+    "lab": Environment(".venv", "demo,jupyter"),
 }
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 class SetupError(Exception):
@@ -86,10 +88,34 @@ def install_venv_package(python: str) -> None:
             f"the same command again; or install uv (https://docs.astral.sh/uv), which needs nothing else."
         )
     say(f"this Python has no venv: installing Debian's {package}")
+    if not (apt_install(package) and has_venv(python)):
+        raise SetupError(f"`apt-get install {package}` did not help; see its lines above.")
+
+
+def apt_install(package: str) -> bool:
+    """Install a package of the system's, as root; return whether that succeeded."""
     quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
-    if not (run(["apt-get", "update", "-qq"], env=quiet) and run(install, env=quiet) and has_venv(python)):
-        raise SetupError(f"`apt-get install {package}` did not help; see its lines above.")
+    return run(["apt-get", "update", "-qq"], env=quiet) and run(install, env=quiet)
+
+
+def find_browser() -> str | None:
+    """Return the Chromium that tests would use."""
+    return next(filter(None, map(shutil.which, (os.environ.get("HIMALIA_CHROMIUM", ""), *BROWSERS))), None)
+
+
+def ensure_browser() -> None:
+    """Bring Chromium to a Debian that lacks it; elsewhere say how, for without it the tests in it are skipped."""
+    if find_browser():
+        return
+    if shutil.which("apt-get") and os.geteuid() == 0:
+        say("there is no browser for tests/browser: installing Debian's chromium")
+        if apt_install("chromium") and find_browser():
+            return
+    say(
+        "there is no Chromium on the PATH, so what tests/browser checks may be skipped. Debian: sudo apt install "
+        "chromium; macOS: brew install chromium; elsewhere: .venv/bin/playwright install --with-deps chromium"
+    )
 
 
 def bin_python(folder: Path) -> Path:
@@ -188,16 +214,19 @@ def ensure(name: str) -> Path:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make the environments that are named on the command line."""
-    if not arguments or not set(arguments) <= set(ENVIRONMENTS):
-        print(f"usage: bootstrap.py {'|'.join(ENVIRONMENTS)} …", file=sys.stderr)
+    """Make what is named on the command line."""
+    if not arguments or not set(arguments) <= {*ENVIRONMENTS, "browser"}:
+        print(f"usage: bootstrap.py {'|'.join(ENVIRONMENTS)}|browser …", file=sys.stderr)
         return 2
     if sys.platform == "win32":
         print("[himalia] himalia runs on Linux and macOS; on Windows use WSL 2, which is Linux.", file=sys.stderr)
         return 1
     try:
         for name in arguments:
-            ensure(name)
+            if name == "browser":
+                ensure_browser()
+            else:
+                ensure(name)
     except SetupError as error:
         print(f"[himalia] {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-TIMEOUTS = {"unit": 30, "simulation": 600, "integration": 120, "notebooks": 120}
+from tests.integration.leftovers import MARK
+
+TIMEOUTS = {"unit": 30, "simulation": 600, "integration": 120, "notebooks": 120, "browser": 180}
 """Seconds for one test of each ring; a test may say otherwise with ``@pytest.mark.timeout``."""
 
 
@@ -41,3 +44,11 @@ def own_place() -> Iterator[Path]:
     os.environ.update(before)
     tempfile.tempdir = None
     shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def test_run(own_place: Path) -> Iterator[str]:
+    """Mark every process that this run starts, and return the mark."""
+    os.environ[MARK] = run = secrets.token_hex(8)
+    yield run
+    os.environ.pop(MARK, None)

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from himalia.client.default import default_client, get_client
     from himalia.client.future import Future
     from himalia.client.futures_in import futures_of
+    from himalia.client.performance_report import performance_report
     from himalia.client.progress import progress
+    from himalia.client.task_stream import get_task_stream
     from himalia.client.waiting import as_completed, fire_and_forget, wait
     from himalia.deploy.local import LocalCluster
     from himalia.errors import CancelledError, HimaliaError, KilledWorkerError, TimeoutError
@@ -43,6 +45,8 @@ _HOMES = {
     "fire_and_forget": "himalia.client.waiting",
     "futures_of": "himalia.client.futures_in",
     "get_client": "himalia.client.default",
+    "get_task_stream": "himalia.client.task_stream",
+    "performance_report": "himalia.client.performance_report",
     "progress": "himalia.client.progress",
     "wait": "himalia.client.waiting",
 }
@@ -62,6 +66,8 @@ __all__ = [
     "fire_and_forget",
     "futures_of",
     "get_client",
+    "get_task_stream",
+    "performance_report",
     "progress",
     "wait",
 ]

@@ -18,6 +18,7 @@
     ├── CancelledError (concurrent.futures.CancelledError)
     ├── StoreFullError (MemoryError)       neither memory nor disk has room
     ├── StoreDamagedError (OSError)        a result on disk is no longer what was written
+    ├── RecordingError (OSError)           a recording that can't be written or read
     └── TimeoutError (builtin TimeoutError)
 """
 
@@ -115,6 +116,10 @@ class StoreFullError(HimaliaError, MemoryError):
 
 class TimeoutError(HimaliaError, builtins.TimeoutError):  # the name that users catch, kept from the builtin
     """Something took longer than the caller was willing to wait; it goes on."""
+
+
+class RecordingError(HimaliaError, OSError):
+    """A recording of telemetry could not be written, or a file isn't one that can be read."""
 
 
 class StoreDamagedError(HimaliaError, OSError):

@@ -108,6 +108,28 @@ def rss(pid: int) -> int:
         return 0
 
 
+def open_files() -> int:
+    """Return how many files, sockets and pipes this process has open."""
+    if sys.platform == "linux":
+        return len(os.listdir("/proc/self/fd")) - 1  # the listing itself is one
+    import psutil
+
+    return int(psutil.Process().num_fds())
+
+
+def network_bytes() -> tuple[int, int]:
+    """Return the bytes that this machine received and sent since it started, on all interfaces but loopback."""
+    if sys.platform == "linux":
+        lines = (_read(Path("/proc/net/dev")) or "").splitlines()[2:]
+        counters = [rest.split() for name, _, rest in (line.partition(":") for line in lines) if name.strip() != "lo"]
+        return sum(int(fields[0]) for fields in counters), sum(int(fields[8]) for fields in counters)
+    import psutil
+
+    cards = psutil.net_io_counters(pernic=True)
+    others = [card for name, card in cards.items() if not name.startswith("lo")]
+    return sum(card.bytes_recv for card in others), sum(card.bytes_sent for card in others)
+
+
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of Python, of himalia and of the packages in :data:`PACKAGES` that are installed."""

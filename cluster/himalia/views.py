@@ -18,9 +18,17 @@ NEEDED: Final = ("anywidget", "bokeh", "ipywidgets")
 
 def find_views() -> ModuleType | None:
     """Return ``himalia_widgets.hooks``, or None where it or something that it needs isn't installed."""
-    if any(name not in sys.modules and importlib.util.find_spec(name) is None for name in ("himalia_widgets", *NEEDED)):
-        return None
-    return importlib.import_module("himalia_widgets.hooks")
+    return importlib.import_module("himalia_widgets.hooks") if has_views() else None
+
+
+def has_views() -> bool:
+    """Whether :func:`find_views` would return something; imports nothing."""
+    return all(name in sys.modules or importlib.util.find_spec(name) is not None for name in ("himalia_widgets", *NEEDED))
+
+
+def find_live_views() -> ModuleType | None:
+    """Return the same in a notebook's kernel; None elsewhere: there is no page that could change."""
+    return find_views() if in_notebook() else None
 
 
 def missing() -> str:

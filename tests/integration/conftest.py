@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import gc
-import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.leftovers import MARK, end_processes, look, wait_until_gone
-
-
-@pytest.fixture(scope="session", autouse=True)
-def test_run() -> Iterator[str]:
-    """Mark every process that this run starts, and return the mark."""
-    os.environ[MARK] = run = secrets.token_hex(8)
-    yield run
-    os.environ.pop(MARK, None)
+from tests.integration.leftovers import end_processes, look, wait_until_gone
 
 
 def check(run: str, place: Path) -> Iterator[None]:

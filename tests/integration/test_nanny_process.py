@@ -229,7 +229,8 @@ def test_a_function_runs_on_every_worker_and_logs_are_kept() -> None:
         assert replies == {"n-0": "ok", "n-1": "ok"}
         await asyncio.sleep(0.1)
         nanny.tell(m.GetLogs(2, ["n-1"]))
-        assert (await nanny.expect(m.Reply)).value == {"n-1": ["hello"]}
+        ((_, source, text, key),) = (await nanny.expect(m.Reply)).value["n-1"]
+        assert (source, text, key) == ("stdout", "hello", "")
 
     run(scenario, nworkers=2)
 

@@ -12,6 +12,7 @@ from himalia import serialize
 from himalia.client.base import ClientBase
 from himalia.client.calls import Parcel, check_callable, make_options
 from himalia.client.durations import seconds
+from himalia.client.errors_view import folded
 from himalia.client.future import Future
 from himalia.client.futures_in import futures_of
 from himalia.client.gathering import gather_here, gather_in_loop
@@ -245,7 +246,6 @@ class Calling(ClientBase):
         direct : bool, optional
             Without meaning: results always come from hosts directly.
         """
-        __tracebackhide__ = True
         if errors not in ("raise", "skip"):
             raise UsageError(f"errors is 'raise' or 'skip', not {errors!r}.")
         found: list[Future[Any]]
@@ -257,17 +257,18 @@ class Calling(ClientBase):
         skip = errors == "skip"
         if self.asynchronous:
             return self._gather_in_loop(found, skip, rebuild)
-        values = gather_here(self._shell, records, self._run, skip_errors=skip)
-        if values.failure is not None:
-            raise values.failure
+        with folded():
+            values = gather_here(self._shell, records, self._run, skip_errors=skip)
+            if values.failure is not None:
+                raise values.failure
         return _finish(values.values, skip, rebuild)
 
     async def _gather_in_loop(self, futures: list[Future[Any]], skip: bool, rebuild: Any) -> Any:
         # ``futures`` is kept until the end: nobody else may hold them, and who lets go of them releases the results
-        __tracebackhide__ = True
-        values = await gather_in_loop(self._shell, [future._record for future in futures], skip_errors=skip)
-        if values.failure is not None:
-            raise values.failure
+        with folded():
+            values = await gather_in_loop(self._shell, [future._record for future in futures], skip_errors=skip)
+            if values.failure is not None:
+                raise values.failure
         return _finish(values.values, skip, rebuild)
 
     def cancel(self, futures: Any, force: bool = False, reason: str | None = None) -> Any:

@@ -12,25 +12,29 @@ import atexit
 import logging
 import os
 import weakref
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from himalia.client import default, portal
+from himalia.client import default, listing, portal
 from himalia.client.callbacks import CallbackThread
 from himalia.client.collections import Collections
 from himalia.client.connecting import Target, find_target
 from himalia.client.durations import seconds
 from himalia.client.future import Future
 from himalia.client.inquiries import Inquiries
-from himalia.client.reprs import client_html, client_text
+from himalia.client.recreate import Recreating
+from himalia.client.reprs import client_html, client_text, task_words
 from himalia.client.shell import ClientShell
 from himalia.client.state import MessageMade
 from himalia.client.submitting import Submitter
+from himalia.comm.security import Credentials
+from himalia.deploy.summary import ClusterSummary, summarize
 from himalia.errors import HimaliaError, UsageError
 from himalia.messages import Close
 from himalia.names import ClientId, new_incarnation
 from himalia.settings import DEFAULT, Settings
+from himalia.views import find_live_views
 
 logger = logging.getLogger("himalia.client")
 
@@ -40,7 +44,7 @@ CLOSE_TIMEOUT = 3.0
 """Seconds that a goodbye may take."""
 
 
-class Client(Inquiries, Collections):
+class Client(Inquiries, Recreating, Collections):
     """A connection to a cluster: submit calls, get futures, wait for results.
 
     Its methods may be called from any thread.
@@ -106,6 +110,9 @@ class Client(Inquiries, Collections):
         self._cluster_options = kwargs
         self._owns_cluster = False
         self._scheduler_address = ""
+        self._cluster_name = ""
+        self.addresses: list[str] = []
+        self.credentials: Credentials | None = None
         self._portal: portal.Portal | None = None
         self._callbacks = CallbackThread()
         self._kept: dict[int, Future[Any]] = {}
@@ -179,11 +186,14 @@ class Client(Inquiries, Collections):
         return find_target(cluster, None)
 
     def _open(self, target: Target, loop: asyncio.AbstractEventLoop) -> None:
+        self.addresses, self.credentials = target.addresses, target.credentials
+        self._cluster_name = target.name
         self._shell = ClientShell(loop=loop, me=self.id, credentials=target.credentials, settings=self.settings)
         self._submitter = Submitter(self._shell, None if self._asynchronous else self._run)
 
     def _opened(self) -> None:
         self._status = "running"
+        listing.register()
         _open_clients.add(self)
         if self._set_as_default:
             default.push(self)
@@ -334,13 +344,31 @@ class Client(Inquiries, Collections):
         return self._last_info
 
     def __repr__(self) -> str:
-        return client_text(type(self).__name__, self._scheduler_address, self._known_info(), self.status)
+        return client_text(type(self).__name__, self.status, self._summary(self._known_info()))
 
     def _repr_html_(self) -> str:
-        cluster = self.cluster._repr_html_() if self._owns_cluster and self.status == "running" else None
-        return client_html(
-            type(self).__name__, self.name, self._scheduler_address, self._known_info(), self.status, cluster
+        info = self._known_info() or {}
+        tasks = task_words(info.get("tasks", 0), info.get("queued", 0))
+        return client_html(type(self).__name__, self.name, self.status, self._summary(info), tasks)
+
+    def _summary(self, info: Mapping[str, Any] | None) -> ClusterSummary:
+        return summarize(
+            info or {},
+            now=0.0,
+            title=type(self).__name__,
+            name=self._cluster_name,
+            status=self.status,
+            comm=self._scheduler_address,
+            dashboard=self.dashboard_link or "",
+            expected=None,
         )
+
+    def _ipython_display_(self, **kwargs: Any) -> None:
+        """Show it live in a notebook; elsewhere it is shown by what stands above."""
+        views = find_live_views()
+        if views is None or self.status != "running":
+            raise NotImplementedError
+        views.show_client(self)
 
 
 class _Current:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from himalia.client.calling import Calling
 from himalia.client.calls import Call, make_options
+from himalia.client.errors_view import folded
 from himalia.client.future import Future
 from himalia.client.graphs import Graph
 from himalia.client.state import Record
@@ -63,7 +64,10 @@ class Collections(Calling):
         flat = list(_flatten(keys))
         futures = self._graph_to_futures(dsk, flat, options)
         nested = _nest(keys, futures)
-        return self.gather(nested) if sync else nested
+        if not sync:
+            return nested
+        with folded():
+            return self.gather(nested)
 
     def compute(
         self,
@@ -109,7 +113,8 @@ class Collections(Calling):
         futures = iter(self._compute_all(computed, optimize_graph, options) if computed else [])
         results = [next(futures) if is_dask_collection(item) else item for item in items]
         if sync:
-            return self.gather(results[0] if single else results)
+            with folded():
+                return self.gather(results[0] if single else results)
         return results[0] if single else results
 
     def _compute_all(self, collections: list[Any], optimize_graph: bool, options: dict[str, Any]) -> list[Future[Any]]:

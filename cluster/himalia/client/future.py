@@ -12,13 +12,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from himalia import serialize
-from himalia.client.errors_view import error_of
+from himalia.client.errors_view import error_of, folded
 from himalia.client.gathering import gather_here, gather_in_loop
 from himalia.client.reprs import future_html, future_text
 from himalia.client.state import CANCELLED, FINISHED, PENDING, Record
 from himalia.errors import UsageError
-from himalia.messages import Explain
+from himalia.logs import read_logs
+from himalia.messages import Explain, GetLogs, LogLine
 from himalia.names import Key
+from himalia.views import find_live_views
 
 if TYPE_CHECKING:
     from himalia.client.calling import Calling
@@ -98,21 +100,21 @@ class Future(Generic[T]):
         CancelledError
             If it was cancelled.
         """
-        __tracebackhide__ = True
         client, record = self._client, self._record
         seconds = None if timeout is None else client.seconds(timeout)
         if client.asynchronous:
             return self._result(seconds)  # type: ignore[return-value]  # awaitable there
-        values = gather_here(client._shell, (record,), client._run, timeout=seconds)
-        if values.failure is not None:
-            raise values.failure
+        with folded():
+            values = gather_here(client._shell, (record,), client._run, timeout=seconds)
+            if values.failure is not None:
+                raise values.failure
         return values.values[0]  # type: ignore[no-any-return]
 
     async def _result(self, timeout: float | None = None) -> T:
-        __tracebackhide__ = True
-        values = await gather_in_loop(self._client._shell, (self._record,), timeout=timeout)
-        if values.failure is not None:
-            raise values.failure
+        with folded():
+            values = await gather_in_loop(self._client._shell, (self._record,), timeout=timeout)
+            if values.failure is not None:
+                raise values.failure
         return values.values[0]  # type: ignore[no-any-return]
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -173,6 +175,20 @@ class Future(Generic[T]):
         if not self._client._shell.watch((self._record,), ring):
             ring(self._record)
 
+    def logs(self) -> Any:
+        """Return the lines that the call printed or logged, in the order of their times, as far as they are kept.
+
+        They are kept by the nanny of the worker that ran it, also if that worker died since.
+        """
+        client, key = self._client, self._record.key
+
+        async def logs() -> list[LogLine]:
+            found = read_logs(await client._answer(lambda number: GetLogs(number, None, key)))
+            lines = [line for answer in found.values() if not isinstance(answer, str) for line in answer]
+            return sorted(lines, key=lambda line: line.time)
+
+        return client._sync(logs())
+
     def explain(self) -> Any:
         """Return in one sentence why it is in the state it is in, and not further."""
         key = self._record.key
@@ -190,7 +206,14 @@ class Future(Generic[T]):
         return future_text(self._record, self.key)
 
     def _repr_html_(self) -> str:
-        return future_html(self._record, self.key)
+        return future_html(self._record, self.key, self._client._shell.machine.hosts)
+
+    def _ipython_display_(self, **kwargs: Any) -> None:
+        """Show it live in a notebook; where there is nothing to wait for, it is shown by what stands above."""
+        views = find_live_views()
+        if views is None or self.done():
+            raise NotImplementedError
+        views.show_future(self)
 
 
 def find_type(name: str) -> Any:

@@ -7,24 +7,28 @@ from any thread; with an asynchronous client they return awaitables.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import msgspec
 
 from himalia import serialize
 from himalia.client.base import ClientBase
+from himalia.client.described import SchedulerInfo
 from himalia.client.durations import seconds
 from himalia.client.errors_view import rebuild
 from himalia.client.gathering import poll
+from himalia.client.profile import Profile
 from himalia.client.state import MessageMade
 from himalia.client.telemetry import TelemetryReport, read_report
 from himalia.client.versions import compare, versions_here
 from himalia.errors import TimeoutError, UsageError
+from himalia.logs import read_logs
 from himalia.messages import (
     FollowTelemetry,
     GetInfo,
     GetKeys,
     GetLogs,
+    GetProfile,
     GetTelemetry,
     GetVersions,
     Restart,
@@ -33,6 +37,10 @@ from himalia.messages import (
     Telemetry,
 )
 from himalia.names import Key, shorten
+from himalia.views import find_views, missing
+
+if TYPE_CHECKING:
+    from himalia.deploy.recorder import Recorder
 
 T = TypeVar("T")
 
@@ -44,14 +52,18 @@ class Inquiries(ClientBase):
     """What a client can ask; a part of :class:`himalia.client.client.Client`."""
 
     def scheduler_info(self, n_workers: int = -1) -> Any:
-        """Return what the scheduler says of itself, its hosts and its workers.
+        """Return what the scheduler says of itself, its hosts and its workers: a dict, shown as tables in a notebook.
 
         Parameters
         ----------
         n_workers : int
             Workers to show; -1: all.
         """
-        return self._sync(self._info(n_workers))
+
+        async def describe() -> SchedulerInfo:
+            return SchedulerInfo(await self._info(n_workers))
+
+        return self._sync(describe())
 
     async def _info(self, n_workers: int = -1) -> dict[str, Any]:
         info: dict[str, Any] = await self._answer(GetInfo)
@@ -238,10 +250,59 @@ class Inquiries(ClientBase):
         names = [workers] if isinstance(workers, str) else None if workers is None else list(map(str, workers))
 
         async def logs() -> dict[str, list[str]]:
-            found = await self._answer(lambda number: GetLogs(number, names))
-            return {name: lines if n is None or isinstance(lines, str) else lines[-n:] for name, lines in found.items()}
+            found = read_logs(await self._answer(lambda number: GetLogs(number, names)))
+            texts = {
+                name: [lines] if isinstance(lines, str) else [line.text for line in lines]
+                for name, lines in found.items()
+            }
+            return {name: lines if n is None else lines[-n:] for name, lines in texts.items()}
 
         return self._sync(logs())
+
+    def profile(
+        self,
+        start: float | None = None,
+        stop: float | None = None,
+        workers: str | Sequence[str] | None = None,
+        filename: str | None = None,
+        plot: bool = False,
+    ) -> Any:
+        """Return what calls were doing, function by function, as seen by looking at them from outside.
+
+        Calls that run for longer than a second are looked at once a second, always; for ten seconds after you asked,
+        all that runs is looked at closely.
+
+        Parameters
+        ----------
+        start, stop : float, optional
+            Only what was seen between these, seconds since the epoch; nannies keep the last ten minutes.
+        workers : str or sequence of str, optional
+            Names or addresses of workers; all, if left out.
+        filename : str, optional
+            Write a flame graph to this file, which opens without a network.
+        plot : bool
+            Return ``(profile, figure)``: a flame graph as a Bokeh figure.
+
+        Returns
+        -------
+        Profile
+            With a text and an HTML form; ``samples`` has the stacks, ``problems`` says which hosts can't look, and why.
+        """
+        names = [workers] if isinstance(workers, str) else None if workers is None else list(map(str, workers))
+        since = 0.0 if start is None else start
+
+        async def profile() -> Any:
+            answer = await self._answer(lambda number: GetProfile(number, since, names))
+            found = Profile(answer, stop=float("inf") if stop is None else stop)
+            if not plot and not filename:
+                return found
+            views = find_views()
+            if views is None:
+                raise UsageError(missing())
+            figure = views.profile_figure(found.samples, filename)
+            return (found, figure) if plot else found
+
+        return self._sync(profile())
 
     def telemetry(self, since: float = 0.0) -> Any:
         """Return what the cluster measured: a summary for each group of calls, and records of single calls.
@@ -275,6 +336,34 @@ class Inquiries(ClientBase):
             self._start(self._answer(Restart))
             return self._nothing()
         return self._sync(self._answer(Restart), None if timeout is None else seconds(timeout))
+
+    def restart_workers(self, names: str | Iterable[str], timeout: float | str | None = None) -> Any:
+        """Replace these worker processes: what they ran is run again, results stay, and the others go on.
+
+        Parameters
+        ----------
+        names : str or iterable of str
+            Names or addresses of workers; see :meth:`scheduler_info`.
+        timeout : float or str, optional
+            Seconds to wait until they are back.
+
+        Returns
+        -------
+        dict
+            ``{name: "OK"}``, or why one can't be replaced in the place of ``"OK"``.
+        """
+        wanted = [names] if isinstance(names, str) else list(map(str, names))
+        answer = self._answer(lambda number: Restart(number, wanted))
+        return self._sync(answer, None if timeout is None else seconds(timeout))
+
+    def record(
+        self, path: Any, *, last: float | str = 300.0, limit: int | str = "256 MiB", logs: bool = True
+    ) -> Recorder:
+        """Record what the cluster does to a file; see :meth:`himalia.deploy.cluster.Cluster.record`."""
+        from himalia.deploy.recorder import record
+
+        self._check_open()
+        return record(self, path, last=last, limit=limit, logs=logs)
 
     def follow_telemetry(self, callback: Callable[[Telemetry], object], interval: float = 0.25) -> Callable[[], None]:
         """Have ``callback(telemetry)`` called with what changed, at most every ``interval`` seconds.

@@ -1,95 +1,189 @@
-"""How a client and a future look, as text and as static HTML.
+"""How a client, a future and a list of futures look, as text and as static HTML.
 
-Decides what is shown.  Everything that came from a user is escaped; the colours are the front end's own, so light and
-dark themes both work, and a saved notebook needs nothing else.
+Decides what is shown of them; how a page shows it is decided in ``look.py``.  Everything that came from a user is
+escaped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+import msgspec
+
 from himalia.client.errors_view import describe
-from himalia.client.state import FINISHED, Record
-from himalia.names import shorten
+from himalia.client.grouping import group_name
+from himalia.client.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
+from himalia.deploy.html import dashboard_fact, totals
+from himalia.deploy.summary import ClusterSummary
+from himalia.deploy.text import total_memory
+from himalia.deploy.units import format_bytes
+from himalia.look import card, cell, code, fact, facts, section, share, table
+from himalia.messages import HostInfo
+from himalia.names import HostId, shorten
 
-STYLE: Final = (
-    "color: var(--jp-ui-font-color1, currentColor); font-family: var(--jp-ui-font-family, sans-serif); "
-    "border-left: 3px solid {accent}; padding: 2px 0 2px 10px; margin: 4px 0;"
-)
-QUIET: Final = "color: var(--jp-ui-font-color2, currentColor);"
-ACCENTS: Final[Mapping[str, str]] = {
-    "pending": "var(--jp-warn-color1, #f57c00)",
-    "finished": "var(--jp-success-color1, #388e3c)",
-    "error": "var(--jp-error-color1, #d32f2f)",
-    "lost": "var(--jp-error-color1, #d32f2f)",
-    "cancelled": "var(--jp-border-color1, #9e9e9e)",
-    "running": "var(--jp-brand-color1, #1976d2)",
-}
+RELEASED: Final = "released"
+ORDER: Final = (FINISHED, PENDING, ERROR, LOST, CANCELLED, RELEASED)
+"""Of statuses, in a sentence about many futures."""
+WORDS: Final = {ERROR: "failed"}
+"""What a status is called there, if not by its name."""
+FIRST: Final = {ERROR: 0, LOST: 1, CANCELLED: 2, PENDING: 3, FINISHED: 4}
+"""Which futures a table shows first, of many: those that somebody looks for."""
+ROWS: Final = 50
+"""Futures in a table: about 8 KB of a saved notebook."""
+NAMED: Final = 4
+"""Functions named of a list of futures."""
+
+Hosts = Mapping[HostId, HostInfo]
 
 
-def format_bytes(nbytes: float) -> str:
-    """Return a size for a person: ``1.50 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(nbytes) < 1024 or unit == "TiB":
-            return f"{nbytes:.0f} B" if unit == "B" else f"{nbytes:.2f} {unit}"
-        nbytes /= 1024
-    raise AssertionError  # the loop returns
+class Futures(msgspec.Struct):
+    """What is shown of a list of futures; none of them is kept alive by it."""
+
+    records: list[Record]
+    names: dict[int, Any]
+    """Keys as their user knows them, by place, where they aren't the records' own."""
+    functions: str
+    """What was called."""
+
+
+def function_words(names: Iterable[Any]) -> str:
+    """Return the functions that most of these keys are of."""
+    found = Counter([group_name(name) for name in names])
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return ", ".join(shorten(name) for name, _ in found.most_common(NAMED)) + more
 
 
 def future_text(record: Record, name: Any) -> str:
     """Return the repr of a future."""
-    return f"<Future: {record.status}{_type_part(record)}, key: {shorten(str(name))}>"
+    kind = f", type: {record.type_name}" if record.type_name else ""
+    return f"<Future: {record.status}{kind}, key: {shorten(str(name))}>"
 
 
-def future_html(record: Record, name: Any) -> str:
-    """Return a future as a line of HTML."""
-    facts = [("status", record.status)]
+def future_html(record: Record, name: Any, hosts: Hosts) -> str:
+    """Return a future as a card."""
+    found = [fact("Function", escape(group_name(name)))]
     if record.type_name:
-        facts.append(("type", record.type_name))
+        found.append(fact("Type", escape(record.type_name)))
     if record.status == FINISHED:
-        facts.append(("size", format_bytes(record.nbytes)))
+        found.append(fact("Size", format_bytes(record.nbytes)))
+        found.append(fact("Held by", escape(holders(record, hosts))))
     if record.error is not None:
-        facts.append(("error", shorten(describe(record.error), 200)))
-    facts.append(("key", shorten(str(name))))
-    return _box("Future", facts, ACCENTS[record.status])
+        if record.error.worker:
+            found.append(fact("Worker", escape(record.error.worker)))
+        found.append(fact("Error", escape(shorten(describe(record.error), 200))))
+    if record.reason:
+        found.append(fact("Why", escape(record.reason)))
+    content = facts(*found)
+    if record.error is not None and "\n" in record.error.text.strip():
+        content += section("All of it", f"<pre>{escape(record.error.text)}</pre>")
+    return card("Future", shorten(str(name)), status=record.status, content=content)
 
 
-def client_text(kind: str, address: str, info: Mapping[str, Any] | None, status: str) -> str:
+def futures_text(counts: Mapping[str, int]) -> str:
+    """Return many futures as a sentence.
+
+    >>> futures_text({"error": 8, "finished": 480, "pending": 12})
+    '500 futures: 480 finished, 12 pending, 8 failed'
+    """
+    return f"{sum(counts.values()):,} futures: {status_words(counts)}"
+
+
+def futures_html(futures: Futures) -> str:
+    """Return a list of futures as a card, with a table of some once all have settled.
+
+    The table folds; while they change it would fold itself at every change.
+    """
+    records = futures.records
+    counts = count_statuses(records)
+    total = len(records)
+    held = sum([record.nbytes for record in records if record.status == FINISHED])
+    content = share(counts) + facts(
+        fact("Status", escape(status_words(counts))),
+        fact("Function", escape(futures.functions)),
+        fact("Size of results", format_bytes(held)),
+    )
+    if not counts.get(PENDING):
+        content += section("Futures", futures_table(futures), note=f"{total:,}")
+    worst = next((status for status in (ERROR, LOST, PENDING, CANCELLED) if counts.get(status)), FINISHED)
+    done = total - counts.get(PENDING, 0)
+    label = f"{done:,} of {total:,} done" if done < total else "done"
+    return card(f"{total:,} futures", "", status=worst, label=label, content=content)
+
+
+def futures_table(futures: Futures) -> str:
+    """Return a row for each of the first futures, those that failed before all others."""
+    records = futures.records
+    chosen = heapq.nsmallest(ROWS, range(len(records)), key=lambda index: (FIRST[records[index].status], index))
+    rows = []
+    for index in chosen:
+        record = records[index]
+        what = describe(record.error) if record.error is not None else record.type_name or record.reason
+        size = format_bytes(record.nbytes) if record.status == FINISHED else ""
+        name = shorten(str(futures.names.get(index, record.key)))
+        status = WORDS.get(record.status, record.status)
+        rows.append(
+            (
+                cell(index, number=True),
+                code(name),
+                cell(status),
+                cell(shorten(what, 120)),
+                cell(size, number=True),
+            )
+        )
+    heads = ("Place", "Key", "Status", "Type or error", "Size")
+    return table(heads, rows, numbers=("Place", "Size"), more=len(records) - len(chosen))
+
+
+def count_statuses(records: Sequence[Record]) -> dict[str, int]:
+    """Return how many records are in each status, in the order of a sentence."""
+    found = Counter([record.status for record in records])
+    if found[PENDING]:
+        found[RELEASED] = sum([is_released(record) for record in records])
+        found[PENDING] -= found[RELEASED]
+    return {status: found[status] for status in ORDER if found[status]}
+
+
+def is_released(record: Record) -> bool:
+    """Return whether nobody holds a future of a record any more that hadn't settled by then."""
+    return record.status == PENDING and record.refs <= 0
+
+
+def status_words(counts: Mapping[str, int]) -> str:
+    """Return ``480 finished, 12 pending, 8 failed``."""
+    return ", ".join(f"{counts[status]:,} {WORDS.get(status, status)}" for status in ORDER if counts.get(status))
+
+
+def holders(record: Record, hosts: Hosts) -> str:
+    """Return the names of the hosts that hold a result."""
+    names = [hosts[host].name or hosts[host].hostname if host in hosts else host for host in record.holders]
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def client_text(kind: str, status: str, summary: ClusterSummary) -> str:
     """Return the repr of a client."""
-    if info is None:
-        return f"<{kind}: {address!r} {status}>"
-    workers, threads, memory = totals(info)
-    return f"<{kind}: {address!r} workers={workers} threads={threads}, memory={format_bytes(memory)}>"
-
-
-def client_html(
-    kind: str, name: str, address: str, info: Mapping[str, Any] | None, status: str, cluster: str | None
-) -> str:
-    """Return a client as HTML; its own cluster's table follows, if it has one."""
-    facts = [("scheduler", address), ("status", status)]
-    if info is not None:
-        workers, threads, memory = totals(info)
-        facts += [("workers", str(workers)), ("threads", str(threads)), ("memory", format_bytes(memory))]
-    accent = ACCENTS["running" if status == "running" else "cancelled"]
-    return _box(kind, [("name", name), *facts], accent) + (cluster or "")
-
-
-def totals(info: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Return how many workers, threads, and bytes of memory there are."""
-    workers = info.get("workers", {}).values()
+    if not summary.scheduler_id:
+        return f"<{kind}: {summary.comm!r} {status}>"
     return (
-        len(workers),
-        sum(worker["nthreads"] for worker in workers),
-        sum(worker["memory_limit"] for worker in workers),
+        f"<{kind}: {summary.comm!r} workers={len(summary.workers)} threads={summary.total_threads}, "
+        f"memory={total_memory(summary)}>"
     )
 
 
-def _type_part(record: Record) -> str:
-    return f", type: {record.type_name}" if record.type_name else ""
+def client_html(kind: str, name: str, status: str, summary: ClusterSummary, tasks: str = "") -> str:
+    """Return a client as a card, with the totals of its cluster as far as they are known."""
+    found = [fact("Cluster", escape(summary.name or "unknown"))]
+    if summary.scheduler_id:
+        found += [*totals(summary), fact("Tasks", escape(tasks or "0"))]
+    if status == "running":
+        found.append(dashboard_fact(summary.dashboard))
+    content = facts(*found) + facts(fact("Scheduler", escape(summary.comm or "none"), code=True), fine=True)
+    return card(kind, name, status=status, content=content)
 
 
-def _box(title: str, facts: Iterable[tuple[str, str]], accent: str) -> str:
-    shown = " · ".join(f'<span style="{QUIET}">{escape(label)}</span> {escape(value)}' for label, value in facts)
-    return f'<div class="himalia-repr" style="{STYLE.format(accent=accent)}"><b>{escape(title)}</b>&ensp;{shown}</div>'
+def task_words(tasks: int, queued: int) -> str:
+    """Return ``1,204, 96 of them queued``."""
+    return f"{tasks:,}, {queued:,} of them queued" if queued else f"{tasks:,}"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from himalia import serialize
-from himalia.client.errors_view import error_of
+from himalia.client.errors_view import error_of, note_on_others
 from himalia.client.machine import ClientMachine
 from himalia.client.state import FINISHED, PENDING, Record
 from himalia.names import Key, shorten
@@ -61,6 +61,9 @@ class Values:
                 values[index] = SKIPPED
             else:
                 self.failure = error_of(record, self._machine.gone)
+                note = note_on_others(record, records)
+                if note:
+                    self.failure.add_note(note)
                 return []
         self._missing = missing
         return [records[index] for index in missing]

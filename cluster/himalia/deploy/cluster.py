@@ -12,21 +12,27 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from himalia.deploy.apart import run_apart
 from himalia.deploy.control import Control
+from himalia.deploy.dashboard import HasDashboard, login_link, plain_link
 from himalia.deploy.html import render
 from himalia.deploy.layout import check_count
 from himalia.deploy.summary import ClusterSummary, summarize
 from himalia.deploy.text import describe_cluster, describe_line
 from himalia.errors import ClosedError, HimaliaError, TimeoutError, UsageError
+from himalia.logs import Logs, as_text
+from himalia.views import find_views, in_notebook
 
 if TYPE_CHECKING:
     from himalia.client.client import Client
     from himalia.comm.security import Credentials
+    from himalia.deploy.recorder import Recorder
 
 Value = TypeVar("Value")
 
@@ -54,6 +60,7 @@ class Cluster:
         self.asynchronous = asynchronous
         self.addresses: list[str] = []
         self.expected: int | None = None
+        self._recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
         self._status = "created"
 
     # What a kind of cluster has to say for itself
@@ -73,6 +80,10 @@ class Cluster:
     def _own_logs(self) -> dict[str, str]:
         """Return the last output of what this object started."""
         return {}
+
+    def _dashboard(self) -> HasDashboard | None:
+        """Return where the dashboard is, and the key to it."""
+        return None
 
     @property
     def credentials(self) -> Credentials:
@@ -95,8 +106,17 @@ class Cluster:
 
     @property
     def dashboard_link(self) -> str | None:
-        """``None``: this version has no dashboard yet."""
-        return None
+        """A link that opens the dashboard, once and within ten minutes; another one at each look.
+
+        ``None`` if there is no dashboard.
+        """
+        place = self._dashboard()
+        return login_link(place) or None if place is not None and self.status == "running" else None
+
+    @property
+    def dashboard_address(self) -> str:
+        """Where the dashboard's first page is, without what opens it; empty if there is no dashboard."""
+        return plain_link(self._dashboard()) if self.status == "running" else ""
 
     @property
     def scheduler_info(self) -> dict[str, Any]:
@@ -156,6 +176,22 @@ class Cluster:
             check()
             await asyncio.sleep(POLL)
 
+    def restart_workers(self, names: str | Iterable[str]) -> Any:
+        """Replace these worker processes: what they ran is run again, results stay, and the others go on.
+
+        Parameters
+        ----------
+        names : str or iterable of str
+            Names or addresses of workers; see :attr:`workers`.
+
+        Returns
+        -------
+        dict
+            ``{name: "OK"}`` once they are back, or why one can't be replaced in the place of ``"OK"``.
+        """
+        wanted = [names] if isinstance(names, str) else list(map(str, names))
+        return self._both(lambda: self._ask(lambda control: control.restart_workers(wanted)))
+
     def get_client(self) -> Client:
         """Return a new client of this cluster."""
         from himalia.client.client import Client
@@ -174,10 +210,10 @@ class Cluster:
 
     def _get_logs(self, cluster: bool, scheduler: bool, workers: bool) -> dict[str, str]:
         own = self._own_logs()
-        logs = {name: text for name, text in own.items() if (scheduler if name == "scheduler" else cluster)}
+        logs = Logs({name: text for name, text in own.items() if (scheduler if name == "scheduler" else cluster)})
         if workers and self.status == "running":
             found = self._ask(lambda control: control.logs())
-            logs |= {name: "\n".join(lines) if isinstance(lines, list) else str(lines) for name, lines in found.items()}
+            logs.update({name: as_text(lines) for name, lines in found.items()})
         return logs
 
     def explain(self, key: Any) -> Any:
@@ -191,6 +227,42 @@ class Cluster:
         name = str(getattr(key, "key", key))
         return self._both(lambda: self._ask(lambda control: control.explain(name)))
 
+    def record(
+        self, path: Any, *, last: float | str = 300.0, limit: int | str = "256 MiB", logs: bool = True
+    ) -> Any:
+        """Record what the cluster does to a file that ``himalia replay`` opens without it.
+
+        Parameters
+        ----------
+        path : str or Path
+            Like ``"run.himalia"``; a recording that is there already is replaced.
+        last : float or str
+            Seconds before now to begin with, as far as the scheduler remembers them.
+        limit : int or str
+            Bytes that the file may have; when it is full, what is oldest goes.
+        logs : bool
+            Whether what calls print is recorded too.
+
+        Returns
+        -------
+        Recorder
+            ``with cluster.record(path): …`` or its ``stop()`` end the recording; so does the end of the cluster.
+
+        Raises
+        ------
+        RecordingError
+            If the file can't be written.
+        """
+        from himalia.deploy.recorder import record
+
+        def begin() -> Recorder:
+            self._check_running()
+            recorder = record(self, path, last=last, limit=limit, logs=logs)
+            self._recorders.add(recorder)
+            return recorder
+
+        return self._both(begin)
+
     def close(self) -> Any:
         """End the cluster and everything that belongs to it; a second time does nothing."""
         return self._both(self._close)
@@ -199,6 +271,8 @@ class Cluster:
         if self._status in ("closing", "closed"):
             return
         was = self._status
+        for recorder in list(self._recorders):
+            recorder.finish()
         self._status = "closing"
         try:
             self._stop()
@@ -310,7 +384,7 @@ class Cluster:
             name=self.name,
             status=self.status,
             comm=self.scheduler_address,
-            dashboard=self.dashboard_link or "",
+            dashboard=self.dashboard_address,
             expected=self.expected,
         )
 
@@ -323,6 +397,18 @@ class Cluster:
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(describe_cluster(self._summary(), now=time.time()))
 
-    def _repr_mimebundle_(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> dict[str, Any]:
         summary, now = self._summary(), time.time()
-        return {"text/plain": describe_cluster(summary, now=now), "text/html": render(summary, now=now)}
+        static = {"text/plain": describe_cluster(summary, now=now), "text/html": render(summary, now=now)}
+        return self._live_view() | static
+
+    def _live_view(self) -> dict[str, Any]:
+        """Return what a notebook needs to show this cluster live; nothing elsewhere, or where that can't be had."""
+        if not in_notebook():
+            return {}
+        try:
+            views = find_views()
+            return views.cluster_mimebundle(self) if views is not None else {}
+        except Exception as failure:  # of packages that aren't ours; the static view needs none of them
+            warnings.warn(f"The cluster is shown without its live view: {failure!r}.", RuntimeWarning, stacklevel=2)
+            return {}

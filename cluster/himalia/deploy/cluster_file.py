@@ -55,6 +55,8 @@ class ClusterEntry(msgspec.Struct, kw_only=True):
     kind: str = "Cluster"
     """Class that started it."""
     dashboard: str = ""
+    """Where its dashboard listens, ``http://127.0.0.1:PORT``; ``dashboard_key`` opens it."""
+    dashboard_key: str = ""
     path: str = msgspec.field(default="", name="path")
     """Where the entry was read from; not trusted from the file."""
 

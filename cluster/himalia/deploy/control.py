@@ -10,10 +10,27 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from himalia.client.telemetry import TelemetryReport, read_report
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
 from himalia.errors import ClosedError, HimaliaError, TimeoutError, UnreachableError
-from himalia.messages import Close, Explain, GetInfo, GetLogs, Message, Reply, Scale, SchedulerToClient
+from himalia.logs import read_logs
+from himalia.messages import (
+    Close,
+    DescribeTask,
+    Explain,
+    GetInfo,
+    GetLogs,
+    GetProfile,
+    GetTelemetry,
+    LogLine,
+    Message,
+    Reply,
+    Restart,
+    Scale,
+    SchedulerToClient,
+    Telemetry,
+)
 from himalia.names import SCHEDULER, Key, PeerId, new_incarnation
 from himalia.settings import DEFAULT
 
@@ -22,11 +39,36 @@ CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 10.0
 """Seconds a scheduler may take for an answer out of its own tables.  Guess: its loop never blocks for long."""
 
+RESTART_TIMEOUT = 60.0
+"""Seconds that worker processes may take to be replaced.  Imports from a slow network file system take as long."""
+
+
+def ignore(news: object) -> None:
+    """Take no notice."""
+
 
 class Control:
-    """Questions to one scheduler; all methods belong to the loop that called :meth:`open`."""
+    """Questions to one scheduler; all methods belong to the loop that called :meth:`open`.
 
-    def __init__(self, credentials: Credentials) -> None:
+    Parameters
+    ----------
+    credentials : Credentials
+        Of the cluster.
+    on_telemetry : callable, optional
+        Gets each push, if the scheduler is asked for them.
+    on_end : callable, optional
+        Gets the reason when no more answers will come.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        on_telemetry: Callable[[Telemetry], object] = ignore,
+        on_end: Callable[[str], object] = ignore,
+    ) -> None:
+        self.on_telemetry = on_telemetry
+        self.on_end = on_end
         self.waiting: dict[int, asyncio.Future[Any]] = {}
         self.count = 0
         self.gone = ""
@@ -92,14 +134,41 @@ class Control:
         """Let the cluster's only host keep so many workers."""
         return await self.ask(lambda number: Scale(number, workers))
 
-    async def logs(self) -> dict[str, Any]:
-        """Return the last lines of nannies and workers; of a nanny that can't tell, why."""
-        found = await self.ask(lambda number: GetLogs(number, None))
-        return found if isinstance(found, dict) else {}
+    async def logs(self, since: float = 0.0) -> dict[str, list[LogLine] | str]:
+        """Return the last lines of nannies and workers, dead ones too; of a nanny that can't tell, why.
+
+        Only those written after ``since``, epoch seconds.
+        """
+        return read_logs(await self.ask(lambda number: GetLogs(number, None, since=since)))
 
     async def explain(self, key: str) -> str:
         """Return why a key is in the state it is in."""
         return str(await self.ask(lambda number: Explain(number, Key(key))))
+
+    async def describe_task(self, key: str) -> dict[str, Any]:
+        """Return all that is known of a key (``scheduler/overview.py``)."""
+        found = await self.ask(lambda number: DescribeTask(number, Key(key)))
+        return found if isinstance(found, dict) else {}
+
+    async def restart_workers(self, names: list[str], timeout: float = RESTART_TIMEOUT) -> dict[str, str]:
+        """Replace these worker processes, wait until they are back, and return ``{name: "OK"}``, or why not.
+
+        What they ran is run again; results stay.
+        """
+        found = await self.ask(lambda number: Restart(number, names), timeout)
+        return found if isinstance(found, dict) else {}
+
+    async def telemetry(self, since: float = 0.0) -> TelemetryReport:
+        """Return the summaries of all groups, and the kept records of calls that began at ``since`` or later."""
+        return read_report(await self.ask(lambda number: GetTelemetry(number, since)))
+
+    async def profile(self, since: float = 0.0, workers: list[str] | None = None) -> dict[str, Any]:
+        """Return what calls did after ``since`` (epoch seconds): ``{worker: [(time, stack, count), …]}``.
+
+        Of a host that can't look there is ``{nanny's address: why}`` instead.  See :class:`GetProfile`.
+        """
+        found = await self.ask(lambda number: GetProfile(number, since, workers))
+        return found if isinstance(found, dict) else {}
 
     async def shut_down(self, reason: str, timeout: float) -> bool:
         """Ask the cluster to end, and return whether its scheduler said goodbye in time."""
@@ -120,11 +189,14 @@ class Control:
 
     def end(self, reason: str) -> None:
         """Note that no more answers will come."""
+        first = not self.gone
         self.gone = self.gone or reason
         self.left.set()
         for answer in self.waiting.values():
             if not answer.done():
                 answer.set_exception(ClosedError(f"The cluster has ended: {reason}."))
+        if first:
+            self.on_end(reason)
 
     def peer_joined(self, peer: PeerId, role: str) -> None:
         """See :class:`himalia.comm.endpoint.Handler`."""
@@ -141,6 +213,8 @@ class Control:
                         answer.set_exception(HimaliaError(text))
                     else:
                         answer.set_result(value)
+                case Telemetry():
+                    self.on_telemetry(message)
                 case Close(reason=reason):
                     self.end(reason)
 

@@ -17,6 +17,7 @@ import msgspec
 
 from himalia.comm.security import Credentials, ServerCertificate
 from himalia.deploy import registry
+from himalia.deploy.dashboard import Door, open_door
 from himalia.deploy.layout import Layout
 from himalia.deploy.processes import Child, stop
 from himalia.deploy.runtime_directory import remove_directory, runtime_directory, scratch_directory
@@ -49,6 +50,8 @@ class Plan(msgspec.Struct, kw_only=True):
     env: dict[str, str] = {}
     kind: str = "LocalCluster"
     forward_logs: bool = False
+    dashboard_address: str | int | None = None
+    """Where a dashboard listens; ``None``: there is none."""
 
     def __repr__(self) -> str:
         return f"<Plan {self.name}>"  # the fields hold secrets
@@ -62,6 +65,9 @@ class Launch:
         self.owner = os.getpid()
         self.lock = threading.Lock()
         self.children: list[Child] = []
+        self.door: Door | None = None
+        self.dashboard: Child | None = None
+        """Not among the children: the cluster works without it."""
         self.directories: list[str] = []
         self.closed = False
         self.ended = threading.Event()
@@ -91,10 +97,12 @@ class Launch:
         sockets = self.keep_directory(runtime_directory(cluster_id))
         scratch = self.keep_directory(scratch_directory(cluster_id, plan.local_directory))
         address = f"unix://{sockets}/scheduler.sock"
-        told = scheduler_config(plan, address, self.directories)
+        self.door = open_door(plan.dashboard_address)
+        told = scheduler_config(plan, address, self.directories, self.door)
         scheduler = self.spawn("himalia.deploy.scheduler_process", told, "scheduler")
         listen = plan.nanny_listen or f"unix://{sockets}/nanny.sock"
         nanny = self.spawn("himalia.nanny", nanny_config(plan, address, listen, scratch), "nanny")
+        self.start_dashboard(address)
         answer = scheduler.wait_ready(deadline)
         nanny.wait_ready(deadline)
         return [str(text) for text in answer["addresses"]]
@@ -112,6 +120,18 @@ class Launch:
             child = Child(module, config, title=title, forward=self.plan.forward_logs)
             self.children.append(child)
             return child
+
+    def start_dashboard(self, scheduler: str) -> None:
+        """Start what waits for visitors, if there is a door for them."""
+        with self.lock:
+            if self.door is not None and not self.closed:
+                plan = self.plan
+                self.dashboard = self.door.start(plan.name, plan.credentials, [scheduler], forward=plan.forward_logs)
+
+    @property
+    def processes(self) -> list[Child]:
+        """All that was started."""
+        return [*self.children, *([self.dashboard] if self.dashboard is not None else [])]
 
     def failure(self) -> str:
         """Return why the cluster can't work any more, or nothing while all its processes run."""
@@ -136,10 +156,14 @@ class Launch:
             self.ended.wait(CLOSE_LIMIT)
             return
         try:
-            stop(self.children, patience=CLOSE_PATIENCE)
+            if self.dashboard is not None:
+                self.dashboard.end_leash()  # so that it ends while the others are waited for
+            stop(self.processes, patience=CLOSE_PATIENCE)
         finally:
-            for child in self.children:
+            for child in self.processes:
                 child.end_leash()  # also if ctrl-C cut the waiting short
+            if self.door is not None:
+                self.door.close()
             registry.remove(self.plan.name, self.plan.credentials.cluster_id)  # unless its scheduler did
             for directory in self.directories:
                 remove_directory(directory)
@@ -147,7 +171,7 @@ class Launch:
             self.ended.set()
 
 
-def scheduler_config(plan: Plan, address: str, directories: list[str]) -> dict[str, Any]:
+def scheduler_config(plan: Plan, address: str, directories: list[str], door: Door | None) -> dict[str, Any]:
     """Return what the scheduler process is told."""
     scheduler = {
         "credentials": plan.credentials.to_config(),
@@ -155,7 +179,13 @@ def scheduler_config(plan: Plan, address: str, directories: list[str]) -> dict[s
         "certificate": plan.certificate.to_config() if plan.certificate else None,
         "name": plan.name,
     }
-    return {"scheduler": scheduler, "kind": plan.kind, "directories": directories}
+    return {
+        "scheduler": scheduler,
+        "kind": plan.kind,
+        "directories": directories,
+        "dashboard": door.dashboard if door is not None else "",
+        "dashboard_key": door.dashboard_key if door is not None else "",
+    }
 
 
 def nanny_config(plan: Plan, scheduler: str, listen: str, local_directory: str) -> dict[str, Any]:

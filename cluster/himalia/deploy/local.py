@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from himalia.comm.addresses import parse
 from himalia.deploy import registry
 from himalia.deploy.cluster import Cluster
+from himalia.deploy.dashboard import DEFAULT_ADDRESS, Door
 from himalia.deploy.launch import START_TIMEOUT, Launch, Plan
 from himalia.deploy.layout import choose_layout
 from himalia.deploy.network import LOOPBACK, contact_host, listen_address, secure
@@ -53,8 +54,9 @@ class LocalCluster(Cluster):
         Also listen at this host's address, for clients and workers elsewhere; TLS if it is not loopback.
     scheduler_port : int, optional
         The port for that; 0 or left out: any.
-    dashboard_address : str, optional
-        Accepted, and without effect: this version has no dashboard.
+    dashboard_address : str, int or None
+        Where the dashboard listens on this host: a port, ``":8787"`` (if that is taken, any other), ``":0"`` (any),
+        ``None``: no dashboard.  ``dashboard_link`` opens it; its server starts with the first visitor.
     silence_logs : bool or int
         ``False`` shows what scheduler and nanny write on their stderr; ``get_logs()`` has it in any case.
 
@@ -79,7 +81,7 @@ class LocalCluster(Cluster):
         *,
         host: str | None = None,
         scheduler_port: int | None = None,
-        dashboard_address: str | None = None,
+        dashboard_address: str | int | None = DEFAULT_ADDRESS,
         silence_logs: bool | int = True,
     ) -> None:
         super().__init__(name=registry.check_name(name or new_name()), asynchronous=asynchronous)
@@ -106,6 +108,7 @@ class LocalCluster(Cluster):
                 env=check_env(env),
                 kind=type(self).__name__,
                 forward_logs=silence_logs is False,
+                dashboard_address=dashboard_address,
             )
         )
         self._finalizer = weakref.finalize(self, abandon, self._launched)
@@ -139,7 +142,10 @@ class LocalCluster(Cluster):
         return self._launched.failure()
 
     def _own_logs(self) -> dict[str, str]:
-        return {child.title: "\n".join(child.lines) for child in self._launched.children}
+        return {child.title: "\n".join(child.lines) for child in self._launched.processes}
+
+    def _dashboard(self) -> Door | None:
+        return self._launched.door
 
     @property
     def credentials(self) -> Credentials:

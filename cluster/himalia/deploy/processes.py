@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from typing import IO, Any, Final
 
 import msgspec
@@ -43,24 +44,38 @@ class Child:
 
     Parameters
     ----------
-    module : str
-        What ``python -m`` runs.
+    program : str or list of str
+        What ``python -m`` runs, or a whole command.
     config : dict
         Its first and only line of input.
     title : str
         What messages call it: "scheduler", "nanny".
     forward : bool
         Whether its stderr is also shown on this process's, as it comes.
+    fds : sequence of int, optional
+        Descriptors that it inherits.
+    paths : sequence of str, optional
+        Where it may have to look for packages, besides this one's.
     """
 
-    def __init__(self, module: str, config: dict[str, Any], *, title: str, forward: bool = False) -> None:
+    def __init__(
+        self,
+        program: str | list[str],
+        config: dict[str, Any],
+        *,
+        title: str,
+        forward: bool = False,
+        fds: Sequence[int] = (),
+        paths: Sequence[str] = (),
+    ) -> None:
         self.title = title
         self.forward = forward
         self.owner = os.getpid()
         self.lines: collections.deque[str] = collections.deque(maxlen=LINES_KEPT)
         self.answer: bytes | None = None
         self.answered = threading.Event()
-        self.process = spawn(module, title)
+        command = module_command(program, title) if isinstance(program, str) else program
+        self.process = spawn(command, title, fds, child_environment(paths))
         LIVE.add(self)
         try:
             assert self.process.stdin is not None
@@ -192,12 +207,18 @@ class Child:
                 self.forward = False
 
 
-def spawn(module: str, title: str) -> subprocess.Popen[bytes]:
-    """Start ``python -m module`` in a session of its own, so that a terminal's ctrl-C is the user's program's alone."""
+def module_command(module: str, title: str) -> list[str]:
+    """Return what runs a module of the runtime."""
     if not sys.executable:
         raise StartError(f"The {title} can't be started: this Python doesn't know its own executable (sys.executable).")
     # -P: a random.py beside the notebook must not replace the standard library's in a process that runs no user code
-    command = [sys.executable, "-P", *(["-s"] if sys.flags.no_user_site else []), "-m", module]
+    return [sys.executable, "-P", *(["-s"] if sys.flags.no_user_site else []), "-m", module]
+
+
+def spawn(
+    command: list[str], title: str, fds: Sequence[int], environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own, so that a terminal's ctrl-C is the user's program's alone."""
     try:
         return subprocess.Popen(
             command,
@@ -206,7 +227,8 @@ def spawn(module: str, title: str) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env=child_environment(),
+            env=environment,
+            pass_fds=fds,
         )
     except OSError as error:
         raise StartError(f"The {title} can't be started: {command[0]}: {error.strerror}.") from None
@@ -219,13 +241,16 @@ def write_whole(stream: IO[bytes], data: bytes) -> None:
         view = view[stream.write(view) :]
 
 
-def child_environment() -> dict[str, str]:
-    """Return this process's environment, with the place of this package where the child could not find it otherwise."""
+def child_environment(places: Sequence[str] = ()) -> dict[str, str]:
+    """Return this process's environment, with the places of our packages where the child could not find them otherwise."""
     environment = dict(os.environ)
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
-    if root not in paths and os.path.basename(root) not in ("site-packages", "dist-packages"):
-        environment["PYTHONPATH"] = os.pathsep.join([*paths, root])
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    for place in (root, *places):
+        if place not in paths and os.path.basename(place) not in ("site-packages", "dist-packages"):
+            paths.append(place)
+    if paths:
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
     return environment
 
 

@@ -40,6 +40,9 @@ class ServiceConfig(msgspec.Struct, kw_only=True):
     """Whether it is of no use without a cluster file: nobody else knows its secret."""
     directories: list[str] = []
     """Private directories to remove at the end."""
+    dashboard: str = ""
+    """For the cluster file, with the key: who started the scheduler starts the dashboard."""
+    dashboard_key: str = ""
 
 
 async def serve_cluster(config: ServiceConfig, stop: asyncio.Event, ready: Callable[[ClusterEntry, str], None]) -> None:
@@ -59,6 +62,7 @@ async def serve_cluster(config: ServiceConfig, stop: asyncio.Event, ready: Calla
         contacts = [contact for address in addresses for contact in contact_addresses(address)]
         found = sorted(contacts, key=lambda address: not address.startswith("unix://"))
         entry = describe(config.scheduler.name, credentials, found, pid=os.getpid(), kind=config.kind)
+        entry.dashboard, entry.dashboard_key = config.dashboard, config.dashboard_key
         try:
             if config.scheduler_file:
                 write_file(config.scheduler_file, entry)

@@ -46,7 +46,7 @@ def describe_cluster(summary: ClusterSummary, *, now: float) -> str:
     """Return the lines that a terminal shows of a cluster: everything that the HTML has."""
     ago = format_ago(now - summary.started) if summary.started else "unknown"
     pairs = [
-        ("Dashboard", summary.dashboard or NO_DASHBOARD),
+        ("Dashboard", dashboard_text(summary)),
         ("Status", summary.status),
         ("Workers", count_of(summary)),
         ("Total threads", str(summary.total_threads)),
@@ -62,6 +62,11 @@ def describe_cluster(summary: ClusterSummary, *, now: float) -> str:
     if len(summary.workers) > SHOWN:
         lines.append(f"  … and {len(summary.workers) - SHOWN} more")
     return "\n".join(lines)
+
+
+def dashboard_text(summary: ClusterSummary) -> str:
+    """Return the dashboard's place and how to get in, or that there is none."""
+    return f"{summary.dashboard} (himalia dashboard {summary.name} opens it)" if summary.dashboard else NO_DASHBOARD
 
 
 def worker_rows(summary: ClusterSummary) -> list[tuple[str, ...]]:

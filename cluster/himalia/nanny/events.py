@@ -7,7 +7,7 @@ decided here.  For each instruction the docstring says what a shell (or a simula
 from __future__ import annotations
 
 from himalia.machine import Event, Instruction
-from himalia.messages import Compute, HeldData, HostInfo, HostMetrics, NannyToWorker
+from himalia.messages import Compute, HeldData, HostInfo, HostMetrics, NannyToWorker, StoreMove
 from himalia.names import HostId, Key, WorkerName
 
 # Events
@@ -43,6 +43,19 @@ class Measured(Event):
     """What the shell measured, about every ``settings.tick_interval``."""
 
     metrics: HostMetrics
+    slots: dict[WorkerName, list[int]] = {}
+    """The run in each thread of each worker; 0: none."""
+    moves: list[StoreMove] = []
+    """What went between memory and disk since the last measurement."""
+
+
+class Transferred(Event):
+    """A :class:`Fetch` brought results from another host; what became of each key is in :class:`DataFetched`."""
+
+    host: HostId
+    nbytes: int
+    seconds: float
+    count: int
 
 
 class DataFetched(Event):
@@ -183,6 +196,16 @@ class AnswerLogs(Instruction):
     """Reply to the scheduler's ``GetLogs`` of that number with the lines of these workers (``None``: all)."""
 
     request: int
+    workers: list[str] | None
+    key: str = ""
+    since: float = 0.0
+
+
+class AnswerProfile(Instruction):
+    """Reply to the scheduler's ``GetProfile`` of that number, and look closely at running calls for a while."""
+
+    request: int
+    since: float
     workers: list[str] | None
 
 

@@ -114,6 +114,7 @@ def data_fetched(state: NannyState, event: DataFetched, source: PeerId) -> None:
         return
     del state.fetches[event.key]
     for task in fetch.waiters.values():
+        task.moved += held.nbytes
         input_arrived(state, task)
 
 

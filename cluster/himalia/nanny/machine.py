@@ -144,14 +144,15 @@ def ticked(state: NannyState, event: Ticked, source: PeerId) -> None:
 
 
 def restart(state: NannyState, message: m.RestartWorkers, source: PeerId) -> None:
-    """Forget every task and all data, and replace every worker."""
-    for task in list(state.tasks.values()):
-        withdrawing.drop(state, task)
-    for fetch in state.fetches.values():
-        fetch.waiters.clear()
-        fetch.holders.clear()
-    for key, attempt, _, _ in state.all_data():
-        fetching.drop(state, key, attempt)
+    """Replace workers; if all of them, forget every task and all data first."""
+    if message.workers is None:
+        for task in list(state.tasks.values()):
+            withdrawing.drop(state, task)
+        for fetch in state.fetches.values():
+            fetch.waiters.clear()
+            fetch.holders.clear()
+        for key, attempt, _, _ in state.all_data():
+            fetching.drop(state, key, attempt)
     workforce.restart_workers(state, message)
 
 
@@ -180,12 +181,14 @@ TRANSITIONS: dict[type, Transition] = {
     m.Scale: workforce.scale,
     events.WorkerExited: deaths.worker_exited,
     events.Measured: memory.measured,
+    events.Transferred: memory.transferred,
     m.RunFunction: requests.run_function,
     m.CallReturned: requests.call_returned,
     m.FunctionBody: requests.define_function,
     m.ForgetFunctions: requests.forget_functions,
     m.NeedFunction: requests.need_function,
     m.GetLogs: requests.get_logs,
+    m.GetProfile: requests.get_profile,
     m.ReportInventory: requests.report_inventory,
     m.RestartWorkers: restart,
     m.Close: close,

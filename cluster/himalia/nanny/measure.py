@@ -7,9 +7,11 @@ import sys
 import time
 
 from himalia import system
-from himalia.messages import HostMetrics
+from himalia.messages import HostMetrics, ProcessMetrics
+from himalia.nanny.events import Measured
 from himalia.nanny.store import Store
 from himalia.nanny.workers import WorkerPool
+from himalia.usage import Usage
 
 
 class Meter:
@@ -21,21 +23,29 @@ class Meter:
         Whose processes are looked at.
     store : Store
         Whose memory is counted.
+    interval : float
+        Seconds between two looks at the nanny's own process, which take longer than the rest.
     """
 
-    def __init__(self, pool: WorkerPool, store: Store) -> None:
+    def __init__(self, pool: WorkerPool, store: Store, interval: float) -> None:
         self._pool = pool
         self._store = store
         self._seconds: dict[int, float] = {}
         self._measured_at = time.monotonic()
+        self._interval = interval
+        self._usage = Usage()
+        self._process = ProcessMetrics()
+        self._process_at = self._measured_at
+        self._worst_lag = 0.0
 
-    def measure(self, lag: float) -> HostMetrics:
-        """Return the current metrics; ``lag`` is how late the timer was, seconds."""
+    def measure(self, lag: float) -> Measured:
+        """Return what is going on; ``lag`` is how late the timer was, seconds."""
         now = time.monotonic()
         elapsed = max(now - self._measured_at, 1e-3)
         self._measured_at = now
         before, self._seconds = self._seconds, {}
         workers = {}
+        slots = {}
         total = 0.0
         for worker in self._pool.workers.values():
             pid = worker.process.pid
@@ -43,15 +53,28 @@ class Meter:
             self._seconds[pid] = used
             cpu = max(0.0, used - before.get(pid, used)) / elapsed
             total += cpu
-            workers[str(worker.name)] = (round(cpu, 3), system.rss(pid), len(self._pool.running(worker)))
-        return HostMetrics(
+            slots[worker.name] = runs = self._pool.threads(worker)
+            workers[str(worker.name)] = (round(cpu, 3), system.rss(pid), len(runs) - runs.count(0))
+        metrics = HostMetrics(
             store_bytes=self._store.nbytes,
             spilled_bytes=self._store.spilled,
             host_memory=system.host_memory(),
             cpu=round(total, 3),
             loop_lag=round(lag, 4),
             workers=workers,
+            time=time.time(),
+            process=self._measure_process(now, lag),
         )
+        return Measured(metrics, slots, self._store.moves.take())
+
+    def _measure_process(self, now: float, lag: float) -> ProcessMetrics:
+        """Return what the nanny itself uses, and how late its timer was at worst, as of the last look."""
+        self._worst_lag = max(self._worst_lag, lag)
+        if now - self._process_at >= self._interval:
+            self._process = self._usage.measure(self._worst_lag)
+            self._process_at = now
+            self._worst_lag = 0.0
+        return self._process
 
 
 TICKS = os.sysconf("SC_CLK_TCK")

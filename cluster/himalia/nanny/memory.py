@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from himalia.messages import Heartbeat
 from himalia.names import PeerId
-from himalia.nanny.events import Measured
+from himalia.nanny.events import Measured, Transferred
 from himalia.nanny.state import NannyState, WorkerStatus
 from himalia.nanny.workforce import end_worker
 
@@ -19,6 +19,9 @@ RESUME_BELOW = 0.95
 def measured(state: NannyState, event: Measured, source: PeerId) -> None:
     """Judge the newest measurement."""
     state.metrics = event.metrics
+    state.activity.look(event.slots, event.metrics.time)
+    for move in event.moves:
+        state.activity.moves.add(move)
     limit = state.info.memory_limit * state.settings.memory_pause
     if limit:
         state.paused = event.metrics.store_bytes > limit * (RESUME_BELOW if state.paused else 1.0)
@@ -29,6 +32,11 @@ def measured(state: NannyState, event: Measured, source: PeerId) -> None:
             worker.memory = memory
     if state.worker_memory:
         end_large_workers(state)
+
+
+def transferred(state: NannyState, event: Transferred, source: PeerId) -> None:
+    """Count what came from another host."""
+    state.activity.add_transfer(event.host, event.nbytes, event.seconds, event.count)
 
 
 def end_large_workers(state: NannyState) -> None:
@@ -50,4 +58,5 @@ def beat(state: NannyState) -> None:
         state.next_heartbeat = state.now + state.settings.heartbeat_interval
         attempts = (len(state.tasks), state.tasks_digest)
         data = (state.data_count, state.data_digest)
-        state.send(Heartbeat(state.metrics, attempts, data, state.seen, state.paused))
+        metrics = state.activity.report(state.metrics, state.runs, state.settings.heartbeat_interval)
+        state.send(Heartbeat(metrics, attempts, data, state.seen, state.paused))

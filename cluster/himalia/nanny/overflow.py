@@ -75,6 +75,8 @@ class Overflow:
     ----------
     inline_bytes, spilled : int
         Bytes of results that are inline in memory, and only on disk.
+    written : int
+        Bytes ever written to disk.
     disk_error : str
         Why the last attempt to move something to disk failed; empty if it worked.
     """
@@ -82,6 +84,7 @@ class Overflow:
     def __init__(self, arena: Arena, ledger: Ledger, directory: str) -> None:
         self.inline_bytes = 0
         self.spilled = 0
+        self.written = 0
         self.disk_error = ""
         self._arena = arena
         self._ledger = ledger
@@ -200,6 +203,7 @@ class Overflow:
             self.disk_error = error.strerror or str(error)
             self._stop_spilling()
             return None
+        self.written += len(chunk)
         if job.extent.written == job.extent.nbytes:
             self.disk_error = ""
             self._spilling = None

@@ -10,6 +10,7 @@ from himalia.messages import (
     ForgetFunctions,
     FunctionBody,
     GetLogs,
+    GetProfile,
     Inventory,
     NeedFunction,
     Reply,
@@ -18,7 +19,7 @@ from himalia.messages import (
     TaskError,
 )
 from himalia.names import Digest, Key, PeerId, WorkerName
-from himalia.nanny.events import AnswerLogs, SendToWorker
+from himalia.nanny.events import AnswerLogs, AnswerProfile, SendToWorker
 from himalia.nanny.state import NannyCall, NannyState, WorkerStatus
 
 
@@ -100,7 +101,12 @@ def need_function(state: NannyState, message: NeedFunction, source: PeerId) -> N
 
 def get_logs(state: NannyState, message: GetLogs, source: PeerId) -> None:
     """Let the shell answer: it has the lines."""
-    state.out.append(AnswerLogs(message.request, message.workers))
+    state.out.append(AnswerLogs(message.request, message.workers, message.key, message.since))
+
+
+def get_profile(state: NannyState, message: GetProfile, source: PeerId) -> None:
+    """Let the shell answer: it has the samples."""
+    state.out.append(AnswerProfile(message.request, message.since, message.workers))
 
 
 def report_inventory(state: NannyState, message: ReportInventory, source: PeerId) -> None:

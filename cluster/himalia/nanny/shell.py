@@ -30,9 +30,11 @@ from himalia.messages import (
     GrantSpace,
     HeldData,
     HostInfo,
+    LogLine,
     NannyToWorker,
     NeedSpace,
     Place,
+    Printed,
     Raised,
     Reply,
     Returned,
@@ -47,6 +49,8 @@ from himalia.nanny import events
 from himalia.nanny.config import NannyConfig
 from himalia.nanny.machine import NannyMachine
 from himalia.nanny.measure import Meter
+from himalia.nanny.output import OutgoingLines
+from himalia.nanny.profiling import Profiler
 from himalia.nanny.readers import Readers
 from himalia.nanny.store import Store
 from himalia.nanny.workers import WorkerPool
@@ -84,7 +88,8 @@ class NannyShell:
         self.store = Store(directory=directory, limit=limit, settings=config.settings)
         self.directory = directory
         self.pool = WorkerPool(config, self.store.path, self)
-        self.meter = Meter(self.pool, self.store)
+        self.meter = Meter(self.pool, self.store, config.settings.heartbeat_interval)
+        self.profiler = Profiler(self.pool, directory, config.settings)
         self.readers = Readers()
         self.credentials = Credentials.from_config(config.credentials)
         self.machine_id = system.machine_identity()
@@ -109,7 +114,8 @@ class NannyShell:
         """Offset of a run that is too large for a datagram → its number."""
         self.fetches: set[asyncio.Task[None]] = set()
         self.timer: asyncio.TimerHandle | None = None
-        self.log: deque[str] = deque(maxlen=config.settings.log_lines)
+        self.output = OutgoingLines(lambda message: self.endpoint.send(SCHEDULER, message))
+        self.log: deque[LogLine] = deque(maxlen=config.settings.log_lines)
         self.log_handler = _Lines(self.log)
         logging.getLogger("himalia").addHandler(self.log_handler)
 
@@ -196,6 +202,7 @@ class NannyShell:
             await self.endpoint.close()
         for task in self.fetches:
             task.cancel()
+        self.profiler.close()
         self.data_client.close()
         self.data_server.close()
         self.pool.close()
@@ -218,6 +225,7 @@ class NannyShell:
             events.FreeFromStore: self._free,
             events.Fetch: self._fetch,
             events.AnswerLogs: self._answer_logs,
+            events.AnswerProfile: self._answer_profile,
             events.Exit: self._exit,
         }
 
@@ -234,7 +242,11 @@ class NannyShell:
             if kind is Returned or kind is Raised:
                 if self.readers.runs:
                     self.readers.answered(message.run, name)
+                if self.output.pending:
+                    self.output.finish(self._key_of(message.run))
                 passed.append(message)
+            elif kind is Printed:
+                self._keep_output(name, message)
             elif kind is NeedSpace:
                 self._grant(name, message)
             elif kind is Unmapped:
@@ -244,6 +256,21 @@ class NannyShell:
                 passed.append(message)
         if passed:
             self.driver.messages_received(PeerId(name), passed)
+
+    def _keep_output(self, name: WorkerName, message: Printed) -> None:
+        """Keep lines of a call, under its key, and tell the scheduler."""
+        key = self._key_of(message.run)
+        lines = [LogLine(line.time, line.source, line.text, key) for line in message.lines]
+        if key:
+            self.output.add(key, name, lines, message.dropped, self.loop.time())
+        if message.dropped:
+            lines.append(LogLine(time.time(), "stderr", f"himalia: {message.dropped} more lines were dropped", key))
+        self.pool.keep(name, lines)
+
+    def _key_of(self, run: int) -> Key:
+        """Return the call that a run is of, empty if that isn't known."""
+        task = self.machine.state.runs.get(run)
+        return task.key if task is not None else Key("")
 
     def worker_gone(self, name: WorkerName, pid: int, exit: str, running: list[int], log: list[str]) -> None:
         """Free what a process held, and tell the machine."""
@@ -380,12 +407,16 @@ class NannyShell:
     async def _fetch_all(self, host: HostInfo, keys: list[Key]) -> None:
         reason = "it isn't there"
         results: dict[Key, HeldData | StoreFullError | None] = {}
+        began = self.loop.time()
         try:
             results = await self.data_client.fetch(host, keys, self.store)
         except (HimaliaError, OSError) as error:
             reason = str(error)
             logger.warning("%d inputs could not be fetched from %s: %s", len(keys), host.address, error)
             self.data_client.forget(host.host)
+        sizes = [held.nbytes for held in results.values() if isinstance(held, HeldData)]
+        if sizes:
+            self.driver.feed(events.Transferred(host.host, sum(sizes), self.loop.time() - began, len(sizes)))
         for key in keys:
             held = results.get(key)
             if isinstance(held, HeldData):
@@ -399,9 +430,11 @@ class NannyShell:
         """Measure, and move to disk what is over the target."""
         now = self.loop.time()
         interval = self.config.settings.tick_interval
-        metrics = self.meter.measure(max(0.0, now - due))
-        self.driver.feed(events.Measured(metrics))
+        self.driver.feed(self.meter.measure(max(0.0, now - due)))
         self._relieve()
+        self.profiler.tick()
+        if self.output.pending:
+            self.output.flush()
         self.timer = self.loop.call_later(interval, self._measure, now + interval)
 
     def _relieve(self) -> None:
@@ -411,10 +444,24 @@ class NannyShell:
 
     def _answer_logs(self, instruction: events.AnswerLogs) -> None:
         wanted = instruction.workers
-        logs = {str(name): list(lines) for name, lines in self.pool.logs.items() if wanted is None or name in wanted}
+        kept = {str(name): lines for name, lines in self.pool.logs.items() if wanted is None or name in wanted}
         if wanted is None:
-            logs[self.config.name or self.me] = list(self.log)
+            kept[self.config.name or self.me] = self.log
+        key, since = instruction.key, instruction.since
+        logs = {
+            name: [line for line in lines if line.time > since and (not key or line.key == key)]
+            for name, lines in kept.items()
+        }
         self.endpoint.send(SCHEDULER, Reply(instruction.request, logs))
+
+    def _answer_profile(self, instruction: events.AnswerProfile) -> None:
+        async def answer() -> None:
+            samples, problem = await self.profiler.answer(instruction.since, instruction.workers)
+            self.endpoint.send(SCHEDULER, Reply(instruction.request, samples, problem))
+
+        task = self.loop.create_task(answer())
+        self.fetches.add(task)
+        task.add_done_callback(self.fetches.discard)
 
     def _exit(self, instruction: events.Exit) -> None:
         if not self.exited.done():
@@ -432,13 +479,13 @@ class _DispatchError(Exception):
 class _Lines(logging.Handler):
     """Keeps the nanny's own last lines."""
 
-    def __init__(self, lines: deque[str]) -> None:
+    def __init__(self, lines: deque[LogLine]) -> None:
         super().__init__()
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
         """See :class:`logging.Handler`."""
-        self._lines.append(self.format(record))
+        self._lines.append(LogLine(record.created, record.levelname, self.format(record)))
 
 
 async def serve(config: NannyConfig, stop: asyncio.Event, *, ready: Callable[[HostInfo], None] | None = None) -> int:

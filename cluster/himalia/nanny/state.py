@@ -27,6 +27,7 @@ from typing import Any, Final
 from himalia.machine import Send
 from himalia.messages import Compute, HeldData, HostInfo, HostMetrics, Message, WorkerInfo
 from himalia.names import SCHEDULER, Digest, HostId, Key, WorkerName, digest
+from himalia.nanny.activity import Activity
 from himalia.nanny.events import ReadSlots
 from himalia.settings import Settings
 
@@ -83,8 +84,8 @@ class NannyTask:
     """An attempt that the scheduler assigned to this host."""
 
     __slots__ = (
-        "answered", "attempt", "compute", "digest", "group", "interrupt", "key", "kill_at", "missing", "run", "status",
-        "transfer", "waiting_since", "worker",
+        "answered", "attempt", "compute", "digest", "group", "interrupt", "key", "kill_at", "missing", "moved", "run",
+        "status", "transfer", "waiting_since", "worker",
     )  # fmt: skip
 
     def __init__(self, compute: Compute, group: NannyGroup) -> None:
@@ -100,6 +101,8 @@ class NannyTask:
         """WAITING only."""
         self.transfer = 0.0
         """Seconds it waited for inputs."""
+        self.moved = 0
+        """Bytes of inputs that came from other hosts while it waited."""
         self.run = 0
         """Number of its run while it has one, else 0."""
         self.worker: WorkerName | None = None
@@ -182,6 +185,18 @@ class NannyCall:
         self.replies: dict[str, bytes] = {}
 
 
+class NannyRestart:
+    """Workers that are being replaced because somebody asked for it."""
+
+    __slots__ = ("answer", "names")
+
+    def __init__(self, names: list[WorkerName] | None, answer: dict[str, str] | None) -> None:
+        self.names = names
+        """Who has to be back; ``None``: every planned worker."""
+        self.answer = answer
+        """What is replied then."""
+
+
 class NannyState:
     """All that one nanny knows.
 
@@ -256,13 +271,15 @@ class NannyState:
         """Functions to drop as soon as no task names them."""
         self.calls: dict[int, NannyCall] = {}
         self.last_call = 0
-        self.restarts: list[int] = []
-        """Requests to be answered when every worker is up again."""
+        self.restarts: dict[int, NannyRestart] = {}
+        """Requests to be answered when their workers are up again."""
 
         self.registered = False
         self.seen = 0
         """Messages of the scheduler handled in this session."""
         self.metrics = HostMetrics()
+        self.activity = Activity()
+        """What the next heartbeat tells beside the metrics."""
         self.paused = False
         self.next_heartbeat = 0.0
         self.closing: str | None = None

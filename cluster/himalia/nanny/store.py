@@ -12,14 +12,16 @@ limit moves as much as it needs at once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from himalia.comm.mapping import frame_offsets, pages, range_length
 from himalia.comm.packing import unpack
 from himalia.errors import StoreDamagedError, StoreFullError
-from himalia.messages import HeldData, Place
+from himalia.messages import HeldData, Place, StoreMove
 from himalia.names import Key, shorten
+from himalia.nanny.activity import Moves
 from himalia.nanny.arena import Arena
 from himalia.nanny.ledger import Block, Ledger
 from himalia.nanny.overflow import SPILL_LEAST, Held, Overflow
@@ -51,6 +53,8 @@ class Store:
     ----------
     path : str
         The arena, to be opened by processes of the same user and machine.
+    moves : Moves
+        What went between memory and disk.
     """
 
     def __init__(self, *, directory: str, limit: int, settings: Settings, anonymous: bool = True) -> None:
@@ -64,6 +68,7 @@ class Store:
         self._held: dict[Key, Held] = {}
         self._shadowed: dict[Key, list[Held]] = {}  # other attempts, which a client's value was placed in front of
         self.path = self._arena.path
+        self.moves = Moves()
 
     @property
     def nbytes(self) -> int:
@@ -253,7 +258,7 @@ class Store:
         Each call takes some ten milliseconds at most, so that a shell can call it again after looking after its peers.
         """
         self._trim()
-        is_cut_short = self._overflow.spill(self.nbytes - self._target, budget)
+        is_cut_short = self._spill(self.nbytes - self._target, budget)
         return is_cut_short or self._ledger.warm > self._warm_limit
 
     def trim(self) -> bool:
@@ -314,7 +319,7 @@ class Store:
         """Move to disk what is needed for ``length`` more bytes."""
         needed = length - self._room()
         if needed > 0 and length <= self.limit:
-            self._overflow.spill(needed, self.nbytes)
+            self._spill(needed, self.nbytes)
         if self._room() < length:
             disk = f" The disk failed: {self.disk_error}." if self.disk_error else ""
             raise StoreFullError(
@@ -326,6 +331,17 @@ class Store:
                 max(self._room(), 0),
             )
 
+    def _spill(self, excess: int, budget: int) -> bool:
+        """Move results to disk until ``excess`` bytes less are in memory; whether only the budget ended it."""
+        if excess <= 0:
+            return False
+        began, before = time.time(), self._overflow.written
+        is_cut_short = self._overflow.spill(excess, budget)
+        nbytes = self._overflow.written - before
+        if nbytes:
+            self.moves.add(StoreMove("spill", began, time.time() - began, nbytes))
+        return is_cut_short
+
     def _load(self, key: Key, held: Held) -> Block | None:
         """Bring a result to memory if it isn't there; its block, or ``None`` if it is inline."""
         if held.is_in_memory:
@@ -333,7 +349,10 @@ class Store:
                 self._overflow.touch(held)
             return held.block
         self._make_room(pages(held.span))
-        if not self._overflow.load(held):
+        began = time.time()
+        is_whole = self._overflow.load(held)
+        self.moves.add(StoreMove("unspill", began, time.time() - began, held.nbytes))
+        if not is_whole:
             self._forget(key)
             raise StoreDamagedError(
                 f"The copy of {shorten(key)} on disk at {self._directory} is not what was written there. It was "

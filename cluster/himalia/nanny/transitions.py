@@ -110,8 +110,8 @@ def dispatch_failed(state: NannyState, event: DispatchFailed, source: PeerId) ->
 def finish_timing(task: NannyTask, timing: Timing) -> Timing:
     """Learn from a timing, and return it with the time that the nanny knows."""
     observe(task.group, timing.deserialize + timing.compute + timing.serialize)
-    if task.transfer:
-        return msgspec.structs.replace(timing, transfer=task.transfer)
+    if task.transfer or task.moved:
+        return msgspec.structs.replace(timing, transfer=task.transfer, moved=task.moved)
     return timing
 
 

@@ -14,12 +14,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from typing import Any, Final, Protocol
 
 import msgspec
 
-from himalia.messages import Run, Stored, WorkerToNanny
+from himalia.messages import LogLine, Run, Stored, WorkerToNanny
 from himalia.names import WorkerName
 from himalia.nanny.config import NannyConfig
 from himalia.worker.wiring import (
@@ -101,7 +102,8 @@ class WorkerPool:
     def __init__(self, config: NannyConfig, arena: str, owner: PoolOwner) -> None:
         self.config = config
         self.workers: dict[WorkerName, WorkerProcess] = {}
-        self.logs: dict[WorkerName, deque[str]] = {}
+        self.logs: dict[WorkerName, deque[LogLine]] = {}
+        """Last lines of every worker there ever was."""
         self.slots_fd = create_slots()
         self.slots = map_slots(self.slots_fd)
         self._arena = arena
@@ -162,6 +164,7 @@ class WorkerPool:
             copy_limit=settings.copy_limit,
             nursery=settings.nursery,
             function_cache=settings.function_cache,
+            output_rate=settings.output_rate,
         )
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "himalia.worker"],
@@ -246,7 +249,8 @@ class WorkerPool:
         running = self.running(worker)
         self._clear_slots(worker.index)
         exit = exit_text(code, is_killed=worker.is_killed)
-        self._owner.worker_gone(worker.name, worker.process.pid, exit, running, list(self.logs[worker.name]))
+        log = [line.text for line in self.logs[worker.name]]
+        self._owner.worker_gone(worker.name, worker.process.pid, exit, running, log)
 
     def _release(self, worker: WorkerProcess) -> None:
         worker.is_gone = True
@@ -363,10 +367,14 @@ class WorkerPool:
                 slots[0] = count - 1
                 return
 
+    def threads(self, worker: WorkerProcess) -> list[int]:
+        """Return the run in the slot of each of a worker's threads; 0: none."""
+        first = (1 + worker.index) * ENTRIES
+        return self.slots[first : first + self.config.nthreads].tolist()
+
     def running(self, worker: WorkerProcess) -> list[int]:
         """Return the runs in a worker's slots."""
-        first = (1 + worker.index) * ENTRIES
-        return [run for run in self.slots[first : first + self.config.nthreads] if run]
+        return [run for run in self.threads(worker) if run]
 
     def all_running(self) -> dict[WorkerName, list[int]]:
         """Return the runs in the slots of all workers."""
@@ -411,10 +419,15 @@ class WorkerPool:
     def _keep_lines(self, worker: WorkerProcess, data: bytes) -> None:
         lines = data[-self.config.settings.log_lines * LINE :].decode(errors="backslashreplace").split("\n")
         lines = [line[:LINE] for line in lines[-self.config.settings.log_lines :]]
-        self.logs[worker.name].extend(lines)
+        now = time.time()
+        self.keep(worker.name, [LogLine(now, "stdout", line) for line in lines])
+
+    def keep(self, name: WorkerName, lines: list[LogLine]) -> None:
+        """Remember lines of a worker."""
+        self.logs[name].extend(lines)
         if self.config.forward_output:
             for line in lines:
-                print(line, file=sys.stderr)
+                print(line.text, file=sys.stderr)
 
 
 def worker_environment(extra: dict[str, str]) -> dict[str, str]:

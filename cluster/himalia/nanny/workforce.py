@@ -13,7 +13,7 @@ from himalia.messages import Reply, RestartWorkers, RetireWorker, Scale, WorkerR
 from himalia.names import PeerId, WorkerName
 from himalia.nanny.events import KillWorker, NannyStarted, SendToWorker, StartWorker, StopWorker
 from himalia.nanny.runs import make_ready
-from himalia.nanny.state import READY, NannyState, NannyWorker, WorkerStatus
+from himalia.nanny.state import READY, NannyRestart, NannyState, NannyWorker, WorkerStatus
 
 FREE_DEATHS: Final = 5
 """Deaths in a row that are answered by a new process at once: a call that kills its worker may do so three times."""
@@ -169,22 +169,43 @@ def retire(state: NannyState, worker: NannyWorker) -> None:
 
 
 def restart_workers(state: NannyState, message: RestartWorkers) -> None:
-    """Replace every process, now."""
-    state.restarts.append(message.request)
-    for worker in state.workers.values():
+    """Replace every process now, or those that are named."""
+    if message.workers is None:
+        chosen = list(state.workers.values())
+        state.restarts[message.request] = NannyRestart(None, None)
+    else:
+        named = dict.fromkeys(message.workers)
+        chosen = [worker for worker in state.workers.values() if worker.name in named and worker.planned]
+        names = [worker.name for worker in chosen]
+        answer = {name: "OK" if name in names else no_worker(state, name) for name in named}
+        state.restarts[message.request] = NannyRestart(names, answer)
+    for worker in chosen:
         if worker.status is WorkerStatus.BACKING_OFF:
             worker.deaths = 0
             worker.restart_at = state.now
         end_worker(state, worker, "the nanny stopped it: a restart was asked for", blamed=False)
     start_due(state)
+    answer_restarts(state)
+
+
+def no_worker(state: NannyState, name: str) -> str:
+    """Say that a worker can't be replaced."""
+    names = ", ".join(worker.name for worker in state.workers.values() if worker.planned)
+    return f"There is no worker {name!r} at {state.info.name or state.info.host}; its workers are {names or 'none'}."
 
 
 def answer_restarts(state: NannyState) -> None:
-    """Tell who asked for a restart that every planned worker is up."""
-    if state.restarts and all(worker.status is WorkerStatus.UP for worker in state.workers.values() if worker.planned):
-        for request in state.restarts:
-            state.send(Reply(request, None))
-        state.restarts.clear()
+    """Tell who asked for a restart that its workers are up; those that were retired meanwhile aren't waited for."""
+    if not state.restarts:
+        return
+    absent = {
+        worker.name for worker in state.workers.values() if worker.planned and worker.status is not WorkerStatus.UP
+    }
+    for request, restart in list(state.restarts.items()):
+        awaited = absent if restart.names is None else absent.intersection(restart.names)
+        if not awaited:
+            del state.restarts[request]
+            state.send(Reply(request, restart.answer))
 
 
 def begin_closing(state: NannyState, reason: str, code: int = 0) -> None:

@@ -53,6 +53,16 @@ def cancel(core: SchedulerState, client: ClientState, keys: list[Key], *, force:
             settle(core, member)
 
 
+def cancel_span(core: SchedulerState, client: ClientState, span: str, reason: str) -> None:
+    """Stop what a client submitted under a span and hasn't finished."""
+    keys = [
+        task.key
+        for task in client.wants
+        if task.group.span == span and task.group.client == client.id and task.status not in (FINISHED, ERRED)
+    ]
+    cancel(core, client, keys, force=False, reason=reason)
+
+
 def with_dependents(task: SchedulerTask) -> list[SchedulerTask]:
     """Return a task and everything that depends on it, inputs before dependents."""
     found = {task: None}

@@ -65,6 +65,8 @@ def recover(core: SchedulerState, lost: Iterable[SchedulerTask]) -> None:
     """Compute results again that are FINISHED without a holder, as far as they are needed."""
     lost = list(lost)
     for task in lost:
+        task.group.memory -= task.nbytes
+        core.events.add(core.now, "lost", task.key, f"its result ({task.nbytes} bytes) was on no other host")
         move(task, RELEASED)
         for dependent in task.dependents or ():
             if dependent.status is QUEUED:
@@ -113,6 +115,7 @@ def lose_host(core: SchedulerState, host: HostState) -> None:
 def lose_worker(core: SchedulerState, host: HostState, message: WorkerDied) -> None:
     """Take in that a worker process died: blame what was running on it, if anything is to blame."""
     worker = remove_worker(core, host, message.name)
+    core.events.add(core.now, "worker-died", message.name, message.exit)
     for key, attempt in message.running:
         task = core.tasks.get(key)
         if task is None or task.attempt != attempt or task.status is not ASSIGNED:
@@ -121,11 +124,14 @@ def lose_worker(core: SchedulerState, host: HostState, message: WorkerDied) -> N
         leave_host(core, task)
         task.strikes += message.blamed
         if task.strikes < core.settings.strikes:
+            core.events.add(core.now, "retried", key, f"it ran on {message.name}, which ended with {message.exit}")
             start_again(core, task)
             continue
         text = killed_text(key, message.name, task.strikes, message.exit, message.log)
         wait_for_inputs(task)
-        err(core, task, TaskError(kind="killed", key=key, text=text, worker=message.name, attempts=task.tries))
+        error = TaskError(kind="killed", key=key, text=text, worker=message.name, attempts=task.tries)
+        core.count_error(task, error)
+        err(core, task, error)
     if worker is not None:
         unbind(core, host, worker)
     refill(core, host)

@@ -13,14 +13,32 @@ import himalia.messages as m
 from himalia.errors import HimaliaError
 from himalia.machine import Disconnect, Event, Instruction, PeerJoined, PeerLeft, Ticked
 from himalia.names import ClientId, HostId, PeerId, new_incarnation
-from himalia.scheduler import cancelling, loss, membership, overview, requests, submission, transitions, validate
+from himalia.scheduler import (
+    cancelling,
+    following,
+    loss,
+    membership,
+    output,
+    overview,
+    requests,
+    submission,
+    transitions,
+    validate,
+)
 from himalia.scheduler.placement import refill_all
 from himalia.scheduler.state import RELEASED, ClientState, HostState, SchedulerState
+from himalia.scheduler.task_page import describe_task
 from himalia.settings import DEFAULT, Settings
 
 
 class ReturnMemory(Instruction):
     """Let the allocators give back what is free; nothing else happens now."""
+
+
+class SelfMeasured(Event):
+    """What the scheduler's own process uses; told while somebody follows."""
+
+    process: m.ProcessMetrics
 
 
 NOBODY = PeerId("")
@@ -62,6 +80,8 @@ class SchedulerMachine:
         self.me = me if me is not None else new_incarnation("scheduler")
         self.core = SchedulerState(settings)
         self.requests = requests.Requests()
+        self.output = output.Output()
+        self.following = following.Following()
         self.address = address
         self.versions = dict(versions or {})
         self.idle_timeout = idle_timeout
@@ -83,6 +103,7 @@ class SchedulerMachine:
             m.DataPlaced: self.on_data_placed,
             m.WantKeys: self.on_want_keys,
             m.CancelKeys: self.on_cancel_keys,
+            m.CancelSpan: self.on_cancel_span,
             m.RetryKeys: self.on_retry_keys,
             m.ReportMissing: self.on_report_missing,
             m.Heartbeat: self.on_heartbeat,
@@ -90,6 +111,7 @@ class SchedulerMachine:
             m.InputMissing: self.on_input_missing,
             m.DataLost: self.on_data_lost,
             m.Inventory: self.on_inventory,
+            m.WorkerOutput: self.on_worker_output,
             m.RegisterNanny: self.on_register_nanny,
             m.WorkerStarted: self.on_worker_started,
             m.WorkerStopped: self.on_worker_stopped,
@@ -98,17 +120,21 @@ class SchedulerMachine:
             m.GetInfo: self.on_get_info,
             m.GetKeys: self.on_get_keys,
             m.Explain: self.on_explain,
+            m.GetSpec: self.on_get_spec,
             m.RunFunction: self.on_run_function,
             m.Restart: self.on_restart,
             m.Scale: self.on_scale,
             m.GetVersions: self.on_get_versions,
             m.GetLogs: self.on_get_logs,
+            m.GetProfile: self.on_get_profile,
             m.GetTelemetry: self.on_get_telemetry,
             m.FollowTelemetry: self.on_follow_telemetry,
+            m.DescribeTask: self.on_describe_task,
             m.Close: self.on_close,
             PeerJoined: self.on_peer_joined,
             PeerLeft: self.on_peer_left,
             Ticked: self.on_ticked,
+            SelfMeasured: self.on_self_measured,
         }
 
     @property
@@ -191,6 +217,9 @@ class SchedulerMachine:
         reason = message.reason or "cancelled"
         cancelling.cancel(self.core, self.client(source), message.keys, force=message.force, reason=reason)
 
+    def on_cancel_span(self, source: PeerId, message: m.CancelSpan) -> None:
+        cancelling.cancel_span(self.core, self.client(source), message.span, message.reason or "cancelled")
+
     def on_retry_keys(self, source: PeerId, message: m.RetryKeys) -> None:
         cancelling.retry(self.core, self.client(source), message.keys)
 
@@ -234,6 +263,9 @@ class SchedulerMachine:
     def on_inventory(self, source: PeerId, message: m.Inventory) -> None:
         loss.reconcile(self.core, self.host(source), message)
 
+    def on_worker_output(self, source: PeerId, message: m.WorkerOutput) -> None:
+        self.output.take(self.core, message)
+
     def on_worker_started(self, source: PeerId, message: m.WorkerStarted) -> None:
         membership.add_worker(self.core, self.host(source), message.worker)
 
@@ -258,11 +290,18 @@ class SchedulerMachine:
     def on_explain(self, source: PeerId, message: m.Explain) -> None:
         self.core.send(self.client(source), m.Reply(message.request, overview.explain(self.core, message.key)))
 
+    def on_get_spec(self, source: PeerId, message: m.GetSpec) -> None:
+        self.core.send(self.client(source), specs.describe_call(self.core, message))
+
     def on_run_function(self, source: PeerId, message: m.RunFunction) -> None:
         requests.run_function(self.core, self.requests, self.client(source), message)
 
     def on_get_logs(self, source: PeerId, message: m.GetLogs) -> None:
-        requests.get_logs(self.core, self.requests, self.client(source), message)
+        remembered = self.output.lines_of(message.key, message.since)
+        requests.get_logs(self.core, self.requests, self.client(source), message, remembered)
+
+    def on_get_profile(self, source: PeerId, message: m.GetProfile) -> None:
+        requests.get_profile(self.core, self.requests, self.client(source), message)
 
     def on_scale(self, source: PeerId, message: m.Scale) -> None:
         requests.scale(self.core, self.requests, self.client(source), message)
@@ -273,6 +312,9 @@ class SchedulerMachine:
 
     def on_restart(self, source: PeerId, message: m.Restart) -> None:
         core = self.core
+        if message.workers is not None:
+            requests.restart_workers(core, self.requests, self.client(source), message)
+            return
         for client in list(core.clients.values()):
             submission.end_submission(core, client)
             keys = [task.key for task in client.wants]
@@ -289,11 +331,14 @@ class SchedulerMachine:
         core.send(self.client(source), m.Reply(message.request, answer))
 
     def on_follow_telemetry(self, source: PeerId, message: m.FollowTelemetry) -> None:
-        client = self.client(source)
-        client.follow_interval = message.interval
-        client.pushed_record = self.core.log.total
-        for group in self.core.groups.values():
-            group.changed = True
+        following.follow(self.core, self.following, self.client(source), message)
+
+    def on_describe_task(self, source: PeerId, message: m.DescribeTask) -> None:
+        answer = describe_task(self.core, message.key)
+        self.core.send(self.client(source), m.Reply(message.request, answer))
+
+    def on_self_measured(self, source: PeerId, event: SelfMeasured) -> None:
+        self.following.process = event.process
 
     # Sessions and time
 
@@ -306,6 +351,8 @@ class SchedulerMachine:
         client = core.clients.get(ClientId(event.peer))
         if client is not None:
             membership.remove_client(core, client)
+            following.stop_following(self.following, client.id)
+            self.output.forget(client.id)
         host = core.hosts.get(HostId(event.peer))
         if host is not None:
             membership.remove_host(core, host)
@@ -326,7 +373,8 @@ class SchedulerMachine:
 
     def on_ticked(self, source: PeerId, event: Ticked) -> None:
         core = self.core
-        self.push_telemetry()
+        following.push(core, self.following, self.started)
+        self.output.tick(core)
         if core.open and core.surplus:
             refill_all(core)  # an idle host may find something to steal that wasn't worth it before
         if core.queue or any(host.assigned for host in core.hosts.values()):
@@ -341,22 +389,4 @@ class SchedulerMachine:
             core.rest()
             core.out.append(ReturnMemory())
         if len(core.groups) > 1000:
-            core.groups = {name: group for name, group in core.groups.items() if group.tasks}
-
-    def push_telemetry(self) -> None:
-        """Send each follower what changed, if its interval is over."""
-        core = self.core
-        followers = [client for client in core.clients.values() if client.follow_interval]
-        if not followers:
-            return
-        due = [client for client in followers if core.now - client.pushed_at >= client.follow_interval]
-        changed = [overview.summarize(group) for group in core.groups.values() if group.changed] if due else []
-        for client in due:
-            records, skipped = core.log.since_number(client.pushed_record, core.settings.telemetry_records)
-            client.pushed_record = core.log.total
-            client.pushed_at = core.now
-            metrics = {str(host.id): host.metrics for host in core.hosts.values()}
-            core.send(client, m.Telemetry(core.now, changed, records, skipped, metrics))
-        if len(due) == len(followers):
-            for group in core.groups.values():
-                group.changed = False
+            core.forget_idle_groups()

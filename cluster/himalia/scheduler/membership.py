@@ -67,13 +67,16 @@ def add_host(core: SchedulerState, peer: PeerId, message: RegisterNanny) -> None
         core.send(client, announcement)
     core.send(host, HostsChanged([other.info for other in others], []))
     adopt(core, host, message)
+    core.events.add(core.now, "host-joined", message.info.name or str(host.id), message.info.address)
     for info in message.workers:
         add_worker(core, host, info)
 
 
 def remove_host(core: SchedulerState, host: HostState) -> None:
     """Take in that a nanny left or that its lease ran out."""
+    held = len(host.held)
     lose_host(core, host)
+    core.events.add(core.now, "host-left", host.info.name or str(host.id), f"it held {held} results")
     announcement = HostsChanged([], [host.id])
     for other in core.hosts.values():
         core.send(other, announcement)
@@ -90,6 +93,7 @@ def add_worker(core: SchedulerState, host: HostState, info: WorkerInfo) -> None:
     host.workers[info.name] = core.workers[info.name] = worker
     host.nthreads += info.nthreads
     core.membership += 1
+    core.events.add(core.now, "worker-started", info.name, f"process {info.pid}, {info.nthreads} threads")
     if old is not None:
         unbind(core, host, old)
     update_room(core, host)
@@ -100,6 +104,7 @@ def retire_worker(core: SchedulerState, host: HostState, name: WorkerName) -> No
     """Take in that a worker left as it was asked to."""
     worker = remove_worker(core, host, name)
     if worker is not None:
+        core.events.add(core.now, "worker-stopped", name, "it was asked to")
         unbind(core, host, worker)
         refill(core, host)
 
@@ -110,6 +115,8 @@ def take_heartbeat(core: SchedulerState, host: HostState, message: Heartbeat) ->
     host.seen_at = core.now
     if host.paused is not message.paused:
         host.paused = message.paused
+        text = "its memory is nearly full" if message.paused else "it takes new work again"
+        core.events.add(core.now, "paused" if message.paused else "resumed", host.info.name or str(host.id), text)
         update_room(core, host)
         refill(core, host)
     compare_digests(core, host, message.attempts, message.data, message.seen)

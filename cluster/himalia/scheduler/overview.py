@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from himalia.messages import GroupSummary
+from himalia.messages import GroupSummary, ProcessMetrics, SchedulerStatus
 from himalia.names import Key, PeerId, shorten
 from himalia.scheduler.restrictions import eligible
 from himalia.scheduler.state import (
@@ -102,6 +102,7 @@ def summarize(group: TaskGroup) -> GroupSummary:
     counts = group.counts
     return GroupSummary(
         name=group.name,
+        span=group.span,
         waiting=counts[WAITING] + counts[QUEUED],
         assigned=counts[ASSIGNED],
         in_memory=counts[FINISHED],
@@ -113,13 +114,30 @@ def summarize(group: TaskGroup) -> GroupSummary:
         deserialize=group.deserialize,
         serialize=group.serialize,
         nbytes=group.nbytes,
+        memory=group.memory,
+        peak=group.peak,
+        moved=group.moved,
+        tasks=group.tasks,
+    )
+
+
+def describe_status(core: SchedulerState, started: float, process: ProcessMetrics) -> SchedulerStatus:
+    """Return the message part that says how the scheduler is doing."""
+    return SchedulerStatus(
+        clients=len(core.clients),
+        tasks=len(core.tasks),
+        queued=len(core.queue),
+        membership=core.membership,
+        uptime=core.now - started,
+        total=core.log.total,
+        process=process,
     )
 
 
 def explain(core: SchedulerState, key: Key) -> str:
-    """Say in one sentence why a task is where it is."""
-    task = core.tasks.get(key)
-    name = shorten(key)
+    """Say in one sentence why a task is where it is; for the name of a group, one of its tasks that wait."""
+    task = core.tasks.get(key) or find_waiting(core, key)
+    name = shorten(task.key if task is not None else key)
     if task is None:
         return f"{name} is not known to the scheduler: nobody wants it any more, or it was never submitted here."
     match task.status:
@@ -141,6 +159,12 @@ def explain(core: SchedulerState, key: Key) -> str:
             return f"{name} failed{root}: {task.error.text}"
         case _:
             return f"{name} is known but not being computed: nothing that was asked for needs it now."
+
+
+def find_waiting(core: SchedulerState, group: str) -> SchedulerTask | None:
+    """Return a task of this group that waits, for whoever sees a bar of many; looks at every task."""
+    waiting = (task for task in core.tasks.values() if task.status in (WAITING, QUEUED))
+    return next((task for task in waiting if task.group.name == group), None)
 
 
 def explain_waiting(task: SchedulerTask, name: str) -> str:

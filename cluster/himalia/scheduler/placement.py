@@ -126,7 +126,7 @@ def assign(core: SchedulerState, task: SchedulerTask, host: HostState, worker: W
     task.worker = worker
     move(task, ASSIGNED)
     group = task.group
-    duration = group.duration
+    duration = group.pace.duration
     estimate = duration if duration >= 0.0 else core.settings.unknown_duration
     task.estimate = estimate = estimate if estimate > LEAST_ESTIMATE else LEAST_ESTIMATE
     host.assigned[task] = None
@@ -302,7 +302,8 @@ def steal(core: SchedulerState, thief: HostState) -> None:
         newest = next(reversed(victim.assigned), None)  # older ones are likely to run already
         if newest is None or newest.withdrawing == newest.attempt or newest.requirement is not None:
             continue
-        duration = newest.group.duration if newest.group.duration >= 0.0 else newest.estimate
+        pace = newest.group.pace
+        duration = pace.duration if pace.duration >= 0.0 else newest.estimate
         missing = sum([d.nbytes for d in newest.dependencies if thief not in d.holders])
         if duration < core.settings.steal_duration or move_cost(core, missing) > victim.occupancy:
             continue

@@ -6,7 +6,17 @@ from typing import Any
 
 import msgspec
 
-from himalia.messages import GetLogs, Reply, Restart, RestartWorkers, RunFunction, Scale, TaskError
+from himalia.messages import (
+    GetLogs,
+    GetProfile,
+    LogLine,
+    Reply,
+    Restart,
+    RestartWorkers,
+    RunFunction,
+    Scale,
+    TaskError,
+)
 from himalia.names import ClientId, HostId
 from himalia.scheduler.state import ClientState, HostState, SchedulerState
 
@@ -69,12 +79,32 @@ def no_answer(why: str) -> bytes:
     return msgspec.msgpack.encode(["error", TaskError(kind="refused", key="", text=why)])  # type: ignore[arg-type]
 
 
-def get_logs(core: SchedulerState, requests: Requests, client: ClientState, message: GetLogs) -> None:
-    """Forward a question for log lines to all nannies."""
+def get_logs(
+    core: SchedulerState,
+    requests: Requests,
+    client: ClientState,
+    message: GetLogs,
+    remembered: dict[str, list[LogLine]],
+) -> None:
+    """Forward a question for log lines to all nannies; what is remembered here answers for those that left."""
     number, request = requests.open(client, message.request, "logs")
+    request.answers.update(remembered)
     for host in core.hosts.values():
         request.waiting[host.id] = []
-        core.send(host, GetLogs(number, message.workers))
+        core.send(host, GetLogs(number, message.workers, message.key, message.since))
+    answer_if_complete(core, requests, number)
+
+
+def get_profile(core: SchedulerState, requests: Requests, client: ClientState, message: GetProfile) -> None:
+    """Forward a question for samples to the nannies of these workers; one that can't look is answered for by why."""
+    number, request = requests.open(client, message.request, "profile")
+    wanted = message.workers
+    for host in core.hosts.values():
+        infos = [worker.info for worker in host.workers.values()]
+        names = [str(info.name) for info in infos if wanted is None or {info.name, info.address} & set(wanted)]
+        if names:
+            request.waiting[host.id] = []
+            core.send(host, GetProfile(number, message.since, names))
     answer_if_complete(core, requests, number)
 
 
@@ -84,6 +114,22 @@ def restart(core: SchedulerState, requests: Requests, client: ClientState, messa
     for host in core.hosts.values():
         request.waiting[host.id] = []
         core.send(host, RestartWorkers(number))
+    answer_if_complete(core, requests, number)
+
+
+def restart_workers(core: SchedulerState, requests: Requests, client: ClientState, message: Restart) -> None:
+    """Have nannies replace these workers; nothing is forgotten.  The answer names those that aren't there."""
+    number, request = requests.open(client, message.request, "restart")
+    unknown = set(message.workers or ())
+    for host in core.hosts.values():
+        infos = [worker.info for worker in host.workers.values()]
+        names = [str(info.name) for info in infos if {info.name, info.address} & set(message.workers or ())]
+        unknown -= {text for info in infos for text in (info.name, info.address)}
+        if names:
+            request.waiting[host.id] = []
+            core.send(host, RestartWorkers(number, names))
+    for name in sorted(unknown):
+        request.answers[name] = f"there is no worker {name!r} on this cluster; see client.scheduler_info()"
     answer_if_complete(core, requests, number)
 
 
@@ -113,6 +159,9 @@ def take_reply(core: SchedulerState, requests: Requests, host: HostState, messag
         for address in addresses:
             answers.setdefault(address, no_answer(f"worker {address} left before it answered"))
         request.answers.update(answers)
+    elif request.kind == "logs":
+        for name, lines in (message.value or {}).items():
+            request.answers[name] = max(lines, request.answers.get(name, []), key=len)  # a nanny keeps less or more
     elif isinstance(message.value, dict):
         request.answers.update(message.value)
     answer_if_complete(core, requests, message.request)

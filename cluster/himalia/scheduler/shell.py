@@ -18,8 +18,11 @@ from himalia.messages import ClientToScheduler, Close, NannyToScheduler
 from himalia.names import new_incarnation
 from himalia.run import answer
 from himalia.scheduler.config import SchedulerConfig
-from himalia.scheduler.machine import ReturnMemory, SchedulerMachine, ShutDown
+from himalia.scheduler.machine import ReturnMemory, SchedulerMachine, SelfMeasured, ShutDown
+from himalia.usage import Usage
 
+MEASURE_INTERVAL: Final = 0.5
+"""Seconds between two looks at this process, while somebody follows the telemetry; as nannies do."""
 FAREWELL: Final = 3.0
 """Seconds that nannies have to stop their workers and leave before the scheduler ends without them.  Guess."""
 
@@ -65,6 +68,7 @@ async def serve(
         settings=config.settings,
     )
     driver.attach(endpoint)
+    meter = asyncio.ensure_future(measure(machine, driver))
     try:
         addresses = [await endpoint.listen(address, certificate=certificate) for address in config.listen]
         machine.address = addresses[0]
@@ -78,8 +82,20 @@ async def serve(
         while machine.hosts and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
     finally:
+        meter.cancel()
         driver.stop()
         await endpoint.close()
+
+
+async def measure(machine: SchedulerMachine, driver: Driver) -> None:
+    """Tell the machine what this process uses, while somebody follows."""
+    loop = asyncio.get_running_loop()
+    usage = Usage()
+    while True:
+        due = loop.time() + MEASURE_INTERVAL
+        await asyncio.sleep(MEASURE_INTERVAL)
+        if machine.following.followers:
+            driver.feed(SelfMeasured(usage.measure(max(0.0, loop.time() - due))))
 
 
 def return_memory() -> None:

@@ -22,7 +22,9 @@ from himalia.messages import HostInfo, HostMetrics, Message, TaskError, TaskOpti
 from himalia.names import ClientId, HostId, Key, WorkerName
 from himalia.scheduler.queue import TaskQueue
 from himalia.settings import Settings
-from himalia.telemetry.groups import TaskGroup
+from himalia.telemetry.errors import EXAMPLES, ErrorTable
+from himalia.telemetry.events import EventLog
+from himalia.telemetry.groups import Pace, TaskGroup
 from himalia.telemetry.stream import TelemetryLog
 
 
@@ -271,13 +273,12 @@ class ClientState:
 
     __slots__ = (
         "batch",
-        "follow_interval",
         "functions",
         "generation",
+        "groups",
         "id",
         "protected",
-        "pushed_at",
-        "pushed_record",
+        "span",
         "wants",
     )
 
@@ -290,10 +291,10 @@ class ClientState:
         self.batch = -1
         """Number of its last submission, and the scheduler-wide generation that was given to it."""
         self.generation = 0
-        self.follow_interval = 0.0
-        """Seconds between telemetry pushes; 0: none."""
-        self.pushed_at = 0.0
-        self.pushed_record = 0
+        self.span = str(id)
+        """What it submits under at present."""
+        self.groups: dict[str, TaskGroup] = {}
+        """Groups of that span by name, as far as they were used."""
 
 
 class FunctionState:
@@ -315,7 +316,9 @@ class SchedulerState:
         self.out: list[Instruction] = []
         self.now = 0.0
         self.tasks: dict[Key, SchedulerTask] = {}
-        self.groups: dict[str, TaskGroup] = {}
+        self.groups: dict[tuple[str, str], TaskGroup] = {}
+        """By name and span."""
+        self.paces: dict[str, Pace] = {}
         self.functions: dict[bytes, FunctionState] = {}
         self.hosts: dict[HostId, HostState] = {}
         self.clients: dict[ClientId, ClientState] = {}
@@ -337,6 +340,8 @@ class SchedulerState:
         self.next_queued = 1
         self.next_generation = 1
         self.log = TelemetryLog(settings.telemetry_ring)
+        self.errors = ErrorTable()
+        self.events = EventLog()
         self.drift_repaired = 0
         """Differences that digests brought to light."""
 
@@ -357,12 +362,30 @@ class SchedulerState:
             peer.sent += 1
         self.out.append(Send(peer.id, message))
 
-    def group(self, name: str) -> TaskGroup:
-        """Return the group of that name, made at its first use."""
-        group = self.groups.get(name)
+    def group(self, client: ClientState, name: str) -> TaskGroup:
+        """Return the group of that name for what a client submits now, made at its first use."""
+        group = client.groups.get(name)
         if group is None:
-            group = self.groups[name] = TaskGroup(name, len(Status))
+            place = (name, client.span)
+            group = self.groups.get(place)
+            if group is None:
+                pace = self.paces.setdefault(name, Pace())
+                group = self.groups[place] = TaskGroup(name, client.span, client.id, pace, len(Status))
+            client.groups[name] = group
         return group
+
+    def count_error(self, task: SchedulerTask, error: TaskError) -> None:
+        """Remember that a call failed, by its cause."""
+        inputs = [dependency.key for dependency in task.dependencies[:EXAMPLES]]
+        self.errors.add(error, task.group.name, inputs, self.now)
+
+    def forget_idle_groups(self) -> None:
+        """Drop groups without a task, and their times; followers have their last counts."""
+        self.groups = {place: group for place, group in self.groups.items() if group.tasks}
+        used = {group.name for group in self.groups.values()}
+        self.paces = {name: pace for name, pace in self.paces.items() if name in used}
+        for client in self.clients.values():
+            client.groups.clear()
 
 
 def move(task: SchedulerTask, status: Status) -> None:

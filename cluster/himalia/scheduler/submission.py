@@ -37,6 +37,7 @@ def submit(core: SchedulerState, client: ClientState, message: Submit) -> None:
         client.batch = message.batch
         client.generation = core.next_generation
         core.next_generation += 1
+    enter_span(client, message.span)
     tasks = core.tasks
     started = []
     for spec in message.tasks:
@@ -60,6 +61,14 @@ def submit(core: SchedulerState, client: ClientState, message: Submit) -> None:
         end_submission(core, client)
 
 
+def enter_span(client: ClientState, span: str) -> None:
+    """Note under which span a client submits from now on."""
+    span = span or str(client.id)
+    if span != client.span:
+        client.span = span
+        client.groups = {}
+
+
 def refuse(core: SchedulerState, client: ClientState, spec: TaskSpec, why: str) -> None:
     """Answer a call that can't be taken."""
     text = f"{shorten(spec.key)} was refused: {why}."
@@ -68,7 +77,7 @@ def refuse(core: SchedulerState, client: ClientState, spec: TaskSpec, why: str) 
 
 def create(core: SchedulerState, client: ClientState, spec: TaskSpec) -> SchedulerTask:
     """Make the task that ``spec`` describes, RELEASED; a dependency that doesn't exist is made an erred one."""
-    task = SchedulerTask(spec.key, core.group(spec.group))
+    task = SchedulerTask(spec.key, core.group(client, spec.group))
     core.tasks[spec.key] = task
     task.group.tasks += 1
     task.function = spec.function
@@ -97,7 +106,7 @@ def find_input(core: SchedulerState, client: ClientState, key: Key, spec: TaskSp
     """Return the task of an input; one that nobody knows becomes an erred task, so that its dependents say why."""
     task = core.tasks.get(key)
     if task is None:
-        task = core.tasks[key] = SchedulerTask(key, core.group(spec.group))
+        task = core.tasks[key] = SchedulerTask(key, core.group(client, spec.group))
         task.group.tasks += 1
         task.placed = True
         protect(client, task)
@@ -139,7 +148,7 @@ def place_data(core: SchedulerState, client: ClientState, message: DataPlaced) -
             tell_status(core, client, task)
         return
     if task is None:
-        task = core.tasks[message.key] = SchedulerTask(message.key, core.group(message.group))
+        task = core.tasks[message.key] = SchedulerTask(message.key, core.group(client, message.group))
         task.group.tasks += 1
         task.placed = True
     if message.wanted:

@@ -143,6 +143,10 @@ def set_result(core: SchedulerState, task: SchedulerTask, host: HostState, nbyte
     move(task, FINISHED)
     task.holders = (host,)
     task.nbytes = nbytes
+    group = task.group
+    group.memory += nbytes
+    if group.memory > group.peak:
+        group.peak = group.memory
     task.type_name = core.type_names.setdefault(type_name, type_name)
     add_held(host, task)
 
@@ -201,8 +205,10 @@ def fail(core: SchedulerState, host: HostState, message: TaskFailed) -> None:
     task.group.failed += 1
     error = message.error
     core.log.add((task.key, task.group.name, host.id, error.worker, "error", message.timing, 0))
+    core.count_error(task, error)
     if task.retries > 0:
         task.retries -= 1
+        core.events.add(core.now, "retried", task.key, f"attempt {task.tries} failed on {error.worker}: {error.text}")
         start_again(core, task)
     else:
         tried = TaskError(
@@ -293,6 +299,7 @@ def free(core: SchedulerState, task: SchedulerTask) -> None:
         remove_held(host, task)
         core.to_free.setdefault(host, []).append((task.key, task.attempt))
     task.holders = ()
+    task.group.memory -= task.nbytes
     move(task, RELEASED)
 
 

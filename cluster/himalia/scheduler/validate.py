@@ -118,6 +118,8 @@ def validate_groups(core: SchedulerState) -> None:
         counts = [sum(task.status is status for task in members) for status in Status]
         assert counts[WAITING:FORGOTTEN] == group.counts[WAITING:FORGOTTEN], (group.name, counts, group.counts)
         assert len(members) == group.tasks, (group.name, len(members), group.tasks)
+        held = sum(task.nbytes for task in members if task.status is FINISHED)
+        assert group.memory == held, (group.name, group.memory, held)
 
 
 def validate_room(core: SchedulerState) -> None:

@@ -1,50 +1,74 @@
-"""Bounded aggregates of the calls of one kind.  They count and average; what is shown of them is decided elsewhere."""
+"""Bounded aggregates of the calls of one kind.  They count and average; what is shown of them is decided elsewhere.
+
+A *group* is what one client submitted under one name from one place (a *span*: a notebook's cell, or the whole client).
+How long calls take depends on the name alone, so groups of one name share their :class:`Pace`.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from himalia.messages import Timing
+from himalia.names import ClientId
 
 SMOOTHING: Final = 0.2
 """Weight of the newest duration in a group's moving average: five completions renew it.  Guess."""
 
 
-class TaskGroup:
-    """Counts and times of all tasks that share a name.
+class Pace:
+    """Moving average of what a call of some name occupied its thread for, seconds; -1 before the first one."""
 
-    ``duration`` is the moving average of what a call occupied its thread for, seconds; -1 before the first one.
-    """
+    __slots__ = ("duration",)
+
+    def __init__(self) -> None:
+        self.duration = -1.0
+
+
+class TaskGroup:
+    """Counts and times of all tasks that share a name and a span."""
 
     __slots__ = (
         "changed",
+        "client",
         "compute",
         "counts",
         "deserialize",
-        "duration",
         "failed",
         "finished",
+        "memory",
+        "moved",
         "name",
         "nbytes",
+        "pace",
+        "peak",
         "serialize",
+        "span",
         "tasks",
         "transfer",
     )
 
-    def __init__(self, name: str, statuses: int) -> None:
+    def __init__(self, name: str, span: str, client: ClientId, pace: Pace, statuses: int) -> None:
         self.name = name
+        self.span = span
+        self.client = client
+        """Who submits them; it is told what they print."""
+        self.pace = pace
         self.counts = [0] * statuses
         """Tasks in each status of the scheduler, by its number."""
         self.tasks = 0
         """Tasks that exist."""
         self.finished = 0
         self.failed = 0
-        self.duration = -1.0
         self.compute = 0.0
         self.transfer = 0.0
         self.deserialize = 0.0
         self.serialize = 0.0
         self.nbytes = 0
+        self.moved = 0
+        """Bytes of inputs fetched from other hosts."""
+        self.memory = 0
+        """Bytes of results that are held now; copies count once."""
+        self.peak = 0
         self.changed = True
         """Since the last push to followers; a group that rests costs nothing."""
 
@@ -56,9 +80,10 @@ class TaskGroup:
         self.deserialize += timing.deserialize
         self.serialize += timing.serialize
         self.nbytes += nbytes
-        self.changed = True
+        self.moved += timing.moved
+        pace = self.pace
         taken = timing.compute + timing.deserialize + timing.serialize
-        if self.duration < 0.0:
-            self.duration = taken
+        if pace.duration < 0.0:
+            pace.duration = taken
         else:
-            self.duration += SMOOTHING * (taken - self.duration)
+            pace.duration += SMOOTHING * (taken - pace.duration)

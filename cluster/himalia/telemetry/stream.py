@@ -2,14 +2,14 @@
 
 A record is kept as a plain tuple, because one is made for every call; older ones are packed into blocks of bytes.  Not
 for their size: thousands of small long-lived objects, made between those of tasks, would keep the memory of released
-tasks from going back to the system.
+tasks from going back to the system.  The same bytes go to every follower that wants all records.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -21,9 +21,22 @@ Row = tuple[Key, str, HostId, str, str, Timing, int]
 
 BLOCK: Final = 1024
 """Rows packed at once: about 0.5 ms."""
+THIN: Final = 8
+"""One in so many rows of a block is packed a second time, for followers that are content with a sample."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[TaskRecord]).decode
+
+
+class Block(NamedTuple):
+    """Packed rows, the oldest first."""
+
+    first: int
+    """Number of its first row among all there ever were, from 0."""
+    length: int
+    rows: bytes
+    sample: bytes
+    """Every ``THIN``-th of them."""
 
 
 class TelemetryLog:
@@ -32,8 +45,8 @@ class TelemetryLog:
     def __init__(self, limit: int) -> None:
         self.total = 0
         self._recent: list[Row] = []
-        self._blocks: deque[tuple[int, bytes]] = deque()
-        """Number of rows, rows; older than all of ``_recent``."""
+        self._blocks: deque[Block] = deque()
+        """Older than all of ``_recent``."""
         self._packed = 0
         self._limit = limit
 
@@ -49,40 +62,69 @@ class TelemetryLog:
             self.pack(BLOCK)
 
     def pack(self, count: int = 2 * BLOCK) -> None:
-        """Pack so many of the oldest unpacked records, or all: do this when nothing happens."""
+        """Pack so many of the oldest unpacked records, or all: do this when nothing happens, or when they are sent."""
         rows = self._recent[:count]
         if rows:
+            first = self.total - len(self._recent)
             del self._recent[:count]
-            self._blocks.append((len(rows), _encode(rows)))
+            self._blocks.append(Block(first, len(rows), _encode(rows), _encode(rows[::THIN])))
             self._packed += len(rows)
-        while self._blocks and self._packed - self._blocks[0][0] >= self._limit:
-            self._packed -= self._blocks.popleft()[0]
+        while self._blocks and self._packed - self._blocks[0].length >= self._limit:
+            self._packed -= self._blocks.popleft().length
 
     def newest_first(self) -> Iterator[TaskRecord]:
         """Yield all records that are kept; blocks are unpacked only when they are reached."""
         for row in reversed(self._recent):
             yield TaskRecord(*row)
-        for _, block in reversed(self._blocks):
-            yield from reversed(_decode(block))
+        for block in reversed(self._blocks):
+            yield from reversed(_decode(block.rows))
+
+    def blocks_since(self, number: int) -> list[bytes]:
+        """Pack everything, and return the blocks with the records after the first ``number`` ones.
+
+        ``number`` is ``total`` at an earlier such call (or 0), so that it lies between two blocks.
+        """
+        self.pack()
+        found = []
+        for block in reversed(self._blocks):
+            if block.first < number:
+                break
+            found.append(block.rows)
+        found.reverse()
+        return found
 
     def since_number(self, number: int, limit: int) -> tuple[list[TaskRecord], int]:
         """Return at most ``limit`` records after the first ``number`` ones, evenly thinned, and how many were left out.
 
-        The newest record is always among them.
+        Few are returned as they are; of many, those that were packed are taken from their blocks' samples.
         """
         new = self.total - number
         if new <= 0:
             return [], 0
         available = min(new, len(self))
-        step = -(-available // limit)
-        picked = []
-        for index, record in enumerate(self.newest_first()):
-            if index >= available:
-                break
-            if index % step == 0:
+        picked: list[TaskRecord]
+        if available <= limit:
+            picked = []
+            for index, record in enumerate(self.newest_first()):
+                if index >= available:
+                    break
                 picked.append(record)
-        picked.reverse()
+            picked.reverse()
+        else:
+            picked = self._sample(self.total - available, -(-available // limit))
+            picked = picked[-limit:]
         return picked, new - len(picked)
+
+    def _sample(self, start: int, step: int) -> list[TaskRecord]:
+        """Return about every ``step``-th record from number ``start`` on, the newest always."""
+        coarse = -(-step // THIN)
+        picked: list[TaskRecord] = []
+        for block in self._blocks:
+            if block.first + block.length > start:
+                skipped = -(-max(0, start - block.first) // THIN)
+                picked += _decode(block.sample)[skipped::coarse]
+        recent = self._recent[max(0, start - (self.total - len(self._recent))) :]
+        return picked + [TaskRecord(*row) for row in recent[:: -coarse * THIN][::-1]]
 
     def since_time(self, start: float) -> list[TaskRecord]:
         """Return the kept records of calls that started at or after ``start``, seconds since the epoch."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from himalia.machine import Send
-from himalia.messages import HeldData, HostInfo, HostMetrics, Place, Reply
+from himalia.messages import HeldData, HostInfo, HostMetrics, LogLine, Place, Reply
 from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName
 from himalia.nanny import events as e
 from himalia.nanny.machine import NannyMachine
@@ -88,6 +88,7 @@ class NannyProcess(Process):
             e.FreeFromStore: self._free,
             e.Fetch: self._fetch,
             e.AnswerLogs: self._answer_logs,
+            e.AnswerProfile: lambda instruction: self._send(Send(SCHEDULER, Reply(instruction.request, {}))),
             e.Exit: lambda instruction: self.end(instruction.reason),
         }
         self.feed(e.NannyStarted())
@@ -109,7 +110,7 @@ class NannyProcess(Process):
             self.cluster.nanny_died(self)
 
     def _answer_logs(self, instruction: e.AnswerLogs) -> None:
-        logs = {str(name): ["a line"] for name in self.workers}
+        logs = {str(name): [LogLine(0.0, "stdout", "a line")] for name in self.workers}
         self._send(Send(SCHEDULER, Reply(instruction.request, logs)))
 
     # Workers
@@ -209,7 +210,11 @@ class NannyProcess(Process):
             str(name): (0.5, memory.get(name, WORKER_MEMORY // 2), len(worker.running))
             for name, worker in self.workers.items()
         }
-        self.feed(e.Measured(HostMetrics(store_bytes=held, workers=workers)))
+        slots = {
+            name: [number for number, running in worker.running.items() if running.has_begun]
+            for name, worker in self.workers.items()
+        }
+        self.feed(e.Measured(HostMetrics(store_bytes=held, workers=workers, time=self.world.now), slots))
 
     # The store
 
@@ -285,8 +290,9 @@ class NannyProcess(Process):
         if stored is None:
             self.after(delay, self.feed, e.DataFetched(key, host.host, None, "it isn't there"))
             return
-        self.after(delay, self._fetched, host, key, msgspec.structs.replace(stored))
+        self.after(delay, self._fetched, host, key, msgspec.structs.replace(stored), 2 * delay)
 
-    def _fetched(self, host: HostInfo, key: Key, stored: Stored) -> None:
+    def _fetched(self, host: HostInfo, key: Key, stored: Stored, seconds: float) -> None:
         self.store.put(key, stored)
+        self.feed(e.Transferred(host.host, stored.nbytes, seconds, 1))
         self.feed(e.DataFetched(key, host.host, HeldData(key, stored.attempt, stored.nbytes)))

@@ -45,8 +45,8 @@ class UserOp(msgspec.Struct, kw_only=True):
     ``submit`` the tasks of ``keys`` (whatever they depend on and this client holds no future of goes along), holding
     futures of those in ``held``; ``scatter`` each of ``keys``; ``release``, ``cancel`` (``force``), ``retry``,
     ``gather`` what it holds of ``keys``; ``hold`` futures of ``keys`` by name; ``forget`` functions; ``ask`` this and
-    that (``count`` says what); ``run`` a function on all workers; ``restart`` everything; ``scale`` host ``number`` to
-    ``count`` workers; ``leave`` politely.
+    that (``count`` says what); ``run`` a function on all workers; ``restart`` everything; ``replace`` one worker of
+    host ``number`` (``count`` says which); ``scale`` host ``number`` to ``count`` workers; ``leave`` politely.
     """
 
     time: float
@@ -124,5 +124,5 @@ class Plan(msgspec.Struct, kw_only=True):
             not self.faults
             and not (behaviour.failed_fetch or behaviour.failed_start)
             and all(task.call.nature in (NORMAL, RAISES, UNWRITABLE) for task in self.tasks.values())
-            and all(op.kind not in ("cancel", "retry", "restart", "hold") for op in self.ops)
+            and all(op.kind not in ("cancel", "retry", "restart", "replace", "hold") for op in self.ops)
         )

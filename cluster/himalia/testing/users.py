@@ -332,6 +332,9 @@ class ClientProcess(Process):
         self.cluster.witness.restarted()
         self._ask(Restart(self.machine.next_request()))
 
+    def _do_replace(self, op: UserOp) -> None:
+        self._ask(Restart(self.machine.next_request(), [f"host-{op.number}-{op.count % 2}"]))
+
     def _do_run(self, op: UserOp) -> None:
         self._ask(RunFunction(self.machine.next_request(), b"a call"))
 

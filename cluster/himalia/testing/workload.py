@@ -176,6 +176,7 @@ class Workload:
             ("ask", 0.3, 6),
             ("run", 0.1, 2),
             ("restart", 0.04, 2),
+            ("replace", 0.2, 3),
         ):
             for _ in range(random.randint(1, most) if random.random() < probability else 0):
                 client, time = random.randrange(self.clients), random.uniform(0.0, self.span)

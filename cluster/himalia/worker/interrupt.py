@@ -49,6 +49,11 @@ class Interrupts:
         """Note the calling thread's identity."""
         self._idents[thread] = threading.get_ident()
 
+    def thread(self) -> int | None:
+        """Return the index of the calling thread; ``None`` if it isn't one that runs calls."""
+        ident = threading.get_ident()
+        return self._idents.index(ident) if ident in self._idents else None
+
     def request(self, run: int) -> None:
         """Interrupt a run that executes or is about to; any thread.  One that is over already stays as it is."""
         with self._lock:

@@ -35,6 +35,7 @@ from himalia.messages import (
 )
 from himalia.worker.calls import Calls, refusal
 from himalia.worker.interrupt import Interrupts
+from himalia.worker.output import Output
 from himalia.worker.space import Space
 from himalia.worker.wiring import DATAGRAM_LIMIT, ENTRIES, RECALLS, WorkerConfig, map_slots
 
@@ -77,6 +78,7 @@ class Worker:
             copy_limit=config.copy_limit,
             function_cache=config.function_cache,
         )
+        self.output = Output(self.current_run, self.send, config.output_rate)
         self.targeted: deque[Run] = deque()
         self.attention = False
         """Whether threads have to look at more than the queue: targeted runs, a closed gate, the end."""
@@ -90,6 +92,7 @@ class Worker:
     def run(self) -> None:
         """Serve until the nanny retires us; main thread only."""
         self.interrupts.install()
+        self.output.install()
         threads = [
             threading.Thread(target=self.serve, args=(thread,), name=f"himalia-call-{thread}", daemon=True)
             for thread in range(1, self.config.nthreads)
@@ -114,6 +117,11 @@ class Worker:
             self.channel.send(data)
         except OSError:
             self._end()
+
+    def current_run(self) -> int:
+        """Return the run that the calling thread executes; 0 if none."""
+        thread = self.interrupts.thread()
+        return 0 if thread is None else self.slots[self.page + thread]
 
     # Threads that run calls
 
@@ -158,6 +166,8 @@ class Worker:
             self.send(refusal(run))
         else:
             data = encode(self.calls.perform(run, thread))
+            if self.output.pending:
+                self.output.finish(run.run)
             try:
                 self.channel.send(data)
             except OSError:

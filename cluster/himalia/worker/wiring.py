@@ -55,6 +55,7 @@ class WorkerConfig(msgspec.Struct, kw_only=True):
     copy_limit: int = 256 * 1024
     nursery: int = 8 * 1024 * 1024
     function_cache: int = 1000
+    output_rate: int = 200
 
 
 def datagram_pair() -> tuple[socket.socket, socket.socket]:

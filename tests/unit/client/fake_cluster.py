@@ -30,6 +30,7 @@ from himalia.messages import (
     FunctionBody,
     GetLogs,
     HostInfo,
+    LogLine,
     NannyToScheduler,
     RegisterNanny,
     Reply,
@@ -138,7 +139,8 @@ class FakeCluster:
             case RunFunction(request=request, call=call, workers=workers):
                 self._later(self.from_host, host, Reply(request, {name: _call(call) for name in workers or ()}))
             case GetLogs(request=request):
-                self._later(self.from_host, host, Reply(request, {"n0-0": ["one", "two"]}))
+                lines = [LogLine(1.0, "stdout", "one"), LogLine(2.0, "stdout", "two")]
+                self._later(self.from_host, host, Reply(request, {"n0-0": lines}))
             case RestartWorkers(request=request):
                 self._later(self.from_host, host, Reply(request))
             case _:

@@ -15,7 +15,6 @@ from himalia.client.errors_view import error_of, rebuild, traceback_of
 from himalia.client.grouping import group_name
 from himalia.client.nesting import pack_futures, unpack_futures
 from himalia.client.progress import line
-from himalia.client.reprs import format_bytes, future_html, future_text
 from himalia.client.state import Record
 from himalia.client.versions import compare, versions_here
 from himalia.client.watchers import Countdown, Sleeper
@@ -198,6 +197,14 @@ def test_an_exception_says_where_it_happened() -> None:
     assert error.__notes__ == ["Raised by x on w-1, attempt 3.", "y depends on it and was not run."]
 
 
+@pytest.mark.parametrize("line", [1, 2, 33, 34, 4_000, 1_000_000])
+def test_a_remote_frame_is_at_its_line_of_a_file_that_begins_before_it(line: int) -> None:
+    trace = traceback_of([Frame("a.py", line, "f")])
+    assert trace is not None
+    assert (trace.tb_lineno, trace.tb_frame.f_lineno) == (line, line)
+    assert trace.tb_frame.f_code.co_firstlineno == 1  # else IPython shows the file as if it began at that line
+
+
 def test_a_traceback_names_files_functions_and_lines() -> None:
     trace = traceback_of([Frame("a.py", 5, "f"), Frame("b.py", 700, "g")])
     assert [(entry.filename, entry.lineno, entry.name) for entry in traceback.extract_tb(trace)] == [
@@ -235,25 +242,6 @@ def test_what_was_lost_with_the_scheduler_is_a_closed_error() -> None:
 
 
 # What is shown
-
-
-@pytest.mark.parametrize(
-    ("nbytes", "text"), [(0, "0 B"), (1536, "1.50 KiB"), (3 * 2**40, "3.00 TiB"), (5000 * 2**40, "5000.00 TiB")]
-)
-def test_sizes(nbytes: int, text: str) -> None:
-    assert format_bytes(nbytes) == text
-
-
-def test_a_future_is_shown_with_its_type_and_its_error() -> None:
-    record = Record(X, "error", error=TaskError("exception", X, "Traceback\nValueError: <b>"))
-    assert future_text(Record(X, "finished", type_name="int"), X) == "<Future: finished, type: int, key: x>"
-    assert "ValueError: &lt;b&gt;" in future_html(record, X)
-
-
-def test_strings_of_users_are_escaped() -> None:
-    record = Record(Key("<script>"), "finished", type_name="<i>")
-    assert "<script>" not in future_html(record, record.key)
-    assert "<i>" not in future_html(record, record.key)
 
 
 def test_a_line_of_progress() -> None:

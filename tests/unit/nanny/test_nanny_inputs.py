@@ -41,7 +41,7 @@ def test_a_missing_input_is_fetched_announced_and_used() -> None:
     assert stage.scheduler(NEEDS_X) == [e.Fetch(TWO, [X])]
     stage.now += 2.0
     assert stage.event(fetched(X)) == [sent(m.DataAdded(X, 1, 8)), e.Dispatch(1, NEEDS_X, None)]
-    assert stage.returns(1)[-1] == finished(NEEDS_X, transfer=2.0)
+    assert stage.returns(1)[-1] == finished(NEEDS_X, transfer=2.0, moved=8)
 
 
 def test_inputs_of_one_host_are_fetched_together() -> None:

@@ -159,6 +159,37 @@ def test_a_restart_drops_everything_and_answers_when_all_are_back() -> None:
     assert stage.come_up(FIRST, 300) == [sent(m.WorkerStarted(info)), sent(m.Reply(7))]
 
 
+def test_a_restart_of_named_workers_leaves_results_and_other_workers_alone() -> None:
+    stage = Stage(workers=2)
+    stage.scheduler(A)
+    stage.returns(1, SECOND)
+    stage.scheduler(B)
+    assert stage.scheduler(m.RestartWorkers(7, [str(FIRST)])) == [e.KillWorker(FIRST)]
+    reason = "the nanny stopped it: a restart was asked for"
+    assert stage.dies(FIRST, 2) == [
+        sent(m.WorkerDied(FIRST, reason, [(B.key, 2)], False, ["log"])),
+        e.StartWorker(FIRST, 0),
+    ]
+    assert A.key in stage.state.data
+    info = msgspec.structs.replace(INFO, pid=300)
+    assert stage.come_up(FIRST, 300) == [sent(m.WorkerStarted(info)), sent(m.Reply(7, {str(FIRST): "OK"}))]
+
+
+def test_a_restart_of_unknown_workers_says_which_ones_there_are() -> None:
+    stage = Stage()
+    answer = {"nobody": "There is no worker 'nobody' at host-1; its workers are host-1-0."}
+    assert stage.scheduler(m.RestartWorkers(7, ["nobody"])) == [sent(m.Reply(7, answer))]
+
+
+def test_a_restart_does_not_wait_for_a_worker_that_is_retired_meanwhile() -> None:
+    stage = Stage()
+    stage.scheduler(m.RestartWorkers(7, [str(FIRST)]))
+    assert stage.scheduler(m.Scale(8, 0)) == [
+        sent(m.Reply(8, {"workers": []})),
+        sent(m.Reply(7, {str(FIRST): "OK"})),
+    ]
+
+
 def test_closing_ends_workers_first_by_asking_then_by_force() -> None:
     stage = Stage(workers=2)
     assert stage.scheduler(m.Close("done")) == [e.StopWorker(FIRST), e.StopWorker(SECOND)]

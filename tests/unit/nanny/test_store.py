@@ -161,6 +161,22 @@ def test_the_coldest_results_move_to_disk_and_come_back_equal(stage: StoreStage)
     assert stage.store.nbytes <= LIMIT
 
 
+def test_what_moves_between_memory_and_disk_is_told_once(stage: StoreStage) -> None:
+    for index in range(16):
+        stage.put(f"k{index}", data_of(index))
+    while stage.store.relieve():
+        pass
+    spilled = stage.store.moves.take()
+    assert {move.kind for move in spilled} == {"spill"}
+    assert sum(move.nbytes for move in spilled) >= stage.store.spilled > 0
+    assert stage.store.moves.take() == []
+
+    stage.read("k0")
+    (back,) = [move for move in stage.store.moves.take() if move.kind == "unspill"]
+    assert back.nbytes == MIB
+    assert back.start >= spilled[-1].start
+
+
 def test_what_was_used_last_stays_in_memory(stage: StoreStage) -> None:
     for index in range(9):
         stage.put(f"k{index}", data_of(index))

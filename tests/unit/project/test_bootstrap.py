@@ -53,3 +53,19 @@ def test_an_unknown_environment_is_a_usage_error() -> None:
     result = subprocess.run([sys.executable, str(script), "production"], capture_output=True, text=True, timeout=30)
     assert result.returncode == 2
     assert "usage: bootstrap.py demo|test|bench" in result.stderr
+
+
+def test_a_browser_on_the_path_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "chromium").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("HIMALIA_CHROMIUM", raising=False)
+    assert bootstrap.find_browser() == str(tmp_path / "chromium")
+
+
+def test_who_has_no_browser_is_told_how_to_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # without apt-get, too
+    monkeypatch.delenv("HIMALIA_CHROMIUM", raising=False)
+    assert bootstrap.main(["browser"]) == 0
+    assert "sudo apt install chromium" in capsys.readouterr().out

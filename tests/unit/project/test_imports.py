@@ -13,6 +13,7 @@ import himalia_widgets
 ROOT = Path(__file__).resolve().parents[3]
 EXTRAS = (
     "IPython",
+    "anywidget",
     "asyncssh",
     "bokeh",
     "dask",
@@ -22,6 +23,8 @@ EXTRAS = (
     "lightkube",
     "numpy",
     "pandas",
+    "prometheus_client",
+    "traitlets",
 )
 """What a base install doesn't have."""
 WITHOUT_EXTRAS = f"""

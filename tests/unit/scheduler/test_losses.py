@@ -163,3 +163,11 @@ def explain(stage: Stage, key: str) -> str:
     stage.message("alice", m.Explain(1, Key(key)))
     ((_, reply),) = stage.taken(m.Reply)
     return str(reply.value)
+
+
+def test_the_name_of_a_group_is_explained_by_one_of_its_tasks_that_wait() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("x"), spec("y", "x"))
+    group = stage.task("y").group.name
+    assert "waits for its input x" in explain(stage, group)
+    assert "not known" in explain(stage, "no-such-group")

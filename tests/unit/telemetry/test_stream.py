@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 
-from himalia.messages import Timing
+from himalia.messages import TaskRecord, Timing
 from himalia.names import HostId, Key, PeerId
 from himalia.telemetry.stream import BLOCK, Row, TelemetryLog
 
@@ -57,6 +58,28 @@ def test_what_is_too_much_is_thinned_evenly() -> None:
     records, skipped = filled(3 * BLOCK).since_number(0, 100)
     assert len(records) <= 100
     assert records[-1].key == f"x-{3 * BLOCK - 1}"
-    gaps = {b.timing.start - a.timing.start for a, b in pairwise(records)}
-    assert len(gaps) == 1
+    gaps = [b.timing.start - a.timing.start for a, b in pairwise(records)]
+    seams = [gap for gap in gaps if gap != gaps[0]]
+    assert len(seams) <= 1, "only where packed records end and unpacked ones begin"
+    assert all(gaps[0] / 2 <= gap <= 2 * gaps[0] for gap in seams)
     assert skipped == 3 * BLOCK - len(records)
+
+
+def test_blocks_hold_every_record_once_for_whoever_asks_in_steps() -> None:
+    log = filled(0)
+    got: list[TaskRecord] = []
+    seen = 0
+    for count in (1, 5, 3 * BLOCK, 0, 7):
+        for _ in range(count):
+            log.add(row(log.total))
+        for block in log.blocks_since(seen):
+            got += msgspec.msgpack.decode(block, type=list[TaskRecord])
+        seen = log.total
+    assert [record.key for record in got] == [f"x-{number}" for number in range(log.total)]
+
+
+def test_blocks_that_fell_out_of_the_ring_are_missing_and_nothing_else() -> None:
+    log = filled(6 * BLOCK, limit=2 * BLOCK)
+    rows = [record for block in log.blocks_since(0) for record in msgspec.msgpack.decode(block, type=list[TaskRecord])]
+    assert rows[-1].key == f"x-{6 * BLOCK - 1}"
+    assert len(rows) == len(log) <= 3 * BLOCK

@@ -1,0 +1,102 @@
+"""What user code was doing, as a client shows it: the functions in which the most time was spent.
+
+Decides how stacks become a table.  Who is looked at, and how often, is the nannies' business; the flame graph is the
+widgets'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any, Final
+
+import msgspec
+
+ROWS: Final = 15
+"""Functions in a table."""
+STYLE: Final = "text-align:left;padding:1px 12px 1px 0;font-family:var(--jp-code-font-family,monospace)"
+EMPTY: Final = (
+    "No samples. Calls that run for less than a second are looked at only for some seconds after somebody asked: "
+    "ask again while they run."
+)
+
+Sample = tuple[float, str, int]
+
+
+class FunctionTime(msgspec.Struct, frozen=True):
+    """Samples of one function: in itself (``own``), and in it or what it called (``total``)."""
+
+    function: str
+    file: str
+    own: int
+    total: int
+
+
+class Profile:
+    """Samples of what calls did.
+
+    Attributes
+    ----------
+    samples : dict
+        By worker: ``(time, stack, count)``; a stack is ``function (file:line)`` joined by ``;``, outermost first.
+    problems : dict
+        By nanny address: why that host can't be looked at.
+    """
+
+    def __init__(self, answer: Mapping[str, Any], *, stop: float = float("inf")) -> None:
+        self.problems = {name: rows for name, rows in answer.items() if isinstance(rows, str)}
+        self.samples: dict[str, list[Sample]] = {
+            name: [(time, stack, count) for time, stack, count in rows if time <= stop]
+            for name, rows in answer.items()
+            if not isinstance(rows, str)
+        }
+
+    @property
+    def count(self) -> int:
+        """Samples in all."""
+        return sum(count for rows in self.samples.values() for _, _, count in rows)
+
+    def functions(self) -> list[FunctionTime]:
+        """Return all functions, those with the most samples of their own first."""
+        return count_functions(row for rows in self.samples.values() for row in rows)
+
+    def __repr__(self) -> str:
+        return "\n".join([self._headline(), *(f"{own:>6}  {total:>6}  {name}" for own, total, name in self._table())])
+
+    def _repr_html_(self) -> str:
+        cells = ["".join(f"<td style='{STYLE}'>{escape(cell)}</td>" for cell in row) for row in self._table()]
+        rows = "".join(f"<tr>{row}</tr>" for row in cells)
+        return f"<p>{escape(self._headline())}</p><table>{rows}</table>"
+
+    def _headline(self) -> str:
+        parts = [f"{address}: {why}" for address, why in self.problems.items()]
+        if self.count:
+            parts.insert(0, f"{self.count} samples of {len(self.samples)} workers")
+        elif not parts:
+            parts.append(EMPTY)
+        return "\n".join(parts)
+
+    def _table(self) -> list[tuple[str, str, str]]:
+        if not self.count:
+            return []
+        found = [
+            (f"{one.own / self.count:.0%}", f"{one.total / self.count:.0%}", f"{one.function} ({one.file})")
+            for one in self.functions()[:ROWS]
+        ]
+        return [("own", "total", "function"), *found]
+
+
+def count_functions(samples: Iterable[Sample]) -> list[FunctionTime]:
+    """Return how often each function was seen; a recursive one counts once in each stack."""
+    own: dict[str, int] = {}
+    total: dict[str, int] = {}
+    for _, stack, count in samples:
+        names = [frame.rpartition(":")[0] for frame in stack.split(";")]
+        own[names[-1]] = own.get(names[-1], 0) + count
+        for name in set(names):
+            total[name] = total.get(name, 0) + count
+    found = []
+    for name, seen in total.items():
+        function, _, file = name.rpartition(" (")
+        found.append(FunctionTime(function, file, own.get(name, 0), seen))
+    return sorted(found, key=lambda one: (-one.own, -one.total, one.function))

@@ -1,0 +1,154 @@
+"""A call that failed on the cluster, repeated in this process, where a debugger can look at it.
+
+Decides which call is repeated (the root of a failure, not what only depends on it), which are better not (those that
+killed their workers), and puts function and arguments together as a worker does.  It never runs anything on the
+cluster itself; the scheduler computes inputs again that were freed since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from himalia import serialize
+from himalia.client.calling import Calling
+from himalia.client.errors_view import describe, error_of
+from himalia.client.future import Future
+from himalia.client.futures_in import futures_of
+from himalia.client.gathering import RETRY_PAUSE, wait_in_loop
+from himalia.client.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
+from himalia.errors import DataLostError, UsageError
+from himalia.messages import GetSpec
+from himalia.names import Key, shorten
+
+Frames = Sequence[serialize.Buffer]
+Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
+class Recreating(Calling):
+    """How a client repeats failed calls; a part of :class:`himalia.client.client.Client`."""
+
+    def recreate_error_locally(self, future: Any) -> Any:
+        """Repeat a failed call in this process, so that it raises here: then ``%debug`` or ``pdb.pm()`` shows its frames.
+
+        Parameters
+        ----------
+        future : future, Dask collection, or containers of these
+            The first that failed counts; if that only depends on a call that failed, the latter is repeated.
+
+        Returns
+        -------
+        object
+            What the call returned, if it doesn't fail here: then it depends on where it runs.
+
+        Raises
+        ------
+        UsageError
+            If none of them failed, or if the call killed its workers, as it would this process.
+        DataLostError
+            If an input is gone and can't be computed again.
+        """
+        self._check_open()
+        futures = futures_of(future)
+        if self.asynchronous:
+            return self._recreate_in_loop(futures)
+        function, args, kwargs = read_call(*self._run(self._fetch_failed(futures)))
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            error.__traceback__ = _without_first(error)
+            raise
+
+    async def _recreate_in_loop(self, futures: list[Future[Any]]) -> Any:
+        function, args, kwargs = read_call(*await self._fetch_failed(futures))
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            error.__traceback__ = _without_first(error)
+            raise
+
+    async def _fetch_failed(self, futures: list[Future[Any]]) -> tuple[dict[str, Any], dict[Key, Frames]]:
+        """Return the description of the call to repeat, and its inputs, not unpickled yet."""
+        records = [future._record for future in futures]
+        if any([record.status == PENDING for record in records]):
+            await wait_in_loop(self._shell, records, stop_at_error=True)
+        key = find_root(records)
+        call: dict[str, Any] = await self._answer(lambda number: GetSpec(number, key))
+        inputs = [self.get_future(name) for name in call["dependencies"]]  # held until their values are here
+        return call, await self._fetch([future._record for future in inputs], key)
+
+    async def _fetch(self, records: list[Record], key: Key) -> dict[Key, Frames]:
+        """Return the frames of these results, waiting for those that are computed again."""
+        found: dict[Key, Frames] = {}
+        missing = records
+        while True:
+            if any([record.status == PENDING for record in missing]):
+                await wait_in_loop(self._shell, missing, stop_at_error=True)
+            for record in missing:
+                if record.data is not None:
+                    found[record.key] = serialize.unpack(record.data)
+                elif record.status in (ERROR, LOST, CANCELLED):
+                    raise DataLostError(
+                        f"{shorten(key)} can't be repeated here, because its input {shorten(record.key)} is gone. "
+                        f"Submit both again.",
+                        record.key,
+                    ) from error_of(record, self._shell.machine.gone)
+            found.update(await self._shell.hosts.read([record for record in missing if record.status == FINISHED]))
+            missing = [record for record in records if record.key not in found]
+            if not missing:
+                return found
+            await asyncio.sleep(RETRY_PAUSE)
+
+
+def find_root(records: Sequence[Record]) -> Key:
+    """Return the key of the call to repeat: what the first failed record failed for.
+
+    Raises
+    ------
+    UsageError
+        If there is none that may be repeated.
+    """
+    failed = next((record for record in records if record.status in (ERROR, LOST)), None)
+    if failed is None or failed.error is None:
+        if not records:
+            raise UsageError("recreate_error_locally() takes a future that failed; this has no futures in it.")
+        more = f" (of {len(records)} futures none failed)" if len(records) > 1 else ""
+        raise UsageError(
+            f"{shorten(records[0].key)} has not failed, it is {records[0].status}{more}. "
+            f"recreate_error_locally() repeats a call that raised."
+        )
+    error = failed.error
+    root = Key(error.key or failed.key)
+    if error.kind == "killed":
+        raise UsageError(
+            f"{shorten(root)} took down every worker that ran it, and would take down this process with all that is in "
+            f"it. Run its function in a process of its own instead; future.logs() has what the workers last said."
+        )
+    if error.kind != "exception":
+        raise UsageError(f"{shorten(root)} raised nothing that could be repeated here: {describe(error)}")
+    return root
+
+
+def read_call(call: Mapping[str, Any], inputs: Mapping[Key, Frames]) -> Call:
+    """Return function, args and kwargs of what the scheduler described, as a worker would call them.
+
+    Raises
+    ------
+    Exception
+        What the pickles raise: if the call failed in the worker for that, it is the error in question.
+    """
+    argument = call["argument"]
+    values = {key: serialize.loads(frames) for key, frames in inputs.items() if key != argument}
+    function = serialize.loads_packed(call["function"]) if call["function"] else None
+    with serialize.resolving(values):
+        parts = serialize.loads(inputs[argument]) if argument else serialize.loads_packed(call["call"])
+    if function is None:
+        function, *parts = parts
+    args, kwargs = parts
+    return function, args, kwargs
+
+
+def _without_first(error: BaseException) -> Any:
+    """Return a traceback without the frame that caught the error: a bare ``raise`` there doesn't add it again."""
+    return error.__traceback__ and error.__traceback__.tb_next

@@ -1,0 +1,186 @@
+"""A cluster's dashboard as its owner sees it: where it listens, how it is started, and the links that open it.
+
+Decides the port, that only this host's loopback is listened at, and that a link is good once.  The dashboard itself
+is another package's; without that there is none, and the cluster works the same.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote, urlsplit
+
+from himalia.deploy import doorkeeper
+from himalia.deploy.dashboard_key import CODE_SECONDS, mint, new_key
+from himalia.deploy.processes import Child, module_command
+from himalia.errors import UsageError
+from himalia.views import has_views, missing
+
+if TYPE_CHECKING:
+    from himalia.comm.security import Credentials
+
+DEFAULT_ADDRESS: Final = ":8787"
+"""As Dask's; if the port is taken, another one."""
+LOOPBACK: Final = "127.0.0.1"
+BACKLOG: Final = 128
+"""Connections that wait while the server starts; a page opens six."""
+
+
+class HasDashboard(Protocol):
+    """What a link is made of: a cluster file's entry, or a :class:`Door`."""
+
+    @property
+    def dashboard(self) -> str:
+        """``http://127.0.0.1:PORT``; empty: there is none."""
+
+    @property
+    def dashboard_key(self) -> str:
+        """See :mod:`himalia.deploy.dashboard_key`."""
+
+
+class Door:
+    """A listening socket for a dashboard, and the key to it.
+
+    Attributes
+    ----------
+    dashboard : str
+        ``http://127.0.0.1:PORT``.
+    dashboard_key : str
+        See :mod:`himalia.deploy.dashboard_key`.
+    """
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.listener = listener
+        self.dashboard = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+        self.dashboard_key = new_key()
+
+    def __repr__(self) -> str:
+        return f"<Door {self.dashboard}>"
+
+    def start(self, name: str, credentials: Credentials, addresses: Sequence[str], *, forward: bool = False) -> Child:
+        """Have a process wait here for visitors of a cluster; the socket is its own from now on."""
+        config = self.describe(name, credentials, addresses)
+        command = [*module_command("himalia_widgets.dashboard", "dashboard")]
+        script = [sys.executable, "-I", "-S", os.path.abspath(doorkeeper.__file__), str(self.listener.fileno())]
+        with self.listener:
+            return Child(
+                [*script, *command],
+                config,
+                title="dashboard",
+                forward=forward,
+                fds=[self.listener.fileno()],
+                paths=[place_of_views()],
+            )
+
+    def describe(self, name: str, credentials: Credentials, addresses: Sequence[str]) -> dict[str, Any]:
+        """Return what the dashboard's process is told; small enough to wait in a pipe until it is read."""
+        return {
+            "name": name,
+            "credentials": credentials.to_config(),
+            "addresses": list(addresses),
+            "key": self.dashboard_key,
+            "listener": self.listener.fileno(),
+        }
+
+    def close(self) -> None:
+        """Let go of the socket, if no process was started."""
+        self.listener.close()
+
+
+def open_door(address: str | int | None) -> Door | None:
+    """Return a door at this address; ``None`` if none is wanted, or nothing is installed that could be behind it.
+
+    Parameters
+    ----------
+    address : str, int or None
+        ``":8787"``, ``"127.0.0.1:8787"`` or a port; 0: any.  Of a port that is taken, another one is used.
+
+    Raises
+    ------
+    UsageError
+        If it is no address, or one beyond this host.
+    """
+    if address is None:
+        return None
+    port = parse_address(address)
+    if not has_views():
+        if address != DEFAULT_ADDRESS:
+            warnings.warn(f"There is no dashboard. {missing()}", RuntimeWarning, stacklevel=2)
+        return None
+    try:
+        return Door(listen(port))
+    except OSError:
+        pass
+    try:
+        return Door(listen(0))
+    except OSError as error:
+        warnings.warn(f"There is no dashboard: no port can be opened ({error.strerror}).", RuntimeWarning, stacklevel=2)
+        return None
+
+
+def parse_address(address: str | int) -> int:
+    """Return the port that a dashboard's address names.
+
+    Raises
+    ------
+    UsageError
+        See :func:`open_door`.
+    """
+    host, _, text = str(address).rpartition(":")
+    if not text.isdecimal() or int(text) > 65535:
+        raise UsageError(f"dashboard_address={address!r} is no address: give ':8787', a port, or None for none.")
+    if host not in ("", "localhost", LOOPBACK):
+        raise UsageError(
+            f"dashboard_address={address!r}: a dashboard listens on this host's loopback only. Give a port like "
+            "':8787', and come from elsewhere through Jupyter (jupyter-server-proxy) or `ssh -L`."
+        )
+    return int(text)
+
+
+def listen(port: int) -> socket.socket:
+    """Return a listening socket on loopback."""
+    listener = socket.socket()
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((LOOPBACK, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def login_link(place: HasDashboard, page: str = "status") -> str:
+    """Return a link that opens a page of the dashboard, once and within ten minutes; empty if there is no dashboard.
+
+    On a JupyterHub it goes through jupyter-server-proxy, since the browser is elsewhere.
+    """
+    if not place.dashboard:
+        return ""
+    code = mint(place.dashboard_key, "code", now=time.time(), seconds=CODE_SECONDS)
+    return f"{outside(place)}/login?code={code}&next={quote(page, safe='/')}"
+
+
+def outside(place: HasDashboard) -> str:
+    """Return where a browser reaches the dashboard."""
+    hub = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
+    return f"{hub.rstrip('/')}/proxy/{urlsplit(place.dashboard).port}" if hub else place.dashboard
+
+
+def plain_link(place: HasDashboard | None) -> str:
+    """Return the address without anything that opens it; what may be saved and shown to everybody."""
+    return f"{place.dashboard}/status" if place is not None and place.dashboard else ""
+
+
+def place_of_views() -> str:
+    """Return the folder from which ``himalia_widgets`` is imported here."""
+    found = importlib.util.find_spec("himalia_widgets")
+    assert found is not None, "open_door() has looked"
+    assert found.origin is not None
+    return os.path.dirname(os.path.dirname(os.path.abspath(found.origin)))

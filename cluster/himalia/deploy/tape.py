@@ -1,0 +1,101 @@
+"""The file that a recording is written to: appended block by block, and kept below its limit.
+
+Decides where bytes go and that a file of something else is never overwritten.  What is in the blocks is decided in
+``telemetry/recording.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import BinaryIO
+
+from himalia.errors import RecordingError, UsageError
+from himalia.telemetry.recording import MAGIC, Block, Header, Packer, begin, choose_cut
+
+
+class Tape:
+    """A recording that is being written; one thread at a time.
+
+    Parameters
+    ----------
+    path : Path
+        A recording that is there already is replaced.
+    header : Header
+    limit : int
+        Bytes that the file may have; of a longer recording the oldest part is dropped.
+
+    Raises
+    ------
+    UsageError
+        If ``path`` is a file of something else.
+    RecordingError
+        If it can't be written.
+    """
+
+    def __init__(self, path: Path, header: Header, limit: int) -> None:
+        self.path = path
+        self._header = begin(header)
+        self._limit = limit
+        self._blocks: list[Block] = []
+        try:
+            if path.exists() and not is_ours(path):
+                raise UsageError(f"{path} exists and is not a recording; give another name.")
+            self._file: BinaryIO = path.open("wb")
+            self._file.write(self._header)
+            self._file.flush()
+        except OSError as error:
+            raise RecordingError(f"{path} can't be written: {error.strerror or error}.") from error
+        self.nbytes = len(self._header)
+
+    def write(self, packer: Packer) -> None:
+        """Append what was collected, on the disk of which other programs see it at once.
+
+        Raises
+        ------
+        OSError
+            If there is no room, or the like.
+        """
+        made = packer.take(self.nbytes)
+        if made is None:
+            return
+        block, data = made
+        if self.nbytes + block.size > self._limit:
+            self._make_room(block)
+            block = block._replace(offset=self.nbytes)
+        self._file.write(data)
+        self._file.flush()
+        self._blocks.append(block)
+        self.nbytes += block.size
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _make_room(self, new: Block) -> None:
+        """Write the newest half of the file to another one, and put that into its place."""
+        cut = choose_cut([*self._blocks, new], max(new.size, self._limit // 2))
+        kept = self._blocks[cut:]
+        shorter = self.path.with_name(self.path.name + ".part")
+        try:
+            with shorter.open("wb") as target, self.path.open("rb") as source:
+                target.write(self._header)
+                if kept:
+                    source.seek(kept[0].offset)
+                    shutil.copyfileobj(source, target)
+            os.replace(shorter, self.path)
+        except OSError:
+            shorter.unlink(missing_ok=True)
+            raise
+        self._file.close()
+        self._file = self.path.open("ab")
+        back = kept[0].offset - len(self._header) if kept else 0
+        self._blocks = [block._replace(offset=block.offset - back) for block in kept]
+        self.nbytes = len(self._header) + sum(block.size for block in kept)
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file is a recording, or empty."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) in (MAGIC, b"")

@@ -1,0 +1,80 @@
+"""Lines that calls wrote, on their way from the workers of a host to the scheduler.
+
+Decides which ones go on: so many a second for the whole host; the others are counted.  Lines wait for the next tick or
+for the answer of their call, whichever comes first, so that the scheduler never hears of a result before what was
+written on the way to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from himalia.messages import LogLine, WorkerOutput
+from himalia.names import Key, WorkerName
+from himalia.worker.bucket import TokenBucket
+
+HOST_RATE: Final = 1000
+"""Lines/s of a host that reach the scheduler: five workers at their own limit, and far more than anybody reads."""
+BURST: Final = 2.0
+"""Seconds' worth of lines that pass at once."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What one call wrote and the scheduler wasn't told yet."""
+
+    worker: WorkerName
+    lines: list[LogLine] = field(default_factory=list)
+    dropped: int = 0
+
+
+class OutgoingLines:
+    """What the calls of a host wrote and the scheduler wasn't told yet.
+
+    Parameters
+    ----------
+    send : callable
+        Sends the scheduler a message.
+
+    Attributes
+    ----------
+    pending : dict
+        By call, what is to be sent.
+    """
+
+    def __init__(self, send: Callable[[WorkerOutput], None]) -> None:
+        self.pending: dict[Key, Waiting] = {}
+        self._send = send
+        self._bucket = TokenBucket(HOST_RATE, BURST * HOST_RATE)
+
+    def add(self, key: Key, worker: WorkerName, lines: list[LogLine], dropped: int, now: float) -> None:
+        """Take lines that a call wrote; ``dropped`` more were lost before."""
+        passing = [line for line in lines if self._bucket.take(now)]
+        waiting = self.pending.get(key)
+        if waiting is None:
+            waiting = self.pending[key] = Waiting(worker)
+        waiting.lines.extend(passing)
+        waiting.dropped += dropped + len(lines) - len(passing)
+
+    def finish(self, key: Key) -> None:
+        """Send what a call wrote before its answer is passed on; mere counts wait for company."""
+        waiting = self.pending.get(key)
+        if waiting is not None and waiting.lines:
+            del self.pending[key]
+            self._send(WorkerOutput(key, waiting.worker, waiting.lines, waiting.dropped))
+
+    def flush(self) -> None:
+        """Send everything; counts of calls that wrote nothing else go together, under the last of them."""
+        pending, self.pending = self.pending, {}
+        dropped = 0
+        last = None
+        for key, waiting in pending.items():
+            if waiting.lines:
+                self._send(WorkerOutput(key, waiting.worker, waiting.lines, waiting.dropped))
+            else:
+                dropped += waiting.dropped
+                last = WorkerOutput(key, waiting.worker, [], dropped)
+        if last is not None:
+            self._send(last)

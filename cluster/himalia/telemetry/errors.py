@@ -1,0 +1,64 @@
+"""The scheduler's bounded memory of failed calls, by cause: four hundred calls that fail at one line are one entry.
+
+Decides what counts as the same cause: the same kind of failure and the same class of exception raised at the same
+line, or, for what killed its worker, the same group.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from himalia.messages import ErrorSummary, TaskError
+from himalia.names import Key
+
+CAUSES: Final = 200
+"""Causes that are kept; the one that was seen longest ago goes first."""
+EXAMPLES: Final = 10
+"""Workers and inputs that are named for a cause."""
+
+
+class ErrorTable:
+    """Failed calls by cause; ``version`` rises with every one."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._causes: OrderedDict[str, tuple[int, ErrorSummary]] = OrderedDict()
+        """Cause by its id, with the version of its last change; the oldest change first."""
+
+    def add(self, error: TaskError, group: str, inputs: Iterable[Key], now: float) -> None:
+        """Count one failed call; ``now`` in seconds of the scheduler's clock."""
+        self.version += 1
+        cause = identify(error, group)
+        known = self._causes.pop(cause, None)
+        workers = known[1].workers if known is not None else ()
+        if error.worker and error.worker not in workers and len(workers) < EXAMPLES:
+            workers = (*workers, error.worker)
+        newest = msgspec.structs.replace(error, exception=b"")  # what is shown needs no pickle
+        count = known[1].count + 1 if known is not None else 1
+        first = tuple(inputs)[:EXAMPLES]
+        self._causes[cause] = (self.version, ErrorSummary(cause, newest, group, count, first, workers, now))
+        while len(self._causes) > CAUSES:
+            self._causes.popitem(last=False)
+
+    def since(self, version: int) -> list[ErrorSummary]:
+        """Return the causes that changed after that version."""
+        if version >= self.version:
+            return []
+        return [summary for changed, summary in self._causes.values() if changed > version]
+
+
+def identify(error: TaskError, group: str) -> str:
+    """Return what errors of the same cause share: a digest."""
+    if error.frames:
+        frame = error.frames[-1]
+        lines = error.text.splitlines()
+        kind = next((line.partition(":")[0] for line in lines if line), "")
+        facts = [error.kind, frame.filename, str(frame.line), frame.function, kind]
+    else:
+        facts = [error.kind, group]
+    return blake2b("\0".join(facts).encode(errors="replace"), digest_size=8).hexdigest()

@@ -1,0 +1,175 @@
+"""Tests of what a person sees, in a real browser, on real front ends and real clusters.
+
+Run one test, and watch it in a window::
+
+    HIMALIA_HEADED=1 .venv/bin/python -m pytest tests/browser -k <part of its name>
+
+Pictures that tests took are in ``tests/browser/shots/``, which git ignores; a test that failed leaves a picture of
+each page there, ``failed-….png``.  ``HIMALIA_CHROMIUM=/path/to/chrome`` chooses another browser.
+
+What is here for a test:
+
+- ``notebook(cells, front="lab")`` opens a notebook in JupyterLab, or with ``front="notebook"`` in Notebook 7
+  (:class:`tests.browser.notebook.Notebook`);
+- ``open_page(url)`` opens any other page, such as a dashboard, a report or an exported notebook;
+- ``jupyter`` is the server of all notebooks, ``chromium`` the browser, each one for the whole run;
+- ``light_and_dark`` runs a test twice, with True when it is dark.
+
+Errors that a page reports fail the test.  Without Chromium or JupyterLab tests are skipped and say what is missing;
+on a continuous integration (``CI`` is set) that is a failure.  Playwright runs an event loop in the main thread:
+``asyncio.run`` has to be called in another.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from tests.browser.chromium import NAMES, Complaints, find_chromium, run_chromium, shot
+from tests.browser.notebook import Front, Notebook, write_notebook
+from tests.browser.servers import JupyterServer, run_server
+from tests.integration.leftovers import end_processes, look, wait_until_gone
+
+SIZE = {"width": 1280, "height": 960}
+NEEDED = ("anywidget", "bokeh", "jupyterlab", "notebook", "playwright")
+ENDING = 15.0
+"""Seconds within which a kernel that was ended has taken its cluster with it."""
+
+
+def give_up(reason: str) -> NoReturn:
+    """Skip; on a continuous integration nothing may be skipped."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Take a picture of each page of a test that failed."""
+    report = yield
+    if report.when != "teardown" and report.failed:
+        for number, page in enumerate(getattr(item, "pages", [])):
+            if not page.is_closed():
+                shot(page, f"failed-{item.name}-{number}")
+    return report
+
+
+@pytest.fixture(scope="session")
+def equipped() -> None:
+    """Make sure that all is there, or say what to install."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        give_up(f"needs {', '.join(missing)}: pip install -e '.[test]'")
+
+
+@pytest.fixture(scope="session")
+def chromium(equipped: None, test_run: str, own_place: Path) -> Iterator[Any]:
+    """Start the browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        path = find_chromium() or driver.chromium.executable_path
+        if not os.path.exists(path):
+            give_up(
+                f"needs a browser: one of {', '.join(NAMES)} on the PATH, or $HIMALIA_CHROMIUM. Debian: sudo apt "
+                "install chromium; macOS: brew install chromium; elsewhere: playwright install --with-deps chromium"
+            )
+        with run_chromium(driver, path) as browser:
+            yield browser
+
+
+@pytest.fixture(scope="session")
+def jupyter(equipped: None, test_run: str, own_place: Path) -> Iterator[JupyterServer]:
+    """Start the Jupyter server."""
+    place = own_place / "jupyter"
+    place.mkdir()
+    with run_server(place) as server:
+        yield server
+
+
+@pytest.fixture
+def context_for(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., tuple[Any, Complaints]]]:
+    """Return a function that makes a browser context (its own cookies) and collects what its pages complain about."""
+    contexts = []
+    request.node.pages = pages = []
+
+    def make(**options: Any) -> tuple[Any, Complaints]:
+        context = chromium.new_context(**{"viewport": SIZE, "reduced_motion": "reduce"} | options)
+        context.on("page", lambda page: pages.append(page))
+        contexts.append((context, complaints := Complaints(context)))
+        return context, complaints
+
+    yield make
+    for context, _ in contexts:
+        context.close()
+    lines = [line for _, complaints in contexts for line in complaints.lines]
+    assert not lines, "errors in the browser:\n" + "\n".join(lines)
+
+
+@pytest.fixture
+def open_page(context_for: Callable[..., tuple[Any, Complaints]]) -> Callable[..., Any]:
+    """Return ``open_page(url, *, dark=False, **options_of_the_context)``, whose result is a Playwright page."""
+
+    def open_page(url: str, *, dark: bool = False, **options: Any) -> Any:
+        context, _ = context_for(color_scheme="dark" if dark else "light", **options)
+        page = context.new_page()
+        page.goto(url)
+        return page
+
+    return open_page
+
+
+@pytest.fixture
+def notebook(
+    jupyter: JupyterServer, context_for: Callable[..., tuple[Any, Complaints]], test_run: str, own_place: Path
+) -> Iterator[Callable[..., Notebook]]:
+    """Return ``notebook(cells, *, front="lab", dark=False, run=True, files={})``.
+
+    Each notebook is in a folder of its own, with these files.  Afterwards kernels and clusters are gone.
+    """
+    before = look(test_run, own_place)
+
+    def open_notebook(
+        cells: list[str] | Path,
+        *,
+        front: Front = "lab",
+        dark: bool = False,
+        run: bool = True,
+        timeout: float = 60.0,
+        files: dict[str, str] | None = None,
+        **options: Any,
+    ) -> Notebook:
+        path = jupyter.root / f"n{secrets.token_hex(4)}" / "notebook.ipynb"
+        path.parent.mkdir()
+        for name, text in (files or {}).items():
+            (path.parent / name).write_text(text)
+        if isinstance(cells, Path):
+            path.write_bytes(cells.read_bytes())
+        else:
+            write_notebook(path, cells)
+        context, complaints = context_for(**options)
+        assert context.request.get(jupyter.url + "api/status", headers=jupyter.headers).ok
+        opened = Notebook(context.new_page(), jupyter, path, front, complaints)
+        opened.open()
+        opened.set_dark(dark)
+        if run:
+            opened.run_all(timeout=timeout)
+        return opened
+
+    yield open_notebook
+    jupyter.end_kernels()
+    left = wait_until_gone(test_run, own_place, before, ENDING)
+    end_processes(test_run, before)
+    assert not left, "left behind:\n" + "\n".join(left)
+
+
+@pytest.fixture(params=[False, True], ids=["light", "dark"])
+def light_and_dark(request: pytest.FixtureRequest) -> bool:
+    """Run the test on a light page and on a dark one."""
+    return bool(request.param)

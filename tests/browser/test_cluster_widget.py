@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.chromium import shot
+from tests.browser.notebook import Front, Notebook
+
+Open = Callable[..., Notebook]
+
+START = """
+import time
+from himalia import Client, LocalCluster, wait
+cluster = LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="256 MiB", name=None)
+client = Client(cluster)
+"""
+WORK = """
+def load(part):
+    time.sleep(0.02)
+    return part
+def clean(part):
+    if part == 7:
+        raise ValueError("part 7 is broken")
+    print("cleaned", part)
+    return part + 1
+loaded = client.map(load, range(40))
+cleaned = client.map(clean, loaded)
+wait(cleaned)
+"""
+BLOCK = """
+import pathlib
+def slow(part):
+    time.sleep(0.1)
+    return part
+display(cluster)
+futures = client.map(slow, range(10_000))
+while not pathlib.Path("go").exists():
+    time.sleep(0.05)
+del futures
+"""
+LOOK = """
+import asyncio, threading
+from himalia_widgets.widget import model
+def look():
+    [widget] = model._widgets.values()
+    threads = [t for t in threading.enumerate() if t.name == "himalia-widget"]
+    return [len(model._widgets), len(threads), len(widget.board.leases.views)]
+async def wait_for_end():
+    ours = ("himalia-widget", "himalia-feed")
+    deadline = time.monotonic() + 20
+    while any(t.name in ours for t in threading.enumerate()) and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    return look()
+"""
+HELD = """
+def hold(part):
+    time.sleep(30)
+def later(part, held):
+    return part
+held = client.submit(hold, 0)
+waiting = client.map(later, range(20), [held] * 20)
+"""
+MARKUP = """
+evil = ["<img src=x onerror=window.pwned=1>", "<script>window.pwned=1</script>", "$$x$$<b class=pwned>"]
+evil += ["</style><b class=pwned>b</b>"]
+def job(text, n):
+    print(text, n)
+    return n
+tasks = []
+for n in range(40):
+    job.__name__ = job.__qualname__ = evil[n % 4]
+    tasks.append(client.submit(job, evil[n % 4], n, key=f"{evil[n % 4]}-{n}"))
+wait(tasks)
+"""
+CLEAR = "() => { window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs'); }"
+PAUSE = 20_000
+"""ms that a busy machine may take to show something."""
+
+
+def widget(notebook: Notebook, index: int = -1) -> Any:
+    """Return the widget below a cell; −1: the only one of the page."""
+    if index >= 0:
+        return notebook.output(index).locator(".himalia-widget")
+    return notebook.page.locator(".himalia-widget")
+
+
+def tab(view: Any, name: str) -> Any:
+    """Open a tab and return its panel."""
+    view.get_by_role("tab", name=name).click()
+    return view.locator("[role=tabpanel]:not([hidden])")
+
+
+def truth(notebook: Notebook, source: str) -> str:
+    """Return what an expression is in the kernel."""
+    return str(notebook.run(f"print({source})").inner_text()).strip()
+
+
+@pytest.mark.parametrize("front", ["lab", "notebook"])
+def test_each_tab_shows_what_is_true_of_the_cluster(notebook: Open, front: Front, light_and_dark: bool) -> None:
+    opened = notebook([START, "cluster", WORK], front=front, dark=light_and_dark)
+    mode = "dark" if light_and_dark else "light"
+    view = widget(opened)
+    view.scroll_into_view_if_needed()
+    expect(view.locator(".hw-pill")).to_have_text("running", timeout=PAUSE)
+    expect(view.locator("[data-tile=workers] dd")).to_have_text("2")
+    expect(view.locator("[data-tile=threads] dd")).to_have_text("2")
+    expect(view.locator("[data-count=done]")).to_have_text("79", timeout=PAUSE)
+    expect(view.locator("[data-count=failed]")).to_have_text("1")
+    expect(view.locator("[data-count=running]")).to_have_text("0")
+
+    expect(view.locator(".hw-table tbody tr[data-worker]:visible")).to_have_count(2)
+    names = sorted(view.locator("tbody tr[data-worker] td:first-child").all_inner_texts())
+    shot(view, f"widget-workers-{front}-{mode}")
+    stream = tab(view, "Task stream")
+    expect(stream.locator("canvas").first).to_be_visible(timeout=PAUSE)
+    opened.page.wait_for_timeout(1000)
+    shot(view, f"widget-stream-{front}-{mode}")
+    progress = tab(view, "Progress")
+    expect(progress.locator("canvas").first).to_be_visible(timeout=PAUSE)
+    opened.page.wait_for_timeout(500)
+    shot(view, f"widget-progress-{front}-{mode}")
+    scale = tab(view, "Scale")
+    expect(scale).to_contain_text("All 2 requested workers are here.")
+    shot(view, f"widget-scale-{front}-{mode}")
+    logs = tab(view, "Logs")
+    expect(logs.locator(".hw-line:visible").first).to_be_visible(timeout=PAUSE)
+    shot(view, f"widget-logs-{front}-{mode}")
+    assert truth(opened, "sorted(w['name'] for w in cluster.workers.values())") == str(names)
+
+
+def test_it_is_live_while_a_cell_keeps_the_kernel_and_its_buttons_say_that_they_wait(notebook: Open) -> None:
+    opened = notebook([START])
+    opened.run(BLOCK, wait=False)
+    view = widget(opened)
+    expect(view.locator(".hw-pill")).to_have_text("running", timeout=PAUSE)
+    expect(view.locator("[data-count=running]")).to_have_text("2", timeout=PAUSE)
+    done = view.locator("[data-count=done]")
+    first = int(done.inner_text())
+    opened.page.wait_for_timeout(2000)
+    assert int(done.inner_text()) > first
+    expect(tab(view, "Task stream").locator("canvas").first).to_be_visible(timeout=PAUSE)
+    logs = tab(view, "Logs")
+    expect(logs).to_contain_text("Waits for the running cell", timeout=PAUSE)
+    scale = tab(view, "Scale")
+    scale.get_by_label("Amount").fill("1")
+    scale.get_by_role("button", name="Scale").click()
+    expect(scale.get_by_role("status")).to_contain_text("waits for the running cell", timeout=PAUSE)
+    shot(view, "widget-waits")
+    (opened.path.parent / "go").touch()
+    expect(scale.get_by_role("status")).to_contain_text("Asked for 1 worker", timeout=PAUSE)
+    expect(scale).to_contain_text("All 1 requested worker", timeout=PAUSE)
+    (opened.path.parent / "go").unlink()
+
+
+def test_views_come_and_go_and_nothing_is_left_of_them(notebook: Open) -> None:
+    opened = notebook([START, "cluster", "cluster", LOOK], dark=True)
+    for index in (1, 2):
+        opened.show(index)
+        expect(widget(opened, index).locator(".hw-pill")).to_have_text("running", timeout=PAUSE)
+    assert truth(opened, "look()") == "[1, 1, 2]"  # one model, one thread, two views
+    opened.save()
+    opened.reload()
+    opened.show(1)
+    expect(widget(opened, 1).locator(".hw-pill")).to_have_text("running", timeout=PAUSE)
+    expect(widget(opened, 1).locator("[data-tile=workers] dd")).to_have_text("2")
+    opened.page.evaluate(CLEAR)
+    expect(widget(opened)).to_have_count(0)
+    assert truth(opened, "await wait_for_end()") == "[1, 0, 0]"
+    again = opened.run("cluster").locator(".himalia-widget")
+    expect(again.locator(".hw-pill")).to_have_text("running", timeout=PAUSE)
+
+
+def test_a_closed_cluster_stays_to_be_looked_at_and_a_restarted_kernel_is_noticed(notebook: Open) -> None:
+    opened = notebook([START, "cluster", WORK, LOOK])
+    view = widget(opened, 1)
+    expect(view.locator("[data-count=done]")).to_have_text("79", timeout=PAUSE)
+    opened.run("client.close(); cluster.close()")
+    expect(view.locator(".hw-pill")).to_have_text("closed", timeout=PAUSE)
+    assert truth(opened, "await wait_for_end()")[:5] == "[1, 0"
+    expect(tab(view, "Progress").locator("canvas").first).to_be_visible(timeout=PAUSE)
+    expect(tab(view, "Scale").get_by_role("button", name="Scale")).to_be_disabled()
+    opened.save()
+    opened.reload()
+    opened.show(1)
+    expect(view.locator(".hw-pill")).to_have_text("closed", timeout=PAUSE)
+    expect(view.locator("[data-count=done]")).to_have_text("79")
+    opened.run(START)
+    newer = opened.run("cluster").locator(".himalia-widget")
+    expect(newer.locator(".hw-pill")).to_have_text("running", timeout=PAUSE)
+    opened.restart_kernel()
+    expect(newer.locator(".hw-pill")).to_contain_text("no news", timeout=PAUSE)
+    opened.run(START)
+    newest = opened.run("cluster").locator(".himalia-widget")
+    expect(newest.locator(".hw-pill")).to_have_text("running", timeout=PAUSE)
+
+
+def test_rows_lead_to_logs_and_restart_their_worker(notebook: Open) -> None:
+    opened = notebook(
+        [
+            START,
+            "pids = lambda: {w['name']: w['pid'] for w in cluster.workers.values()}\nbefore = pids()",
+            WORK,
+            "cluster",
+        ]
+    )
+    view = widget(opened)
+    row = view.locator("tbody tr[data-worker]:visible").first
+    name = row.get_attribute("data-worker", timeout=PAUSE)
+    row.get_by_role("button", name="Logs").click()
+    lines = view.locator(".hw-line:visible")
+    expect(lines.first).to_contain_text("cleaned", timeout=PAUSE)
+    assert set(lines.locator(".hw-process-name").all_inner_texts()) == {name}
+    panel = tab(view, "Logs")
+    panel.get_by_label("Search lines").fill("cleaned 1")
+    assert all("cleaned 1" in text for text in lines.all_inner_texts())
+    tab(view, "Workers")
+    row.get_by_role("button", name=f"Restart {name}").click()
+    row.get_by_role("button", name="Keep").click()
+    row.get_by_role("button", name=f"Restart {name}").click()
+    row.get_by_role("button", name="Restart now").click()
+    expect(view.get_by_text(f"{name} was restarted.")).to_be_visible(timeout=PAUSE)
+    assert truth(opened, "[before[n] != pids()[n] for n in sorted(before)]").count("True") == 1
+
+
+def test_keys_move_between_tabs_and_sort_and_search_the_table(notebook: Open) -> None:
+    opened = notebook([START, "cluster"])
+    view = widget(opened)
+    first = view.get_by_role("tab", name="Workers")
+    first.focus()
+    for key, name in (
+        ("ArrowRight", "Task stream"),
+        ("End", "Logs"),
+        ("ArrowRight", "Workers"),
+        ("ArrowLeft", "Logs"),
+        ("Home", "Workers"),
+    ):
+        opened.page.keyboard.press(key)
+        expect(view.get_by_role("tab", name=name)).to_be_focused()
+        expect(view.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
+    head = view.locator("th[data-column=memory]")
+    head.get_by_role("button").focus()
+    opened.page.keyboard.press("Enter")
+    expect(head).to_have_attribute("aria-sort", "descending")
+    opened.page.keyboard.press("Enter")
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    view.get_by_label("Search workers").focus()
+    opened.page.keyboard.type("-1")
+    expect(view.locator("tbody tr[data-worker]:visible")).to_have_count(1)
+    opened.page.keyboard.type("nobody")
+    expect(view.get_by_text("No worker matches.")).to_be_visible()
+    assert opened.page.locator(".jp-CodeCell").count() == 2  # the notebook took none of these keys
+
+
+def test_plots_take_the_colours_of_the_theme_and_bars_say_what_they_are(notebook: Open) -> None:
+    opened = notebook([START, "cluster", WORK, HELD])
+    view = widget(opened, 1)
+    opened.show(1)
+    progress = tab(view, "Progress")
+    expect(progress.locator("canvas").first).to_be_visible(timeout=PAUSE)
+    opened.page.wait_for_timeout(1000)
+    light = shot(progress.locator(".hw-plot"), "widget-progress-theme").read_bytes()
+    opened.set_dark(True)
+    opened.page.wait_for_timeout(2500)
+    assert shot(progress.locator(".hw-plot"), "widget-progress-theme").read_bytes() != light
+    plot = progress.locator(".hw-plot").bounding_box()
+    opened.page.mouse.click(plot["x"] + plot["width"] * 0.7, plot["y"] + 8 + 26)
+    detail = progress.locator(".hw-detail")
+    expect(detail).to_contain_text("waits for its input", timeout=PAUSE)
+    shot(view, "widget-why")
+    detail.get_by_role("button", name="Close details").click()
+    expect(detail).to_be_hidden()
+
+
+def test_what_users_call_things_never_becomes_markup(notebook: Open) -> None:
+    opened = notebook([START, "cluster", MARKUP])
+    view = widget(opened, 1)
+    expect(view.locator("[data-count=done]")).to_have_text("40", timeout=PAUSE)
+    for name in ("Task stream", "Progress", "Scale", "Logs"):
+        panel = tab(view, name)
+        opened.page.wait_for_timeout(1200)
+        canvas = panel.locator("canvas").first
+        if canvas.count():
+            box = canvas.bounding_box()
+            for part in (0.3, 0.6, 0.9):
+                opened.page.mouse.move(box["x"] + box["width"] * 0.95, box["y"] + box["height"] * part)
+                opened.page.mouse.click(box["x"] + box["width"] * 0.95, box["y"] + box["height"] * part)
+                opened.page.wait_for_timeout(200)
+    expect(view.locator(".hw-line:visible").first).to_contain_text("<img")
+    assert view.locator("img, script, iframe, b.pwned").count() == 0
+    assert opened.page.evaluate("window.pwned") is None

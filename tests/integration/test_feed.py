@@ -1,0 +1,203 @@
+"""What a follower of a real cluster is told while it works: running calls, transfers, moves to disk, restarts, the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from himalia import Client, LocalCluster, wait
+from himalia.deploy.feed import ThreadFeed
+from himalia.messages import HostMetrics, StoreMove, Telemetry, TransferSummary
+from tests.integration.test_several_hosts import Hosts, hosts  # noqa: F401
+
+PATIENCE = 20.0
+"""Seconds until something that has to come is given up on."""
+
+
+class Follower:
+    """Everything that a feed told so far."""
+
+    def __init__(self, target: Any, *, full: bool = False) -> None:
+        self.pushes: list[Telemetry] = []
+        self.infos: list[dict[str, Any]] = []
+        self.ends: list[str] = []
+        self.leave = ThreadFeed.of(target, full=full).subscribe(
+            self.pushes.append, self.infos.append, self.ends.append
+        )
+
+    def metrics(self) -> list[HostMetrics]:
+        return [metrics for push in list(self.pushes) for metrics in push.hosts.values()]
+
+    def newest(self) -> HostMetrics:
+        """Return the newest metrics of the only host."""
+        return next((metrics for push in reversed(self.pushes) for metrics in push.hosts.values()), HostMetrics())
+
+    def transfers(self) -> list[TransferSummary]:
+        return [transfer for metrics in distinct(self.metrics()) for transfer in metrics.transfers]
+
+    def moves(self) -> list[StoreMove]:
+        return [move for metrics in distinct(self.metrics()) for move in metrics.moves]
+
+
+def distinct(measurements: list[HostMetrics]) -> list[HostMetrics]:
+    """Return each measurement once: what a new follower is told first may have been told before."""
+    return list({(metrics.time, metrics.cpu): metrics for metrics in measurements}.values())
+
+
+def wait_until(is_so: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < deadline, "it didn't come true"
+        time.sleep(0.02)
+
+
+def feed_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "himalia-feed"]
+
+
+def wait_for_file(path: str) -> float:
+    """Return once a file exists."""
+    began = time.time()
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return began
+
+
+def make_bytes(number: int, size: int) -> bytes:
+    return bytes([number % 256]) * size
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster(n_workers=2, threads_per_worker=1) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def follower(cluster: LocalCluster) -> Iterator[Follower]:
+    follower = Follower(cluster)
+    yield follower
+    follower.leave()
+    assert feed_threads() == []
+
+
+def test_a_call_that_runs_is_named_with_its_start_until_it_ends(
+    cluster: LocalCluster, follower: Follower, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    with cluster.get_client() as client:
+        future = client.submit(wait_for_file, str(go))
+        wait_until(lambda: follower.newest().running)
+        (call,) = follower.newest().running
+        go.touch()
+        began = future.result(timeout=PATIENCE)
+        assert (call.key, call.group, call.thread) == (future.key, "wait_for_file", 0)
+        assert call.worker in {worker["name"] for worker in cluster.scheduler_info["workers"].values()}
+        assert abs(began - call.started) < 5.0
+        wait_until(lambda: not follower.newest().running)
+
+
+def test_a_nanny_measures_itself(follower: Follower) -> None:
+    wait_until(lambda: follower.newest().process.memory)
+    newest = follower.newest()
+    assert newest.process.fds > 5
+    assert abs(newest.time - time.time()) < 5.0
+
+
+def test_a_follower_is_told_who_is_there_and_again_when_that_changes(cluster: LocalCluster, follower: Follower) -> None:
+    wait_until(lambda: follower.infos)
+    assert len(follower.infos[-1]["workers"]) == 2
+    cluster.scale(3)
+    wait_until(lambda: len(follower.infos[-1]["workers"]) == 3)
+    cluster.scale(2)
+    wait_until(lambda: len(follower.infos[-1]["workers"]) == 2)
+
+
+def test_a_restart_of_one_worker_keeps_results_and_runs_again_what_ran_there(
+    cluster: LocalCluster, follower: Follower, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    with cluster.get_client() as client:
+        kept = client.submit(make_bytes, 1, 2_000_000)
+        wait(kept, timeout=PATIENCE)
+        waiting = client.submit(wait_for_file, str(go), retries=0)
+        wait_until(lambda: follower.newest().running)
+        (call,) = follower.newest().running
+        before = {worker["name"]: worker["pid"] for worker in cluster.scheduler_info["workers"].values()}
+        assert cluster.restart_workers(call.worker) == {call.worker: "OK"}
+        after = {worker["name"]: worker["pid"] for worker in cluster.scheduler_info["workers"].values()}
+        assert {name for name in before if before[name] != after[name]} == {call.worker}
+        go.touch()
+        assert waiting.result(timeout=PATIENCE) > call.started
+        assert kept.result(timeout=PATIENCE) == make_bytes(1, 2_000_000)
+        assert "no worker 'nobody'" in client.restart_workers(["nobody"])["nobody"]
+
+
+def test_a_question_can_be_asked_through_the_feed(cluster: LocalCluster) -> None:
+    with cluster.get_client() as client:
+        future = client.submit(make_bytes, 1, 10)
+        future.result(timeout=PATIENCE)
+        task = ThreadFeed.of(cluster).ask(lambda control: control.describe_task(future.key))
+        assert task["key"] == future.key
+    assert feed_threads() == []
+
+
+def test_two_followers_share_a_thread_which_ends_with_the_last(cluster: LocalCluster) -> None:
+    first, second = Follower(cluster), Follower(cluster)
+    wait_until(lambda: first.pushes and second.pushes)
+    assert len(feed_threads()) == 1
+    first.leave()
+    assert len(feed_threads()) == 1
+    told = len(second.pushes)
+    wait_until(lambda: len(second.pushes) > told)
+    second.leave()
+    assert feed_threads() == []
+
+
+def test_what_goes_to_disk_and_comes_back_is_told(nothing_left: None) -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1, memory_limit="128 MiB") as cluster:
+        follower = Follower(cluster)
+        with cluster.get_client() as client:
+            futures = [client.submit(make_bytes, number, 16 * 2**20) for number in range(12)]
+            wait(futures, timeout=PATIENCE)
+            assert client.submit(len, futures[0]).result(timeout=PATIENCE) == 16 * 2**20
+            wait_until(lambda: {move.kind for move in follower.moves()} == {"spill", "unspill"})
+            assert sum(move.nbytes for move in follower.moves() if move.kind == "spill") > 32 * 2**20
+            assert all(abs(move.start - time.time()) < 60.0 and move.seconds < 10.0 for move in follower.moves())
+        follower.leave()
+
+
+def test_the_end_of_the_cluster_is_told_once_and_ends_the_thread(nothing_left: None) -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1) as cluster:
+        follower = Follower(cluster, full=True)
+        wait_until(lambda: follower.pushes)
+        assert follower.ends == []
+    wait_until(lambda: follower.ends)
+    wait_until(lambda: not feed_threads())
+    assert len(follower.ends) == 1
+    follower.leave()
+
+
+def test_what_moves_between_hosts_is_told_by_who_receives_it(hosts: Hosts) -> None:  # noqa: F811
+    with Client("several") as client:
+        names = {host["name"]: number for number, host in client.scheduler_info()["hosts"].items()}
+        follower = Follower(client)
+        made = client.submit(make_bytes, 3, 5_000_000, workers="a-0")
+        assert client.submit(len, made, workers="b-0").result(timeout=PATIENCE) == 5_000_000
+        wait_until(follower.transfers)
+        (transfer,) = follower.transfers()
+        assert transfer.source == names["a"]
+        assert transfer.count == 1
+        assert 5_000_000 <= transfer.nbytes < 5_001_000
+        assert 0.0 < transfer.seconds < 5.0
+        records = client.telemetry().records
+        (record,) = [record for record in records if record.group == "len"]
+        assert record.timing.moved == transfer.nbytes
+        follower.leave()
+        assert feed_threads() == []

@@ -1,0 +1,131 @@
+"""Futures, lists of them and clients that change in their place: in a real kernel, driven as a notebook drives it."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+START = """
+import time
+from himalia import Client, LocalCluster
+cluster = LocalCluster(n_workers=2, threads_per_worker=1)
+client = Client(cluster)
+def wait(seconds):
+    time.sleep(seconds)
+    return "moon"
+def until(condition, timeout=10):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+"""
+Cell = Callable[[str], Any]
+
+
+@pytest.fixture(scope="module")
+def cell() -> Iterator[Cell]:
+    """Return what runs a cell in a kernel that has a cluster, and returns the cell."""
+    notebook = nbformat.v4.new_notebook()
+    client = NotebookClient(notebook, timeout=50, kernel_name="python3", store_widget_state=False)
+
+    def run(source: str) -> Any:
+        notebook.cells.append(nbformat.v4.new_code_cell(source))
+        return client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
+
+    with client.setup_kernel():
+        run(START)
+        yield run
+        run("client.close(); cluster.close()")
+
+
+def shown(cell: Any) -> str:
+    """Return the words of the one output of a cell."""
+    (output,) = cell.outputs
+    page = re.sub(r"<style>.*?</style>", "", output.data["text/html"], flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def plain(cell: Any) -> str:
+    """Return the same where there is no HTML."""
+    (output,) = cell.outputs
+    return str(output.data["text/plain"])
+
+
+def test_a_future_changes_in_its_place_while_another_cell_blocks(cell: Cell) -> None:
+    first = cell("future = client.submit(wait, 1.0)\nfuture")
+    assert "pending" in shown(first)
+    assert plain(first) == f"<Future: pending, key: {key_in(first)}>"
+    cell("time.sleep(2.0)")
+    assert "finished" in shown(first)
+    assert "Type str" in shown(first)
+    assert plain(first) == f"<Future: finished, type: str, key: {key_in(first)}>"
+    assert len(first.outputs) == 1
+
+
+def test_a_future_that_is_done_needs_no_live_view(cell: Cell) -> None:
+    first = cell("future")
+    assert first.outputs[0].output_type == "execute_result"
+    assert "finished" in shown(first)
+
+
+def test_a_call_that_fails_says_so_in_its_place(cell: Cell) -> None:
+    first = cell("from IPython.display import display\nbad = client.submit(lambda: wait(0.5) and 1 / 0)\ndisplay(bad)")
+    cell("time.sleep(1.5)")
+    assert "ZeroDivisionError: division by zero" in shown(first)
+    cell("del bad")
+
+
+def test_a_list_of_futures_counts_in_its_place(cell: Cell) -> None:
+    first = cell("futures = client.map(wait, [0.02 + 0.001 * n for n in range(40)])\nfutures")
+    assert "40 futures" in shown(first)
+    cell("assert type(futures) is list\nclient.gather(futures)\ntime.sleep(1)")
+    assert plain(first) == "40 futures: 40 finished"
+    assert "… " not in shown(first)
+    assert "<table>" in first.outputs[0].data["text/html"]
+
+
+def test_other_lists_look_as_they_did(cell: Cell) -> None:
+    first = cell("[1, 2, [3]], [], list('ab')")
+    assert plain(first) == "([1, 2, [3]], [], ['a', 'b'])"
+    assert plain(cell("[1]")) == "[1]"
+    assert "text/html" not in cell("[1]").outputs[0].data
+
+
+def test_a_display_keeps_no_future_alive(cell: Cell) -> None:
+    first = cell("held = client.submit(wait, 30)\nkey = held.key\ndisplay(held)")
+    cell("del held\nuntil(lambda: 'is not known' in cluster.explain(key))\ntime.sleep(0.6)")
+    assert "it was released" in shown(first)
+
+
+def test_a_list_that_is_let_go_of_is_let_go_of(cell: Cell) -> None:
+    first = cell("many = client.map(wait, range(20, 26))\nkey = many[-1].key\ndisplay(many)")
+    cell("del many\nuntil(lambda: 'is not known' in cluster.explain(key))\ntime.sleep(0.6)")
+    assert "6 released" in shown(first)
+
+
+def test_a_client_counts_its_cluster_in_its_place(cell: Cell) -> None:
+    first = cell("display(client)")
+    assert "Workers 2" in shown(first)
+    cell("cluster.scale(3); cluster.wait_for_workers(3); time.sleep(2.5)")
+    assert "Workers 3" in shown(first)
+    assert "workers=3" in plain(first)
+
+
+def test_the_thread_that_looks_ends_with_the_last_view(cell: Cell) -> None:
+    cell("import threading\nother = Client(cluster)\ndisplay(other)\nother.close()")
+    cell("client.close()")
+    result = cell(
+        "until(lambda: not [t for t in threading.enumerate() if t.name in ('himalia-views', 'himalia-feed')])"
+    )
+    assert result.outputs == []
+
+
+def key_in(cell: Any) -> str:
+    (key,) = re.findall(r"wait-[0-9a-f]+", plain(cell))
+    return key

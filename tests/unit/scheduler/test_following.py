@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+import himalia.messages as m
+from himalia.machine import Ticked
+from himalia.names import HostId, Key, PeerId
+from tests.unit.scheduler.stage import Stage, spec
+
+
+def tick(stage: Stage, seconds: float = 1.0) -> list[tuple[str, m.Telemetry]]:
+    stage.now += seconds
+    stage.event(Ticked())
+    return stage.taken(m.Telemetry)
+
+
+def run(stage: Stage, *keys: str, client: str = "alice", batch: int = 1, span: str = "") -> None:
+    stage.message(client, m.Submit(batch, [spec(key, order=index) for index, key in enumerate(keys)], True, span))
+    for key in keys:
+        stage.finish(key)
+    stage.take()
+
+
+def log(stage: Stage, count: int) -> None:
+    """Let so many calls have ended, without the tasks, which the stage would check after each event."""
+    for number in range(count):
+        row = (Key(f"f-{number}"), "f", HostId(PeerId("a")), "a-0", "ok", m.Timing(1.0, 0.0, 0.5, 0.0), 8)
+        stage.machine.core.log.add(row)
+
+
+def keys(push: m.Telemetry) -> list[str]:
+    packed = [record for block in push.blocks for record in msgspec.msgpack.decode(block, type=list[m.TaskRecord])]
+    return [record.key for record in [*push.records, *packed]]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_first_push_tells_what_is_known_and_later_ones_what_changed(full: bool) -> None:
+    stage = Stage("a")
+    run(stage, "f-1")
+    stage.message("alice", m.FollowTelemetry(0.5, full))
+    [(peer, first)] = tick(stage)
+    assert (peer, keys(first), [group.name for group in first.groups], list(first.hosts)) == ("alice", [], ["f"], ["a"])
+    assert [event.kind for event in first.events] == ["host-joined", "worker-started"]
+    [(_, rest)] = tick(stage)
+    assert (rest.groups, rest.hosts, rest.events, keys(rest)) == ([], {}, [], [])
+    run(stage, "f-2", "g-1", batch=2)
+    [(_, push)] = tick(stage)
+    assert keys(push) == ["f-2", "g-1"]
+    assert {group.name: group.finished for group in push.groups} == {"f": 2, "g": 1}
+    assert (push.status.total, push.status.tasks) == (3, 3)
+
+
+def test_full_followers_get_the_same_bytes_and_miss_nothing() -> None:
+    stage = Stage("a")
+    for client in ("alice", "bob"):
+        stage.message(client, m.FollowTelemetry(0.5, True))
+    tick(stage)
+    log(stage, 3000)
+    (_, to_alice), (_, to_bob) = tick(stage)
+    assert keys(to_alice) == [f"f-{number}" for number in range(3000)]
+    assert [id(block) for block in to_alice.blocks] == [id(block) for block in to_bob.blocks]
+    assert to_alice.skipped == 0
+
+
+def test_a_follower_content_with_a_sample_is_told_how_many_were_left_out() -> None:
+    stage = Stage("a")
+    stage.message("alice", m.FollowTelemetry(0.5))
+    tick(stage)
+    log(stage, 5000)
+    [(_, push)] = tick(stage)
+    assert len(push.records) <= stage.machine.core.settings.telemetry_records
+    assert len(push.records) + push.skipped == 5000
+
+
+def test_nobody_is_pushed_to_sooner_than_asked_or_after_the_end() -> None:
+    stage = Stage("a")
+    stage.message("alice", m.FollowTelemetry(1.0))
+    assert len(tick(stage)) == 1
+    assert tick(stage, 0.5) == []
+    assert len(tick(stage, 0.5)) == 1
+    stage.message("alice", m.FollowTelemetry(0.0))
+    assert tick(stage) == []
+    stage.message("bob", m.FollowTelemetry(1.0))
+    stage.leave("bob")
+    assert tick(stage) == []
+
+
+def test_calls_are_counted_under_what_they_were_submitted_from() -> None:
+    stage = Stage("a")
+    run(stage, "f-1", "f-2", span="alice/1")
+    run(stage, "f-3", batch=2, span="alice/2")
+    run(stage, "f-4", client="bob")
+    stage.message("bob", m.FollowTelemetry(0.5))
+    [(_, push)] = tick(stage)
+    assert {group.span: group.finished for group in push.groups} == {"alice/1": 2, "alice/2": 1, "bob": 1}
+    groups = stage.machine.core.groups.values()
+    assert len({id(group.pace) for group in groups}) == 1, "how long they take depends on the name alone"
+    assert {group.client for group in groups} == {"alice", "bob"}
+
+
+def test_held_bytes_of_a_group_follow_its_results() -> None:
+    stage = Stage("a")
+    run(stage, "f-1", "f-2")
+    [group] = stage.machine.core.groups.values()
+    assert (group.memory, group.peak) == (16, 16)
+    stage.message("alice", m.ReleaseKeys([Key("f-1")]))
+    assert (group.memory, group.peak) == (8, 16)
+    stage.leave("a")
+    assert group.memory == 0
+
+
+def test_failed_calls_are_told_by_their_cause() -> None:
+    stage = Stage("a")
+    stage.message("alice", m.FollowTelemetry(0.5))
+    tick(stage)
+    stage.submit("alice", spec("f-1"), spec("f-2"), spec("g-1"))
+    for key in ("f-1", "f-2", "g-1"):
+        stage.fail(key)
+    stage.take()
+    [(_, push)] = tick(stage)
+    assert {error.group: error.count for error in push.errors} == {"f": 2, "g": 1}
+
+
+def test_a_task_is_described_with_its_neighbours_and_what_happened_to_it() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("x"), spec("y", "x"))
+    stage.die("x")
+    stage.take()
+    stage.message("alice", m.DescribeTask(1, Key("x")))
+    stage.message("alice", m.DescribeTask(2, Key("nobody")))
+    [(_, known), (_, unknown)] = stage.taken(m.Reply)
+    assert (known.value["status"], known.value["dependents"]) == ("assigned", [("y", "waiting")])
+    assert [kind for _, kind, _ in known.value["events"]] == ["retried"]
+    assert unknown.value["status"] == "unknown"
+    assert "never submitted" in unknown.value["why"]
+
+
+def test_workers_that_are_named_are_replaced_and_nothing_is_forgotten() -> None:
+    stage = Stage("a", "b")
+    run(stage, "f-1")
+    stage.message("alice", m.Restart(7, ["a-0", "nobody"]))
+    [(peer, order)] = stage.taken(m.RestartWorkers)
+    assert (peer, order.workers) == ("a", ["a-0"])
+    stage.message("a", m.Reply(order.request, {}))
+    [(_, reply)] = stage.taken(m.Reply)
+    assert "no worker 'nobody'" in reply.value["nobody"]
+    assert stage.status("f-1") is not None

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from bokeh.document import Document
+from bokeh.embed import json_item
+from bokeh.events import RangesUpdate, Reset
+
+from himalia.messages import GroupSummary, HostMetrics, RunningCall, TaskRecord, Telemetry, Timing
+from himalia.names import HostId, Key, PeerId
+from himalia_widgets.plots import PLOTS, make_plot
+from himalia_widgets.plots.base import Plot
+from himalia_widgets.plots.profile import ProfilePlot
+from himalia_widgets.plots.stream_columns import BURST, COARSE, ROLLOVER, Cursor
+from himalia_widgets.plots.task_stream import TaskStreamPlot
+from himalia_widgets.view.colors import ERROR
+from himalia_widgets.view.history import History
+from tests.unit.widgets import synthetic
+from tests.unit.widgets.corpus import MARKUP
+
+T = 1_700_000_000.0
+HOST = HostId(PeerId("h"))
+
+
+def known() -> History:
+    return synthetic.history(10)
+
+
+def nasty() -> History:
+    """What is known of a cluster whose user names everything by markup."""
+    history = History()
+    worker = {"nanny": "n", "pid": 1, "nthreads": 1, "memory_limit": 2**28, "resources": {}, "metrics": (0.0, 0, 0)}
+    names = list(dict.fromkeys(MARKUP))
+    history.take_info(
+        {
+            "hosts": {"h": {"name": names[0], "hostname": names[1], "memory_limit": 2**30}},
+            "workers": {str(n): {"name": name, "host": name, "host_id": "h", **worker} for n, name in enumerate(names)},
+        }
+    )
+    records = [
+        TaskRecord(Key(f"{name}-1"), name, HOST, name, "ok", Timing(T + n, 0.0, 1.0, 0.0), 8)
+        for n, name in enumerate(names)
+    ]
+    groups = [GroupSummary(name, name, waiting=1, finished=1, in_memory=1, memory=100, peak=100) for name in names]
+    running = [RunningCall(name, 0, Key(name), name, T) for name in names]
+    metrics = HostMetrics(workers=dict.fromkeys(names, (0.5, 2**27, 1)), time=T + 60, running=running)
+    history.take(Telemetry(0.0, groups, records, 0, {HOST: metrics}), now=T + 60)
+    return history
+
+
+def samples(names: tuple[str, ...]) -> dict[str, list[tuple[float, str, int]]]:
+    return {name: [(T, f"{name} (file{name}.py:1);inner (x.py:2)", 1)] for name in names}
+
+
+def texts(plot: Plot, history: History) -> Iterator[str]:
+    for columns in plot.columns(history).values():
+        for values in columns.values():
+            yield from (value for value in values if isinstance(value, str))
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("name", PLOTS)
+def test_every_plot_can_be_drawn_empty_and_full(name: str, dark: bool) -> None:
+    plot = make_plot(name, dark=dark)
+    for history in (History(), known()):
+        data = plot.columns(history)
+        assert set(data) == set(plot.sources)
+        for source, columns in data.items():
+            assert set(columns) == set(plot.sources[source].data), source
+            assert len({len(values) for values in columns.values()}) == 1, source
+        plot.update(history)
+        assert json_item(plot.root)["doc"]["roots"]
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_sources_are_found_by_their_names(name: str) -> None:
+    plot = make_plot(name)
+    document = Document()
+    document.add_root(plot.root)
+    for short, source in plot.sources.items():
+        assert document.get_model_by_name(f"himalia-{name}-{short}") is source
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_no_name_of_a_user_becomes_tex_in_a_plot(name: str) -> None:
+    plot = make_plot(name, height=2000)
+    if isinstance(plot, ProfilePlot):
+        plot.samples = samples(MARKUP)
+    history = nasty()
+    found = list(texts(plot, history))
+    assert not [text for text in found if "$$" in text or r"\(" in text or r"\[" in text or "\n" in text]
+    assert max(map(len, found), default=0) < 400
+    plot.update(history)
+    msgspec.json.encode(json_item(plot.root))
+
+
+@pytest.mark.parametrize("name", sorted(set(PLOTS) - {"task_stream"}))
+def test_what_did_not_change_is_not_sent_again(name: str) -> None:
+    plot, history = make_plot(name), known()
+    plot.update(history)
+    document = Document()
+    document.add_root(plot.root)
+    changes: list[Any] = []
+    document.on_change(changes.append)
+    plot.update(history)
+    assert changes == []
+
+
+def test_an_unchanged_task_stream_appends_nothing() -> None:
+    plot, history = TaskStreamPlot(), known()
+    data, cursor = plot.fresh(history)
+    assert cursor.full
+    assert len(data["calls"]["left"]) > 100
+    data, cursor = plot.fresh(history, cursor)
+    assert not cursor.full
+    assert len(data["calls"]["left"]) == 0
+
+
+def test_what_ended_since_is_appended_once_and_in_few_bars() -> None:
+    made_up = synthetic.MadeUpCluster(duration=0.02)
+    history = History()
+    history.take_info(made_up.info())
+    plot = TaskStreamPlot()
+    cursor: Cursor | None = None
+    appended = 0
+    for _ in range(200):
+        history.take(made_up.step(0.25, full=True), now=made_up.now)
+        data, cursor = plot.fresh(history, cursor)
+        bars = data["calls"]
+        if not cursor.full:
+            appended += 1
+            assert len(bars["left"]) <= BURST
+        assert cursor.rows <= ROLLOVER
+        newest = history.calls.columns["end"][history.calls.since(history.calls.total - 1)]
+        assert bars["right"].max() >= newest.max() * 1000 - 1
+        assert data["span"]["right"] == [history.now * 1000]
+    assert appended > 150
+
+
+def test_bars_are_said_anew_when_a_worker_comes() -> None:
+    history = synthetic.history(5, hosts=1)
+    plot = TaskStreamPlot()
+    _, cursor = plot.fresh(history)
+    history.take_info(synthetic.MadeUpCluster(hosts=2).info())
+    data, cursor = plot.fresh(history, cursor)
+    assert cursor.full
+    assert data["rows"]["label"][:2] == ["lab-0-0", "· 1"]
+    assert "lab-1-1" in data["rows"]["label"]
+
+
+def test_bars_are_said_anew_of_another_history_or_function() -> None:
+    one, other = synthetic.history(5), synthetic.history(5, seed=2)
+    plot = TaskStreamPlot()
+    _, cursor = plot.fresh(one)
+    assert not plot.fresh(one, cursor)[1].full
+    assert plot.fresh(other, cursor)[1].full
+    plot.function = "inc"
+    data, cursor = plot.fresh(one, cursor)
+    assert cursor.full
+    assert set(data["calls"]["name"]) <= {"inc", "spill to disk", "read back from disk"}
+    assert set(data["running"]["name"]) <= {"inc"}
+
+
+def test_of_a_thousand_workers_a_whole_picture_comes_now_and_then() -> None:
+    made_up = synthetic.MadeUpCluster(hosts=30, workers=35, threads=1, duration=1.0)
+    history = History()
+    history.take_info(made_up.info())
+    plot = TaskStreamPlot()
+    cursor: Cursor | None = None
+    full = []
+    for _ in range(20):
+        history.take(made_up.step(0.5, full=True), now=made_up.now)
+        data, cursor = plot.fresh(history, cursor)
+        full.append(cursor.full)
+        assert cursor.full or len(data["calls"]["left"]) == 0
+        assert len(data["rows"]["label"]) == 30
+        assert len(data["calls"]["left"]) <= COARSE * 4 // 3
+    assert full == [True, *[False] * 9] * 2
+
+
+def test_a_stream_that_isnt_live_shows_all_there_is() -> None:
+    history = synthetic.history(100)
+    live, whole = make_plot("task_stream"), make_plot("task_stream", live=False)
+    assert live.columns(history)["calls"]["left"].min() > (history.now - 70) * 1000
+    assert whole.columns(history)["calls"]["left"].min() < (synthetic.EPOCH + 1) * 1000
+    whole.update(history)
+    assert len(whole.sources["calls"].data["left"]) > len(live.columns(history)["calls"]["left"])
+
+
+def test_the_legend_names_what_takes_time_what_runs_and_that_something_failed() -> None:
+    history = synthetic.history(60, names=("only",))
+    running = [RunningCall("lab-0-0", 0, Key("slow-1"), "slow", history.now - 9.0)]
+    history.take(Telemetry(0.0, [], [], 0, {"h": HostMetrics(time=history.now, running=running)}), now=history.now)
+    columns = make_plot("task_stream").columns(history)["legend"]
+    assert columns["name"] == ["only", "slow", "failed"]
+    assert columns["color"] == [history.colors.number("only"), history.colors.number("slow"), ERROR]
+
+
+def test_one_can_look_back_in_a_live_stream() -> None:
+    history = synthetic.history(300, duration=0.1)
+    plot = TaskStreamPlot()
+    plot.update(history)
+    left = plot.sources["calls"].data["left"]
+    assert left.min() < (synthetic.EPOCH + 1) * 1000
+    assert len(left) <= ROLLOVER * 2 // 3
+    shown = plot.sources["span"].data
+    assert shown["right"][0] - shown["left"][0] == pytest.approx(60_000)
+
+
+def test_a_zoomed_stream_shows_its_window_finer_until_it_is_reset() -> None:
+    history = synthetic.history(60, duration=0.02)
+    plot = TaskStreamPlot()
+    plot.update(history)
+    coarse = plot.sources["calls"].data
+    start = synthetic.EPOCH + 20.0
+    plot._zoomed(RangesUpdate(plot.fig, x0=start * 1000, x1=(start + 2.0) * 1000))
+    fine = plot.sources["calls"].data
+    inside = (coarse["left"] > start * 1000) & (coarse["right"] < (start + 2.0) * 1000)
+    assert len(fine["left"]) > 1.5 * inside.sum()
+    assert fine["right"].min() >= start * 1000
+    plot._reset(Reset(plot.fig))
+    assert plot.sources["calls"].data["right"].max() > (history.now - 1.0) * 1000
+
+
+def test_a_plot_of_one_worker_shows_only_that() -> None:
+    history = known()
+    plot = make_plot("task_stream", worker="lab-1-1")
+    assert plot.columns(history)["rows"]["label"] == ["lab-1-1", "· 1"]
+    assert set(plot.columns(history)["calls"]["where"]) == {"lab-1-1 · 0", "lab-1-1 · 1"}
+    for name in ("memory", "cpu_time"):
+        assert len(make_plot(name, worker="lab-1-1").columns(history)["series"]["time"]) > 5
+        assert len(make_plot(name, worker="unknown").columns(history)["series"]["time"]) == 0
+
+
+def test_bars_of_progress_fill_no_more_than_their_row() -> None:
+    plot = make_plot("progress")
+    bars = plot.columns(known())["bars"]
+    assert max(bars["right"]) <= 1.0
+    assert all(left < right for left, right in zip(bars["left"], bars["right"], strict=True))
+
+
+def test_more_workers_than_can_be_named_are_sorted_and_thinned() -> None:
+    history = synthetic.history(1, hosts=20, workers=20)
+    columns = make_plot("memory_by_worker").columns(history)
+    right = np.array(columns["bars"]["right"])
+    assert len(right) <= 150
+    assert (np.diff(right) <= 0).all()
+    assert 3 < sum(bool(text) for text in columns["rows"]["label"]) < 15
+
+
+def test_a_profile_shows_what_it_is_given() -> None:
+    plot = ProfilePlot()
+    plot.samples = {"w": [(T, "main (a.py:1);load (a.py:2)", 3)]}
+    frames = plot.columns(History())["frames"]
+    assert frames["name"] == ["main", "load"]
+    assert frames["text"] == ["main", "load"]
+    plot.function = "load"
+    assert plot.columns(History())["frames"]["name"] == ["load"]

@@ -1,0 +1,3 @@
+"""What appears under a cell: progress, reports."""
+
+from __future__ import annotations

@@ -1,0 +1,35 @@
+"""A text in a cell's output that is replaced from any thread, whatever cell runs meanwhile.
+
+It is a display that is updated, no widget: it needs no JavaScript, and its last state is what the notebook keeps.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from IPython.display import display, update_display
+
+
+def show(markup: str, text: str = "") -> Callable[..., None]:
+    """Show HTML in the cell that runs; return a function that replaces it.
+
+    Parameters
+    ----------
+    markup : str
+        HTML.
+    text : str
+        What stands for it where there is no HTML.
+    """
+    name = f"himalia-{secrets.token_hex(8)}"
+    display(bundle(markup, text), raw=True, display_id=name)
+
+    def replace(markup: str, text: str = "") -> None:
+        update_display(bundle(markup, text), raw=True, display_id=name)
+
+    return replace
+
+
+def bundle(markup: str, text: str) -> dict[str, str]:
+    """Return both forms as IPython wants them."""
+    return {"text/html": markup, "text/plain": text}

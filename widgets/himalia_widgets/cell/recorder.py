@@ -1,0 +1,81 @@
+"""What a client's cluster told while a block of code ran, for a report.
+
+Single calls are asked for at the end (the scheduler keeps the newest ``settings.telemetry_ring``); hosts' metrics are
+followed, and so are profiles, since asking for these is what makes nannies look closely.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Final
+
+from himalia.client.profile import Profile
+from himalia.errors import HimaliaError
+from himalia.messages import Telemetry
+from himalia_widgets.view.history import History
+
+ASK_INTERVAL: Final = 5.0
+"""Seconds between two questions for profiles; less than ``settings.profile_lease``."""
+
+
+class Recorder:
+    """Follows a client's cluster from :meth:`begin` to :meth:`end`; both are called by the user's thread."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.history = History()
+        self.started = time.time()
+        self.stopped = 0.0
+        self.profile = Profile({})
+        self.versions: dict[str, Any] = {}
+        self._ended = threading.Event()
+
+    def begin(self) -> None:
+        """Begin to follow."""
+        self.history.take_info(self.client.scheduler_info())
+        self._known = {(group.name, group.span): group for group in self.client.telemetry(since=self.started).groups}
+        self._unfollow = self.client.follow_telemetry(self._take)
+        self._asking = threading.Thread(target=self._ask, name="himalia-report", daemon=True)
+        self._asking.start()
+
+    def end(self) -> None:
+        """Ask for what is only known at the end; follow no more."""
+        self.stopped = time.time()
+        self._unfollow()
+        self._ended.set()
+        self._asking.join()
+        try:
+            report = self.client.telemetry(since=self.started)
+            self.profile = self.client.profile(start=self.started)
+            self.versions = self.client.get_versions()
+            self.history.take_info(self.client.scheduler_info())
+        except HimaliaError:  # the cluster ended in the block: what was followed is what there is
+            return
+        telemetry = Telemetry(self.stopped, report.groups, report.records, 0, {})
+        self.history.take(telemetry, now=self.stopped)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Return what each function did in the block."""
+        found = []
+        for key, group in self.history.groups.items():
+            before = self._known.get(key)
+            row: dict[str, Any] = {"name": group.name}
+            for field in ("finished", "failed", "compute", "transfer", "deserialize", "serialize", "nbytes"):
+                row[field] = getattr(group, field) - (getattr(before, field) if before else 0)
+            if row["finished"] or row["failed"]:
+                found.append(row)
+        return sorted(found, key=lambda row: -row["compute"])
+
+    def _take(self, telemetry: Telemetry) -> None:
+        telemetry.records = []
+        telemetry.skipped = 0
+        self.history.take(telemetry, now=time.time())
+
+    def _ask(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self.client.profile(start=time.time())
+            except HimaliaError:
+                return
+            self._ended.wait(ASK_INTERVAL)

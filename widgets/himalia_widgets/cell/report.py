@@ -1,0 +1,120 @@
+"""The performance report: one file that opens anywhere, without a network, light or dark as its reader prefers.
+
+Every plot is in it twice, light and dark, and drawn once.  Whatever a user supplied is escaped.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from html import escape
+from typing import Any, Final
+
+from bokeh.embed import json_item
+from bokeh.resources import Resources
+
+from himalia.version import __version__
+from himalia_widgets.cell.recorder import Recorder
+from himalia_widgets.plots import make_plot
+from himalia_widgets.view.units import count, seconds, size
+
+SECTIONS: Final = (
+    ("task_stream", "Task stream"), ("memory", "Memory"), ("cpu", "CPU"), ("transfers", "Transfers"),
+    ("system", "System"), ("profile", "Profile"),
+)  # fmt: skip
+BOKEH: Final = Resources(mode="inline", components=["bokeh"])
+STYLE: Final = """
+:root { color-scheme: light dark; --ground: #fff; --card: #f6f7f9; --text: #1b1f24; --faint: #667; --bad: #c62828 }
+@media (prefers-color-scheme: dark) {
+  :root { --ground: #14171b; --card: #1e2329; --text: #e4e8ec; --faint: #98a2ad; --bad: #ff7b72 } }
+body { background: var(--ground); color: var(--text); font: 14px/1.45 system-ui, sans-serif; max-width: 1100px;
+  margin: 24px auto; padding: 0 20px }
+h1 { font-size: 22px; margin: 0 } h2 { font-size: 15px; margin: 28px 0 8px } .faint { color: var(--faint) }
+.cards { display: flex; flex-wrap: wrap; gap: 10px; margin: 18px 0 }
+.cards div { background: var(--card); border-radius: 8px; padding: 8px 14px; min-width: 96px }
+.cards b { display: block; font-size: 18px; font-variant-numeric: tabular-nums }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+td, th { padding: 2px 18px 2px 0; text-align: right }
+td:first-child, th:first-child { text-align: left }
+th { color: var(--faint); font-weight: 500 } .bad { color: var(--bad) }
+pre { white-space: pre-wrap; background: var(--card); border-radius: 8px; padding: 8px 14px }
+"""
+DRAW: Final = """
+const items = JSON.parse(document.getElementById("items").textContent);
+const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+for (const [name, item] of Object.entries(items[theme])) Bokeh.embed.embed_item(item, "plot-" + name);
+"""
+
+
+def write(recorder: Recorder, filename: str, problem: str = "") -> None:
+    """Write what was recorded; ``problem`` is the error that ended the block."""
+    with open(filename, "w", encoding="utf-8") as file:
+        file.write(page(recorder, problem))
+
+
+def page(recorder: Recorder, problem: str = "") -> str:
+    """Return the report."""
+    plots = "".join(f"<h2>{title}</h2><div id='plot-{name}'></div>" for name, title in SECTIONS)
+    items = {theme: draw(recorder, dark=theme == "dark") for theme in ("light", "dark")}
+    data = json.dumps(items).replace("<", "\\u003c")
+    profile = "".join(
+        f"<p class='bad'>{escape(f'{host}: {why}')}</p>" for host, why in recorder.profile.problems.items()
+    )
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(recorder.started))
+    return (
+        "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'><title>himalia report</title>"
+        f"<link rel='icon' href='data:,'><style>{STYLE}</style>{BOKEH.render_js()}</head><body>"
+        f"<h1>Performance report</h1><div class='faint'>{began}, himalia {__version__}</div>"
+        f"{cards(recorder)}{f'<pre class=bad>{escape(problem)}</pre>' if problem else ''}"
+        f"<h2>Functions</h2>{table(recorder)}{plots}{profile}<h2>Versions</h2>{versions(recorder)}"
+        f"<script type='application/json' id='items'>{data}</script><script>{DRAW}</script></body></html>"
+    )
+
+
+def draw(recorder: Recorder, *, dark: bool) -> dict[str, Any]:
+    """Return every plot as what BokehJS embeds."""
+    items = {}
+    for name, _ in SECTIONS:
+        plot = make_plot(name, dark=dark, live=False)
+        if name == "profile":
+            plot.samples = recorder.profile.samples  # type: ignore[attr-defined]
+        plot.update(recorder.history)
+        items[name] = json_item(plot.root)
+    return items
+
+
+def cards(recorder: Recorder) -> str:
+    """Return the numbers of the whole."""
+    groups = recorder.groups()
+    workers = [worker for _, worker in recorder.history.workers]
+    compute = sum(row["compute"] for row in groups)
+    facts = [
+        ("duration", seconds(recorder.stopped - recorder.started)),
+        ("tasks", count(sum(row["finished"] + row["failed"] for row in groups))),
+        ("failed", count(sum(row["failed"] for row in groups))),
+        ("computing", f"{compute:,.1f} core-s"),
+        ("transferring", seconds(sum(row["transfer"] for row in groups))),
+        ("(de)serializing", seconds(sum(row["serialize"] + row["deserialize"] for row in groups))),
+        ("workers", count(len(workers))),
+        ("threads", count(sum(worker.get("nthreads", 0) for worker in workers))),
+    ]
+    return "<div class='cards'>" + "".join(f"<div><b>{value}</b>{name}</div>" for name, value in facts) + "</div>"
+
+
+def table(recorder: Recorder) -> str:
+    """Return a row for each function."""
+    rows = "".join(
+        f"<tr><td>{escape(row['name'])}</td><td>{row['finished']:,}</td>"
+        f"<td{' class=bad' if row['failed'] else ''}>{row['failed']:,}</td><td>{seconds(row['compute'])}</td>"
+        f"<td>{seconds(row['compute'] / max(1, row['finished'] + row['failed']))}</td>"
+        f"<td>{seconds(row['transfer'])}</td><td>{size(row['nbytes'])}</td></tr>"
+        for row in recorder.groups()
+    )
+    names = ("function", "finished", "failed", "computing", "each", "transferring", "results")
+    return f"<table><tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>{rows}</table>"
+
+
+def versions(recorder: Recorder) -> str:
+    """Return the packages of the client."""
+    found = recorder.versions.get("client", {})
+    return f"<p class='faint'>{escape(', '.join(f'{name} {version}' for name, version in found.items()))}</p>"

@@ -1,0 +1,93 @@
+"""The dashboard's process: ``python -m himalia_widgets.dashboard``, told on standard input whom to follow and where.
+
+It ends with its cluster, with its leash (standard input), or by a signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import socket
+import sys
+import time
+from typing import Final
+
+import msgspec
+from himalia.comm.security import Credentials
+from himalia.deploy.feed import Feed
+from himalia.errors import HimaliaError
+from himalia.run import fail, read_config, run
+
+from himalia_widgets.dashboard.guard import Guard
+from himalia_widgets.dashboard.live_source import LiveSource
+from himalia_widgets.dashboard.server import serve
+
+PATIENCE: Final = 60.0
+"""Seconds for a scheduler to come up: the first visitor may be faster than the start of the cluster."""
+RETRY: Final = 0.2
+NICE: Final = 10
+"""Calls come first on a full machine."""
+
+
+class DashboardConfig(msgspec.Struct, kw_only=True):
+    """Whom to follow, and where to show it."""
+
+    name: str
+    credentials: dict[str, str]
+    addresses: list[str]
+    key: str
+    listener: int
+    """Descriptor of a listening socket."""
+
+    def __repr__(self) -> str:
+        return f"<DashboardConfig {self.name}>"  # the fields hold secrets
+
+
+async def show_cluster(config: DashboardConfig, stop: asyncio.Event) -> int:
+    """Serve the dashboard of a cluster until that ends or ``stop`` is set."""
+    feed = await follow(config)
+    with socket.socket(fileno=config.listener) as listener:
+        source = LiveSource(feed, config.name, on_end=stop.set)
+        try:
+            await serve(source, listener, Guard(config.key, config.name), stop)
+        finally:
+            await feed.close()
+    return 0
+
+
+async def follow(config: DashboardConfig) -> Feed:
+    """Return an open feed.
+
+    Raises
+    ------
+    ConnectError
+        If no scheduler came up in time.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        feed = Feed(Credentials.from_config(config.credentials), config.addresses, full=True)
+        try:
+            await feed.open()
+        except HimaliaError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(RETRY)
+        else:
+            return feed
+
+
+def main() -> int:
+    """Read the configuration, serve, return the exit code."""
+    os.nice(NICE)
+    try:
+        config = msgspec.convert(read_config(), DashboardConfig)
+        return run(functools.partial(show_cluster, config), leash=True)
+    except (ValueError, msgspec.ValidationError) as error:
+        return fail(f"the dashboard's configuration can't be read: {error}")
+    except HimaliaError as error:
+        return fail(f"the dashboard has no cluster to show: {error}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

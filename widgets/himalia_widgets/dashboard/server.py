@@ -1,0 +1,126 @@
+"""A Bokeh server for the pages of one source: whatever is asked for passes the guard first.
+
+Decides the routes around the pages, what is logged (never a query: a code may be in it), and that all addresses in
+the pages are relative, so that any proxy's prefix works.  It doesn't know whether its source is alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from typing import Any
+
+from bokeh.application import Application
+from bokeh.resources import Resources
+from bokeh.server.server import BaseServer
+from bokeh.server.tornado import BokehTornado
+from bokeh.server.views.static_handler import StaticHandler
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.ioloop import IOLoop
+from tornado.web import OutputTransform, RedirectHandler, RequestHandler
+
+from himalia_widgets.dashboard.guard import SECURITY_HEADERS, Answer, Guard
+from himalia_widgets.dashboard.metrics import CONTENT_TYPE, render
+from himalia_widgets.dashboard.pages import applications, handlers
+from himalia_widgets.view.source import Source
+
+logger = logging.getLogger("himalia.dashboard")
+
+
+class DashboardApplication(BokehTornado):
+    """Bokeh's application behind a guard."""
+
+    def __init__(self, apps: dict[str, Application], *, guard: Guard, **options: Any) -> None:
+        self.guard = guard
+        super().__init__(
+            apps,
+            use_index=False,
+            include_headers=[],  # else the page carries the request's headers and cookies
+            include_cookies=[],
+            extra_websocket_origins=["*"],  # the guard has looked, which knows the host
+            keep_alive_milliseconds=10_000,
+            check_unused_sessions_milliseconds=5_000,
+            unused_session_lifetime_milliseconds=10_000,
+            log_function=log_request,
+            **options,
+        )
+        self.add_transform(SecurityHeaders)
+
+    def resources(self, absolute_url: str | None = None) -> Resources:
+        """Return Bokeh's own files, addressed relative to the page."""
+        return Resources(mode="server", root_url="", path_versioner=StaticHandler.append_version)
+
+    def find_handler(self, request: HTTPServerRequest, **options: Any) -> Any:
+        """Let the guard judge before anything else happens."""
+        answer = self.guard.judge(request, now=time.time())
+        if request.path == "/login":
+            request.uri = request.path  # the code is in no log
+        if answer is None:
+            return super().find_handler(request, **options)
+        return self.get_handler_delegate(request, AnswerHandler, {"answer": answer})
+
+
+class AnswerHandler(RequestHandler):
+    """Answers what the guard said, to every method."""
+
+    def initialize(self, answer: Answer) -> None:
+        """Take the answer."""
+        self.answer = answer
+
+    def prepare(self) -> None:
+        """Answer before a method is looked for."""
+        self.set_status(self.answer.status)
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        for name, value in self.answer.headers:
+            self.set_header(name, value)
+        self.finish(self.answer.text)
+
+
+class MetricsHandler(RequestHandler):
+    """``/metrics`` for Prometheus."""
+
+    def initialize(self, source: Source) -> None:
+        """Take the source."""
+        self.source = source
+
+    def get(self) -> None:
+        """Answer in Prometheus's text format."""
+        self.set_header("Content-Type", CONTENT_TYPE)
+        self.finish(render(self.source.history))
+
+
+class SecurityHeaders(OutputTransform):
+    """Adds the guard's headers to every response."""
+
+    def transform_first_chunk(
+        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, HTTPHeaders, bytes]:
+        """See tornado."""
+        headers.update(SECURITY_HEADERS)
+        return status_code, headers, chunk
+
+
+def log_request(handler: RequestHandler) -> None:
+    """Log one request without its query."""
+    level = logging.WARNING if handler.get_status() >= 500 else logging.DEBUG
+    logger.log(level, "%d %s %s", handler.get_status(), handler.request.method, handler.request.path)
+
+
+async def serve(source: Source, listener: socket.socket, guard: Guard, stop: asyncio.Event) -> None:
+    """Show a source's pages at a listening socket until ``stop`` is set."""
+    routes = [(r"/metrics", MetricsHandler, {"source": source}), *handlers(source), (r"/", RedirectHandler, {"url": "status", "permanent": False})]
+    application = DashboardApplication(applications(source), guard=guard, extra_patterns=routes)
+    http = HTTPServer(application)
+    listener.setblocking(False)
+    http.add_socket(listener)
+    server = BaseServer(IOLoop.current(), application, http)
+    server.start()
+    try:
+        await stop.wait()
+    finally:
+        server.stop()
+        http.stop()

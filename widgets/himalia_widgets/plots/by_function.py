@@ -1,0 +1,56 @@
+"""Where the time of each function's calls went and what their results hold, as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from himalia_widgets.plots.rows import NAME, Entry, RowsPlot
+from himalia_widgets.view import colors, memory, units
+from himalia_widgets.view.groups import GroupRow, group_rows
+from himalia_widgets.view.history import History
+from himalia_widgets.view.text import label
+
+
+class GroupsPlot(RowsPlot):
+    """Seconds of each function's calls: computing, in its colour, then transfer, deserialization and serialization."""
+
+    name: ClassVar[str] = "groups"
+    title: ClassVar[str] = "Time by function"
+
+    def rows(self, history: History) -> Sequence[Any]:
+        rows = [row for row in group_rows(history) if row.calls]
+        return sorted(rows, key=self.length, reverse=True)
+
+    def length(self, row: GroupRow) -> float:
+        return row.calls * row.means.seconds
+
+    def entry(self, history: History, row: GroupRow) -> Entry:
+        means, shades = row.means, colors.PALETTE
+        phases = (
+            ("compute", means.compute, row.color), ("transfer", means.transfer, shades[colors.TRANSFER]),
+            ("deserialize", means.deserialize, shades[colors.DESERIALIZE]),
+            ("serialize", means.serialize, shades[colors.SERIALIZE]),
+        )  # fmt: skip
+        each = ", ".join(f"{name} {units.seconds(taken)}" for name, taken, _ in phases if taken > 0.01 * means.seconds)
+        detail = f"{units.count(row.calls)} calls · each {each or 'no time'} · {units.size(means.nbytes)}"
+        bar = [(row.calls * taken, color) for _, taken, color in phases]
+        return Entry(label(row.progress.name, NAME), bar, 0, units.seconds(self.length(row)), detail)
+
+
+class GroupMemoryPlot(RowsPlot):
+    """Results of each function that are held now."""
+
+    name: ClassVar[str] = "memory_by_group"
+    title: ClassVar[str] = "Results by function"
+
+    def rows(self, history: History) -> Sequence[Any]:
+        return memory.groups(history)
+
+    def length(self, row: tuple[str, int, int]) -> float:
+        return row[1]
+
+    def entry(self, history: History, row: tuple[str, int, int]) -> Entry:
+        name, held, peak = row
+        detail = f"{units.size(held)} held now, {units.size(peak)} at most"
+        return Entry(label(name, NAME), [(held, history.colors.color(name))], 0, units.size(held), detail)

@@ -1,0 +1,96 @@
+"""A flame graph of what user code was doing.  Samples aren't in the history: who has them sets ``samples``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+from bokeh.models import LayoutDOM
+
+from himalia_widgets.plots import theme
+from himalia_widgets.plots.base import Columns, Plot
+from himalia_widgets.view import colors, profile, units
+from himalia_widgets.view.history import History
+from himalia_widgets.view.text import hover, label
+
+LEVEL: Final = 20
+"""Pixels of a frame."""
+LETTER: Final = 7.0
+"""Pixels of a letter, about."""
+WIDTH: Final = 900
+"""Pixels that the plot is taken to be wide where its labels are cut."""
+
+
+class ProfilePlot(Plot):
+    """Source ``frames``.
+
+    Attributes
+    ----------
+    samples : mapping
+        By worker: ``(time, stack, count)`` each, as ``Source.profile`` returns them.
+    function : str or None
+        Show only stacks with this function, from there on.
+    since, until : float
+        Show only samples of this time, epoch seconds.
+    """
+
+    name: ClassVar[str] = "profile"
+    title: ClassVar[str] = "Profile"
+    height: ClassVar[int] = 400
+
+    def __init__(self, **options: Any) -> None:
+        self.samples: profile.Samples = {}
+        self.function: str | None = None
+        self.since, self.until = 0.0, float("inf")
+        super().__init__(**options)
+
+    def build(self) -> LayoutDOM:
+        fig = theme.new_figure(
+            self.theme, height=self.pixels, x_range=theme.unit_range(), tools="xwheel_zoom,xpan,reset",
+            y_range=theme.fixed_rows(max(4, (self.pixels - 10) // LEVEL)),
+        )  # fmt: skip
+        frames = self.source("frames", "left right top bottom middle color name text place detail")
+        drawn = fig.quad(
+            source=frames, left="left", right="right", top="top", bottom="bottom", line_color=self.theme.tooltip,
+            fill_color={"field": "color", "transform": theme.data_colors()}, fill_alpha=0.85,
+        )  # fmt: skip
+        fig.text(
+            source=frames, x="left", y="middle", text="text", x_offset=5, text_baseline="middle",
+            text_font=theme.FONT_VALUE, text_font_size=theme.SMALL, text_color="#14181d",
+        )  # fmt: skip
+        fig.add_tools(
+            theme.new_hover(
+                self.theme, "<b>@name</b>", "@place", "@detail", renderers=[drawn], point_policy="follow_mouse"
+            )
+        )
+        return fig
+
+    def columns(self, history: History) -> dict[str, Columns]:
+        root = profile.tree(
+            self.samples, since=self.since, until=self.until, function=self.function, worker=self.worker
+        )
+        found = profile.flames(root)
+        palette = colors.Colors()
+        return {
+            "frames": {
+                "left": [one.left for one in found],
+                "right": [one.right for one in found],
+                "top": [one.depth + 0.0 for one in found],
+                "bottom": [one.depth + 1.0 for one in found],
+                "middle": [one.depth + 0.5 for one in found],
+                "color": [palette.number(one.function) for one in found],
+                "name": [hover(one.function) for one in found],
+                "text": [fitting(one) for one in found],
+                "place": [hover(one.place) for one in found],
+                "detail": [
+                    f"{units.percent(one.count / root.count)} of {units.count(root.count)} samples, "
+                    f"{units.percent(one.own / root.count)} in itself"
+                    for one in found
+                ],
+            }
+        }  # fmt: skip
+
+
+def fitting(one: profile.Flame) -> str:
+    """Return as much of a frame's name as fits into it."""
+    letters = int((one.right - one.left) * WIDTH / LETTER) - 2
+    return label(one.function, letters) if letters >= 4 else ""

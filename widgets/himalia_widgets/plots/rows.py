@@ -1,0 +1,131 @@
+"""Bars in named rows: the common form of what there is one of for each worker, host or function.
+
+Names stand at the left, numbers at the right.  Where there are more rows than can be named, they are sorted, so that
+their ends make a curve that shows how values are spread; of very many, only some are drawn, evenly chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, NamedTuple
+
+import numpy as np
+from bokeh.models import CustomJSTickFormatter, LayoutDOM, LinearAxis, SingleIntervalTicker
+
+from himalia_widgets.plots import theme
+from himalia_widgets.plots.base import Columns, Plot
+from himalia_widgets.view.history import History
+
+NAME: Final = 28
+"""Characters of a row's name."""
+ROW: Final = 22
+"""Pixels of a row that has a name."""
+TIGHT: Final = 14
+"""The same where there is less room."""
+MOST: Final = 150
+"""Rows drawn: with more, none would be a pixel high."""
+
+
+class Entry(NamedTuple):
+    """One row."""
+
+    name: str
+    """Fit for a plot (``view/text.py``), as are all its texts."""
+    parts: Sequence[tuple[float, str]]
+    """Length and colour of each piece of the bar, from the left."""
+    full: float
+    """Length of a full bar; 0 if there is no such thing."""
+    text: str
+    detail: str
+
+    @property
+    def length(self) -> float:
+        return sum([value for value, _ in self.parts])
+
+
+class RowsPlot(Plot):
+    """Sources ``rows`` (names, numbers, grounds) and ``bars``; subclasses say what the rows are."""
+
+    height: ClassVar[int] = 240
+
+    def rows(self, history: History) -> Sequence[Any]:
+        """Return what there is a row for, from top to bottom."""
+        raise NotImplementedError
+
+    def length(self, row: Any) -> float:
+        """Return how long the bar of a row is."""
+        raise NotImplementedError
+
+    def entry(self, history: History, row: Any) -> Entry:
+        """Return how a row is drawn."""
+        raise NotImplementedError
+
+    def build(self) -> LayoutDOM:
+        fig = theme.new_figure(
+            self.theme, height=self.pixels, title=self.title, x_range=theme.unit_range(), y_range=theme.row_range(),
+            y_axis_location="left",
+        )  # fmt: skip
+        rows = self.source("rows", "top bottom alpha label text name detail")
+        ground = fig.quad(
+            source=rows,
+            left=0,
+            right=1,
+            top="top",
+            bottom="bottom",
+            color=self.theme.track,
+            fill_alpha="alpha",
+            line_color=None,
+        )
+        theme.name_rows(fig, rows)
+        numbers = LinearAxis(
+            ticker=SingleIntervalTicker(interval=1, num_minor_ticks=0),
+            formatter=CustomJSTickFormatter(args={"rows": rows}, code="return rows.data.text[tick] ?? ''"),
+        )
+        fig.add_layout(numbers, "right")
+        theme.style_axis(self.theme, numbers)
+        bars = self.source("bars", "left right top bottom color")
+        fig.quad(source=bars, left="left", right="right", top="top", bottom="bottom", color="color", line_color=None)
+        fig.add_tools(theme.new_hover(self.theme, "<b>@name</b>", "@detail", renderers=[ground]))
+        return fig
+
+    def columns(self, history: History) -> dict[str, Columns]:
+        rows = self.rows(history)
+        slots = max(1, (self.pixels - 34) // ROW)
+        crowded = len(rows) > max(1, (self.pixels - 34) // TIGHT)
+        if crowded:
+            ordered = sorted(rows, key=self.length, reverse=True)
+            rows = ordered[:: -(-len(rows) // MOST)]
+        entries = [self.entry(history, row) for row in rows]
+        count = max(slots, len(entries))
+        every = -(-count // slots) if crowded else 1
+        row = np.arange(count)
+        thick = 0.5 if crowded else 0.36
+        empty = [""] * (count - len(entries))
+        full = max([max(entry.full, entry.length) for entry in entries], default=0.0) or 1.0
+        return {
+            "rows": {
+                "top": row - thick, "bottom": row + thick,
+                "alpha": [1.0] * len(entries) + [0.0] * len(empty),
+                "label": [entry.name if at % every == 0 else "" for at, entry in enumerate(entries)] + empty,
+                "text": [entry.text if at % every == 0 else "" for at, entry in enumerate(entries)] + empty,
+                "name": [entry.name for entry in entries] + empty,
+                "detail": [entry.detail for entry in entries] + empty,
+            },
+            "bars": pieces(entries, thick, full),
+        }  # fmt: skip
+
+
+def pieces(entries: Sequence[Entry], thick: float, full: float) -> Columns:
+    """Return the pieces of all bars, as parts of ``full``."""
+    columns: Columns = {"left": [], "right": [], "top": [], "bottom": [], "color": []}
+    for row, entry in enumerate(entries):
+        left = 0.0
+        for value, color in entry.parts:
+            if value > 0:
+                columns["left"].append(left / full)
+                columns["right"].append((left + value) / full)
+                columns["top"].append(row - thick)
+                columns["bottom"].append(row + thick)
+                columns["color"].append(color)
+                left += value
+    return columns

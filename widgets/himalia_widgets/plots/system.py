@@ -1,0 +1,59 @@
+"""How the scheduler and the nannies fare: small plots over time, one for each number."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from bokeh.layouts import column, row
+from bokeh.models import LayoutDOM
+
+from himalia_widgets.plots import theme
+from himalia_widgets.plots.base import Columns, Plot
+from himalia_widgets.plots.timeline import time_figure
+from himalia_widgets.view import colors, system
+from himalia_widgets.view.history import History
+from himalia_widgets.view.text import label
+
+PARTS: Final = (
+    ("cpu", "CPU of scheduler (thick) and nannies", "percent"), ("memory", "Memory", "bytes"), ("lag",
+    "Lag of the event loop", "seconds"),
+    ("fds", "File descriptors", ""), ("received", "Network, received", "bytes"), ("sent", "Network, sent", "bytes"),
+)  # fmt: skip
+
+
+class SystemPlot(Plot):
+    """One source for each number; a row of it is a process: ``xs``, ``ys``, ``color``, ``width``, ``name``."""
+
+    name: ClassVar[str] = "system"
+    title: ClassVar[str] = "System"
+    height: ClassVar[int] = 480
+
+    def build(self) -> LayoutDOM:
+        figures = []
+        for field, title, unit in PARTS:
+            fig = time_figure(self.theme, self.pixels // 3, title, unit, live=self.live)
+            source = self.source(field, "xs ys color width name")
+            drawn = fig.multi_line(
+                source=source, xs="xs", ys="ys", line_color="color", line_width="width", line_alpha=0.9
+            )
+            fig.add_tools(theme.new_hover(self.theme, "<b>@name</b>", renderers=[drawn], line_policy="interp"))
+            figures.append(fig)
+        pairs = [row(figures[at : at + 2], sizing_mode="stretch_width") for at in range(0, len(figures), 2)]
+        return column(pairs, sizing_mode="stretch_width")
+
+    def columns(self, history: History) -> dict[str, Columns]:
+        return {field: as_columns(system.lines(history, field), self.theme) for field, _, _ in PARTS}
+
+
+def as_columns(lines: list[system.Line], look: theme.Theme) -> Columns:
+    """Return a row for each process, the scheduler's thick, after one that isn't seen and has the scale begin at 0."""
+    shades = colors.PALETTE[colors.MIXED + 1 :]
+    count = len(lines)
+    ground = lines[0].time[:: max(1, len(lines[0].time) - 1)] * 1000
+    return {
+        "xs": [ground, *(line.time * 1000 for line in lines)],
+        "ys": [0.0 * ground, *(line.value for line in lines)],
+        "color": ["#00000000", look.text, *(shades[at % len(shades)] for at in range(count - 1))],
+        "width": [1.0, 2.0, *[1.2] * (count - 1)],
+        "name": ["", *(label(line.name) for line in lines)],
+    }

@@ -1,0 +1,138 @@
+"""Numbers over time: areas on top of each other, and lines."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from bokeh.models import DataRange1d, LayoutDOM, Legend, LegendItem
+
+from himalia_widgets.plots import theme
+from himalia_widgets.plots.base import Columns, Plot
+from himalia_widgets.view import transfers
+from himalia_widgets.view.history import History
+from himalia_widgets.view.series import Series
+
+SPAN: Final = 300.0
+"""Seconds that a live plot shows."""
+
+
+class TimelinePlot(Plot):
+    """Source ``series``: ``time`` (epoch milliseconds) and one column for each area and line."""
+
+    height: ClassVar[int] = 200
+    unit: ClassVar[str] = ""
+    """``bytes``, ``percent`` or nothing."""
+    areas: ClassVar[tuple[tuple[str, str, str], ...]] = ()
+    """Column, what it is called and its colour, the lowest first."""
+    lines: ClassVar[tuple[tuple[str, str, str], ...]] = ()
+
+    def series(self, history: History) -> dict[str, Any]:
+        """Return ``time`` in epoch seconds and each column."""
+        raise NotImplementedError
+
+    def build(self) -> LayoutDOM:
+        fig = time_figure(self.theme, self.pixels, self.title, self.unit, live=self.live)
+        names = [column for column, _, _ in (*self.areas, *self.lines)]
+        source = self.source("series", " ".join(["time", *names]))
+        items = []
+        if self.areas:
+            stacked = [column for column, _, _ in self.areas]
+            shades = [color for _, _, color in self.areas]
+            for renderer, (_, title, _) in zip(
+                fig.varea_stack(stacked, x="time", source=source, color=shades, fill_alpha=0.75),
+                self.areas, strict=True,
+            ):  # fmt: skip
+                items.append(LegendItem(label=theme.text(title), renderers=[renderer]))
+        for column, title, color in self.lines:
+            dash = "dashed" if column == "limit" else "solid"
+            color = self.theme.limit if column == "limit" else color
+            line = fig.line(x="time", y=column, source=source, line_color=color, line_width=1.8, line_dash=dash)
+            items.append(LegendItem(label=theme.text(title), renderers=[line]))
+        if len(items) > 1:
+            fig.add_layout(theme.style_legend(self.theme, Legend(items=items)), "above")
+        return fig
+
+    def columns(self, history: History) -> dict[str, Columns]:
+        data = self.series(history)
+        return {"series": {name: np.asarray(values) for name, values in data.items()} | {"time": data["time"] * 1000}}
+
+
+def time_figure(look: theme.Theme, height: int, title: str, unit: str, *, live: bool) -> Any:
+    """Return a figure with clock time below and a scale of this unit at the left."""
+    x_range = DataRange1d(range_padding=0.0)
+    if live:
+        x_range.follow, x_range.follow_interval = "end", SPAN * 1000
+    fig = theme.new_figure(
+        look, height=height, title=title, x_axis_location="below", y_axis_location="left", x_range=x_range,
+        y_range=DataRange1d(start=0, range_padding=0.2),
+    )  # fmt: skip
+    theme.clock_axis(fig, ticks=4)
+    fig.min_border_left = 64
+    theme.scale_axis(fig, unit)
+    fig.ygrid.grid_line_color = look.line
+    return fig
+
+
+def thin(series: Series, *columns: str) -> dict[str, Any]:
+    """Return these columns of a series, and its times."""
+    return {name: series.column(name) for name in ("time", *columns)}
+
+
+class MemoryPlot(TimelinePlot):
+    """Memory of the whole cluster, or of one worker."""
+
+    name: ClassVar[str] = "memory"
+    title: ClassVar[str] = "Memory"
+    unit: ClassVar[str] = "bytes"
+    areas: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("store", "results", theme.STORE), ("workers_memory", "worker processes", theme.PROCESS),
+    )  # fmt: skip
+    lines: ClassVar[tuple[tuple[str, str, str], ...]] = (("spilled", "on disk", theme.SPILLED),)
+
+    def series(self, history: History) -> dict[str, Any]:
+        if self.worker is None:
+            return thin(history.trends.cluster, "store", "workers_memory", "spilled")
+        series = history.trends.workers.get(self.worker)
+        own = thin(series, "memory") if series is not None else {"time": np.empty(0), "memory": np.empty(0)}
+        nothing = np.zeros(len(own["time"]))
+        return {"time": own["time"], "store": nothing, "workers_memory": own["memory"], "spilled": nothing}
+
+
+class CpuTimePlot(TimelinePlot):
+    """CPU of all workers, or of one, over time."""
+
+    name: ClassVar[str] = "cpu_time"
+    title: ClassVar[str] = "CPU over time"
+    unit: ClassVar[str] = "percent"
+    areas: ClassVar[tuple[tuple[str, str, str], ...]] = (("cpu", "workers", theme.CPU),)
+
+    def series(self, history: History) -> dict[str, Any]:
+        if self.worker is None:
+            return thin(history.trends.cluster, "cpu")
+        series = history.trends.workers.get(self.worker)
+        return thin(series, "cpu") if series is not None else {"time": np.empty(0), "cpu": np.empty(0)}
+
+
+class RatePlot(TimelinePlot):
+    """Calls that end a second."""
+
+    name: ClassVar[str] = "rate"
+    title: ClassVar[str] = "Calls per second"
+    areas: ClassVar[tuple[tuple[str, str, str], ...]] = (("rate", "calls/s", theme.DONE),)
+
+    def series(self, history: History) -> dict[str, Any]:
+        return thin(history.trends.scheduler, "rate")
+
+
+class TransfersPlot(TimelinePlot):
+    """Bytes a second that hosts received from each other."""
+
+    name: ClassVar[str] = "transfers"
+    title: ClassVar[str] = "Transfers between hosts, bytes/s"
+    unit: ClassVar[str] = "bytes"
+    areas: ClassVar[tuple[tuple[str, str, str], ...]] = (("received", "received", "#c98f86"),)
+
+    def series(self, history: History) -> dict[str, Any]:
+        time, received = transfers.over_time(history, max(history.started, history.now - SPAN))
+        return {"time": time, "received": received}

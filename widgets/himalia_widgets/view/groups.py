@@ -1,0 +1,59 @@
+"""Functions as a table: how far each is, what its calls took on average, and what its results hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from himalia_widgets.view.history import History
+from himalia_widgets.view.progress import Progress, progress
+
+
+class Means(NamedTuple):
+    """What a call took, seconds, and gave, bytes, on average."""
+
+    transfer: float
+    deserialize: float
+    compute: float
+    serialize: float
+    nbytes: float
+
+    @property
+    def seconds(self) -> float:
+        """All of its time."""
+        return self.transfer + self.deserialize + self.compute + self.serialize
+
+
+class GroupRow(NamedTuple):
+    """One function; sizes are bytes."""
+
+    progress: Progress
+    color: str
+    calls: int
+    """That ended."""
+    means: Means
+    memory: int
+    peak: int
+    moved: int
+
+
+def group_rows(history: History, *, spans: Iterable[str] | None = None, most: int = 1000) -> list[GroupRow]:
+    """Return a row for each function, those with work left first."""
+    wanted = None if spans is None else set(spans)
+    sums: dict[str, list[float]] = {}
+    for (name, span), group in history.groups.items():
+        if wanted is None or span in wanted:
+            numbers = (
+                group.finished, group.transfer, group.deserialize, group.compute, group.serialize, group.nbytes,
+                group.memory, group.peak, group.moved,
+            )  # fmt: skip
+            sums[name] = [a + b for a, b in zip(sums.get(name, [0] * 9), numbers, strict=True)]
+    rows = []
+    for row in progress(history, spans=wanted, most=most):
+        if row.groups == 1 or row.name in sums:
+            calls, *times, memory, peak, moved = sums[row.name]
+            means = Means(*[value / calls if calls else 0.0 for value in times])
+            rows.append(
+                GroupRow(row, history.colors.color(row.name), int(calls), means, int(memory), int(peak), int(moved))
+            )
+    return rows

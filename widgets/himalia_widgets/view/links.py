@@ -1,0 +1,53 @@
+"""Bytes that moved between hosts: sums since the beginning for each pair, and what moved lately."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from himalia.messages import TransferSummary
+
+RECENT: Final = 5000
+"""Transfers kept one by one (each sums up what one host got from another in one heartbeat)."""
+
+
+@dataclass(slots=True)
+class Link:
+    """What one host received from one other."""
+
+    nbytes: int = 0
+    seconds: float = 0.0
+    count: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Moved:
+    """What ``target`` received from ``source`` in the heartbeat that arrived at ``time``."""
+
+    time: float
+    source: str
+    target: str
+    nbytes: int
+    seconds: float
+    count: int
+
+
+class Links:
+    """Transfers by host id."""
+
+    def __init__(self, seconds: float) -> None:
+        self.totals: dict[tuple[str, str], Link] = {}
+        """By ``(source, target)``."""
+        self.recent: deque[Moved] = deque(maxlen=RECENT)
+        self._seconds = seconds
+
+    def add(self, transfer: TransferSummary, target: str, *, now: float) -> None:
+        """Count what ``target`` received."""
+        link = self.totals.setdefault((transfer.source, target), Link())
+        link.nbytes += transfer.nbytes
+        link.seconds += transfer.seconds
+        link.count += transfer.count
+        self.recent.append(Moved(now, transfer.source, target, transfer.nbytes, transfer.seconds, transfer.count))
+        while self.recent[0].time < now - self._seconds:
+            self.recent.popleft()

@@ -1,0 +1,58 @@
+"""Who holds how much: the cluster, each host, each function's results.  Worker processes are in ``workers.py``."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from himalia_widgets.view.history import History
+from himalia_widgets.view.text import natural
+
+
+class HostMemory(NamedTuple):
+    """Bytes at one host."""
+
+    id: str
+    name: str
+    store: int
+    """Results in memory."""
+    spilled: int
+    """Results on disk."""
+    limit: int
+    """What the store may hold in memory; 0: unknown."""
+    workers: int
+    """What its worker processes use for themselves."""
+    used: int
+    """What the machine as a whole uses."""
+
+
+def hosts(history: History) -> list[HostMemory]:
+    """Return a row for each host, by name."""
+    known = history.info.get("hosts", {})
+    rows = [
+        HostMemory(
+            host, history.host_name(host), metrics.store_bytes, metrics.spilled_bytes,
+            int(known.get(host, {}).get("memory_limit", 0)), sum([memory for _, memory, _ in metrics.workers.values()]),
+            metrics.host_memory,
+        )
+        for host, metrics in history.hosts.items()
+    ]  # fmt: skip
+    return sorted(rows, key=lambda row: natural(row.name))
+
+
+def cluster(history: History) -> HostMemory:
+    """Return the sum over all hosts."""
+    rows = hosts(history)
+    return HostMemory(
+        "", "cluster", sum([row.store for row in rows]), sum([row.spilled for row in rows]),
+        sum([row.limit for row in rows]), sum([row.workers for row in rows]), sum([row.used for row in rows]),
+    )  # fmt: skip
+
+
+def groups(history: History, *, most: int = 20) -> list[tuple[str, int, int]]:
+    """Return function, bytes of its results held now and the most that it ever was, largest first."""
+    held: dict[str, tuple[int, int]] = {}
+    for group in history.groups.values():
+        memory, peak = held.get(group.name, (0, 0))
+        held[group.name] = (memory + group.memory, peak + group.peak)
+    rows = sorted(((name, *sizes) for name, sizes in held.items() if sizes[0]), key=lambda row: row[1], reverse=True)
+    return rows[:most]

@@ -1,0 +1,43 @@
+"""How fast something is counted up, from the last while.  Knows numbers and times only."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+SPAN: Final = 20.0
+"""Seconds that a rate is averaged over."""
+STEP: Final = 0.5
+"""Seconds between two points that are kept."""
+
+
+class Pace:
+    """A counter's rate over the last :data:`SPAN` seconds, or longer if it moves less often than that."""
+
+    __slots__ = ("_points", "count")
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque()
+        self.count = 0
+
+    def add(self, time: float, count: int) -> None:
+        """Note that the counter stood at ``count`` then."""
+        if count < self.count:
+            self._points.clear()
+        self.count = count
+        points = self._points
+        if not points or time - points[-1][0] >= STEP:
+            points.append((time, count))
+        while len(points) > 2 and points[1][0] <= time - SPAN:
+            points.popleft()
+
+    def rate(self, now: float) -> float:
+        """Return how much was counted a second lately; 0 before anything was seen to move."""
+        if not self._points:
+            return 0.0
+        time, count = self._points[0]
+        for later in self._points:
+            if later[0] > now - SPAN:
+                break
+            time, count = later
+        return (self.count - count) / (now - time) if now > time else 0.0

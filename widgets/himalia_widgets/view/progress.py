@@ -1,0 +1,122 @@
+"""How far each function's calls are: one row for each, with what is done, running, waiting and failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from himalia.messages import GroupSummary
+from himalia_widgets.view.history import History
+from himalia_widgets.view.text import label
+
+MOST: Final = 30
+"""Rows; what is more is summed up in one."""
+
+
+class Progress(NamedTuple):
+    """Where the calls of one function stand; numbers of tasks."""
+
+    name: str
+    """The function's, or ``"12 others"``; raw, see :attr:`label`."""
+    groups: int
+    """How many functions this sums up."""
+    in_memory: int
+    released: int
+    """Done, and their results let go of."""
+    running: int
+    """At a host: running, or next in line there."""
+    waiting: int
+    failed: int
+    rate: float
+    """Calls that end a second, lately."""
+    compute: float
+    """Seconds, all calls together."""
+    memory: int
+    """Bytes of results held now."""
+
+    @property
+    def label(self) -> str:
+        """The name, fit for a plot."""
+        return label(self.name, 32)
+
+    @property
+    def done(self) -> int:
+        return self.in_memory + self.released
+
+    @property
+    def total(self) -> int:
+        return self.done + self.running + self.waiting + self.failed
+
+    @property
+    def left(self) -> int:
+        return self.running + self.waiting
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds until all are done at this rate; None if nobody knows, 0 if they are."""
+        if not self.left:
+            return 0.0
+        return self.left / self.rate if self.rate > 0.0 else None
+
+
+def progress(
+    history: History, *, spans: Iterable[str] | None = None, names: Iterable[str] | None = None, most: int = MOST
+) -> list[Progress]:
+    """Return a row for each function, those with work left first, then the latest ones.
+
+    Parameters
+    ----------
+    spans : iterable of str, optional
+        Only what was submitted under these (a cell's, or a client's).
+    names : iterable of str, optional
+        Only these functions.
+    most : int
+        Rows at most; the others are summed up in the last one.
+    """
+    wanted_spans = None if spans is None else set(spans)
+    wanted_names = None if names is None else set(names)
+    rows: dict[str, Progress] = {}
+    for key, group in history.groups.items():
+        name, span = key
+        if (wanted_spans is None or span in wanted_spans) and (wanted_names is None or name in wanted_names):
+            row = of_group(group, history.paces[key].rate(history.now))
+            rows[name] = add(rows.pop(name), row, name) if name in rows else row
+    newest = [row for row in reversed(rows.values()) if row.total]
+    newest.sort(key=lambda row: not row.left)
+    if len(newest) <= most:
+        return newest
+    rest = newest[most - 1]
+    for row in newest[most:]:
+        rest = add(rest, row, "")
+    return [*newest[: most - 1], rest._replace(name=f"{rest.groups} others")]
+
+
+def total(rows: Iterable[Progress]) -> Progress:
+    """Return the sum of these."""
+    result = Progress("all", 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0)
+    for row in rows:
+        result = add(result, row, "all")
+    return result
+
+
+def of_group(group: GroupSummary, rate: float) -> Progress:
+    """Return one group's row."""
+    released = max(0, group.finished - group.in_memory)
+    return Progress(
+        group.name,
+        1,
+        group.in_memory,
+        released,
+        group.assigned,
+        group.waiting,
+        group.erred,
+        rate,
+        group.compute,
+        group.memory,
+    )
+
+
+def add(one: Progress, other: Progress, name: str) -> Progress:
+    """Return two rows as one."""
+    sums: list[Any] = [a + b for a, b in zip(one[1:], other[1:], strict=True)]
+    return Progress(name, *sums)

@@ -1,0 +1,31 @@
+"""Where a view gets its data: a live cluster, or a recording of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from himalia.messages import LogLine
+from himalia_widgets.view.history import History
+
+
+class Source(Protocol):
+    """What pages are drawn from; all of it in one event loop."""
+
+    history: History
+    is_live: bool
+    """Whether there is a cluster that can answer; a recording has only what was recorded."""
+    title: str
+    """Name of the cluster or the recording."""
+
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call back after the history changed; call what is returned to have that end."""
+        ...
+
+    async def info(self) -> dict[str, Any]: ...
+
+    async def describe_task(self, key: str) -> dict[str, Any]: ...
+
+    async def logs(self, since: float = 0.0) -> dict[str, list[LogLine]]: ...
+
+    async def profile(self, since: float = 0.0) -> dict[str, list[tuple[float, str, int]]]: ...

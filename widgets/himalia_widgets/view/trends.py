@@ -1,0 +1,98 @@
+"""Numbers over time: of the cluster as a whole, the scheduler, each host and each worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from himalia.messages import HostMetrics, SchedulerStatus
+from himalia_widgets.view.series import Series
+
+CLUSTER: Final = ("cpu", "workers_memory", "store", "spilled", "running", "received", "sent")
+SCHEDULER: Final = ("cpu", "memory", "lag", "fds", "received", "sent", "tasks", "queued", "rate", "clients")
+HOST: Final = (
+    "cpu",
+    "memory",
+    "store",
+    "spilled",
+    "running",
+    "lag",
+    "fds",
+    "nanny_cpu",
+    "nanny_memory",
+    "received",
+    "sent",
+)
+WORKER: Final = ("cpu", "memory", "running")
+
+PRECISE: Final = 64
+"""Workers up to which their series are kept as densely as the others; of more, each has fewer points."""
+SPACING: Final = 0.4
+"""Seconds between points of the whole cluster: its hosts report twice a second, but not together."""
+
+
+class Trends:
+    """One series for each of these; names of columns are the constants above."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.cluster = Series(CLUSTER, seconds=seconds)
+        self.scheduler = Series(SCHEDULER, seconds=seconds)
+        self.hosts: dict[str, Series] = {}
+        self.workers: dict[str, Series] = {}
+        self._cluster_at = 0.0
+        self._status: tuple[float, int] = (0.0, 0)
+
+    def add_status(self, status: SchedulerStatus, total: int, *, now: float) -> None:
+        """Append the scheduler's numbers; ``rate`` is in calls that ended a second."""
+        before, count = self._status
+        if now - before < SPACING and before:
+            return
+        rate = max(0.0, (total - count) / (now - before)) if before and now > before else 0.0
+        self._status = (now, total)
+        process = status.process
+        self.scheduler.add(
+            now, process.cpu, process.memory, process.loop_lag, process.fds, process.received, process.sent,
+            status.tasks, status.queued, rate, status.clients,
+        )  # fmt: skip
+
+    def add_host(self, host: str, metrics: HostMetrics, *, now: float) -> None:
+        """Append the numbers of a host and its workers."""
+        series = self.hosts.get(host)
+        if series is None:
+            series = self.hosts[host] = Series(HOST, seconds=self._seconds)
+        process = metrics.process
+        series.add(
+            now, metrics.cpu, metrics.host_memory, metrics.store_bytes, metrics.spilled_bytes,
+            sum([numbers[2] for numbers in metrics.workers.values()]), max(metrics.loop_lag, process.loop_lag),
+            process.fds, process.cpu, process.memory, process.received, process.sent,
+        )  # fmt: skip
+        for name, numbers in metrics.workers.items():
+            worker = self.workers.get(name)
+            if worker is None:
+                limit = 600 if len(self.workers) < PRECISE else 120
+                worker = self.workers[name] = Series(WORKER, seconds=self._seconds, limit=limit)
+            worker.add(now, *numbers)
+
+    def add_cluster(self, hosts: Mapping[str, HostMetrics], *, now: float) -> None:
+        """Append the sums over all hosts."""
+        if now - self._cluster_at < SPACING:
+            return
+        self._cluster_at = now
+        workers = [numbers for metrics in hosts.values() for numbers in metrics.workers.values()]
+        every = hosts.values()
+        self.cluster.add(
+            now,
+            sum([cpu for cpu, _, _ in workers]), sum([memory for _, memory, _ in workers]),
+            sum([metrics.store_bytes for metrics in every]), sum([metrics.spilled_bytes for metrics in every]),
+            sum([running for _, _, running in workers]),
+            sum([metrics.process.received for metrics in every]), sum([metrics.process.sent for metrics in every]),
+        )  # fmt: skip
+
+    def keep(self, hosts: AbstractSet[str], workers: AbstractSet[str]) -> None:
+        """Forget hosts and workers that are gone."""
+        for gone in [host for host in self.hosts if host not in hosts]:
+            del self.hosts[gone]
+        for name in [name for name in self.workers if name not in workers]:
+            del self.workers[name]

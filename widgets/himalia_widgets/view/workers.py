@@ -1,0 +1,88 @@
+"""The workers as a table: one row for each, with what it is, what it uses and what it does."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from himalia_widgets.view.history import History
+
+
+class WorkerRow(NamedTuple):
+    """One worker; texts are raw."""
+
+    name: str
+    address: str
+    host: str
+    """Name of its machine."""
+    host_id: str
+    nanny: str
+    pid: int
+    nthreads: int
+    cpu: float
+    """In CPUs, so up to ``nthreads`` and more."""
+    memory: int
+    """Bytes of the process itself."""
+    memory_limit: int
+    """0: unlimited."""
+    store: int
+    """Bytes of results in memory at its host, which its workers share; ``store_limit``, ``spilled`` likewise."""
+    store_limit: int
+    spilled: int
+    running: int
+    """Calls that run now."""
+    paused: bool
+    """Whether its host starts no new calls because its memory is nearly full."""
+    last_seen: float
+    """Seconds since its host was heard of."""
+    resources: dict[str, float]
+
+
+def worker_rows(history: History) -> list[WorkerRow]:
+    """Return a row for each worker, by name."""
+    hosts = history.info.get("hosts", {})
+    rows = []
+    for address, worker in history.workers:
+        host_id = worker["host_id"]
+        host, metrics = hosts.get(host_id, {}), history.hosts.get(host_id)
+        measured = worker["metrics"] if metrics is None else metrics.workers.get(worker["name"], (0.0, 0, 0))
+        rows.append(
+            WorkerRow(
+                name=worker["name"],
+                address=address,
+                host=worker["host"],
+                host_id=host_id,
+                nanny=worker["nanny"],
+                pid=worker["pid"],
+                nthreads=worker["nthreads"],
+                cpu=measured[0],
+                memory=measured[1],
+                memory_limit=worker["memory_limit"],
+                store=metrics.store_bytes if metrics else host.get("store_bytes", 0),
+                store_limit=host.get("memory_limit", 0),
+                spilled=metrics.spilled_bytes if metrics else host.get("spilled_bytes", 0),
+                running=measured[2],
+                paused=bool(host.get("paused")),
+                last_seen=last_seen(history, host_id),
+                resources=worker["resources"],
+            )
+        )
+    return rows
+
+
+def last_seen(history: History, host: str) -> float:
+    """Return seconds since a host's metrics were measured; what the scheduler said if there are none."""
+    metrics = history.hosts.get(host)
+    if metrics is None or not metrics.time:
+        return float(history.info.get("hosts", {}).get(host, {}).get("last_seen", 0.0))
+    return max(0.0, history.now - metrics.time - history.skew.get(host, 0.0))
+
+
+def running_calls(history: History, worker: str | None = None) -> list[tuple[str, str, str, float]]:
+    """Return worker, key, function and seconds so far of calls that have been running for a while, longest first."""
+    rows = [
+        (call.worker, call.key, call.group, max(0.0, history.now - call.started - history.skew.get(host, 0.0)))
+        for host, metrics in history.hosts.items()
+        for call in metrics.running
+        if worker is None or call.worker == worker
+    ]
+    return sorted(rows, key=lambda row: -row[3])

@@ -1,0 +1,388 @@
+"""One cluster as its widget shows it: what is known of it, who looks, and what they haven't been told yet.
+
+A thread looks four times a second while anybody may be watching, and sends one message with what changed; it follows
+the cluster's feed meanwhile, and ends with the last view.  Nothing here waits for a page: the kernel hears pages only
+between two cells.  What is sent is decided in ``facts.py``, ``scaling.py``, ``live_plot.py`` and ``lines.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from himalia.deploy.feed import ThreadFeed
+from himalia.errors import ClosedError, HimaliaError
+from himalia_widgets.view.history import History
+from himalia_widgets.widget.allowance import Allowance
+from himalia_widgets.widget.facts import PER_WORKER, WorkerTable, describe_header
+from himalia_widgets.widget.leases import Leases
+from himalia_widgets.widget.lines import LineReader
+from himalia_widgets.widget.live_plot import NAMES, LivePlot
+from himalia_widgets.widget.pack import Packer
+from himalia_widgets.widget.questions import explain_failure, make_question
+from himalia_widgets.widget.scaling import describe_scaling
+
+if TYPE_CHECKING:
+    from himalia.deploy.cluster import Cluster
+    from himalia.messages import Telemetry
+
+logger = logging.getLogger(__name__)
+
+Send = Callable[[dict[str, Any], list[memoryview]], None]
+
+PERIOD: Final = 0.25
+"""Seconds between two looks: what a person still sees as moving."""
+PULSE: Final = 1.0
+"""Seconds after which something is sent even if nothing changed, so that silence means something."""
+RETRY: Final = 2.0
+"""Seconds between two attempts to follow a cluster."""
+REPEAT: Final = 1.0
+"""Seconds until the second snapshot to a view that can't report, because the cell that shows it still runs; doubled
+from one to the next."""
+LOGS: Final = 1.0
+"""Seconds between two questions for output."""
+LINK: Final = 60.0
+"""Seconds after which pages get another link to the dashboard: each opens it only once, and not for long."""
+PATIENCE: Final = 5.0
+"""Seconds that a cluster whose feed ended may take to say that it was closed."""
+ENDED: Final = ("closed", "failed")
+
+
+class Board:
+    """What a widget shows of a cluster.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Not kept alive by this.
+    send : callable
+        Sends a message with buffers to all pages; called by any thread, one at a time.
+    feed_of : callable
+        Returns the feed of a cluster.
+    """
+
+    def __init__(self, cluster: Cluster, send: Send, feed_of: Callable[[Cluster], ThreadFeed] = ThreadFeed.of) -> None:
+        self.cluster = weakref.ref(cluster)
+        self.title, self.name = type(cluster).__name__, cluster.name
+        self.send = send
+        self.feed_of = feed_of
+        self.lock = threading.RLock()
+        self.leases = Leases()
+        self.history = History(records=20_000, seconds=600.0)
+        self.plots = [LivePlot(name) for name in NAMES]
+        self.table = WorkerTable()
+        self.allowance = Allowance()
+        self.reader = LineReader()
+        self.kernel: asyncio.AbstractEventLoop | None = None
+        self.thread: threading.Thread | None = None
+        self.feed: ThreadFeed | None = None
+        self.unsubscribe: Callable[[], None] | None = None
+        self.last: tuple[dict[str, Any], list[memoryview]] | None = None
+        """The picture that stays when the cluster has ended."""
+        self._told: dict[str, Any] = {}
+        self._sequence = 0
+        self._sent_at = self._tried_at = self._logs_at = float("-inf")
+        self._repeat, self._repeat_at, self._plots_at = REPEAT, 0.0, 0.0
+        self._wants_full = True
+        self._is_calling = self._is_reading = False
+        self._lost_at = 0.0
+        self._reason = ""
+        self._link, self._linked_at = "", float("-inf")
+
+    # What a page and a cell want
+
+    def promise(self) -> None:
+        """A cell is about to show a view; call in the kernel's main thread."""
+        try:
+            self.kernel = asyncio.get_running_loop()
+        except RuntimeError:
+            self.kernel = None
+        with self.lock:
+            self.leases.promise()
+            self._wants_full = True
+        self.wake()
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        """Do what a page's message asks for."""
+        with self.lock:
+            match message:
+                case {"type": "hello", "views": list(views)}:
+                    for view in views:
+                        self.leases.here(str(view), self.leases.roll)
+                    self._wants_full = True
+                case {"type": "look", "view": str(view), "tab": str(tab)}:
+                    self.leases.look(view, tab)
+                    if tab == "logs":
+                        self._logs_at = float("-inf")
+                        self.reader.restart(len(self.history.info.get("workers", {})), time.time())
+                case {"type": "here", "view": str(view), "roll": int(roll)}:
+                    self.leases.here(view, roll)
+                case {"type": "bye", "view": str(view)}:
+                    self.leases.leave(view)
+                case {"type": "visit"}:
+                    self._linked_at = float("-inf")
+                case {"type": "ask", "id": int(number), "page": str(page)}:
+                    self.ask(message, {"id": number, "page": page})
+        self.wake()
+
+    def ask(self, message: Mapping[str, Any], about: dict[str, Any]) -> None:
+        """Ask the cluster, and answer the page when it answered."""
+        self.send({"type": "ack", **about}, [])
+
+        def answer(value: Any, error: BaseException | None) -> None:
+            if error is None and message.get("action") == "scale":
+                self._expect(message["workers"])
+            self.send(
+                {"type": "answer", **about, **({"error": explain_failure(error)} if error else {"value": value})}, []
+            )
+
+        try:
+            question = make_question(message, self.history)
+            if self.feed is None:
+                raise ClosedError(
+                    f"The cluster {self.name} has ended." if self.last else "The cluster isn't reached yet."
+                )
+            self.feed.post(question, answer)
+        except HimaliaError as error:
+            answer(None, error)
+
+    def _expect(self, workers: int) -> None:
+        cluster = self.cluster()
+        if cluster is not None:
+            cluster.expected = workers
+
+    # The thread
+
+    def wake(self) -> None:
+        """Make sure that views are served: by the thread, or by the last picture of a cluster that has ended."""
+        with self.lock:
+            if self.last is not None:
+                if self._wants_full:
+                    self._wants_full = False
+                    self.send(*self.last)
+            elif self.thread is None and self.leases.is_watched:
+                self.thread = threading.Thread(target=self.run, name="himalia-widget", daemon=True)
+                self.thread.start()
+
+    def run(self) -> None:
+        """Look until nobody watches, or the cluster has ended."""
+        try:
+            while self.step(time.time()):
+                time.sleep(PERIOD)
+        except Exception:
+            logger.exception("The live view of %s has broken; show it again to go on.", self.name)
+            with self.lock:
+                self.leases = Leases()
+        self.leave_feed()
+        with self.lock:
+            self.thread = None
+        if threading.main_thread().is_alive():
+            self.wake()  # somebody may have come in the meantime
+
+    def step(self, now: float) -> bool:
+        """Look once; return whether to go on."""
+        self.call_roll()
+        cluster = self.cluster()
+        status = cluster.status if cluster is not None else "closed"
+        with self.lock:
+            if not self.leases.is_watched and status not in ENDED:
+                return False
+            if self._is_over(status, now):
+                self.finish(cluster, now)
+                return False
+        if self.feed is None and cluster is not None and status == "running" and now - self._tried_at > RETRY:
+            self._tried_at = now
+            self.follow(cluster)
+        with self.lock:
+            self.read_lines(now)
+            message = self.compose(cluster, now)
+            if message is not None:
+                self.send(*message)
+        return True
+
+    def _is_over(self, status: str, now: float) -> bool:
+        """Whether the cluster has ended: it says so, or its feed ended and nothing more is heard."""
+        return status in ENDED or bool(self._lost_at and now - self._lost_at > PATIENCE)
+
+    def call_roll(self) -> None:
+        """Let the kernel's loop call the roll when it is free."""
+        if self.kernel is None or self.kernel.is_closed():
+            self._roll()
+        elif not self._is_calling:
+            self._is_calling = True
+            try:
+                self.kernel.call_soon_threadsafe(self._roll)
+            except RuntimeError:  # it was closed just now: the kernel ends
+                self._is_calling = False
+
+    def _roll(self) -> None:
+        with self.lock:
+            self._is_calling = False
+            self.leases.call(time.monotonic())
+
+    # The feed
+
+    def follow(self, cluster: Cluster) -> None:
+        """Follow the cluster's telemetry."""
+        try:
+            self.feed = self.feed_of(cluster)
+            self.unsubscribe = self.feed.subscribe(self._take_telemetry, self._take_info, self._take_end)
+        except HimaliaError as error:
+            self.leave_feed()
+            self._reason = explain_failure(error)
+
+    def leave_feed(self) -> None:
+        """Follow no more; not with the lock, which the feed's thread may wait for."""
+        unsubscribe, self.unsubscribe, self.feed = self.unsubscribe, None, None
+        if unsubscribe is not None:
+            unsubscribe()
+
+    def _take_telemetry(self, telemetry: Telemetry) -> None:
+        with self.lock:
+            self.history.take(telemetry, now=time.time())
+
+    def _take_info(self, info: dict[str, Any]) -> None:
+        with self.lock:
+            self.history.take_info(info)
+
+    def _take_end(self, reason: str) -> None:
+        with self.lock:
+            self._lost_at = time.time()
+            self._reason = reason
+
+    # What is sent
+
+    def compose(self, cluster: Cluster | None, now: float) -> tuple[dict[str, Any], list[memoryview]] | None:
+        """Return the next message to all pages, or None if there is nothing to say."""
+        is_late = self.leases.is_promised and now >= self._repeat_at
+        full = self._wants_full or is_late
+        if full:
+            self.forget()
+            self._plots_at = now
+            self._repeat = REPEAT if self._wants_full else 2 * self._repeat
+            self._repeat_at = now + self._repeat
+        packer = Packer()
+        push: dict[str, Any] = {}
+        self._put(push, "header", self.describe(cluster, now))
+        self._put(push, "scale", self._describe_scale(cluster))
+        if full or self.allowance.left(now) > 0:
+            self._put_workers(push, packer, now)
+            self._put_plots(push, packer, now)
+        if self._told.get("roll") != self.leases.roll:
+            self._told["roll"] = push["roll"] = self.leases.roll
+        if not push and now - self._sent_at < PULSE:
+            return None
+        self._sent_at = now
+        self._wants_full = False
+        self._sequence += 1
+        message = {"type": "push", "sequence": self._sequence, "time": now, "full": full, **push}
+        if not full:  # a page needs everything once, whatever that takes
+            self.allowance.spend(packer.nbytes + len(msgspec.json.encode(message)))
+        return message, packer.buffers
+
+    def describe_name(self) -> dict[str, Any]:
+        """Return what never changes."""
+        return {"title": self.title, "name": self.name}
+
+    def describe_plots(self) -> dict[str, Any]:
+        """Return what a page needs to draw the plots."""
+        return {name: plot.describe() for name, plot in zip(NAMES, self.plots, strict=True)}
+
+    def forget(self) -> None:
+        """Tell everything next time."""
+        self._told.clear()
+        self.table.forget()
+        for plot in self.plots:
+            plot.forget()
+
+    def describe(self, cluster: Cluster | None, now: float) -> dict[str, Any]:
+        """Return the header."""
+        return {
+            **self.describe_name(),
+            "state": cluster.status if cluster is not None else "closed",
+            "address": cluster.scheduler_address if cluster is not None else "",
+            "dashboard": self._link_dashboard(cluster, now) if cluster is not None else "",
+            "expected": cluster.expected if cluster is not None else None,
+            "reason": self._reason,
+            **describe_header(self.history),
+        }
+
+    def _link_dashboard(self, cluster: Cluster, now: float) -> str:
+        """Return a link that nobody has used, as far as is known: a page can't tell while a cell keeps the kernel."""
+        if now - self._linked_at > LINK or cluster.status != "running":
+            self._linked_at = now
+            self._link = cluster.dashboard_link or ""
+        return self._link
+
+    def _describe_scale(self, cluster: Cluster | None) -> dict[str, Any]:
+        ended = cluster is None or cluster.status != "running"
+        return describe_scaling(
+            self.history,
+            expected=cluster.expected if cluster is not None else None,
+            obstacle="The cluster isn't running." if ended else "",
+        )
+
+    def _put(self, push: dict[str, Any], name: str, value: dict[str, Any]) -> None:
+        if self._told.get(name) != value:
+            self._told[name] = push[name] = value
+
+    def _put_workers(self, push: dict[str, Any], packer: Packer, now: float) -> None:
+        rows, gone = self.table.membership(self.history)
+        columns = self.table.changes(self.history, now)
+        if rows or gone or columns:
+            push["workers"] = {"rows": rows, "gone": gone, "columns": packer.pack(columns)}
+
+    def _put_plots(self, push: dict[str, Any], packer: Packer, now: float) -> None:
+        if not self.history.version or now < self._plots_at:
+            return
+        self._plots_at = now + len(self.history.info.get("workers", {})) * PER_WORKER
+        changes = [change for plot in self.plots for change in plot.changes(self.history).items()]
+        if changes:
+            push["sources"] = {
+                name: {"columns": packer.pack(change.columns), "rollover": change.rollover} for name, change in changes
+            }
+
+    def read_lines(self, now: float) -> None:
+        """Ask for output, if somebody looks at it."""
+        if self.feed is None or self._is_reading or now - self._logs_at < LOGS or not self.leases.shows("logs"):
+            return
+        self._logs_at = now
+        self._is_reading = True
+        since = self.reader.since
+        self.feed.post(lambda control: control.logs(since), self._take_lines)
+
+    def _take_lines(self, found: dict[str, Any] | None, error: BaseException | None) -> None:
+        cluster = self.cluster()
+        with self.lock:
+            self._is_reading = False
+            if error is not None:
+                self.send({"type": "lines", "full": False, "lines": [], "note": explain_failure(error)}, [])
+                return
+            own = cluster._own_logs() if cluster is not None else {}
+            message = self.reader.take(found or {}, own)
+            if message is not None:
+                self.send(message, [])
+
+    def finish(self, cluster: Cluster | None, now: float) -> None:
+        """Say goodbye, keep one picture for pages to come, and let go of everything else."""
+        header = {**self.describe(cluster, now), "final": True, "ended": now, "running": 0, "queued": 0}
+        if header["state"] not in ENDED:
+            header["state"] = "failed"
+        scale = {**self._describe_scale(cluster), "can": False, "reason": "The cluster has ended."}
+        self._sequence += 1
+        end = {"type": "push", "sequence": self._sequence, "time": now, "full": False, "header": header, "scale": scale}
+        self.send(end, [])
+        self._wants_full = True
+        message, buffers = self.compose(cluster, now) or (end, [])
+        self.last = ({**message, "header": header, "scale": scale}, buffers)
+        self._wants_full = False
+        self.history = History(records=1)
+        self.plots = []
+        self.forget()

@@ -1,0 +1,148 @@
+"""What the header shows, and what the table shows of each worker, taken from the history of a telemetry stream.
+
+Pure.  Results are held by a host's store, not by a worker: the rows of one host's workers say the same of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from himalia_widgets.view.history import History
+from himalia_widgets.view.summary import summarize
+
+CPU_STEP = 0.01
+"""Fraction of a CPU below which a change isn't told."""
+SIZE_STEP = float(2**20)
+"""Bytes below which a change isn't told."""
+PER_WORKER = 0.001
+"""Seconds between two looks at tables and plots, for each worker there is: at a thousand, one a second."""
+SEEN_STEP = 2.0
+"""Seconds below which a later report isn't told if nothing else changed."""
+
+
+def describe_header(history: History) -> dict[str, Any]:
+    """Return the numbers of the header; nothing before the scheduler has said who is there."""
+    if not history.info:
+        return {}
+    summary = summarize(history)
+    stores = sum([int(host.get("memory_limit") or 0) for host in history.info.get("hosts", {}).values()])
+    running = min(summary.running, summary.threads)  # what more a host was sent is next in line there
+    return {
+        "workers": summary.workers,
+        "threads": summary.threads,
+        "store": summary.store,
+        "store_limit": stores,
+        "spilled": summary.spilled,
+        "own_memory": summary.memory - summary.store,
+        "running": running,
+        "queued": summary.queued + summary.running - running,
+        "done": summary.done,
+        "failed": summary.failed,
+        "started": round(history.now - summary.uptime, 1) if summary.uptime else 0.0,
+    }
+
+
+class Numbers(NamedTuple):
+    """What changes of a worker: fractions of a CPU, bytes, calls, epoch seconds."""
+
+    cpu: float = 0.0
+    memory: float = 0.0
+    running: int = 0
+    store: float = 0.0
+    spilled: float = 0.0
+    seen: float = 0.0
+
+    def differs(self, other: Numbers) -> bool:
+        """Whether a person would see the difference."""
+        return (
+            self.running != other.running
+            or abs(self.cpu - other.cpu) >= CPU_STEP
+            or abs(self.memory - other.memory) >= SIZE_STEP
+            or abs(self.store - other.store) >= SIZE_STEP
+            or abs(self.spilled - other.spilled) >= SIZE_STEP
+            or abs(self.seen - other.seen) >= SEEN_STEP
+        )
+
+
+class WorkerTable:
+    """What a page was told of the workers, so that it is told only what changed.
+
+    Each worker has a number for as long as it is there; all rows that changed travel as columns of numbers.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._next = 0
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, Numbers] = {}
+        self._info: Mapping[str, Any] | None = None
+        self._looked_at = float("-inf")
+
+    def forget(self) -> None:
+        """Tell everything again next time."""
+        self._rows.clear()
+        self._told.clear()
+        self._info = None
+
+    def membership(self, history: History) -> tuple[list[dict[str, Any]], list[int]]:
+        """Return rows of workers that are new or another process now, and the numbers of those that left."""
+        if history.info is self._info:
+            return [], []
+        self._info = history.info
+        found = {
+            address: self._row(address, worker, history) for address, worker in history.info.get("workers", {}).items()
+        }
+        gone = [self._numbers.pop(address) for address in list(self._numbers) if address not in found]
+        for address in [address for address in self._told if address not in found]:
+            del self._told[address]
+        changed = [row for address, row in found.items() if self._rows.get(address) != row]
+        self._rows = found
+        return changed, gone
+
+    def _row(self, address: str, worker: Mapping[str, Any], history: History) -> dict[str, Any]:
+        if address not in self._numbers:
+            self._numbers[address] = self._next
+            self._next += 1
+        host = history.info.get("hosts", {}).get(worker.get("host_id"), {})
+        return {
+            "number": self._numbers[address],
+            "name": str(worker.get("name", address)),
+            "host": str(worker.get("host", "")),
+            "nanny": str(host.get("name") or worker.get("nanny", "")),
+            "address": address,
+            "pid": worker.get("pid", 0),
+            "threads": int(worker.get("nthreads") or 0),
+            "limit": int(worker.get("memory_limit") or 0),
+            "directory": str(worker.get("local_directory", "")),
+            "store_limit": int(host.get("memory_limit") or 0),
+        }
+
+    def changes(self, history: History, now: float) -> dict[str, Any]:
+        """Return columns of the workers whose numbers changed; empty if none did, or if it is too early to look."""
+        if self._told and now - self._looked_at < len(self._told) * PER_WORKER:
+            return {}
+        self._looked_at = now
+        fresh: list[tuple[int, Numbers]] = []
+        for address, worker in history.info.get("workers", {}).items():
+            metrics = history.hosts.get(worker.get("host_id"))
+            number = self._numbers.get(address)
+            if metrics is None or number is None:
+                continue
+            cpu, memory, running = metrics.workers.get(worker.get("name"), (0.0, 0, 0))
+            seen = metrics.time + history.skew.get(worker["host_id"], 0.0)
+            numbers = Numbers(cpu, memory, running, metrics.store_bytes, metrics.spilled_bytes, seen)
+            told = self._told.get(address)
+            if told is None or numbers.differs(told):
+                self._told[address] = numbers
+                fresh.append((number, numbers))
+        if not fresh:
+            return {}
+        columns: dict[str, Any] = {"number": np.array([number for number, _ in fresh], np.int32)}
+        values = np.array([row for _, row in fresh], np.float64)
+        kinds = {"running": np.int32, "seen": np.float64}
+        for index, name in enumerate(Numbers._fields):
+            columns[name] = values[:, index].astype(kinds.get(name, np.float32))
+        return columns

@@ -1,0 +1,60 @@
+/** Numbers as a person reads them. */
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+
+/** @param {number} nbytes */
+export function bytes(nbytes) {
+  let unit = 0;
+  while (nbytes >= 1000 && unit < UNITS.length - 1) {
+    nbytes /= 1024;
+    unit += 1;
+  }
+  const digits = unit === 0 || nbytes >= 100 ? 0 : nbytes >= 10 ? 1 : 2;
+  return `${nbytes.toFixed(digits)} ${UNITS[unit]}`;
+}
+
+/** @param {number} n */
+export function count(n) {
+  return Math.round(n).toLocaleString("en").replaceAll(",", "\u202f");
+}
+
+/**
+ * @param {number} n
+ * @param {string} noun
+ */
+export function plural(n, noun) {
+  return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+/** @param {number} fraction */
+export function percent(fraction) {
+  return `${Math.round(fraction * 100)} %`;
+}
+
+/** @param {number} seconds */
+export function duration(seconds) {
+  if (seconds < 0.001) return `${(seconds * 1e6).toFixed(0)} µs`;
+  if (seconds < 1) return `${(seconds * 1e3).toPrecision(3)} ms`;
+  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : seconds.toFixed(0)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return `${hours} h ${minutes % 60} min`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+/** @param {number} seconds */
+export function ago(seconds) {
+  return seconds < 3 ? "now" : `${duration(Math.round(seconds))} ago`;
+}
+
+/** @param {number} time Epoch seconds. */
+export function clock(time) {
+  return new Date(time * 1000).toLocaleTimeString("en-GB", { hour12: false });
+}
+
+/**
+ * Order `w-2` before `w-10`.
+ * @type {(a: string, b: string) => number}
+ */
+export const natural = new Intl.Collator("en", { numeric: true }).compare;

@@ -1,0 +1,122 @@
+/** The top of the widget: who the cluster is, how it is, and its numbers. */
+import { Bar, make, mark, safeLink, write } from "./dom.js";
+import { bytes, count, duration } from "./format.js";
+
+export class Header {
+  /** @param {import("./store.js").Store} store */
+  constructor(store) {
+    this.store = store;
+    this.title = make("h3", { class: "hw-name" });
+    this.id = make("p", { class: "hw-id" });
+    this.link = make("a", {
+      class: "hw-link", target: "_blank", rel: "noopener noreferrer", hidden: true, title: "Open the dashboard in another tab",
+      onclick: () => store.send({ type: "visit" }),
+    }, "Dashboard");
+    this.pill = make("span", { class: "hw-pill" });
+    this.workers = new Tile("Workers");
+    this.threads = new Tile("Threads");
+    this.memory = new Tile("Results in memory", new Bar("hw-store", "hw-spilled"));
+    this.tasks = new TaskTile();
+    this.uptime = new Tile("Uptime");
+    this.tiles = make("dl", { class: "hw-tiles" }, this.workers.el, this.threads.el, this.memory.el, this.tasks.el, this.uptime.el);
+    this.el = make(
+      "header",
+      {},
+      make("div", { class: "hw-head" }, make("span", { class: "hw-moon", "aria-hidden": "true" }),
+        make("div", { class: "hw-title" }, this.title, this.id), this.link, this.pill),
+      this.tiles,
+    );
+    this.update();
+  }
+
+  update() {
+    const header = this.store.header;
+    write(this.title, header.title ?? "Cluster");
+    write(this.id, [header.name, header.address].filter(Boolean).join("  ·  "));
+    const link = safeLink(header.dashboard ?? "");
+    this.link.hidden = !link;
+    mark(this.link, "href", link || null);
+    this.updatePill();
+    const missing = (header.expected ?? 0) > header.workers && header.state === "running";
+    this.workers.show(missing ? `${count(header.workers)} of ${count(header.expected)}` : number(header.workers));
+    this.threads.show(number(header.threads));
+    this.showMemory(header);
+    this.tasks.show(header);
+    this.uptime.show(header.started ? duration(Math.max(1, (header.ended || this.store.now) - header.started)) : "–");
+  }
+
+  /**
+   * Results only: the workers' own memory has limits of its own, one for each, and the table shows them.
+   * @param {Record<string, any>} header
+   */
+  showMemory({ store, store_limit: limit, spilled, own_memory: own }) {
+    if (store === undefined) return this.memory.show("–");
+    const all = Math.max(limit, store + spilled, 1);
+    this.memory.show(
+      `${bytes(store)} of ${bytes(limit)}${spilled ? ` + ${bytes(spilled)} on disk` : ""}`, [store / all, spilled / all],
+      `Results take ${bytes(store)} of memory, of the ${bytes(limit)} that they may take, and ${bytes(spilled)} on disk. Worker processes take ${bytes(own)} more.`);
+  }
+
+  updatePill() {
+    const silence = this.store.silence;
+    const state = silence ? "stale" : this.store.header.state ?? "connecting";
+    mark(this.pill, "data-state", state);
+    write(this.pill, silence ? `no news for ${duration(Math.round(silence))}` : state);
+    mark(this.pill, "title", silence
+      ? "These numbers are old: the kernel was restarted or can't be reached. Run the cell again."
+      : this.store.header.reason || "State of the cluster");
+  }
+}
+
+/** @param {number|undefined} value */
+function number(value) {
+  return value === undefined ? "–" : count(value);
+}
+
+/** A named value, perhaps with a bar. */
+class Tile {
+  /**
+   * @param {string} name
+   * @param {Bar} [bar]
+   */
+  constructor(name, bar) {
+    this.value = make("dd", {});
+    this.bar = bar;
+    this.el = make("div", { "data-tile": name.toLowerCase() }, make("dt", {}, name), this.value, ...(bar ? [bar.el] : []));
+  }
+
+  /**
+   * @param {string} text
+   * @param {number[]} [parts]
+   * @param {string} [title]
+   */
+  show(text, parts, title) {
+    write(this.value, text);
+    this.bar?.show(...(parts ?? []));
+    if (title !== undefined) mark(this.el, "title", title);
+  }
+}
+
+/** Tasks by state, with a bar of their shares. */
+class TaskTile {
+  constructor() {
+    this.bar = new Bar("hw-done", "hw-failed", "hw-running", "hw-queued");
+    /** @type {Record<string, HTMLElement>} */
+    this.values = {};
+    const line = ["running", "queued", "done", "failed"].map((name) => {
+      this.values[name] = make("b", { "data-count": name });
+      return make("span", { class: `hw-count hw-${name}` }, this.values[name], ` ${name}`);
+    });
+    this.el = make("div", { class: "hw-tasks", "data-tile": "tasks" }, make("dt", {}, "Tasks"), make("dd", {}, ...line), this.bar.el);
+  }
+
+  /** @param {Record<string, any>} header */
+  show(header) {
+    for (const [name, node] of Object.entries(this.values)) {
+      write(node, number(header[name]));
+      node.parentElement?.classList.toggle("hw-none", !header[name]);
+    }
+    const all = header.running + header.queued + header.done + header.failed || 1;
+    this.bar.show(header.done / all, header.failed / all, header.running / all, header.queued / all);
+  }
+}

@@ -1,0 +1,105 @@
+/** The tab with the output of all processes.  The kernel fetches it only while this tab is open. */
+import { make, mark, write } from "./dom.js";
+import { clock, count, natural, plural } from "./format.js";
+import { Windowed } from "./windowed.js";
+
+const LINE_HEIGHT = 20;
+/** How grave a line is, by where it comes from. */
+const RANKS = { DEBUG: 10, stdout: 20, INFO: 20, stderr: 30, WARNING: 30, ERROR: 40, CRITICAL: 50 };
+
+export class Logs {
+  /** @param {import("./store.js").Store} store */
+  constructor(store) {
+    this.store = store;
+    /** @type {any[]} */
+    this.shown = [];
+    const change = () => this.update();
+    this.process = make("select", { "aria-label": "Process", onchange: change }, make("option", { value: "" }, "All processes"));
+    this.level = make("select", { "aria-label": "Level", onchange: change },
+      ...[[0, "All levels"], [20, "Info and print"], [30, "Warnings"], [40, "Errors"]].map(([rank, name]) => make("option", { value: rank }, String(name))));
+    this.search = make("input", { type: "search", placeholder: "Search lines", "aria-label": "Search lines", oninput: change });
+    this.follow = make("input", { type: "checkbox", onchange: change });
+    this.follow.checked = true;
+    this.total = make("span", { class: "hw-note" });
+    this.scroller = make("div", { class: "hw-scroll hw-lines", tabindex: "0", role: "log", "aria-label": "Output", "aria-live": "off" });
+    const body = make("div", {});
+    this.scroller.append(body);
+    this.empty = make("p", { class: "hw-empty" });
+    this.list = new Windowed(this.scroller, body, {
+      height: LINE_HEIGHT, tag: "div", make: () => new LineRow(), fill: (row, index) => row.show(this.shown[index]),
+    });
+    // somebody who scrolls up wants to read
+    this.scroller.addEventListener("wheel", (/** @type {WheelEvent} */ event) => event.deltaY < 0 && (this.follow.checked = false), { passive: true });
+    this.el = make("div", {},
+      make("div", { class: "hw-tools" }, this.process, this.level, this.search, make("label", { class: "hw-check" }, this.follow, "Follow"), this.total),
+      this.scroller, this.empty);
+    this.update();
+  }
+
+  /** The tab was opened: the kernel begins to fetch, unless a cell keeps it. */
+  open() {
+    const asked = this.store.answered;
+    this.waiting = false;
+    setTimeout(() => {
+      this.waiting = asked === this.store.answered;
+      this.update();
+    }, 1500);
+    this.update();
+  }
+
+  /** @param {string} process Show only this one. */
+  filter(process) {
+    this.wanted = process;
+    this.listProcesses();
+    this.process.value = process;
+    this.update();
+  }
+
+  update() {
+    this.listProcesses();
+    const { value: process } = this.process;
+    const rank = Number(this.level.value);
+    const text = this.search.value.toLowerCase();
+    this.shown = this.store.lines.filter((line) =>
+      (!process || line.process === process) && (RANKS[line.level] ?? 20) >= rank && (!text || line.text.toLowerCase().includes(text)));
+    const all = this.store.lines.length;
+    write(this.total, this.shown.length === all ? plural(all, "line") : `${count(this.shown.length)} of ${plural(all, "line")}`);
+    this.empty.hidden = this.shown.length > 0;
+    this.scroller.hidden = this.shown.length === 0;
+    write(this.empty, this.store.note || (all ? "No line matches." : this.waiting ? "Waits for the running cell." : "No output yet."));
+    this.list.show(this.shown.length, this.follow.checked);
+  }
+
+  listProcesses() {
+    const names = new Set(this.store.lines.map((line) => line.process));
+    for (const worker of this.store.workers.values()) names.add(worker.name);
+    if (this.wanted) names.add(this.wanted);
+    const sorted = [...names].sort(natural);
+    if (this.process.options.length === sorted.length + 1 && sorted.every((name, index) => this.process.options[index + 1].value === name)) return;
+    const chosen = this.process.value;
+    while (this.process.options.length > 1) this.process.options[1].remove();
+    this.process.append(...sorted.map((name) => make("option", { value: name }, name)));
+    this.process.value = names.has(chosen) ? chosen : "";
+  }
+}
+
+/** The elements of one line in sight. */
+class LineRow {
+  constructor() {
+    this.time = make("span", { class: "hw-dim" });
+    this.process = make("span", { class: "hw-process-name" });
+    this.level = make("span", { class: "hw-level" });
+    this.text = make("span", { class: "hw-text" });
+    this.el = make("div", { class: "hw-line" }, this.time, this.process, this.level, this.text);
+  }
+
+  /** @param {any} line */
+  show(line) {
+    write(this.time, line.time ? clock(line.time) : "");
+    write(this.process, line.process);
+    write(this.level, line.level === "stdout" ? "" : line.level);
+    write(this.text, line.text);
+    mark(this.el, "data-rank", String(RANKS[line.level] ?? 20));
+    mark(this.el, "title", line.key ? `${line.text}\n${line.key}` : line.text);
+  }
+}

@@ -1,0 +1,67 @@
+"""The output of all processes, fetched bit by bit for the Logs tab.
+
+Decides what is asked for and in which form it goes to the page; a person reads hundreds of lines, not millions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from himalia.messages import LogLine
+
+SHOWN: Final = 2000
+"""Lines sent at once, the newest."""
+TEXT: Final = 2000
+"""Characters of a line."""
+SMALL: Final = 64
+"""Workers up to which all that is kept is fetched at the start; of more, only the last minute."""
+
+
+class LineReader:
+    """How far the output was read."""
+
+    def __init__(self) -> None:
+        self.since = 0.0
+        self._is_new = True
+        self._own: dict[str, int] = {}
+
+    def restart(self, workers: int, now: float) -> None:
+        """Read from the beginning, for a page that has nothing."""
+        self.since = 0.0 if workers <= SMALL else now - 60.0
+        self._is_new = True
+        self._own.clear()
+
+    def take(self, answer: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Any] | None:
+        """Return the message to a page for the answer of ``Control.logs``, or None if there is nothing new.
+
+        Parameters
+        ----------
+        own : mapping of str to str
+            What the processes that the cluster object started wrote, which bears no times.
+        """
+        lines: list[list[Any]] = []
+        for process, text in own.items():
+            texts = text.splitlines()
+            lines += [[0.0, process, "stderr", text[:TEXT], ""] for text in texts[self._own.get(process, 0) :]]
+            self._own[process] = len(texts)
+        timed = [line for process, found in answer.items() for line in read(process, found)]
+        timed.sort(key=lambda line: line[0])
+        lines = (lines + timed)[-SHOWN:]
+        if timed:
+            self.since = max(self.since, timed[-1][0])
+        if not lines and not self._is_new:
+            return None
+        message = {"type": "lines", "full": self._is_new, "lines": lines}
+        self._is_new = False
+        return message
+
+
+def read(process: str, found: Any) -> list[list[Any]]:
+    """Return the lines of a process as ``[time, process, level, text, key]``; its answer may be an error instead."""
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        return [[0.0, process, "ERROR", str(found)[:TEXT], ""]]
+    lines = (line if isinstance(line, LogLine) else msgspec.convert(line, LogLine) for line in found)
+    return [[line.time, process, line.source, line.text[:TEXT], line.key] for line in lines]

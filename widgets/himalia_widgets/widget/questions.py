@@ -1,0 +1,73 @@
+"""What a click on the widget asks of the cluster, and what the page is answered.
+
+Everything goes through the feed's session, without blocking the kernel; answers are plain builtins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from himalia.errors import HimaliaError, UsageError
+from himalia_widgets.view.history import History
+from himalia_widgets.view.text import hover, label
+
+if TYPE_CHECKING:
+    from himalia.deploy.control import Control
+
+Question = Callable[["Control"], Coroutine[Any, Any, Any]]
+
+MOST_WORKERS = 100_000
+"""Workers that may be asked for: a slip of the finger shouldn't fill a machine.  Guess."""
+
+
+def make_question(message: Mapping[str, Any], history: History) -> Question:
+    """Return what to ask of the cluster for a page's message.
+
+    Raises
+    ------
+    UsageError
+        If the message makes no sense.
+    """
+    match message:
+        case {"action": "scale", "workers": int(workers)} if 0 <= workers <= MOST_WORKERS:
+            return lambda control: control.scale(workers)
+        case {"action": "restart", "worker": str(worker)}:
+            return lambda control: restart(control, worker)
+        case {"action": "describe", "key": str(key), "group": str(group)}:
+            return lambda control: describe(control, find_key(key, history) or find_group(group, history) or key or group)
+    raise UsageError(f"The page asked for something that can't be done: {str(dict(message))[:200]}.")
+
+
+ROW_LABEL = 32
+"""Characters of a function's name in the progress plot (``view/progress.py``)."""
+
+
+async def restart(control: Control, worker: str) -> None:
+    """Replace one worker's process, and wait until it is back."""
+    outcome = (await control.restart_workers([worker])).get(worker, "It isn't here any more.")
+    if outcome != "OK":
+        raise HimaliaError(outcome)
+
+
+async def describe(control: Control, key: str) -> dict[str, Any]:
+    """Return what is known of a task, and why it is where it is."""
+    facts = await control.describe_task(key)
+    return {"key": facts.pop("key", key), "why": facts.pop("why", ""), "facts": facts}
+
+
+def find_key(text: str, history: History) -> str:
+    """Return the key that a plot shows as ``text``, which may be shortened; empty if it is none."""
+    running = (call.key for metrics in history.hosts.values() for call in metrics.running)
+    return next((str(key) for key in chain(running, history.calls["key"][::-1]) if hover(key) == text), "")
+
+
+def find_group(text: str, history: History) -> str:
+    """Return the group that a plot shows as ``text``; empty if it is none."""
+    return next((name for name, _ in history.groups if text in (name, hover(name), label(name, ROW_LABEL))), "")
+
+
+def explain_failure(error: BaseException) -> str:
+    """Return what to show of an action that failed."""
+    return str(error) or type(error).__name__

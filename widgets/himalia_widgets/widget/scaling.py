@@ -1,0 +1,71 @@
+"""What the Scale tab shows: how many workers were asked for, how many are there, and why the others aren't.
+
+Pure: takes what is known of the cluster, and returns plain builtins.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from himalia_widgets.view.history import History
+
+KINDS: Final = frozenset({"worker-died", "worker-started", "worker-stopped", "host-joined", "host-left"})
+"""Events that change how many workers there are."""
+SHOWN: Final = 12
+"""Events listed, the newest first."""
+
+
+def describe_scaling(history: History, *, expected: int | None, obstacle: str) -> dict[str, Any]:
+    """Return the content of the tab.
+
+    Parameters
+    ----------
+    expected : int or None
+        Workers asked for; None: as many as are there.
+    obstacle : str
+        Why the cluster can't be scaled; empty if it can.
+    """
+    workers = list(history.info.get("workers", {}).values())
+    events = [event for event in history.events if event.kind in KINDS][-SHOWN:]
+    reason = obstacle or cannot_scale(history)
+    return {
+        "can": not reason,
+        "reason": reason,
+        "requested": len(workers) if expected is None else expected,
+        "arrived": len(workers),
+        "threads": int(workers[0].get("nthreads") or 0) if workers else 0,
+        "memory": int(workers[0].get("memory_limit") or 0) if workers else 0,
+        "missing": why_missing(history, len(workers), expected),
+        "events": [
+            [history.local(event.time), event.text or f"{event.kind} {event.subject}"] for event in reversed(events)
+        ],
+    }
+
+
+def cannot_scale(history: History) -> str:
+    """Say why the number of workers can't be chosen here; empty if it can."""
+    hosts = len(history.info.get("hosts", {}))
+    if not history.info:
+        return "Waiting for what the scheduler says about its hosts."
+    if hosts == 0:
+        return "No host is here that could start workers."
+    if hosts > 1:
+        return f"Workers are on {hosts} hosts, and none of them was chosen. Start or stop nannies there instead."
+    return ""
+
+
+def why_missing(history: History, arrived: int, expected: int | None) -> list[str]:
+    """Say what is known about workers that were asked for and aren't there."""
+    lacking = (expected or 0) - arrived
+    if lacking <= 0 or not history.info:
+        return []
+    if not history.info.get("hosts"):
+        return ["The host that would run them has left, or hasn't arrived yet."]
+    deaths = [event for event in history.events if event.kind == "worker-died"][-lacking:]
+    texts = [event.text or f"{event.subject} died." for event in deaths]
+    starting = lacking - len(texts)
+    if texts:
+        texts.append("Its nanny starts another one for each that died.")
+    if starting:
+        texts.append(f"{starting} {'is' if starting == 1 else 'are'} still starting.")
+    return texts
