@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from himalia.client.default import default_client, get_client
     from himalia.client.future import Future
     from himalia.client.futures_in import futures_of
+    from himalia.client.memory_sampler import MemorySampler
     from himalia.client.performance_report import performance_report
     from himalia.client.progress import progress
     from himalia.client.task_stream import get_task_stream
@@ -39,6 +40,7 @@ _HOMES = {
     "HimaliaError": "himalia.errors",
     "KilledWorkerError": "himalia.errors",
     "LocalCluster": "himalia.deploy.local",
+    "MemorySampler": "himalia.client.memory_sampler",
     "TimeoutError": "himalia.errors",
     "as_completed": "himalia.client.waiting",
     "default_client": "himalia.client.default",
@@ -59,6 +61,7 @@ __all__ = [
     "KilledWorker",
     "KilledWorkerError",
     "LocalCluster",
+    "MemorySampler",
     "TimeoutError",
     "__version__",
     "as_completed",
@@ -82,6 +85,26 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'himalia' has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Have IPython know ``%himalia`` and ``%%himalia``; this is what ``%load_ext himalia`` calls."""
+    from himalia.errors import UsageError
+    from himalia.views import find_views, missing
+
+    views = find_views()
+    if views is None:
+        raise UsageError(missing())
+    views.load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Undo it; this is what ``%unload_ext himalia`` calls."""
+    from himalia.views import find_views
+
+    views = find_views()
+    if views is not None:
+        views.unload_ipython_extension()
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""The command line: ``himalia scheduler``, ``himalia worker``, ``himalia ls``, ``himalia stop``.
+"""The command line: ``himalia`` ``scheduler``, ``worker``, ``ls``, ``stop``, ``dashboard`` and others.
 
 Decides the options, and that whatever goes wrong is one line on stderr and an exit code: 2 for a command that can't be
 meant, 1 for one that failed.  What the commands do is in :mod:`himalia.deploy`; it is imported when a command runs.
@@ -54,7 +54,9 @@ def commands() -> None:
 @click.option("--host", default="", help="Address to listen at; beyond this host it speaks TLS.  [default: 127.0.0.1]")
 @click.option("--interface", default="", help="Network interface to listen at, like eth0.")
 @click.option("--port", type=PORT, default=8786, show_default=True, help="Port to listen at; 0: any free one.")
-@click.option("--dashboard-address", default=None, help="Accepted for later: this version has no dashboard.")
+@click.option(
+    "--dashboard-address", default=":8787", show_default=True, help="Port of the dashboard on loopback, or none."
+)
 @click.option("--name", default="", help="Name of the cluster, for Client(name) and `himalia stop`.")
 @click.option("--scheduler-file", default="", help="Also write the cluster file (with its secret, mode 0600) here.")
 @click.option(
@@ -64,7 +66,7 @@ def scheduler(
     host: str,
     interface: str,
     port: int,
-    dashboard_address: str | None,
+    dashboard_address: str,
     name: str,
     scheduler_file: str,
     idle_timeout: float,
@@ -72,8 +74,6 @@ def scheduler(
     """Start a scheduler, and run it until ctrl-C, SIGTERM, `himalia stop`, or its idle timeout."""
     from himalia.deploy.foreground import SchedulerOptions, run_scheduler
 
-    if dashboard_address is not None:
-        click.echo("himalia scheduler: --dashboard-address has no effect: this version has no dashboard.", err=True)
     return run_scheduler(
         SchedulerOptions(
             host=host,
@@ -82,6 +82,7 @@ def scheduler(
             name=name,
             scheduler_file=scheduler_file,
             idle_timeout=idle_timeout,
+            dashboard_address=None if dashboard_address in ("", "none") else dashboard_address,
         )
     )
 
@@ -187,6 +188,37 @@ def stop(names: tuple[str, ...]) -> int:
     from himalia.deploy.commands import stop_clusters
 
     return stop_clusters(names)
+
+
+@commands.command()
+@click.argument("files", nargs=-1, required=True, metavar="RECORDING [RECORDING]")
+@click.option("--port", type=PORT, default=0, help="Port to listen at on this host.  [default: any free one]")
+@click.option("--no-browser", is_flag=True, help="Only print the link.")
+def replay(files: tuple[str, ...], port: int, no_browser: bool) -> int:
+    """Show the dashboard of a recording, or two runs side by side; cluster.record("run.himalia") makes one."""
+    from himalia.views import find_views, missing
+
+    if len(files) > 2:
+        raise UsageError(f"{len(files)} recordings were given; one is replayed, or two are compared.")
+    views = find_views()
+    if views is None:
+        raise UsageError(missing())
+    code: int = views.replay(files, port=port, browse=not no_browser)
+    return code
+
+
+@commands.command()
+@click.argument("name")
+@click.option("--page", default="status", show_default=True, help="Page to open.")
+@click.option("--no-browser", is_flag=True, help="Only print the link.")
+def dashboard(name: str, page: str, no_browser: bool) -> int:
+    """Open the dashboard of the cluster NAME by a link that is good once and for ten minutes.
+
+    A cluster without one gets it from this command, until ctrl-C or the end of the cluster.
+    """
+    from himalia.deploy.dashboard_command import show_dashboard
+
+    return show_dashboard(name, page, browser=not no_browser)
 
 
 def main() -> None:

@@ -75,6 +75,7 @@ background:none}
 .himalia .h-pending::before,.himalia .h-share .h-pending{background:var(--h-busy)}
 .himalia .h-error::before,.himalia .h-lost::before,.himalia .h-share .h-error{background:var(--h-bad)}
 .himalia .h-share .h-cancelled{background:var(--h-off)}
+.himalia .h-scroll>p{margin:0;padding:.4em 1em;font-size:12px;opacity:.7}
 .himalia pre{margin:0;padding:.4em 1em;max-height:20em;overflow:auto;border:0;background:none;color:inherit;
 font-family:var(--h-code);font-size:12px;white-space:pre-wrap;overflow-wrap:anywhere}
 """.replace("\n", "")

@@ -74,6 +74,8 @@ class Frame(Part):
     filename: str
     line: int
     function: str
+    first: int = 1
+    """Line where the function begins: IPython counts from it."""
 
 
 class TaskError(Part):
@@ -190,7 +192,7 @@ class StoreMove(Part):
     nbytes: int
 
 
-class ProcessMetrics(Part, frozen=True):
+class ProcessMetrics(Part):
     """What a scheduler or nanny process uses; ``cpu`` is a fraction of one, ``memory`` bytes, network bytes/s."""
 
     cpu: float = 0.0
@@ -244,7 +246,7 @@ class ClusterEvent(Part):
     text: str
 
 
-class SchedulerStatus(Part, frozen=True):
+class SchedulerStatus(Part):
     """How the scheduler is doing."""
 
     clients: int = 0
@@ -256,7 +258,7 @@ class SchedulerStatus(Part, frozen=True):
     uptime: float = 0.0
     total: int = 0
     """Calls that ended so far."""
-    process: ProcessMetrics = ProcessMetrics()
+    process: ProcessMetrics = msgspec.field(default_factory=ProcessMetrics)
 
 
 class HostMetrics(Part):
@@ -276,7 +278,7 @@ class HostMetrics(Part):
     """Calls that have been running for at least one heartbeat; the longest ones if there are many."""
     transfers: list[TransferSummary] = []
     moves: list[StoreMove] = []
-    process: ProcessMetrics = ProcessMetrics()
+    process: ProcessMetrics = msgspec.field(default_factory=ProcessMetrics)
     """The nanny's own."""
 
 
@@ -588,7 +590,7 @@ class Telemetry(Message, tag=54):
     errors: list[ErrorSummary] = []
     """Those that changed; all of them in the first push."""
     events: list[ClusterEvent] = []
-    status: SchedulerStatus = SchedulerStatus()
+    status: SchedulerStatus = msgspec.field(default_factory=SchedulerStatus)
 
 
 class CallOutput(Message, tag=55):

@@ -23,7 +23,8 @@ def find_views() -> ModuleType | None:
 
 def has_views() -> bool:
     """Whether :func:`find_views` would return something; imports nothing."""
-    return all(name in sys.modules or importlib.util.find_spec(name) is not None for name in ("himalia_widgets", *NEEDED))
+    names = ("himalia_widgets", *NEEDED)
+    return all(name in sys.modules or importlib.util.find_spec(name) is not None for name in names)
 
 
 def find_live_views() -> ModuleType | None:

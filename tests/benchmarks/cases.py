@@ -18,6 +18,7 @@ from tests.benchmarks import work
 from tests.benchmarks.engines.base import Engine
 from tests.benchmarks.memory import memory_per_task
 from tests.benchmarks.startup import import_time, start_and_close
+from tests.benchmarks.watched import scheduler_cpu_by_one, slowdown_by_ten
 
 ARRAY_BYTES: Final = 200_000_000
 """Size of the arrays that are moved (issue 2 §10)."""
@@ -295,6 +296,22 @@ CASES: Final = (
         goals=(Goal(1.2),),
         only=("himalia",),
         seconds=1_800.0,
+    ),
+    Case(
+        "watched",
+        "20,000 no-ops with ten dashboards following ÷ with none",
+        "ratio",
+        slowdown_by_ten,
+        goals=(Goal(1.05),),
+        only=("himalia",),
+    ),
+    Case(
+        "watching",
+        "scheduler CPU of no-ops with one dashboard following ÷ with none",
+        "ratio",
+        scheduler_cpu_by_one,
+        goals=(Goal(1.05),),
+        only=("himalia",),
     ),
 )
 BY_NAME: Final = {case.name: case for case in CASES}

@@ -96,6 +96,7 @@ def test_a_saved_notebook_shows_the_cluster_without_a_kernel_and_tells_no_secret
     secret = (opened.path.parent / "secret").read_text()
     assert len(secret) >= 32
     assert secret not in opened.path.read_text()
+    assert "login?code=" not in opened.path.read_text()
     shown = [output for cell in saved.cells for output in cell.outputs if "text/html" in output.get("data", {})]
     assert len(shown) >= 3
     assert all("<script" not in str(output["data"]["text/html"]) for output in shown)

@@ -109,7 +109,7 @@ def double(number: int) -> int:
 
 
 def test_a_scheduler_says_where_it_is_and_ends_on_sigterm(launch: Launch) -> None:
-    scheduler = launch("scheduler", "--port", "0", "--name", "mine")
+    scheduler = launch("scheduler", "--port", "0", "--name", "mine", "--dashboard-address", "none")
     address = scheduler.wait_for("Scheduler at:")
     assert re.fullmatch(r"tcp://127\.0\.0\.1:\d+", address)
     assert scheduler.wait_for("dashboard at:").startswith("not running")

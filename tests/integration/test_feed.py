@@ -1,4 +1,4 @@
-"""What a follower of a real cluster is told while it works: running calls, transfers, moves to disk, restarts, the end."""
+"""What a follower of a real cluster is told: running calls, transfers, moves to disk, restarts, the end."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from himalia import Client, LocalCluster, wait
+from himalia import LocalCluster, wait
 from himalia.deploy.feed import ThreadFeed
-from himalia.messages import HostMetrics, StoreMove, Telemetry, TransferSummary
-from tests.integration.test_several_hosts import Hosts, hosts  # noqa: F401
+from himalia.messages import HostMetrics, StoreMove, Telemetry
 
 PATIENCE = 20.0
 """Seconds until something that has to come is given up on."""
@@ -26,9 +25,7 @@ class Follower:
         self.pushes: list[Telemetry] = []
         self.infos: list[dict[str, Any]] = []
         self.ends: list[str] = []
-        self.leave = ThreadFeed.of(target, full=full).subscribe(
-            self.pushes.append, self.infos.append, self.ends.append
-        )
+        self.leave = ThreadFeed.of(target, full=full).subscribe(self.pushes.append, self.infos.append, self.ends.append)
 
     def metrics(self) -> list[HostMetrics]:
         return [metrics for push in list(self.pushes) for metrics in push.hosts.values()]
@@ -36,9 +33,6 @@ class Follower:
     def newest(self) -> HostMetrics:
         """Return the newest metrics of the only host."""
         return next((metrics for push in reversed(self.pushes) for metrics in push.hosts.values()), HostMetrics())
-
-    def transfers(self) -> list[TransferSummary]:
-        return [transfer for metrics in distinct(self.metrics()) for transfer in metrics.transfers]
 
     def moves(self) -> list[StoreMove]:
         return [move for metrics in distinct(self.metrics()) for move in metrics.moves]
@@ -182,22 +176,3 @@ def test_the_end_of_the_cluster_is_told_once_and_ends_the_thread(nothing_left: N
     wait_until(lambda: not feed_threads())
     assert len(follower.ends) == 1
     follower.leave()
-
-
-def test_what_moves_between_hosts_is_told_by_who_receives_it(hosts: Hosts) -> None:  # noqa: F811
-    with Client("several") as client:
-        names = {host["name"]: number for number, host in client.scheduler_info()["hosts"].items()}
-        follower = Follower(client)
-        made = client.submit(make_bytes, 3, 5_000_000, workers="a-0")
-        assert client.submit(len, made, workers="b-0").result(timeout=PATIENCE) == 5_000_000
-        wait_until(follower.transfers)
-        (transfer,) = follower.transfers()
-        assert transfer.source == names["a"]
-        assert transfer.count == 1
-        assert 5_000_000 <= transfer.nbytes < 5_001_000
-        assert 0.0 < transfer.seconds < 5.0
-        records = client.telemetry().records
-        (record,) = [record for record in records if record.group == "len"]
-        assert record.timing.moved == transfer.nbytes
-        follower.leave()
-        assert feed_threads() == []

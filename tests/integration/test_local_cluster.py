@@ -72,7 +72,6 @@ def test_it_says_what_it_is(cluster: LocalCluster) -> None:
     assert cluster.status == "running"
     assert cluster.name.startswith("himalia-")
     assert cluster.scheduler_address.startswith("unix:///")
-    assert cluster.dashboard_link is None
     info = cluster.scheduler_info
     assert info["id"].startswith("scheduler-")
     assert len(info["workers"]) == len(cluster.workers) == 2

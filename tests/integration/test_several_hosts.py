@@ -17,6 +17,7 @@ import pytest
 
 from himalia import Client, wait
 from himalia.errors import DataLostError
+from himalia.messages import Telemetry
 
 COMMAND = [sys.executable, "-m", "himalia"]
 
@@ -155,3 +156,21 @@ def test_a_host_that_joins_late_gets_work(client: Client, hosts: Hosts) -> None:
     futures = client.map(nanny_of, range(60), seconds=0.1)
     hosts.add("c")
     assert hosts.nannies["c"].pid in set(client.gather(futures))
+
+
+def test_what_moves_between_hosts_is_told_by_who_receives_it(hosts: Hosts) -> None:
+    with Client("several") as client:
+        told: list[Telemetry] = []
+        leave = client.follow_telemetry(told.append)
+        made = client.submit(bytes, 5_000_000, workers="a-0")
+        assert client.submit(len, made, workers="b-0").result(timeout=30) == 5_000_000
+        while not (arrived := [one for push in told for metrics in push.hosts.values() for one in metrics.transfers]):
+            time.sleep(0.02)
+        leave()
+        (transfer,) = arrived
+        names = {number: host["name"] for number, host in client.scheduler_info()["hosts"].items()}
+        assert (names[transfer.source], transfer.count) == ("a", 1)
+        assert 5_000_000 <= transfer.nbytes < 5_001_000
+        assert 0.0 < transfer.seconds < 30.0
+        (record,) = [record for record in client.telemetry().records if record.group == "len"]
+        assert record.timing.moved == transfer.nbytes

@@ -5,14 +5,17 @@ Everything else of this package is imported in these functions, when it is neede
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from himalia.client.cells import Cells
     from himalia.client.client import Client
     from himalia.client.future import Future
     from himalia.client.reprs import Futures
+    from himalia.client.telemetry import TelemetryReport
     from himalia.deploy.cluster import Cluster
+    from himalia.messages import CallOutput
     from himalia_widgets.cell.recorder import Recorder
 
 
@@ -51,6 +54,13 @@ def show_client(client: Client) -> None:
     live.show_client(client)
 
 
+def show_output(outputs: list[CallOutput], cells: Cells) -> None:
+    """Show what calls wrote under the cells that submitted them."""
+    from himalia_widgets.cell.output import show_output
+
+    show_output(outputs, cells)
+
+
 def show_progress(markup: str) -> Callable[[str], None]:
     """Show a text of HTML in the cell that runs, and return what replaces it."""
     from himalia_widgets.cell.display import show
@@ -73,3 +83,38 @@ def end_report(recorder: Recorder, filename: str, problem: str) -> None:
 
     recorder.end()
     write(recorder, filename, problem)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Register the magics."""
+    from himalia_widgets.cell.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension() -> None:
+    """Unregister the magics."""
+    from himalia_widgets.cell.magics import unload
+
+    unload()
+
+
+def task_stream_figure(report: TelemetryReport, info: dict[str, Any], filename: str | None) -> Any:
+    """Return a picture of calls; write it to a file too, if one is named."""
+    from himalia_widgets.cell.stream_figure import task_stream_figure
+
+    return task_stream_figure(report, info, filename)
+
+
+def memory_figure(samples: Mapping[str, Sequence[tuple[float, int]]], align: bool) -> Any:
+    """Return a figure with a line for each label."""
+    from himalia_widgets.cell.memory_figure import memory_figure
+
+    return memory_figure(samples, align)
+
+
+def replay(paths: Sequence[str], *, port: int, browse: bool) -> int:
+    """Show recordings until ctrl-C; return the exit code."""
+    from himalia_widgets.replay.show import replay
+
+    return replay(paths, port=port, browse=browse)

@@ -18,20 +18,24 @@ from typing import Any, Self
 
 from himalia.client import default, listing, portal
 from himalia.client.callbacks import CallbackThread
+from himalia.client.cells import find_cells
 from himalia.client.collections import Collections
 from himalia.client.connecting import Target, find_target
 from himalia.client.durations import seconds
 from himalia.client.future import Future
 from himalia.client.inquiries import Inquiries
+from himalia.client.output import OutputForwarder
 from himalia.client.recreate import Recreating
 from himalia.client.reprs import client_html, client_text, task_words
 from himalia.client.shell import ClientShell
 from himalia.client.state import MessageMade
 from himalia.client.submitting import Submitter
 from himalia.comm.security import Credentials
+from himalia.deploy import registry
+from himalia.deploy.dashboard import HasDashboard, login_link, plain_link
 from himalia.deploy.summary import ClusterSummary, summarize
 from himalia.errors import HimaliaError, UsageError
-from himalia.messages import Close
+from himalia.messages import CancelSpan, Close
 from himalia.names import ClientId, new_incarnation
 from himalia.settings import DEFAULT, Settings
 from himalia.views import find_live_views
@@ -66,6 +70,11 @@ class Client(Inquiries, Recreating, Collections):
         A cluster file with address and secret; else the variable ``HIMALIA_CLUSTER_FILE``, or the user's own files.
     settings : Settings, optional
         Numbers for this client.
+    forward_output : bool
+        Whether what its calls print, log and warn of is shown here: under the cell that submitted them, or in the
+        terminal.
+    cancel_on_interrupt : bool
+        Whether interrupting a notebook's cell cancels the calls that were submitted from it.
     **kwargs
         For the :class:`LocalCluster`: ``n_workers``, ``threads_per_worker``, ``memory_limit``, …
 
@@ -95,6 +104,8 @@ class Client(Inquiries, Recreating, Collections):
         cluster_file: str | None = None,
         scheduler_file: str | None = None,
         settings: Settings = DEFAULT,
+        forward_output: bool = True,
+        cancel_on_interrupt: bool = True,
         **kwargs: Any,
     ) -> None:
         self.id = ClientId(new_incarnation("client"))
@@ -115,6 +126,9 @@ class Client(Inquiries, Recreating, Collections):
         self.credentials: Credentials | None = None
         self._portal: portal.Portal | None = None
         self._callbacks = CallbackThread()
+        self._forward_output = forward_output
+        self._cancel_on_interrupt = cancel_on_interrupt
+        self._output: OutputForwarder | None = None
         self._kept: dict[int, Future[Any]] = {}
         self._last_info: dict[str, Any] | None = None
         if kwargs and (address is not None or self._cluster_file):
@@ -190,11 +204,17 @@ class Client(Inquiries, Recreating, Collections):
         self._cluster_name = target.name
         self._shell = ClientShell(loop=loop, me=self.id, credentials=target.credentials, settings=self.settings)
         self._submitter = Submitter(self._shell, None if self._asynchronous else self._run)
+        if self._forward_output:
+            self._output = OutputForwarder(loop, self._callbacks)
+            self._shell.show_output = self._output.take
 
     def _opened(self) -> None:
         self._status = "running"
         listing.register()
         _open_clients.add(self)
+        cells = find_cells()
+        if cells is not None and self._cancel_on_interrupt:
+            cells.listeners.add(self)
         if self._set_as_default:
             default.push(self)
 
@@ -207,13 +227,32 @@ class Client(Inquiries, Recreating, Collections):
 
     @property
     def dashboard_link(self) -> str | None:
-        """Where the dashboard is, if there is one."""
-        return getattr(self.cluster, "dashboard_link", None)
+        """A link that opens the dashboard, once and within ten minutes; ``None`` if there is none, or none known."""
+        if self.cluster is not None:
+            return getattr(self.cluster, "dashboard_link", None)
+        place = self._dashboard()
+        return login_link(place) or None if place is not None else None
+
+    def _dashboard(self) -> HasDashboard | None:
+        """Return the cluster file of a cluster that somebody else started, if it is this user's."""
+        return registry.find(self._scheduler_address) if self._status == "running" else None
+
+    @property
+    def dashboard_address(self) -> str:
+        """Where the dashboard's first page is, without what opens it; empty if there is none, or none known."""
+        if self.cluster is not None:
+            return str(getattr(self.cluster, "dashboard_address", ""))
+        return plain_link(self._dashboard())
 
     @property
     def scheduler_address(self) -> str:
         """Where the scheduler is, as this client reached it."""
         return self._scheduler_address
+
+    def cell_interrupted(self, number: int) -> None:
+        """Cancel what was submitted from a notebook's cell that was interrupted."""
+        if self.status == "running":
+            self._shell.tell(MessageMade(CancelSpan(f"{self.id}/{number}", "its cell was interrupted")))
 
     # The end
 
@@ -258,6 +297,11 @@ class Client(Inquiries, Recreating, Collections):
     def _begin_close(self) -> bool:
         was, self._status = self._status, "closed"
         _open_clients.discard(self)
+        cells = find_cells()
+        if cells is not None:
+            cells.listeners.discard(self)
+        if self._output is not None:
+            self._output.flush()
         default.remove(self)
         self._kept.clear()
         return was == "running"
@@ -359,7 +403,7 @@ class Client(Inquiries, Recreating, Collections):
             name=self._cluster_name,
             status=self.status,
             comm=self._scheduler_address,
-            dashboard=self.dashboard_link or "",
+            dashboard=self.dashboard_address,
             expected=None,
         )
 

@@ -94,7 +94,7 @@ def notes_of(error: TaskError, key: Key) -> list[str]:
 
 
 def note_on_others(failed: Record, records: Sequence[Record]) -> str:
-    """Return how many of the records failed besides the one that is raised, and whether for the same cause; or nothing."""
+    """Return how many of the records failed besides the one that is raised, and whether in the same way; or nothing."""
     if failed.error is None:
         return ""
     cause = identify(failed.error, group_name(failed.key))
@@ -197,12 +197,14 @@ _template = _stand_in.__code__
 
 def _frame(frame: Frame) -> types.FrameType:
     """Return a frame object that says it is at that place."""
+    line = max(1, frame.line)
+    first = max(1, min(frame.first, line))
     code = _template.replace(
         co_filename=frame.filename,
         co_name=frame.function.rpartition(".")[2],
         co_qualname=frame.function,
-        co_firstlineno=1,
-        co_linetable=_columnless_lines(len(_template.co_code) // 2, max(1, frame.line) - 1),
+        co_firstlineno=first,
+        co_linetable=_columnless_lines(len(_template.co_code) // 2, line - first),
     )
     module: dict[str, Any] = {"sys": sys, "__name__": REMOTE, "__file__": frame.filename}
     made: types.FrameType = types.FunctionType(code, module)()

@@ -178,7 +178,8 @@ class Future(Generic[T]):
     def logs(self) -> Any:
         """Return the lines that the call printed or logged, in the order of their times, as far as they are kept.
 
-        They are kept by the nanny of the worker that ran it, also if that worker died since.
+        They are kept by the nanny of the worker that ran it, also if that worker died since; the scheduler remembers
+        the last ones of all calls for when the nanny is gone.
         """
         client, key = self._client, self._record.key
 

@@ -138,7 +138,8 @@ def timeout_error(records: Sequence[Record], timeout: float | None) -> TimeoutEr
     name = shorten(pending[0].key) if pending else "the result"
     more = f" and {len(pending) - 1} more" if len(pending) > 1 else ""
     return TimeoutError(
-        f"{name}{more} did not finish within {timeout or 0:g} s, and goes on. Wait longer, or ask future.explain()."
+        f"{name}{more} did not finish within {round(timeout or 0, 3):g} s, and goes on. "
+        f"Wait longer, or ask future.explain()."
     )
 
 

@@ -15,7 +15,7 @@ from himalia import serialize
 from himalia.client.base import ClientBase
 from himalia.client.described import SchedulerInfo
 from himalia.client.durations import seconds
-from himalia.client.errors_view import rebuild
+from himalia.client.errors_view import folded, rebuild
 from himalia.client.gathering import poll
 from himalia.client.profile import Profile
 from himalia.client.state import MessageMade
@@ -184,7 +184,8 @@ class Inquiries(ClientBase):
         if not wait:
             self._start(self._answer(lambda number: RunFunction(number, call, names)))
             return None
-        return self._sync(self._run_function(call, names, on_error))
+        with folded():
+            return self._sync(self._run_function(call, names, on_error))
 
     async def _run_function(self, call: bytes, workers: list[str] | None, on_error: str) -> dict[str, Any]:
         answers: Mapping[str, Any] = await self._answer(lambda number: RunFunction(number, call, workers))

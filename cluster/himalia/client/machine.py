@@ -47,12 +47,14 @@ from himalia.client.state import (
     Record,
     RequestMade,
     RetryAsked,
+    ShowOutput,
     ValuePlaced,
     Watcher,
 )
 from himalia.errors import ClosedError
 from himalia.machine import Instruction, PeerJoined, PeerLeft, Send, Ticked
 from himalia.messages import (
+    CallOutput,
     CancelKeys,
     Close,
     GetKeys,
@@ -119,6 +121,7 @@ class ClientMachine:
             Reply: self._replied,
             HostsChanged: self._hosts_changed,
             Telemetry: lambda event: [Deliver(event)],
+            CallOutput: lambda event: [ShowOutput(event)],
             Ticked: self._ticked,
             ValuePlaced: self._placed,
             KeysHeld: self._held,
@@ -189,30 +192,31 @@ class ClientMachine:
             fresh.append(spec)
         instructions = self._fence(refenced) if refenced else []
         placed = any([spec.argument for spec in event.tasks])
-        instructions += self._submit(event.batch, fresh, event.last, always=placed)
+        instructions += self._submit(event, fresh, always=placed)
         records.update(new)
         return instructions
 
-    def _submit(self, batch: int, tasks: list[TaskSpec], last: bool, always: bool) -> list[Instruction]:
+    def _submit(self, event: CallsSubmitted, tasks: list[TaskSpec], always: bool) -> list[Instruction]:
         """Send tasks in messages of a bounded size; only the last one of a submission says that it is complete.
 
         While a submission that spans several events is open, others that come between don't end it: the scheduler would
         forget its tasks that have no dependents yet.  With ``always`` the scheduler is told of the end even if nothing
         is new, so that it lets go of what was placed for the submission.
         """
-        if not last:
+        batch, span = event.batch, event.span
+        if not event.last:
             self._unfinished.add(batch)
         elif batch in self._unfinished:
             self._unfinished.remove(batch)
             always = True
         closes = not self._unfinished
         if not tasks and closes and always:
-            return [Send(SCHEDULER, Submit(batch, [], True))]
+            return [Send(SCHEDULER, Submit(batch, [], True, span))]
         if len(tasks) == 1:
-            return [Send(SCHEDULER, Submit(batch, tasks, closes))]
+            return [Send(SCHEDULER, Submit(batch, tasks, closes, span))]
         parts = list(_parts_of(tasks))
         return [
-            Send(SCHEDULER, Submit(batch, part, closes and number == len(parts)))
+            Send(SCHEDULER, Submit(batch, part, closes and number == len(parts), span))
             for number, part in enumerate(parts, 1)
         ]
 

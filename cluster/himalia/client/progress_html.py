@@ -33,7 +33,8 @@ def draw(bars: Sequence[Bar], elapsed: float) -> str:
     """Return the bars as HTML, ``elapsed`` seconds after the start."""
     rows = "".join(row(bar, elapsed) for bar in bars)
     return (
-        "<div style='display:grid;grid-template-columns:max-content minmax(80px,320px) max-content max-content;"
+        "<div class='mathjax_ignore tex2jax_ignore' "
+        "style='display:grid;grid-template-columns:max-content minmax(80px,320px) max-content max-content;"
         "gap:2px 12px;align-items:center;font-size:var(--jp-ui-font-size1,13px);font-variant-numeric:tabular-nums'>"
         f"{rows}</div>"
     )

@@ -7,16 +7,15 @@ cluster itself; the scheduler computes inputs again that were freed since.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from himalia import serialize
 from himalia.client.calling import Calling
-from himalia.client.errors_view import describe, error_of
+from himalia.client.errors_view import describe, error_of, folded
 from himalia.client.future import Future
 from himalia.client.futures_in import futures_of
-from himalia.client.gathering import RETRY_PAUSE, wait_in_loop
+from himalia.client.gathering import wait_in_loop
 from himalia.client.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
 from himalia.errors import DataLostError, UsageError
 from himalia.messages import GetSpec
@@ -30,7 +29,7 @@ class Recreating(Calling):
     """How a client repeats failed calls; a part of :class:`himalia.client.client.Client`."""
 
     def recreate_error_locally(self, future: Any) -> Any:
-        """Repeat a failed call in this process, so that it raises here: then ``%debug`` or ``pdb.pm()`` shows its frames.
+        """Repeat a failed call in this process, so that it raises here, and ``%debug`` or ``pdb.pm()`` see its frames.
 
         Parameters
         ----------
@@ -53,7 +52,9 @@ class Recreating(Calling):
         futures = futures_of(future)
         if self.asynchronous:
             return self._recreate_in_loop(futures)
-        function, args, kwargs = read_call(*self._run(self._fetch_failed(futures)))
+        with folded():
+            call, inputs = self._run(self._fetch_failed(futures))
+        function, args, kwargs = read_call(call, inputs)
         try:
             return function(*args, **kwargs)
         except BaseException as error:
@@ -61,7 +62,9 @@ class Recreating(Calling):
             raise
 
     async def _recreate_in_loop(self, futures: list[Future[Any]]) -> Any:
-        function, args, kwargs = read_call(*await self._fetch_failed(futures))
+        with folded():
+            call, inputs = await self._fetch_failed(futures)
+        function, args, kwargs = read_call(call, inputs)
         try:
             return function(*args, **kwargs)
         except BaseException as error:
@@ -79,7 +82,11 @@ class Recreating(Calling):
         return call, await self._fetch([future._record for future in inputs], key)
 
     async def _fetch(self, records: list[Record], key: Key) -> dict[Key, Frames]:
-        """Return the frames of these results, waiting for those that are computed again."""
+        """Return the frames of these results, waiting for those that are computed again.
+
+        A host that can't be read is struck from the holders, and the last of them sends the record back to pending:
+        it isn't asked twice.
+        """
         found: dict[Key, Frames] = {}
         missing = records
         while True:
@@ -98,7 +105,6 @@ class Recreating(Calling):
             missing = [record for record in records if record.key not in found]
             if not missing:
                 return found
-            await asyncio.sleep(RETRY_PAUSE)
 
 
 def find_root(records: Sequence[Record]) -> Key:

@@ -32,8 +32,8 @@ WORDS: Final = {ERROR: "failed"}
 """What a status is called there, if not by its name."""
 FIRST: Final = {ERROR: 0, LOST: 1, CANCELLED: 2, PENDING: 3, FINISHED: 4}
 """Which futures a table shows first, of many: those that somebody looks for."""
-ROWS: Final = 50
-"""Futures in a table: about 8 KB of a saved notebook."""
+ROWS: Final = 20
+"""Futures in a table: about 4 KB of a saved notebook."""
 NAMED: Final = 4
 """Functions named of a list of futures."""
 
@@ -79,7 +79,7 @@ def future_html(record: Record, name: Any, hosts: Hosts) -> str:
         found.append(fact("Why", escape(record.reason)))
     content = facts(*found)
     if record.error is not None and "\n" in record.error.text.strip():
-        content += section("All of it", f"<pre>{escape(record.error.text)}</pre>")
+        content += section("Full error", f"<pre>{escape(record.error.text)}</pre>")
     return card("Future", shorten(str(name)), status=record.status, content=content)
 
 
@@ -179,11 +179,11 @@ def client_html(kind: str, name: str, status: str, summary: ClusterSummary, task
     if summary.scheduler_id:
         found += [*totals(summary), fact("Tasks", escape(tasks or "0"))]
     if status == "running":
-        found.append(dashboard_fact(summary.dashboard))
+        found.append(dashboard_fact(summary))
     content = facts(*found) + facts(fact("Scheduler", escape(summary.comm or "none"), code=True), fine=True)
     return card(kind, name, status=status, content=content)
 
 
 def task_words(tasks: int, queued: int) -> str:
-    """Return ``1,204, 96 of them queued``."""
-    return f"{tasks:,}, {queued:,} of them queued" if queued else f"{tasks:,}"
+    """Return ``1,204 (96 queued)``."""
+    return f"{tasks:,} ({queued:,} queued)" if queued else f"{tasks:,}"

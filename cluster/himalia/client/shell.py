@@ -37,6 +37,7 @@ from himalia.client.state import (
     Notify,
     Record,
     RequestMade,
+    ShowOutput,
     Watcher,
 )
 from himalia.client.uninterrupted import Uninterrupted
@@ -46,7 +47,7 @@ from himalia.comm.security import Credentials
 from himalia.driver import Driver
 from himalia.errors import ClosedError, ConnectError, HimaliaError, UnreachableError
 from himalia.machine import Send
-from himalia.messages import ClientToScheduler, SchedulerToClient, Telemetry
+from himalia.messages import CallOutput, ClientToScheduler, SchedulerToClient, Telemetry
 from himalia.names import SCHEDULER, Key, PeerId
 from himalia.settings import Settings
 
@@ -121,6 +122,8 @@ class ClientShell:
         self.lock = threading.Lock()
         self.closed = False
         self.followers: list[Callable[[Telemetry], None]] = []
+        self.show_output: Callable[[CallOutput], None] | None = None
+        """Where what calls write goes to; ``None``: nowhere."""
         self.congested = False
         """Whether so much is under way to the scheduler that whoever submits should wait."""
         self._dropped: deque[Record] = deque()
@@ -137,6 +140,7 @@ class ClientShell:
             Notify: _notify,
             Answer: self._answer,
             Deliver: self._deliver,
+            ShowOutput: self._show_output,
             ForgetHost: self._forget_host,
         }
         self._driver = LockedDriver(
@@ -468,6 +472,10 @@ class ClientShell:
     def _deliver(self, instruction: Deliver) -> None:
         for follower in self.followers:
             follower(instruction.telemetry)
+
+    def _show_output(self, instruction: ShowOutput) -> None:
+        if self.show_output is not None and not self.closed:
+            self.show_output(instruction.output)
 
     def _forget_host(self, instruction: ForgetHost) -> None:
         if self._hosts is not None and not self.closed:

@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from himalia.machine import Event, Instruction
-from himalia.messages import ClientToScheduler, DataPlaced, TaskError, TaskSpec, Telemetry
+from himalia.messages import CallOutput, ClientToScheduler, DataPlaced, TaskError, TaskSpec, Telemetry
 from himalia.names import HostId, Key
 
 PENDING: Final = "pending"
@@ -75,6 +75,8 @@ class CallsSubmitted(Event):
     tasks: list[TaskSpec]
     last: bool = True
     """Whether the submission is complete with these."""
+    span: str = ""
+    """What it is counted under; see ``cells.py``."""
 
 
 class ValuePlaced(Event):
@@ -167,6 +169,12 @@ class Deliver(Instruction):
     """Hand a push of telemetry to those who follow it."""
 
     telemetry: Telemetry
+
+
+class ShowOutput(Instruction):
+    """Show the user what a call wrote."""
+
+    output: CallOutput
 
 
 class ForgetHost(Instruction):

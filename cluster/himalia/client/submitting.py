@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from himalia import serialize
 from himalia.client.calls import Call, CallMaker, KeyMaker, Parcel
+from himalia.client.cells import current_span
 from himalia.client.functions import BODY_LIMIT, PickledFunction
 from himalia.client.remote import Reference
 from himalia.client.shell import ClientShell, Gate
@@ -69,7 +70,8 @@ class Submitter:
         named = {call.named.digest: call.named for call in calls if call.named is not None}
         specs = [call.spec for call in calls]
         before = self.store(parcels, [spec.key for spec in specs]) if parcels else []
-        event = CallsSubmitted(batch or self.shell.machine.next_batch(), specs, last)
+        batch = batch or self.shell.machine.next_batch()
+        event = CallsSubmitted(batch, specs, last, current_span(self.shell.me))
         if self.shell.congested and self._run is not None:
             self.shell.wait_for_room()
         return self.shell.submit(event, tuple(named.values()), before)
@@ -168,7 +170,7 @@ class Submitter:
             return self._send_mixed(pickled, rows, kwargs, specs, large, batch, pure and keys is None, prefix)
         if self.shell.congested and self._run is not None:
             self.shell.wait_for_room()
-        return self.shell.submit(CallsSubmitted(batch, specs), (pickled,))
+        return self.shell.submit(CallsSubmitted(batch, specs, True, current_span(self.shell.me)), (pickled,))
 
     def _send_mixed(
         self,

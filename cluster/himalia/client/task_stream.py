@@ -10,7 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from himalia.client.default import default_client
+from himalia.client.telemetry import TelemetryReport
+from himalia.errors import UsageError
 from himalia.messages import TaskRecord
+from himalia.views import find_views, missing
 
 
 class get_task_stream:  # called like a function, as in dask.distributed
@@ -20,11 +23,22 @@ class get_task_stream:  # called like a function, as in dask.distributed
     ----------
     client : Client, optional
         The default one, if left out.
+    plot : bool or str
+        Whether to draw them, see ``figure``; ``"save"`` also writes the figure to ``filename``.
+    filename : str
+        Where ``plot="save"`` writes to: a file that opens without a network.
 
     Attributes
     ----------
     data : list of TaskRecord
         After the block: its calls, in the order in which they ended.
+    figure : bokeh.models.LayoutDOM or None
+        After the block: their picture, if ``plot`` was asked for.
+
+    Raises
+    ------
+    UsageError
+        If ``plot`` is asked for and ``himalia[jupyter]`` isn't installed.
 
     Examples
     --------
@@ -33,9 +47,18 @@ class get_task_stream:  # called like a function, as in dask.distributed
     >>> stream.data[0].timing.compute  # doctest: +SKIP
     """
 
-    def __init__(self, client: Any = None) -> None:
-        self._client = default_client() if client is None else client
+    def __init__(
+        self, client: Any = None, plot: bool | str = False, filename: str = "himalia-task-stream.html"
+    ) -> None:
+        if plot not in (False, True, "save"):
+            raise UsageError(f'plot is True, False or "save", not {plot!r}.')
+        self._client = default_client(client)
+        self._views = find_views() if plot else None
+        if plot and self._views is None:
+            raise UsageError(missing())
+        self._filename = filename if plot == "save" else None
         self.data: list[TaskRecord] = []
+        self.figure: Any = None
 
     def __enter__(self) -> Self:
         self._started = time.time()
@@ -44,7 +67,7 @@ class get_task_stream:  # called like a function, as in dask.distributed
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.data = self._client.telemetry(since=self._started).records
+        self._take(self._client.telemetry(since=self._started), self._client.scheduler_info())
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -52,5 +75,12 @@ class get_task_stream:  # called like a function, as in dask.distributed
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        found = self._client.telemetry(since=self._started)
-        self.data = (await found if self._client.asynchronous else found).records
+        if self._client.asynchronous:
+            self._take(await self._client.telemetry(since=self._started), await self._client.scheduler_info())
+        else:
+            self.__exit__(kind, value, trace)
+
+    def _take(self, report: TelemetryReport, info: dict[str, Any]) -> None:
+        self.data = report.records
+        if self._views is not None:
+            self.figure = self._views.task_stream_figure(report, info, self._filename)

@@ -19,7 +19,7 @@ class TelemetryReport(msgspec.Struct, frozen=True):
     Attributes
     ----------
     groups : list of GroupSummary
-        All calls ever, by the name that they share.
+        Counts and times of calls by the name that they share, for each span (client or cell) they were submitted from.
     records : list of TaskRecord
         Single calls, in the order in which they ended.
     total : int

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple, Self
 
 from himalia.client.durations import seconds
-from himalia.client.errors_view import error_of
+from himalia.client.errors_view import error_of, folded
 from himalia.client.future import Future
 from himalia.client.futures_in import futures_of
 from himalia.client.gathering import gather_here, gather_in_loop, timeout_error, wait_here, wait_in_loop
@@ -200,7 +200,8 @@ class as_completed:  # the name that users know
     def __next__(self) -> Any:
         if not self._count:
             raise StopIteration
-        return self._finish([self._take()])[0]
+        with folded():
+            return self._finish([self._take()])[0]
 
     def next(self) -> Any:
         """Return what comes next, waiting for it."""
@@ -210,7 +211,8 @@ class as_completed:  # the name that users know
         """Return all that are ready; wait for one at least, if ``block``."""
         taken = [self._take()] if block and self._count else []
         taken += self._take_ready()
-        return self._finish(taken)
+        with folded():
+            return self._finish(taken)
 
     def batches(self) -> Iterator[list[Any]]:
         """Iterate over lists of all that are ready, which is faster than one by one."""
@@ -275,8 +277,9 @@ class as_completed:  # the name that users know
             return futures[0]
         good = [future for future in futures if future.status == FINISHED]
         shell = futures[0].client._shell
-        values = await gather_in_loop(shell, [future._record for future in good], timeout=self._left())
-        return self._pair(futures, good, values)[0]
+        with folded():
+            values = await gather_in_loop(shell, [future._record for future in good], timeout=self._left())
+            return self._pair(futures, good, values)[0]
 
     async def _take_in_loop(self) -> Future[Any]:
         loop, event = asyncio.get_running_loop(), asyncio.Event()

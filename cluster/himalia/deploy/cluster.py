@@ -227,9 +227,7 @@ class Cluster:
         name = str(getattr(key, "key", key))
         return self._both(lambda: self._ask(lambda control: control.explain(name)))
 
-    def record(
-        self, path: Any, *, last: float | str = 300.0, limit: int | str = "256 MiB", logs: bool = True
-    ) -> Any:
+    def record(self, path: Any, *, last: float | str = 300.0, limit: int | str = "256 MiB", logs: bool = True) -> Any:
         """Record what the cluster does to a file that ``himalia replay`` opens without it.
 
         Parameters

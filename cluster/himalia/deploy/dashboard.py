@@ -66,7 +66,7 @@ class Door:
     def start(self, name: str, credentials: Credentials, addresses: Sequence[str], *, forward: bool = False) -> Child:
         """Have a process wait here for visitors of a cluster; the socket is its own from now on."""
         config = self.describe(name, credentials, addresses)
-        command = [*module_command("himalia_widgets.dashboard", "dashboard")]
+        command = module_command("himalia_widgets.dashboard", "dashboard")
         script = [sys.executable, "-I", "-S", os.path.abspath(doorkeeper.__file__), str(self.listener.fileno())]
         with self.listener:
             return Child(

@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple, TypeVar
 
+from himalia.client.telemetry import TelemetryReport
 from himalia.comm.security import Credentials
 from himalia.deploy.control import CONNECT_TIMEOUT, Control
 from himalia.errors import ClosedError, HimaliaError, TimeoutError
@@ -59,12 +60,15 @@ class Feed:
     ----------
     control : Control
         For questions.
+    past : TelemetryReport or None
+        See :meth:`open`.
     """
 
     def __init__(
         self, credentials: Credentials, addresses: list[str], *, interval: float = 0.25, full: bool = False
     ) -> None:
         self.control = Control(credentials, on_telemetry=self._pushed, on_end=self._ended)
+        self.past: TelemetryReport | None = None
         self._addresses = addresses
         self._interval = interval
         self._full = full
@@ -80,13 +84,19 @@ class Feed:
     async def open(self, timeout: float = CONNECT_TIMEOUT) -> None:
         """Connect and follow.
 
+        With ``full`` the attribute ``past`` is then what the scheduler remembers of before; pushes continue it.
+
         Raises
         ------
         ConnectError
             If no scheduler is there, or it refuses us.
         """
         await self.control.open(self._addresses, timeout)
+        asking = asyncio.ensure_future(self.control.telemetry()) if self._full else None
+        await asyncio.sleep(0)  # the question goes first, so that no call ends between its answer and the first push
         self.control.endpoint.send(SCHEDULER, FollowTelemetry(self._interval, self._full))
+        if asking is not None:
+            self.past = await asking
 
     async def close(self) -> None:
         """End the session; subscribers are told."""

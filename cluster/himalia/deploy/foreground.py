@@ -18,10 +18,13 @@ from himalia.comm.addresses import is_loopback, parse
 from himalia.comm.handshake import SECRET_HELP
 from himalia.deploy import registry
 from himalia.deploy.cluster_file import ClusterEntry, read_file
+from himalia.deploy.dashboard import open_door, plain_link
 from himalia.deploy.launch import working_directory
 from himalia.deploy.layout import Layout
 from himalia.deploy.network import interface_host, listen_address, route_host, secure
+from himalia.deploy.processes import stop
 from himalia.deploy.runtime_directory import hold, remove_directory, runtime_directory, scratch_directory
+from himalia.deploy.text import NO_DASHBOARD
 from himalia.errors import ClusterNotFoundError, UsageError
 from himalia.messages import HostInfo
 from himalia.run import run
@@ -36,6 +39,7 @@ class SchedulerOptions(msgspec.Struct, kw_only=True):
     name: str = ""
     scheduler_file: str = ""
     idle_timeout: float = 0.0
+    dashboard_address: str | None = None
 
 
 class WorkerOptions(msgspec.Struct, kw_only=True):
@@ -64,6 +68,7 @@ def run_scheduler(options: SchedulerOptions) -> int:
     registry.check_free(name)
     credentials, certificate = secure([address])
     directory = runtime_directory(credentials.cluster_id)
+    door = open_door(options.dashboard_address)
     config = ServiceConfig(
         scheduler=SchedulerConfig(
             credentials=credentials.to_config(),
@@ -77,6 +82,8 @@ def run_scheduler(options: SchedulerOptions) -> int:
         scheduler_file=options.scheduler_file,
         must_be_found=not options.scheduler_file,
         directories=[directory],
+        dashboard=door.dashboard if door is not None else "",
+        dashboard_key=door.dashboard_key if door is not None else "",
     )
 
     show_warnings("scheduler")
@@ -85,16 +92,19 @@ def run_scheduler(options: SchedulerOptions) -> int:
         await serve_cluster(config, stop, announce_scheduler)
         return 0
 
+    dashboard = [door.start(name, credentials, config.scheduler.listen[1:])] if door is not None else []
     try:
         return run(main)
     finally:
+        stop(dashboard, patience=1.0)
         remove_directory(directory)
 
 
 def announce_scheduler(entry: ClusterEntry, me: str) -> None:
     """Tell the person where it is, and how to use it."""
     say(f"Scheduler at: {entry.addresses[-1]}")
-    say("dashboard at: not running (this version has none)")
+    opener = f"`himalia dashboard {entry.name}` opens it"
+    say(f"dashboard at: {plain_link(entry)} ({opener})" if entry.dashboard else f"dashboard at: {NO_DASHBOARD}")
     say(f"Cluster name: {entry.name}, for Client({entry.name!r}) and `himalia stop {entry.name}`")
     say(f"Cluster file: {os.path.join(registry.directory(), entry.name + '.json')}")
 

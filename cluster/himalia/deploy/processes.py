@@ -215,9 +215,7 @@ def module_command(module: str, title: str) -> list[str]:
     return [sys.executable, "-P", *(["-s"] if sys.flags.no_user_site else []), "-m", module]
 
 
-def spawn(
-    command: list[str], title: str, fds: Sequence[int], environment: dict[str, str]
-) -> subprocess.Popen[bytes]:
+def spawn(command: list[str], title: str, fds: Sequence[int], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start a command in a session of its own, so that a terminal's ctrl-C is the user's program's alone."""
     try:
         return subprocess.Popen(
@@ -242,7 +240,7 @@ def write_whole(stream: IO[bytes], data: bytes) -> None:
 
 
 def child_environment(places: Sequence[str] = ()) -> dict[str, str]:
-    """Return this process's environment, with the places of our packages where the child could not find them otherwise."""
+    """Return this process's environment, with the places of our packages that the child would not find otherwise."""
     environment = dict(os.environ)
     paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

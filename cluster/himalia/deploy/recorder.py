@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from html import escape
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from himalia.client.telemetry import TelemetryReport
 from himalia.deploy.tape import Tape
 from himalia.deploy.units import format_bytes, parse_bytes, parse_duration
 from himalia.errors import HimaliaError, RecordingError, UsageError
+from himalia.look import card, fact, facts
 from himalia.messages import LogLine, TaskRecord, Telemetry
 from himalia.telemetry.recording import Packer, new_header
 from himalia.telemetry.standing import Standing
@@ -117,6 +119,15 @@ class Recorder:
     def __repr__(self) -> str:
         state = "running" if self.is_running else f"ended: {self.reason}"
         return f"<Recorder: {str(self.path)!r}, {format_bytes(self._tape.nbytes)}, {state}>"
+
+    def _repr_html_(self) -> str:
+        status, label = ("running", "recording") if self.is_running else ("closed", "ended")
+        content = facts(
+            fact("Size", format_bytes(self._tape.nbytes)),
+            fact("Open it with", escape(f"himalia replay {self.path.name}"), code=True),
+            *([fact("Ended because", escape(self.reason))] if self.reason else []),
+        )
+        return card("Recording", str(self.path), status=status, label=label, content=content)
 
     def stop(self) -> None:
         """End the recording, with what profilers saw and what was printed last; a second time does nothing.

@@ -2,5 +2,6 @@
 
 ``machine.py`` is the entrance; ``state.py`` what it remembers; ``submission.py`` what clients send in;
 ``transitions.py`` the life of a task; ``placement.py`` which host gets it; ``cancelling.py`` and ``loss.py`` what
-happens when somebody gives up or something dies; ``requests.py`` questions with answers; ``shell.py`` the only I/O.
+happens when somebody gives up or something dies; ``requests.py`` questions with answers; ``output.py`` what calls
+print; ``shell.py`` the only I/O.
 """

@@ -21,6 +21,7 @@ from himalia.scheduler import (
     output,
     overview,
     requests,
+    specs,
     submission,
     transitions,
     validate,

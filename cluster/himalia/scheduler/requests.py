@@ -161,7 +161,7 @@ def take_reply(core: SchedulerState, requests: Requests, host: HostState, messag
         request.answers.update(answers)
     elif request.kind == "logs":
         for name, lines in (message.value or {}).items():
-            request.answers[name] = max(lines, request.answers.get(name, []), key=len)  # a nanny keeps less or more
+            request.answers[name] = lines or request.answers.get(name, [])
     elif isinstance(message.value, dict):
         request.answers.update(message.value)
     answer_if_complete(core, requests, message.request)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from himalia.machine import Send
-from himalia.messages import HeldData, HostInfo, HostMetrics, LogLine, Place, Reply
+from himalia.messages import HeldData, HostInfo, HostMetrics, LogLine, Place, Raised, Reply, Returned, WorkerOutput
 from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName
 from himalia.nanny import events as e
 from himalia.nanny.machine import NannyMachine
@@ -139,7 +139,11 @@ class NannyProcess(Process):
             worker.after(REPLY, worker.receive, instruction.message)
 
     def worker_said(self, worker: SimulatedWorker, message: Any) -> None:
-        """Take a worker's datagram."""
+        """Take a worker's datagram; each call has printed a line before it is answered."""
+        task = self.machine.state.runs.get(message.run) if isinstance(message, Returned | Raised) else None
+        if task is not None:
+            line = LogLine(self.world.now, "stdout", "a line", task.key)
+            self._send(Send(SCHEDULER, WorkerOutput(task.key, worker.name, [line])))
         self.feed(message, PeerId(worker.name))
 
     def worker_gone(self, worker: SimulatedWorker, how: str, begun: list[int]) -> None:

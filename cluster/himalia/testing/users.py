@@ -30,6 +30,7 @@ from himalia.client.state import (
     Record,
     RequestMade,
     RetryAsked,
+    ShowOutput,
     ValuePlaced,
 )
 from himalia.messages import (
@@ -102,6 +103,7 @@ class ClientProcess(Process):
             Notify: self._notify,
             Answer: self._answered,
             Deliver: lambda instruction: None,
+            ShowOutput: lambda instruction: None,
             ForgetHost: lambda instruction: None,
         }
         cluster.network.connect(self, cluster.scheduler, SCHEDULER, cluster.settings.client_lease)
@@ -345,7 +347,7 @@ class ClientProcess(Process):
             self._ask(questions[op.count])
         elif op.keys:
             self._ask(Explain(request, op.keys[0]))
-        self.feed(MessageMade(FollowTelemetry(0.5 * (op.count % 2))))
+        self.feed(MessageMade(FollowTelemetry(0.5 * (op.count % 2), full=op.count % 3 == 0)))
 
     def _ask(self, message: Any) -> None:
         self.asked.add(message.request)

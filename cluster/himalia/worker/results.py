@@ -22,7 +22,8 @@ FRAMES: Final = 60
 TYPES: Final = 1000
 """Type names remembered."""
 
-OWN_FILES: Final = (os.path.dirname(__file__) + os.sep, serialize.__file__)
+PACKAGE: Final = os.path.dirname(serialize.__file__) + os.sep
+OWN_FILES: Final = (f"{PACKAGE}worker{os.sep}", serialize.__file__, f"{PACKAGE}client{os.sep}remote.py")
 """Files whose frames are of no interest to a user."""
 
 _type_names: dict[type, str] = {type(None): "NoneType"}
@@ -92,7 +93,7 @@ def user_frames(trace: TracebackType | None) -> tuple[Frame, ...]:
     while trace is not None:
         code = trace.tb_frame.f_code
         if not code.co_filename.startswith(OWN_FILES):
-            frames.append(Frame(code.co_filename, trace.tb_lineno or 0, code.co_qualname))
+            frames.append(Frame(code.co_filename, trace.tb_lineno or 0, code.co_qualname, code.co_firstlineno))
         trace = trace.tb_next
     if len(frames) > FRAMES:
         del frames[FRAMES // 3 : len(frames) - FRAMES * 2 // 3]

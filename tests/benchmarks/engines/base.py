@@ -63,3 +63,7 @@ class Engine(ABC):
     def scheduler_pid(self) -> int:
         """Return the process of the scheduler."""
         raise NotImplementedError(self.name)
+
+    def cluster_name(self) -> str:
+        """Return by what name other processes find the cluster."""
+        raise NotImplementedError(self.name)

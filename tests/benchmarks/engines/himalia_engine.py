@@ -23,6 +23,10 @@ class HimaliaEngine(ClientEngine):
         self.cluster = LocalCluster(n_workers=WORKERS, threads_per_worker=1)
         self.client = Client(self.cluster)
 
+    def cluster_name(self) -> str:
+        """Return by what name other processes find the cluster."""
+        return str(self.cluster.name)
+
     def scheduler_pid(self) -> int:
         """Return the process whose command line says that it is the scheduler."""
         for process in psutil.Process().children(recursive=True):

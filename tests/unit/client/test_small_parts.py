@@ -202,7 +202,14 @@ def test_a_remote_frame_is_at_its_line_of_a_file_that_begins_before_it(line: int
     trace = traceback_of([Frame("a.py", line, "f")])
     assert trace is not None
     assert (trace.tb_lineno, trace.tb_frame.f_lineno) == (line, line)
-    assert trace.tb_frame.f_code.co_firstlineno == 1  # else IPython shows the file as if it began at that line
+    assert trace.tb_frame.f_code.co_firstlineno == 1
+
+
+def test_a_remote_frame_begins_where_its_function_does() -> None:
+    trace = traceback_of([Frame("a.py", 40, "f", 33), Frame("a.py", 7, "g", 9)])
+    assert trace is not None and trace.tb_next is not None
+    assert (trace.tb_frame.f_code.co_firstlineno, trace.tb_frame.f_lineno) == (33, 40)
+    assert (trace.tb_next.tb_frame.f_code.co_firstlineno, trace.tb_next.tb_frame.f_lineno) == (7, 7)
 
 
 def test_a_traceback_names_files_functions_and_lines() -> None:

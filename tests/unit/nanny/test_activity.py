@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from himalia import messages as m
-from himalia.names import HostId, Key
+from himalia.names import HostId, Key, PeerId
 from himalia.nanny import events as e
 from himalia.nanny.activity import MOVES, RUNNING, Activity, Moves
 from himalia.nanny.state import NannyGroup, NannyTask
@@ -12,7 +12,7 @@ from himalia.testing.builders import make_compute
 from himalia.usage import Usage
 from tests.unit.nanny.nanny_stage import FIRST, SECOND, Stage
 
-TWO, THREE = HostId("nanny-2"), HostId("nanny-3")
+TWO, THREE = HostId(PeerId("nanny-2")), HostId(PeerId("nanny-3"))
 
 
 def tasks(*runs: int) -> dict[int, NannyTask]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -63,6 +64,13 @@ def test_functions_have_different_colours_as_long_as_there_are_any_and_never_tha
     assert min(numbers) > colors.MIXED
     assert max(numbers) < len(PALETTE)
     assert [table.number(f"function-{number}") for number in range(100)] == numbers
+
+
+@given(st.lists(st.text(), min_size=2, max_size=4, unique=True))
+def test_the_colours_of_few_functions_can_be_told_apart_at_a_glance(names: list[str]) -> None:
+    table = Colors()
+    taken = [table.color(name) for name in names]
+    assert min(colors.distance(one, other) for one, other in itertools.combinations(taken, 2)) >= colors.APART
 
 
 def test_colours_can_be_told_from_white_and_from_black() -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from himalia.errors import HimaliaError
 from himalia_widgets.widget import board as board_module
+from himalia_widgets.widget import leases as leases_module
 from himalia_widgets.widget.board import Board
 from tests.unit.widgets.synthetic import MadeUpCluster
 
@@ -46,7 +48,7 @@ class FakeControl:
 
     async def restart_workers(self, names: list[str]) -> dict[str, str]:
         self.asked.append(("restart", names))
-        return {name: "There is no such worker." for name in names}
+        return dict.fromkeys(names, "There is no such worker.")
 
     async def describe_task(self, key: str) -> dict[str, Any]:
         return {"key": key, "status": "waiting", "why": f"{key} waits."}
@@ -89,7 +91,7 @@ class Page:
         self.cluster = FakeCluster()
         self.feed = FakeFeed()
         self.sent: list[tuple[dict[str, Any], list[memoryview]]] = []
-        self.board = Board(self.cluster, lambda *one: self.sent.append(one), lambda _: self.feed)  # type: ignore[arg-type]
+        self.board = Board(self.cluster, lambda *one: self.sent.append(one), lambda _: self.feed)  # type: ignore[arg-type,return-value]
 
     def say(self, kind: str, **more: Any) -> None:
         self.board.take({"type": kind, "page": "p", **more})
@@ -171,6 +173,25 @@ def test_a_view_that_cannot_report_is_shown_everything_several_times(
     page.board.kernel.close()
     page.say("bye", view="a")
     page.wait_for(lambda: not threads())
+
+
+def test_a_view_is_not_given_up_while_cells_keep_its_messages_waiting(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases_module, "PERIOD", 0.01)
+    monkeypatch.setattr(board_module, "QUIET", 0.2)
+    cells = InteractiveShell.instance()
+    page.board.promise()  # in a cell
+    page.say("look", view="a", tab="workers")
+    for _ in range(4):  # four in a row
+        time.sleep(0.1)
+        cells.events.trigger("post_execute")
+        cells.events.trigger("pre_execute")
+    assert page.board.leases.is_watched
+    assert page.board.leases.roll == 0
+    cells.events.trigger("post_execute")
+    page.wait_for(lambda: not page.board.leases.is_watched and not threads())
+    InteractiveShell.clear_instance()
 
 
 def test_sequence_numbers_have_no_gap_and_there_is_a_sign_of_life(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:

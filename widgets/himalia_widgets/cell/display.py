@@ -6,7 +6,8 @@ It is a display that is updated, no widget: it needs no JavaScript, and its last
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from IPython.display import display, update_display
 
@@ -26,6 +27,28 @@ def show(markup: str, text: str = "") -> Callable[..., None]:
 
     def replace(markup: str, text: str = "") -> None:
         update_display(bundle(markup, text), raw=True, display_id=name)
+
+    return replace
+
+
+def show_under(publisher: Any, header: Mapping[str, Any]) -> Callable[[str, str], None]:
+    """Return a function that shows HTML, and what stands for it, under a cell that may have ended; then replaces it.
+
+    Parameters
+    ----------
+    publisher : ipykernel.zmqshell.ZMQDisplayPublisher
+        That of the kernel.
+    header : dict
+        Of the message that had the cell executed.
+    """
+    name = f"himalia-{secrets.token_hex(8)}"
+    kind = "display_data"
+
+    def replace(markup: str, text: str) -> None:
+        nonlocal kind
+        content = {"data": bundle(markup, text), "metadata": {}, "transient": {"display_id": name}}
+        publisher.session.send(publisher.pub_socket, kind, content, parent=dict(header), ident=publisher.topic)
+        kind = "update_display_data"
 
     return replace
 

@@ -67,6 +67,17 @@ class Recorder:
                 found.append(row)
         return sorted(found, key=lambda row: -row["compute"])
 
+    def missing(self) -> str:
+        """Say how many calls are counted, but not known one by one; nothing if none is missing."""
+        ended = sum(row["finished"] + row["failed"] for row in self.groups())
+        known = len(self.history.calls)
+        if known >= ended:
+            return ""
+        return (
+            f"The task stream shows {known:,} of the {ended:,} calls that ended: those that began in the block and are "
+            "among the newest, of which the scheduler keeps settings.telemetry_ring. The numbers here count all."
+        )
+
     def _take(self, telemetry: Telemetry) -> None:
         telemetry.records = []
         telemetry.skipped = 0

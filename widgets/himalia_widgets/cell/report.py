@@ -60,12 +60,13 @@ def page(recorder: Recorder, problem: str = "") -> str:
     profile = "".join(
         f"<p class='bad'>{escape(f'{host}: {why}')}</p>" for host, why in recorder.profile.problems.items()
     )
+    missing = recorder.missing()
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(recorder.started))
     return (
         "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'><title>himalia report</title>"
         f"<link rel='icon' href='data:,'><style>{STYLE}</style>{BOKEH.render_js()}</head><body>"
         f"<h1>Performance report</h1><div class='faint'>{began}, himalia {__version__}</div>"
-        f"{cards(recorder)}{f'<pre class=bad>{escape(problem)}</pre>' if problem else ''}"
+        f"{cards(recorder)}{notice('p', missing)}{notice('pre', problem)}"
         f"<h2>Functions</h2>{table(recorder)}{plots}{profile}<h2>Versions</h2>{versions(recorder)}"
         f"<script type='application/json' id='items'>{data}</script><script>{DRAW}</script></body></html>"
     )
@@ -118,3 +119,8 @@ def versions(recorder: Recorder) -> str:
     """Return the packages of the client."""
     found = recorder.versions.get("client", {})
     return f"<p class='faint'>{escape(', '.join(f'{name} {version}' for name, version in found.items()))}</p>"
+
+
+def notice(tag: str, text: str) -> str:
+    """Return a paragraph of something bad, or nothing if there is nothing to say."""
+    return f"<{tag} class='bad'>{escape(text)}</{tag}>" if text else ""

@@ -14,11 +14,11 @@ import time
 from typing import Final
 
 import msgspec
+
 from himalia.comm.security import Credentials
 from himalia.deploy.feed import Feed
 from himalia.errors import HimaliaError
 from himalia.run import fail, read_config, run
-
 from himalia_widgets.dashboard.guard import Guard
 from himalia_widgets.dashboard.live_source import LiveSource
 from himalia_widgets.dashboard.server import serve

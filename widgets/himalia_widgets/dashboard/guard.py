@@ -8,13 +8,15 @@ refusal says what to do.
 
 from __future__ import annotations
 
+import hmac
 import re
 from html import escape
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from himalia.deploy.dashboard_key import COOKIE_SECONDS, UsedCodes, check, metrics_token, mint, same
 from tornado.httputil import HTTPServerRequest
+
+from himalia.deploy.dashboard_key import COOKIE_SECONDS, UsedCodes, check, metrics_token, mint
 
 PAGE: Final = re.compile(r"[\w-]+(/[\w.-]+)*(\?[\w.~%&=+-]*)?", re.ASCII)
 """Where ``next=`` may lead: a page of this dashboard, relative to ``/login``."""
@@ -91,7 +93,8 @@ class Guard:
 
     def has_token(self, request: HTTPServerRequest) -> bool:
         """Whether a scraper shows the token for ``/metrics``."""
-        return same(request.headers.get("Authorization", ""), f"Bearer {metrics_token(self.key)}")
+        given = request.headers.get("Authorization", "")
+        return hmac.compare_digest(given.encode(), f"Bearer {metrics_token(self.key)}".encode())
 
     def log_in(self, request: HTTPServerRequest, known: bool, now: float) -> Answer:
         """Return the way to the page, with a cookie for a good code."""

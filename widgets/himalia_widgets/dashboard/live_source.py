@@ -9,7 +9,6 @@ from typing import Any
 
 from himalia.deploy.feed import Feed
 from himalia.messages import LogLine, Telemetry
-
 from himalia_widgets.view.history import History
 
 logger = logging.getLogger("himalia.dashboard")
@@ -32,6 +31,8 @@ class LiveSource:
 
     def __init__(self, feed: Feed, title: str, on_end: Callable[[], object]) -> None:
         self.history = History()
+        if feed.past is not None:
+            self.history.take_past(feed.past.records, feed.past.total)
         self.title = title
         self._control = feed.control
         self._callbacks: dict[int, Callable[[], object]] = {}

@@ -22,7 +22,8 @@ def render(history: History) -> bytes:
     """Return the numbers of now in Prometheus's text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(HistoryCollector(history))
-    return generate_latest(registry)
+    text: bytes = generate_latest(registry)
+    return text
 
 
 class HistoryCollector(Collector):
@@ -89,7 +90,7 @@ class HistoryCollector(Collector):
         ended = CounterMetricFamily("himalia_function_calls", "Calls that ended well.", labels=["function"])
         failed = CounterMetricFamily("himalia_function_failures", "Calls that failed.", labels=["function"])
         computed = CounterMetricFamily("himalia_function_seconds", "Time they ran.", labels=["function"])
-        for name, count in (calls + failures).most_common(FUNCTIONS):
+        for name, _ in (calls + failures).most_common(FUNCTIONS):
             ended.add_metric([name], calls[name])
             failed.add_metric([name], failures[name])
             computed.add_metric([name], seconds[name])

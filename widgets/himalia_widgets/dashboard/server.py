@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bokeh.application import Application
@@ -110,10 +111,23 @@ def log_request(handler: RequestHandler) -> None:
     logger.log(level, "%d %s %s", handler.get_status(), handler.request.method, handler.request.path)
 
 
-async def serve(source: Source, listener: socket.socket, guard: Guard, stop: asyncio.Event) -> None:
-    """Show a source's pages at a listening socket until ``stop`` is set."""
-    routes = [(r"/metrics", MetricsHandler, {"source": source}), *handlers(source), (r"/", RedirectHandler, {"url": "status", "permanent": False})]
-    application = DashboardApplication(applications(source), guard=guard, extra_patterns=routes)
+async def serve(
+    source: Source,
+    listener: socket.socket,
+    guard: Guard,
+    stop: asyncio.Event,
+    *,
+    more: Mapping[str, Application] | None = None,
+    routes: Sequence[Any] = (),
+) -> None:
+    """Show a source's pages, ``more`` by their paths and other ``routes``, at a socket until ``stop`` is set."""
+    patterns = [
+        (r"/metrics", MetricsHandler, {"source": source}),
+        *handlers(source),
+        *routes,
+        (r"/", RedirectHandler, {"url": "status", "permanent": False}),
+    ]
+    application = DashboardApplication(applications(source) | dict(more or {}), guard=guard, extra_patterns=patterns)
     http = HTTPServer(application)
     listener.setblocking(False)
     http.add_socket(listener)

@@ -7,6 +7,7 @@ for colour-blind people (after Okabe & Ito 2008, made fit for a dark ground); th
 
 from __future__ import annotations
 
+import math
 from typing import Final
 from zlib import crc32
 
@@ -33,7 +34,7 @@ APART: Final = 42.0
 
 
 class Colors:
-    """Which colour number each function has: drawn from its name, and moved on where another has it, or one like it, already.
+    """Which colour number each function has: drawn from its name, and moved on where another has it or one like it.
 
     Two views that were told of the same functions in the same order agree, and one colour means one function as long
     as there are colours.
@@ -74,4 +75,4 @@ class Colors:
 def distance(color: str, other: str) -> float:
     """Return how different two colours look, roughly: 0 to 255, green counting most."""
     red, green, blue = (int(color[at : at + 2], 16) - int(other[at : at + 2], 16) for at in (1, 3, 5))
-    return float(0.3 * red**2 + 0.59 * green**2 + 0.11 * blue**2) ** 0.5
+    return math.sqrt(0.3 * red**2 + 0.59 * green**2 + 0.11 * blue**2)

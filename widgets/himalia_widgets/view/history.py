@@ -17,6 +17,7 @@ from himalia.messages import (
     HostMetrics,
     SchedulerStatus,
     StoreMove,
+    TaskRecord,
     Telemetry,
 )
 from himalia_widgets.view.calls import CallTable
@@ -145,6 +146,13 @@ class History:
         self.trends.add_status(telemetry.status, self.total, now=now)
         if telemetry.hosts:
             self.trends.add_cluster(self.hosts, now=now)
+        self.version += 1
+
+    def take_past(self, records: list[TaskRecord], total: int) -> None:
+        """Remember the last of ``total`` calls that ended before the first push."""
+        self.calls.add_records(records, self.skew)
+        self.skipped += total - len(records)
+        self.total = max(self.total, total)
         self.version += 1
 
     def take_info(self, info: dict[str, Any]) -> None:

@@ -12,11 +12,15 @@ from himalia_widgets.view.history import History
 class Source(Protocol):
     """What pages are drawn from; all of it in one event loop."""
 
-    history: History
     is_live: bool
     """Whether there is a cluster that can answer; a recording has only what was recorded."""
     title: str
     """Name of the cluster or the recording."""
+
+    @property
+    def history(self) -> History:
+        """What is known; of a recording another one after its time was moved."""
+        ...
 
     def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call back after the history changed; call what is returned to have that end."""

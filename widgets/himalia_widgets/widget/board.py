@@ -21,6 +21,7 @@ from himalia.deploy.feed import ThreadFeed
 from himalia.errors import ClosedError, HimaliaError
 from himalia_widgets.view.history import History
 from himalia_widgets.widget.allowance import Allowance
+from himalia_widgets.widget.busy import quiet, watch
 from himalia_widgets.widget.facts import PER_WORKER, WorkerTable, describe_header
 from himalia_widgets.widget.leases import Leases
 from himalia_widgets.widget.lines import LineReader
@@ -46,6 +47,8 @@ RETRY: Final = 2.0
 REPEAT: Final = 1.0
 """Seconds until the second snapshot to a view that can't report, because the cell that shows it still runs; doubled
 from one to the next."""
+QUIET: Final = 1.0
+"""Seconds without a cell after which the kernel has heard all that waited behind queued ones.  Guess."""
 LOGS: Final = 1.0
 """Seconds between two questions for output."""
 LINK: Final = 60.0
@@ -104,6 +107,7 @@ class Board:
             self.kernel = asyncio.get_running_loop()
         except RuntimeError:
             self.kernel = None
+        watch()
         with self.lock:
             self.leases.promise()
             self._wants_full = True
@@ -225,7 +229,8 @@ class Board:
     def _roll(self) -> None:
         with self.lock:
             self._is_calling = False
-            self.leases.call(time.monotonic())
+            if quiet() > QUIET:
+                self.leases.call(time.monotonic())
 
     # The feed
 
@@ -316,7 +321,9 @@ class Board:
 
     def _link_dashboard(self, cluster: Cluster, now: float) -> str:
         """Return a link that nobody has used, as far as is known: a page can't tell while a cell keeps the kernel."""
-        if now - self._linked_at > LINK or cluster.status != "running":
+        if cluster.status != "running":
+            return ""
+        if now - self._linked_at > LINK:
             self._linked_at = now
             self._link = cluster.dashboard_link or ""
         return self._link

@@ -36,7 +36,8 @@ def make_question(message: Mapping[str, Any], history: History) -> Question:
         case {"action": "restart", "worker": str(worker)}:
             return lambda control: restart(control, worker)
         case {"action": "describe", "key": str(key), "group": str(group)}:
-            return lambda control: describe(control, find_key(key, history) or find_group(group, history) or key or group)
+            name = find_key(key, history) or find_group(group, history) or key or group
+            return lambda control: describe(control, name)
     raise UsageError(f"The page asked for something that can't be done: {str(dict(message))[:200]}.")
 
 
@@ -54,7 +55,9 @@ async def restart(control: Control, worker: str) -> None:
 async def describe(control: Control, key: str) -> dict[str, Any]:
     """Return what is known of a task, and why it is where it is."""
     facts = await control.describe_task(key)
-    return {"key": facts.pop("key", key), "why": facts.pop("why", ""), "facts": facts}
+    answer = {"key": facts.pop("key", key), "why": facts.pop("why", "")}
+    is_known = facts.get("status") != "unknown"  # of a group, or a key that is gone, the sentence says it all
+    return {**answer, "facts": facts if is_known else {}}
 
 
 def find_key(text: str, history: History) -> str:

@@ -48,7 +48,7 @@ export class Detail {
 
 /** @param {any} value */
 function isEmpty(value) {
-  return value === null || value === "" || (typeof value === "object" && Object.keys(value).length === 0);
+  return !value || (typeof value === "object" && Object.keys(value).length === 0);
 }
 
 /**

@@ -1,0 +1,102 @@
+"""Which cell of a notebook calls are submitted from, and what becomes of them when it is interrupted.
+
+Decides the *span* of a submission: ``"<client id>/<number of the cell>"`` in a Jupyter kernel, nothing elsewhere.  The
+cell is the one whose code runs in the submitting thread, as IPython knows it; a thread that outlives its cell counts
+for the newest one.  What is shown under a cell is decided elsewhere, by the header that is remembered here.
+
+A kernel tells of its cells from the first client on, for as long as it lives; listeners come and go with clients.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+REMEMBERED: Final = 1000
+"""Cells whose headers are remembered, the newest: about a kilobyte each."""
+
+
+class Listener(Protocol):
+    """Somebody who wants to know that a cell was interrupted."""
+
+    def cell_interrupted(self, number: int) -> None:
+        """Take the number of a cell that ended by an interrupt."""
+
+
+class Cells:
+    """The cells of this process's kernel.
+
+    Parameters
+    ----------
+    shell : IPython.core.interactiveshell.InteractiveShell
+        That of the kernel.
+
+    Attributes
+    ----------
+    publisher : ipykernel.zmqshell.ZMQDisplayPublisher
+        What knows the header of the message that the current thread works on; it may be called by any thread.
+    listeners : WeakSet
+        Who is told of interrupts.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self.publisher = shell.display_pub
+        self.listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+        self._shell = shell
+        self._numbers: dict[str, int] = {}
+        """By the id of the message that had it executed."""
+        self._headers: dict[int, Mapping[str, Any]] = {}
+        shell.events.register("pre_run_cell", self._begin)
+        shell.events.register("post_run_cell", self._end)
+        self._begin()
+
+    def number(self) -> int:
+        """Return the number of the cell that this thread works for; 0 if it works for none."""
+        return self._numbers.get(self.publisher.parent_header.get("msg_id", ""), 0)
+
+    def header_of(self, span: str) -> Mapping[str, Any]:
+        """Return the header of what had a span's cell executed; where there is none any more, the newest cell's."""
+        number = span.rpartition("/")[2]
+        header = self._headers.get(int(number)) if number.isdecimal() else None
+        return header if header is not None else next(reversed(self._headers.values()), {})
+
+    def _begin(self, info: Any = None) -> None:
+        header = self.publisher.parent_header
+        if "msg_id" not in header:
+            return
+        number = self._shell.execution_count
+        self._numbers[header["msg_id"]] = number
+        self._headers.pop(number, None)  # so that the newest is the last one
+        self._headers[number] = header
+        if len(self._numbers) > REMEMBERED:
+            del self._numbers[next(iter(self._numbers))]
+        if len(self._headers) > REMEMBERED:
+            del self._headers[next(iter(self._headers))]
+
+    def _end(self, result: Any) -> None:
+        number = self.number()
+        if isinstance(result.error_in_exec, KeyboardInterrupt) and number:
+            for listener in list(self.listeners):
+                listener.cell_interrupted(number)
+
+
+_cells: Cells | None = None
+
+
+def find_cells() -> Cells | None:
+    """Return the cells of this process's kernel; ``None`` if it isn't one."""
+    global _cells
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if getattr(shell, "kernel", None) is None:
+        return None
+    if _cells is None or _cells._shell is not shell:
+        _cells = Cells(shell)
+    return _cells
+
+
+def current_span(client_id: str) -> str:
+    """Return what a client submits under in this thread now; empty where there is no cell.  Cheap."""
+    number = _cells.number() if _cells is not None else 0
+    return f"{client_id}/{number}" if number else ""

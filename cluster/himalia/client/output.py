@@ -1,0 +1,88 @@
+"""What calls print and log, on its way from the client's session to where a person reads it.
+
+Decides how often it is shown, and how it reads in a terminal: each line with its worker, the same line of many calls
+once.  How a notebook shows it is decided by ``himalia_widgets``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from himalia.client.callbacks import CallbackThread
+from himalia.client.cells import find_cells
+from himalia.messages import CallOutput
+from himalia.views import find_views
+
+PAUSE: Final = 0.2
+"""Seconds for which lines are collected before they are shown: a page that changes five times a second is live."""
+WAITING: Final = 10_000
+"""Messages that wait to be shown at most; a callback of the user may be in the way."""
+
+
+class OutputForwarder:
+    """Shows what one client's calls write.
+
+    Parameters
+    ----------
+    loop : asyncio.AbstractEventLoop
+        That of the client's session.
+    callbacks : CallbackThread
+        Where it is shown, for that may take a while.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callbacks: CallbackThread) -> None:
+        self._loop = loop
+        self._callbacks = callbacks
+        self._waiting: deque[CallOutput] = deque(maxlen=WAITING)
+
+    def take(self, output: CallOutput) -> None:
+        """Take what a call wrote; any thread."""
+        is_first = not self._waiting
+        self._waiting.append(output)
+        if is_first:
+            self._loop.call_soon_threadsafe(self._loop.call_later, PAUSE, self.flush)
+
+    def flush(self) -> None:
+        """Have shown what waits; any thread."""
+        if self._waiting:
+            self._callbacks.start()
+            self._callbacks.put(self._show)
+
+    def _show(self) -> None:
+        outputs = []
+        while self._waiting:
+            outputs.append(self._waiting.popleft())
+        cells = find_cells()
+        views = find_views() if cells is not None else None
+        if views is not None:
+            views.show_output(outputs, cells)
+            return
+        for stream, texts in zip((sys.stdout, sys.stderr), write(outputs), strict=True):
+            if texts:
+                print("\n".join(texts), file=stream, flush=True)
+
+
+def write(outputs: Iterable[CallOutput]) -> tuple[list[str], list[str]]:
+    """Return the lines for standard output and for standard error."""
+    workers: dict[tuple[bool, str], dict[str, None]] = {}
+    counts: dict[tuple[bool, str], int] = {}
+    dropped = 0
+    for output in outputs:
+        dropped += output.dropped
+        for line in output.lines:
+            place = (line.source != "stdout", line.text)
+            workers.setdefault(place, {})[output.worker] = None
+            counts[place] = counts.get(place, 0) + 1
+    texts: tuple[list[str], list[str]] = ([], [])
+    for (is_error, text), names in workers.items():
+        first, *others = names
+        who = f"{first} and {len(others)} more" if others else first
+        count = counts[is_error, text]
+        texts[is_error].append(f"[{who}] {text}" + (f" ×{count}" if count > 1 else ""))
+    if dropped:
+        texts[True].append(f"[himalia] {dropped} lines were dropped: calls wrote more than anybody can read.")
+    return texts

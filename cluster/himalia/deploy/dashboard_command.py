@@ -1,0 +1,65 @@
+"""``himalia dashboard NAME``: a fresh link to a cluster's dashboard, which is started here if the cluster has none."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import webbrowser
+from typing import Final
+from urllib.parse import urlsplit
+
+from himalia.deploy import registry
+from himalia.deploy.cluster_file import ClusterEntry
+from himalia.deploy.dashboard import DEFAULT_ADDRESS, HasDashboard, login_link, open_door
+from himalia.deploy.processes import stop
+from himalia.errors import StartError
+from himalia.views import has_views, missing
+
+POLL: Final = 3600.0
+"""Seconds of one wait for the end of a dashboard; there is another one."""
+
+
+def show_dashboard(name: str, page: str, *, browser: bool) -> int:
+    """Print a link that opens a page once, and open it in a browser if there is one; return the exit code."""
+    entry = registry.read(name)
+    if not entry.dashboard:
+        return serve_here(entry, page, browser=browser)
+    if entry.hostname != socket.gethostname():
+        port = urlsplit(entry.dashboard).port
+        print(
+            f"The dashboard is on {entry.hostname}; have this run here: ssh -L {port}:127.0.0.1:{port} {entry.hostname}"
+        )
+    show(entry, page, browser=browser)
+    return 0
+
+
+def serve_here(entry: ClusterEntry, page: str, *, browser: bool) -> int:
+    """Run a dashboard until the cluster ends, or ctrl-C."""
+    door = open_door(DEFAULT_ADDRESS) if has_views() else None
+    if door is None:
+        raise StartError(f"There is no dashboard. {missing()}")
+    child = door.start(entry.name, entry.credentials, entry.reachable, forward=True)
+    try:
+        socket.create_connection(("127.0.0.1", urlsplit(door.dashboard).port or 0)).close()  # the first visitor
+        show(door, page, browser=browser)
+        while not child.wait(POLL):
+            pass
+    except KeyboardInterrupt:
+        pass
+    finally:
+        stop([child], patience=1.0)
+    return 0
+
+
+def show(place: HasDashboard, page: str, *, browser: bool) -> None:
+    """Print a link, and open another one in a browser with a window."""
+    print(f"Dashboard: {login_link(place, page)}", flush=True)
+    link = login_link(place, page)
+    if browser and link.startswith("http") and has_window():
+        webbrowser.open(link)
+
+
+def has_window() -> bool:
+    """Whether a browser would have a screen; one in the terminal can't show a plot."""
+    return sys.platform == "darwin" or any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -1,0 +1,109 @@
+"""Futures, lists and clients in a real page, changing while a cell blocks; a recording, moved by its slider."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from himalia import Client, LocalCluster
+from tests.browser.chromium import shot
+from tests.browser.markup import HOSTILE, assert_no_markup
+
+START = """
+import time
+from IPython.display import display
+from himalia import Client, LocalCluster
+cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+client = Client(cluster)
+def wait(seconds):
+    time.sleep(seconds)
+    return "moon"
+"""
+CALLS = 200
+DRAWN = "() => window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle"
+
+
+def double(number: int) -> int:
+    time.sleep(0.005)
+    return 2 * number
+
+
+@pytest.mark.parametrize("front", ["lab", "notebook"])
+def test_what_is_shown_changes_in_its_place_while_a_cell_blocks(
+    notebook: Callable[..., Any], front: str, light_and_dark: bool
+) -> None:
+    from playwright.sync_api import expect
+
+    book = notebook([START], front=front, dark=light_and_dark)
+    future = book.run("future = client.submit(wait, 3)\nfuture")
+    expect(future).to_contain_text("pending")
+    futures = book.run("futures = client.map(wait, [2.0 + n / 20 for n in range(20)])\nfutures")
+    shown = book.run("display(client)")
+    expect(shown).to_contain_text("running")
+    blocking = book.run("time.sleep(60)", wait=False)
+    expect(future).to_contain_text("finished", timeout=30_000)
+    expect(futures.locator(".h-status")).not_to_contain_text("0 of 20", timeout=30_000)
+    expect(futures.locator(".h-status")).to_have_text("done", timeout=60_000)
+    book.shot(f"reprs-{front}-{'dark' if light_and_dark else 'light'}")
+    assert blocking is not None
+    book.interrupt()
+    book.wait_done(-1)
+    book.run("client.close(); cluster.close()")
+    expect(shown).to_contain_text("closed")
+    saved = book.save()
+    page = str(saved.cells[1].outputs[0])
+    assert "finished" in page
+    assert "pending" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Record a run with hostile names, end its cluster, and return the link of its replay."""
+    path = tmp_path_factory.mktemp("replay") / "run.himalia"
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        with cluster.record(path):
+            evil = [client.submit(double, number, key=text) for number, text in enumerate(HOSTILE)]
+            client.gather(client.map(double, range(CALLS)))
+            client.gather(evil)
+            time.sleep(1.0)
+    command = [sys.executable, "-m", "himalia", "replay", "--no-browser", str(path), str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        (link,) = re.findall(r"http://\S+", "".join(process.stdout.readline() for _ in range(3)))
+        yield link
+        process.terminate()
+
+
+def test_a_recording_is_moved_by_its_slider_and_runs(replayed: str, open_page: Callable[..., Any]) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(replayed)
+    expect(page.get_by_role("cell", name="All functions")).to_be_visible()
+    expect(page.locator("tbody tr").first).to_contain_text(str(CALLS + len(HOSTILE)))
+    shot(page, "replay-compare-light")
+    page.get_by_role("link", name="Status").click()
+    done = page.locator("[data-number=done] b")
+    expect(done).to_have_text(str(CALLS + len(HOSTILE)))
+    slider = page.get_by_label("Time of the recording")
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(done).not_to_have_text(str(CALLS + len(HOSTILE)))
+    page.get_by_label("Speed").select_option("5")
+    page.get_by_role("button", name="Play").click()
+    expect(done).to_have_text(str(CALLS + len(HOSTILE)), timeout=30_000)
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    page.wait_for_function(DRAWN)
+    shot(page, "replay-status-light")
+    page.get_by_role("button", name="Light or dark").click()
+    expect(page.locator("html")).to_have_attribute("data-drawn", "dark")
+    page.wait_for_function(DRAWN)
+    shot(page, "replay-status-dark")
+    assert_no_markup(page)
+    page.get_by_role("link", name="Info").click()
+    assert_no_markup(page)

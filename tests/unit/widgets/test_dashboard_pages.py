@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from bokeh.document import Document
+from tornado.httpserver import HTTPServer
+from tornado.httputil import url_concat
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from tornado.testing import bind_unused_port
+from tornado.web import Application
+
+from himalia.errors import ClosedError
+from himalia.messages import ErrorSummary, Frame, LogLine, TaskError, Telemetry
+from himalia.names import Key
+from himalia_widgets.dashboard.documents import OpenPage, SharedColumns
+from himalia_widgets.dashboard.layout import INDIVIDUAL, PAGES, TEMPLATE, Page, frame
+from himalia_widgets.dashboard.pages import applications, handlers
+from himalia_widgets.plots import PLOTS
+from himalia_widgets.view.history import History
+from tests.unit.widgets import synthetic
+from tests.unit.widgets.corpus import MARKUP
+
+NASTY = [text for text in MARKUP if text.isprintable() or "<" in text]
+
+
+class Told:
+    """A source that has been told everything already."""
+
+    is_live = True
+
+    def __init__(self, history: History, title: str = "lab") -> None:
+        self.history = history
+        self.title = title
+        self.asked = 0
+
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
+        return lambda: None
+
+    async def info(self) -> dict[str, Any]:
+        return self.history.info
+
+    async def describe_task(self, key: str) -> dict[str, Any]:
+        if key == "gone":
+            raise ClosedError("The cluster has ended.")
+        return {"key": key, "status": "unknown", "why": key, "events": []}
+
+    async def logs(self, since: float = 0.0) -> dict[str, list[LogLine]]:
+        return {text: [LogLine(2.0 - number, "stderr", text, text)] for number, text in enumerate(NASTY)}
+
+    async def profile(self, since: float = 0.0) -> dict[str, list[tuple[float, str, int]]]:
+        self.asked += 1
+        now = self.history.now
+        return {"w": [row for row in ((now - 1, "main (a.py:1);inner (b.py:2)", 3),) if row[0] > since]}
+
+
+def told(title: str = "lab") -> Told:
+    return Told(synthetic.history(10), title)
+
+
+def get(source: Told, *paths: str) -> list[str]:
+    """Return what a server with these pages answers."""
+
+    async def ask() -> list[str]:
+        listener, port = bind_unused_port()
+        server = HTTPServer(Application(handlers(source)))
+        server.add_sockets([listener])
+        client = SimpleAsyncHTTPClient(force_instance=True)
+        try:
+            return [(await client.fetch(f"http://127.0.0.1:{port}{path}")).body.decode() for path in paths]
+        finally:
+            client.close()
+            server.stop()
+
+    return asyncio.run(ask())
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, tuple[str, ...]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, tuple(sorted(name for name, _ in attrs))))
+
+
+@pytest.mark.parametrize("history", [History(), synthetic.history(10)], ids=["empty", "full"])
+def test_every_application_makes_a_document(history: History) -> None:
+    made = applications(Told(history))
+    assert set(made) == {page.path for page in (*PAGES, *INDIVIDUAL) if page.plots}
+    for path, application in made.items():
+        document = application.create_document()
+        assert document.roots, path
+        assert Document.from_json(document.to_json()).roots
+
+
+def test_each_plot_has_a_page_of_its_own_that_the_list_names() -> None:
+    (listed,) = get(told(), "/individual-plots.json")
+    assert set(json.loads(listed)) == {page.path[1:] for page in INDIVIDUAL}
+    assert len(INDIVIDUAL) == len(PLOTS)
+
+
+def test_a_document_draws_only_what_changed_and_only_while_somebody_looks() -> None:
+    source, page = told(), next(page for page in PAGES if page.path == "/status")
+    opened = OpenPage(page, source, SharedColumns(), Document())
+    opened.draw()
+    drawn = opened.version
+    source.history.take(Telemetry(1.0, [], [], 0, {}), now=source.history.now + 1)
+    opened.visible.data = {"visible": [False]}
+    opened.draw()
+    assert opened.version == drawn
+    opened.visible.data = {"visible": [True]}
+    opened.draw()
+    assert opened.version != drawn
+
+
+def test_two_documents_of_one_page_compute_a_plot_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, shared = told(), SharedColumns()
+    page = Page("/one", "One", (("processing", 12),))
+    plot, computed = PLOTS["processing"], []
+    columns = plot.columns
+
+    def counted(self: Any, history: History) -> Any:
+        computed.append(self)
+        return columns(self, history)
+
+    monkeypatch.setattr(plot, "columns", counted)
+    pages = [OpenPage(page, source, shared, Document()) for _ in range(2)]
+    for opened in pages:
+        opened.draw()
+    assert len(computed) == 1
+    first, second = [opened.plots[0].sources["rows"].data for opened in pages]
+    assert list(first["name"]) == list(second["name"]) != []
+
+
+def test_a_profile_page_shows_the_samples_that_it_asks_for() -> None:
+    source = told()
+    opened = OpenPage(Page("/p", "P", (("profile", 12),)), source, SharedColumns(), Document())
+    asyncio.run(opened.sample())
+    asyncio.run(opened.sample())
+    assert source.asked == 1
+    assert list(opened.plots[0].sources["frames"].data["name"]) == ["main", "inner"]
+
+
+def test_pages_say_the_title_of_a_cluster_as_text() -> None:
+    expected = Tags(get(told(), "/workers")[0]).found
+    for title in NASTY:
+        page = get(told(title), "/workers")[0]
+        assert Tags(page).found == expected, title
+
+
+def test_data_come_as_ascii_json_whatever_things_are_called() -> None:
+    source = told()
+    for number, text in enumerate(NASTY):
+        error = TaskError("exception", Key(text), text, frames=(Frame(text, 1, text),), worker=text)
+        summary = ErrorSummary(str(number), error, text, 1, (Key(text),), (text,), 1.0)
+        source.history.take(Telemetry(1.0, [], [], 0, {}, errors=[summary]), now=source.history.now)
+    errors, logs = [json.loads(body) for body in get(source, "/errors.json", "/logs.json")]
+    assert set(NASTY) <= {row["text"] for row in errors["errors"]}
+    assert {line["text"] for line in logs["lines"]} == set(NASTY)
+    assert [line["time"] for line in logs["lines"]] == sorted(line["time"] for line in logs["lines"])
+
+
+def test_a_worker_and_a_task_are_found_by_any_name() -> None:
+    paths = [url_concat("/task.json", {"key": text}) for text in NASTY if text.strip() and text.isprintable()]
+    for body, text in zip(get(told(), *paths), [t for t in NASTY if t.strip() and t.isprintable()], strict=True):
+        assert json.loads(body)["key"] == text
+    (worker,) = get(told(), "/worker.json?name=lab-0-0")
+    assert json.loads(worker)["worker"]["name"] == "lab-0-0"
+
+
+def test_a_cluster_that_cannot_answer_is_an_answer() -> None:
+    assert json.loads(get(told(), "/task.json?key=gone")[0]) == {"error": "The cluster has ended."}
+
+
+def test_all_addresses_in_the_frame_are_relative() -> None:
+    for page in PAGES:
+        text = TEMPLATE.render(frame(page, told()) | {"title": "", "roots": []})
+        assert 'href="/' not in text
+        assert 'src="/' not in text
+        assert "://" not in text
+
+
+def test_scripts_and_styles_that_pages_name_are_there() -> None:
+    names = {page.script for page in PAGES if page.script} | {"page", "poll", "table"}
+    paths = [f"/assets/{name}.js" for name in sorted(names)]
+    assert all(get(told(), *paths, "/assets/dashboard.css", "/assets/theme.js", "/assets/widget/dom.js"))

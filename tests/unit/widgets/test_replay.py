@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from himalia.errors import RecordingError
+from himalia.messages import (
+    ErrorSummary,
+    GroupSummary,
+    HostMetrics,
+    LogLine,
+    SchedulerStatus,
+    TaskError,
+    TaskRecord,
+    Telemetry,
+    Timing,
+)
+from himalia.names import HostId, Key, PeerId
+from himalia.telemetry.recording import Packer, Recording, begin, new_header
+from himalia.telemetry.standing import Standing
+from himalia_widgets.replay.compare_page import make_plots
+from himalia_widgets.replay.comparison import compare, whole_run
+from himalia_widgets.replay.reel import Reel
+from himalia_widgets.replay.routes import describe_differences, move
+from himalia_widgets.replay.source import ReplaySource
+from himalia_widgets.view.history import History
+
+START = 1_800_000_000.0
+HOST = HostId(PeerId("nanny-1"))
+
+
+def record(second: int, number: int, *, name: str = "inc", compute: float = 0.25, status: str = "ok") -> TaskRecord:
+    timing = Timing(START + second + number * 0.0001, 0.01, compute, 0.01)
+    return TaskRecord(Key(f"{name}-{second}-{number}"), name, HOST, "w-0", status, timing, 100)
+
+
+def push(second: int, calls: int, **options: Any) -> Telemetry:
+    records = [record(second, number, **options) for number in range(calls)]
+    done = (second + 1) * calls
+    name = options.get("name", "inc")
+    group = GroupSummary(name, "c", finished=done, compute=done * options.get("compute", 0.25), nbytes=done * 100)
+    return Telemetry(
+        500.0 + second, [group], [], 0, {HOST: HostMetrics(cpu=1.0, time=START + second)},
+        [msgspec.msgpack.encode(records)], status=SchedulerStatus(total=done, tasks=calls),
+    )  # fmt: skip
+
+
+def recorded(seconds: int, *, calls: int = 4, base_every: int = 10, **options: Any) -> Recording:
+    """Return a recording of one push a second, all in blocks of their own."""
+    packer, standing = Packer(), Standing()
+    data = begin(new_header("moons", now=START))
+
+    def pack() -> None:
+        nonlocal data
+        made = packer.take(len(data))
+        data += made[1] if made else b""
+
+    for second in range(seconds):
+        telemetry = push(second, calls, **options)
+        standing.take(telemetry)
+        if second % base_every == 0:
+            packer.add(START + second + 1, "base", standing.telemetry())
+            packer.add(START + second + 1, "info", {"hosts": {HOST: {"name": "one"}}, "workers": {}, "n": second})
+        packer.add(START + second + 1, "telemetry", telemetry, records=calls)
+        lines = {"w-0": [LogLine(START + second + 0.5, "stdout", f"line {second}")]}
+        packer.add(START + second + 1, "logs", lines)
+        pack()
+    packer.add(START + seconds, "profile", {"w-0": [(START + 1.0, "main (a.py:1)", 3)], "n": "no py-spy"})
+    packer.add(START + seconds, "end", "it was stopped")
+    pack()
+    return Recording(data)
+
+
+def followed(recording: Recording, time: float) -> History:
+    """Return the history of somebody who followed from the start to that moment."""
+    history = History()
+    first = True
+    for frame in recording.frames():
+        if frame.time > time:
+            break
+        if frame.kind == "telemetry" or (frame.kind == "base" and first):
+            history.take(frame.telemetry(), now=frame.time)
+            first = False
+        elif frame.kind == "info":
+            history.take_info(frame.plain())
+    return history
+
+
+def facts(history: History) -> Any:
+    calls = history.calls
+    keys = [calls.columns["key"][row] for row in calls.since(0)]
+    return keys, history.groups, history.hosts, history.total, history.info
+
+
+def test_it_opens_at_the_end() -> None:
+    reel = Reel(recorded(5))
+    assert (reel.started, reel.time, reel.ended) == (START + 1, START + 5, START + 5)
+    assert reel.history.total == 20
+
+
+@pytest.mark.parametrize("moments", [[3, 7, 25], [25, 7, 3], [7, 7, 8, 40, 0, 13], [29.5, 1.5]])
+def test_at_any_moment_the_history_is_that_of_who_followed_until_then(moments: list[float]) -> None:
+    recording = recorded(30)
+    reel = Reel(recording)
+    for moment in moments:
+        reel.seek(START + moment)
+        assert facts(reel.history) == facts(followed(recording, START + max(1, moment)))
+
+
+def test_a_long_recording_is_read_from_where_a_full_history_begins() -> None:
+    recording = recorded(200, base_every=10)
+    reel = Reel(recording, records=100)
+    keys, groups, hosts, total, _ = facts(reel.history)
+    truth = facts(followed(recording, START + 200))
+    assert keys == truth[0][-100:]
+    assert (groups, hosts, total) == truth[1:4]
+    reel.seek(START + 100)
+    keys, groups, *_ = facts(reel.history)
+    truth = facts(followed(recording, START + 100))
+    assert (keys, groups) == (truth[0][-100:], truth[1])
+
+
+def test_running_time_appends_and_begins_no_new_history() -> None:
+    reel = Reel(recorded(200, base_every=10), records=100)
+    reel.seek(START)
+    first = reel.history
+    for tenth in range(2000):
+        reel.seek(START + tenth / 10)
+    assert reel.history is first
+    reel.seek(START + 5)
+    assert reel.history is not first
+
+
+def test_lines_and_samples_are_those_until_then() -> None:
+    reel = Reel(recorded(5))
+    reel.seek(START + 3)
+    assert [line.text for line in reel.lines()["w-0"]] == ["line 0", "line 1", "line 2"]
+    assert [line.text for line in reel.lines(since=START + 1)["w-0"]] == ["line 1", "line 2"]
+    assert reel.samples() == {"w-0": [(START + 1.0, "main (a.py:1)", 3)]}
+
+
+def test_a_call_is_described_as_far_as_telemetry_told() -> None:
+    reel = Reel(recorded(5))
+    found = reel.describe("inc-2-1")
+    assert (found["status"], found["group"], found["worker"], found["nbytes"]) == ("finished", "inc", "w-0", 100)
+    assert "250 ms to run" in found["why"]
+    reel.seek(START + 2)
+    assert reel.describe("inc-2-1")["status"] == "unknown"
+
+
+def test_an_empty_recording_has_one_moment() -> None:
+    reel = Reel(Recording(begin(new_header("moons", now=START))))
+    reel.seek(START + 10)
+    assert (reel.time, reel.history.total) == (START, 0)
+
+
+def test_time_runs_to_the_end_and_begins_again() -> None:
+    async def main() -> None:
+        source = ReplaySource(recorded(5), "moons")
+        moments: list[float] = []
+        leave = source.on_change(lambda: moments.append(source.reel.time))
+        source.speed = 20.0
+        source.play()
+        assert source.is_playing
+        while source.is_playing:
+            await asyncio.sleep(0.01)
+        assert moments == sorted(moments)
+        assert moments[0] == START + 1
+        assert moments[-1] == START + 5
+        source.play()
+        source.pause()
+        assert not source.is_playing
+        leave()
+        source.seek(START + 2)
+        assert moments[-1] != START + 2
+
+    asyncio.run(main())
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(RecordingError, match=r"nowhere\.himalia can't be read: No such file or directory"):
+        ReplaySource.open("nowhere.himalia")
+
+
+def test_two_runs_are_compared_by_function() -> None:
+    first, second = Reel(recorded(5)).history, Reel(recorded(10, compute=0.1)).history
+    (row,) = compare(first, second)
+    assert row.name == "inc"
+    assert (row.first.calls, row.second.calls) == (20, 40)
+    assert row.first.compute == pytest.approx(5.0)
+    assert row.first.median == pytest.approx(0.27)
+    assert row.second.median == pytest.approx(0.12)
+    assert whole_run(first) == row.first
+
+
+def test_a_function_of_one_run_only_is_a_row_too() -> None:
+    first, second = Reel(recorded(5)).history, Reel(recorded(5, name="dec", compute=0.5)).history
+    assert [(row.name, row.first.calls, row.second.calls) for row in compare(first, second)] == [
+        ("dec", 0, 20), ("inc", 20, 0),
+    ]  # fmt: skip
+
+
+def test_the_page_of_two_runs_is_told_each_number_twice() -> None:
+    found = describe_differences(ReplaySource(recorded(3), "a"), ReplaySource(recorded(6), "b"))
+    assert found["titles"] == ["a", "b"]
+    total, row = found["rows"]
+    assert (total["name"], row["name"]) == ("All functions", "inc")
+    assert row["calls"] == total["calls"] == [12, 24]
+
+
+def test_two_runs_are_drawn_from_the_same_start_on_the_same_scale() -> None:
+    one, other = (plot.fig.x_range for plot in make_plots([ReplaySource(recorded(n), "x") for n in (3, 6)]))
+    assert one.end - one.start == other.end - other.start
+    assert one.end - one.start == pytest.approx(6000, rel=0.1)
+
+
+def test_a_moment_is_asked_for() -> None:
+    async def main() -> None:
+        source = ReplaySource(recorded(5), "moons")
+
+        def ask(**arguments: str) -> dict[str, Any]:
+            return move(source, lambda name: arguments.get(name, ""))
+
+        assert ask() == {
+            "title": "moons", "started": START + 1, "length": 4.0, "time": 4.0, "speed": 1.0, "playing": False,
+        }  # fmt: skip
+        assert ask(time="1.5", speed="20")["time"] == 1.5
+        assert ask(time="-7")["time"] == 0.0
+        assert ask(time="nan", speed="inf")["time"] == 0.0
+        assert ask(speed="1e9")["speed"] == 1000.0
+        assert ask(play="1")["playing"]
+        assert not ask(play="0")["playing"]
+
+    asyncio.run(main())
+
+
+def test_an_error_is_told_with_its_call() -> None:
+    packer = Packer()
+    error = ErrorSummary("1", TaskError("exception", Key("inc-0-0"), "ValueError: no", worker="w-0"), "inc", 1)
+    packer.add(START, "telemetry", msgspec.structs.replace(push(0, 1, status="error"), errors=[error]), records=1)
+    header = begin(new_header("moons", now=START))
+    made = packer.take(len(header))
+    assert made is not None
+    found = Reel(Recording(header + made[1])).describe("inc-0-0")
+    assert found["status"] == "failed"
+    assert found["error"]["text"] == "ValueError: no"

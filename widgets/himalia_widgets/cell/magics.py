@@ -1,0 +1,118 @@
+"""``%load_ext himalia``: ``%himalia on``, ``%himalia off`` and ``%%himalia``, for a bar under cells.
+
+Decides which cells get one: those that begin with ``%%himalia``, and, while it is on, all.  A cell that begins with
+``%%himalia`` stays an ordinary cell, with ``await``, a last value and tracebacks: the line becomes ``%himalia cell``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from himalia.client.cells import Cells, find_cells
+from himalia.client.default import default_client
+from himalia.errors import HimaliaError
+from himalia_widgets.cell.cell_bar import CellBar
+from himalia_widgets.cell.display import show_under
+
+USAGE = "%himalia on: a bar under every cell that submits something; %himalia off; %%himalia: under this cell only."
+
+
+class CellBars:
+    """The bars of one kernel's cells."""
+
+    def __init__(self, shell: Any, cells: Cells) -> None:
+        self._shell = shell
+        self._cells = cells
+        self._is_on = False
+        self._wanted = False
+        """For the cell that runs."""
+        self._bar: CellBar | None = None
+
+    def load(self) -> None:
+        """Begin to know the magics."""
+        self._shell.register_magic_function(self.himalia, magic_kind="line", magic_name="himalia")
+        self._shell.input_transformers_cleanup.append(cell_magic_to_line)
+        self._shell.events.register("pre_run_cell", self._begin)
+        self._shell.events.register("post_run_cell", self._end)
+
+    def unload(self) -> None:
+        """Forget them."""
+        self._is_on = False
+        self._shell.magics_manager.magics["line"].pop("himalia", None)
+        self._shell.input_transformers_cleanup.remove(cell_magic_to_line)
+        self._shell.events.unregister("pre_run_cell", self._begin)
+        self._shell.events.unregister("post_run_cell", self._end)
+
+    def himalia(self, line: str) -> None:
+        """Show what a cell submits in a bar under it: ``%himalia on``, ``%himalia off``, ``%%himalia``."""
+        match line.strip():
+            case "on":
+                self._is_on = self._wanted = True
+                self._attach()
+            case "off":
+                self._is_on = self._wanted = False
+            case "cell":
+                self._wanted = True
+                self._attach()
+            case _:
+                raise UsageError(USAGE)
+
+    def _begin(self, info: Any) -> None:
+        self._wanted = self._is_on
+        self._bar = None
+        self._attach()
+
+    def _end(self, result: Any) -> None:
+        self._attach()  # the client may be one that the cell made
+        bar, self._bar = self._bar, None
+        self._wanted = False
+        if bar is not None:
+            bar.end()
+
+    def _attach(self) -> None:
+        """Begin the bar of the cell that runs, if it shall have one and there is a client."""
+        number = self._cells.number()
+        if not self._wanted or self._bar is not None or not number:
+            return
+        try:
+            client = default_client()
+            span = f"{client.id}/{number}"
+            replace = show_under(self._cells.publisher, self._cells.header_of(span))
+            self._bar = CellBar(client, span, replace)
+        except HimaliaError:
+            pass  # there is no client, or its cluster has ended: then nothing is submitted either
+
+
+def cell_magic_to_line(lines: list[str]) -> list[str]:
+    """Make ``%%himalia``, at the top of a cell, a line of it.
+
+    >>> cell_magic_to_line(["%%himalia", "1 + 1"])
+    ['%himalia cell', '1 + 1']
+    """
+    if lines and lines[0].rstrip() == "%%himalia":
+        return [lines[0].replace("%%himalia", "%himalia cell"), *lines[1:]]
+    return lines
+
+
+_bars: CellBars | None = None
+
+
+def load(shell: Any) -> None:
+    """Do what ``%load_ext himalia`` shall."""
+    global _bars
+    cells = find_cells()
+    if cells is None:
+        raise UsageError("%himalia shows bars in a notebook's page; this is a terminal. There, use himalia.progress().")
+    if _bars is None:
+        _bars = CellBars(shell, cells)
+        _bars.load()
+
+
+def unload() -> None:
+    """Do what ``%unload_ext himalia`` shall."""
+    global _bars
+    if _bars is not None:
+        _bars.unload()
+        _bars = None

@@ -1,0 +1,188 @@
+"""What the calls of a cell print and log, shown under that cell, whichever cell runs when it arrives.
+
+Decides what of it is shown: each line once, with how many calls on which workers wrote it; the newest in full, earlier
+ones folded.  It is one display for each cell, which is updated.  Text of users is escaped.
+
+The display is sent with the header of the message that had the cell executed: that is how a front end knows where it
+belongs.  A page that was reloaded since knows neither the old cell nor the display; it shows what was saved.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from himalia.client.cells import Cells
+    from himalia.messages import CallOutput
+
+CELLS: Final = 100
+"""Cells whose output goes on, the newest."""
+LINES: Final = 1000
+"""Different lines of a cell that are shown at most."""
+TEXT: Final = 50_000
+"""Characters that are shown at most: each update sends all of them."""
+OPEN: Final = 10
+"""Lines, the newest, that are shown without unfolding."""
+NAMES: Final = 20
+"""Workers that are named for a line."""
+
+STYLE: Final = """
+.himalia-output{margin:.3em 0;font-family:var(--jp-code-font-family,var(--vscode-editor-font-family,
+ui-monospace,SFMono-Regular,Menlo,Consolas,monospace));font-size:var(--jp-code-font-size,13px);line-height:1.4;
+color:var(--jp-content-font-color1,var(--vscode-editor-foreground,inherit))}
+.himalia-output .h-line{padding:0 .5em;border-left:3px solid transparent;white-space:pre-wrap;overflow-wrap:anywhere}
+.himalia-output .h-stderr{border-color:var(--jp-border-color1,rgba(128,128,128,.6));background:rgba(128,128,128,.12)}
+.himalia-output .h-warning{border-color:var(--jp-warn-color1,#d9922b);background:rgba(217,146,43,.14)}
+.himalia-output .h-error{border-color:var(--jp-error-color1,#dd5b53);background:rgba(221,91,83,.14)}
+.himalia-output .h-count{margin-left:.8em;padding:0 .5em;border-radius:99px;background:rgba(128,128,128,.2);
+font-size:.85em;font-family:var(--jp-ui-font-family,system-ui,sans-serif)}
+.himalia-output summary,.himalia-output .h-note{padding:.1em .5em;opacity:.75;
+font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:.92em}
+.himalia-output summary{cursor:pointer}
+""".replace("\n", "")
+
+
+@dataclass(slots=True)
+class Line:
+    """One text, however often it was written."""
+
+    kind: str
+    text: str
+    count: int = 0
+    workers: dict[str, None] = field(default_factory=dict)
+
+    def who(self) -> str:
+        """Name the workers that wrote it."""
+        names = list(self.workers)
+        more = [f"and {len(names) - NAMES} more"] if len(names) > NAMES else []
+        return ", ".join(names[:NAMES] + more)
+
+
+class CellLines:
+    """What was written by the calls of one cell, as far as it is shown."""
+
+    def __init__(self) -> None:
+        self.lines: dict[tuple[str, str], Line] = {}
+        self.earlier = 0
+        """Lines that aren't shown any more."""
+        self.dropped = 0
+        """Lines that never came here."""
+        self._nbytes = 0
+
+    def add(self, output: CallOutput) -> None:
+        """Take what a call wrote."""
+        self.dropped += output.dropped
+        for written in output.lines:
+            kind = kind_of(written.source)
+            line = self.lines.get((kind, written.text))
+            if line is None:
+                line = self.lines[kind, written.text] = Line(kind, written.text)
+                self._nbytes += len(written.text)
+            line.count += 1
+            line.workers[output.worker] = None
+        while len(self.lines) > LINES or self._nbytes > TEXT:
+            oldest = self.lines.pop(next(iter(self.lines)))
+            self._nbytes -= len(oldest.text)
+            self.earlier += oldest.count
+
+    def notes(self) -> list[str]:
+        """Say what is missing."""
+        notes = []
+        if self.earlier:
+            notes.append(f"{self.earlier:,} earlier lines aren't shown; future.logs() has those of a call.")
+        if self.dropped:
+            notes.append(f"{self.dropped:,} lines were dropped: the calls wrote more than anybody can read.")
+        return notes
+
+    def as_text(self) -> str:
+        """Return it for a front end that shows no HTML."""
+        lines = [f"{line.text}  ×{line.count}" if line.count > 1 else line.text for line in self.lines.values()]
+        return "\n".join([*lines, *self.notes()])
+
+    def as_html(self) -> str:
+        """Return it for a page."""
+        lines = [html_of(line) for line in self.lines.values()]
+        folded, shown = lines[:-OPEN], lines[-OPEN:]
+        fold = f"<details><summary>{len(folded):,} earlier lines</summary>{''.join(folded)}</details>" if folded else ""
+        notes = "".join([f'<div class="h-note">{escape(note)}</div>' for note in self.notes()])
+        return (
+            f'<div class="himalia-output mathjax_ignore tex2jax_ignore"><style>{STYLE}</style>'
+            f"{fold}{''.join(shown)}{notes}</div>"
+        )
+
+
+def kind_of(source: str) -> str:
+    """Return how lines of a source look: ``stdout``, ``stderr``, ``warning`` or ``error``."""
+    match source:
+        case "WARNING":
+            return "warning"
+        case "ERROR" | "CRITICAL":
+            return "error"
+        case "stderr":
+            return "stderr"
+    return "stdout"
+
+
+def html_of(line: Line) -> str:
+    """Return one line; who wrote it is in its tooltip."""
+    count = f'<span class="h-count">×{line.count:,}</span>' if line.count > 1 else ""
+    return (
+        f'<div class="h-line h-{line.kind}" title="{escape(line.who())}">{escape(line.text) or "&nbsp;"}{count}</div>'
+    )
+
+
+class CellDisplay:
+    """The display under one cell; one thread at a time."""
+
+    def __init__(self, publisher: Any, header: Mapping[str, Any]) -> None:
+        self.lines = CellLines()
+        self._publisher = publisher
+        self._header = header
+        self._name = f"himalia-{secrets.token_hex(8)}"
+        self._kind = "display_data"
+
+    def show(self) -> None:
+        """Send what is to be shown now."""
+        content = {
+            "data": {"text/plain": self.lines.as_text(), "text/html": self.lines.as_html()},
+            "metadata": {},
+            "transient": {"display_id": self._name},
+        }
+        publisher = self._publisher
+        publisher.session.send(
+            publisher.pub_socket, self._kind, content, parent=dict(self._header), ident=publisher.topic
+        )
+        self._kind = "update_display_data"
+
+
+_displays: dict[str, CellDisplay] = {}
+"""By the id of the message that had the cell executed: several clients of a cell share its display."""
+_lock = threading.Lock()
+"""Each client has a thread of its own for this."""
+
+
+def show_output(outputs: Iterable[CallOutput], cells: Cells) -> None:
+    """Show what calls wrote under the cells that submitted them; any thread."""
+    with _lock:
+        _show(outputs, cells)
+
+
+def _show(outputs: Iterable[CallOutput], cells: Cells) -> None:
+    changed: dict[str, CellDisplay] = {}
+    for output in outputs:
+        header = cells.header_of(output.span)
+        id = header.get("msg_id", "")
+        display = _displays.get(id)
+        if display is None:
+            display = _displays[id] = CellDisplay(cells.publisher, header)
+            if len(_displays) > CELLS:
+                del _displays[next(iter(_displays))]
+        display.lines.add(output)
+        changed[id] = display
+    for display in changed.values():
+        display.show()

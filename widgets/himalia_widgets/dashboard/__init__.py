@@ -1,0 +1,1 @@
+"""The Bokeh dashboard: a server process of its own, or the same pages over a recording."""

@@ -1,0 +1,56 @@
+/** What every page has: the numbers of the header, links that keep the theme, and the switch for it. */
+import { poll } from "./poll.js";
+import { make } from "./widget/dom.js";
+import { bytes, count, duration, plural } from "./widget/format.js";
+
+const root = document.documentElement;
+const theme = root.dataset.theme;
+
+for (const link of document.querySelectorAll("nav a")) {
+  const url = new URL(link.href);
+  url.searchParams.set("theme", theme);
+  link.href = url.href;
+}
+
+document.getElementById("theme")?.addEventListener("click", () => {
+  const other = theme === "dark" ? "light" : "dark";
+  try {
+    localStorage.setItem("himalia-theme", other);
+  } catch {
+    return;
+  }
+  const url = new URL(location.href);
+  url.searchParams.set("theme", other);
+  location.replace(url);
+});
+
+const numbers = document.getElementById("numbers");
+const of = (used, limit) => (limit ? `${bytes(used)} / ${bytes(limit)}` : bytes(used));
+const state = document.getElementById("state");
+
+if (numbers && state) {
+  const usual = state.dataset.state;
+  poll("summary.json", 1000, (found) => {
+    state.dataset.state = usual;
+    state.textContent = usual;
+    const shown = [
+      [count(found.workers), found.workers === 1 ? "worker" : "workers"],
+      [count(found.threads), found.threads === 1 ? "thread" : "threads"],
+      [of(found.store, found.store_limit), "results"],
+      [of(found.own_memory ?? found.memory - found.store, found.memory_limit), "worker memory"],
+      [count(found.running), "running"],
+      [count(found.queued), "waiting"],
+      [count(found.done), "done"],
+      [count(found.failed), "failed"],
+      [duration(found.uptime), "up"],
+    ];
+    const items = shown.map(([value, name]) =>
+      make("span", { class: name === "failed" && found.failed ? "bad" : null, "data-number": name }, make("b", {}, value), ` ${name}`),
+    );
+    numbers.replaceChildren(...items);
+    numbers.title = plural(found.hosts, "host");
+  }, () => {
+    state.dataset.state = "gone";
+    state.textContent = "not reachable";
+  });
+}

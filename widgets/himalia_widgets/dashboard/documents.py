@@ -1,0 +1,171 @@
+"""The pages with plots, as Bokeh applications: one document for each browser tab that has such a page open.
+
+A document looks every half second whether the history changed, and only then draws.  What several tabs would compute
+alike is computed once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from bokeh.application import Application
+from bokeh.application.handlers.function import FunctionHandler
+from bokeh.document import Document
+from bokeh.models import ColumnDataSource, CustomJS
+
+from himalia.errors import HimaliaError
+from himalia_widgets.dashboard.layout import TEMPLATE, Page, encodable, frame
+from himalia_widgets.plots import make_plot
+from himalia_widgets.plots.base import Columns, Plot
+from himalia_widgets.plots.profile import ProfilePlot
+from himalia_widgets.plots.task_stream import TaskStreamPlot
+from himalia_widgets.view.source import Source
+
+logger = logging.getLogger("himalia.dashboard")
+
+LOOK: Final = 500
+"""Milliseconds between two looks at the history."""
+SAMPLE: Final = 2.0
+"""Seconds between two questions for samples of stacks, which keep the sampling going while the page is open."""
+LOW: Final = 200
+"""Pixels of plots that stand side by side, so that they end at one line."""
+KEPT: Final = 200_000
+"""Samples that one page keeps."""
+
+
+class SharedColumns:
+    """What plots show of the newest version of a history, computed once for all documents."""
+
+    def __init__(self) -> None:
+        self._version: tuple[int, int] = (-1, -1)
+        self._columns: dict[tuple[Any, ...], dict[str, Columns]] = {}
+
+    def update(self, plot: Plot, source: Source) -> None:
+        """Bring a plot up to date."""
+        if type(plot).update is not Plot.update or isinstance(plot, ProfilePlot):
+            plot.update(source.history)  # what it shows depends on more than the history
+            return
+        version = (source.history.number, source.history.version)
+        if version != self._version:
+            self._version = version
+            self._columns.clear()
+        key = (plot.name, plot.theme, plot.pixels, plot.live, plot.worker)
+        if key not in self._columns:
+            self._columns[key] = plot.columns(source.history)
+        plot.assign(self._columns[key])
+
+
+class Samples:
+    """The samples of stacks that one page has asked for so far."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[tuple[float, str, int]]] = {}
+        self._since = 0.0
+        self._asked = float("-inf")
+
+    async def ask(self, source: Source) -> bool:
+        """Ask for what is new, if it is time to; return whether there is any."""
+        if time.monotonic() - self._asked < SAMPLE:
+            return False
+        self._asked = time.monotonic()
+        try:
+            fresh = await source.profile(self._since)
+        except HimaliaError as error:
+            logger.debug("no samples: %s", error)
+            return False
+        for worker, rows in fresh.items():
+            known = self.rows.setdefault(worker, [])
+            last = known[-1][0] if known else float("-inf")
+            known.extend(row for row in rows if row[0] > last)
+            del known[: -KEPT // max(1, len(fresh))]
+        newest = [row[0] for rows in fresh.values() for row in rows]
+        self._since = max([self._since, *newest])
+        return bool(newest)
+
+
+class OpenPage:
+    """One document: the plots of a page, as the arguments of its address want them."""
+
+    def __init__(self, page: Page, source: Source, shared: SharedColumns, document: Document) -> None:
+        request = document.session_context.request if document.session_context else None
+        given = dict(request.arguments) if request is not None else {}
+        arguments = {name: values[-1].decode("utf-8", "replace") for name, values in given.items() if values}
+        self.source = source
+        self.shared = shared
+        self.version: tuple[int, int] | None = None
+        self.samples = Samples()
+        dark = arguments.get("theme") == "dark"
+        worker = arguments.get("name") if page.path == "/worker" else None
+        self.plots = [
+            make_plot(
+                name, dark=dark, height=page.height or (LOW if width < 12 else None), live=page.live, worker=worker
+            )
+            for name, width in page.plots
+        ]
+        self.seconds = read_seconds(arguments.get("seconds", ""))
+        for plot in self.plots:
+            plot.root.name = plot.name
+            if isinstance(plot, ProfilePlot | TaskStreamPlot):
+                plot.function = arguments.get("function") or None
+            document.add_root(plot.root)
+        self.visible = ColumnDataSource({"visible": [True]}, name="himalia-visible")
+        document.js_on_event("document_ready", CustomJS(args={"visible": self.visible}, code=WATCH))
+        document.title = f"{page.title}: {encodable(source.title)}"
+        document.template = TEMPLATE
+        headings = {plot.name: plot.title for plot in self.plots if not has_title(plot)}
+        document.template_variables.update(frame(page, source, dark=dark) | {"headings": headings})
+
+    def draw(self) -> None:
+        """Show the history as it is now, if it changed and anybody looks."""
+        version = (self.source.history.number, self.source.history.version)
+        if version == self.version or not self.visible.data["visible"][0]:
+            return
+        self.version = version
+        for plot in self.plots:
+            self.shared.update(plot, self.source)
+
+    async def sample(self) -> None:
+        """Ask for samples and show them."""
+        profiles = [plot for plot in self.plots if isinstance(plot, ProfilePlot)]
+        if profiles and self.visible.data["visible"][0] and await self.samples.ask(self.source):
+            for plot in profiles:
+                plot.samples = self.samples.rows
+                plot.since = self.source.history.now - self.seconds
+                plot.update(self.source.history)
+
+
+WATCH: Final = """
+const look = () => { visible.data = {visible: [document.visibilityState === "visible"]} }
+document.addEventListener("visibilitychange", look)
+"""
+
+
+def read_seconds(text: str) -> float:
+    """Return how far back to look: everything, unless a number is said."""
+    try:
+        return max(1.0, float(text))
+    except ValueError:
+        return float("inf")
+
+
+def has_title(plot: Plot) -> bool:
+    """Whether a plot says itself what it is."""
+    title = getattr(plot.root, "title", None)
+    return bool(title.text) if title is not None else hasattr(plot.root, "children")
+
+
+def make_application(page: Page, source: Source, shared: SharedColumns) -> Application:
+    """Return what makes a document of this page for each visitor."""
+
+    def fill(document: Document) -> None:
+        opened = OpenPage(page, source, shared, document)
+        opened.draw()
+        document.add_periodic_callback(opened.draw, LOOK)
+        if any(isinstance(plot, ProfilePlot) for plot in opened.plots):
+            callback: Callable[[], Any] = opened.sample
+            document.add_periodic_callback(callback, LOOK)
+
+    return Application(FunctionHandler(fill))

@@ -1,0 +1,92 @@
+"""What the pages without plots show, as plain data for JSON; texts are raw, and written as text by who shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from operator import itemgetter
+from typing import Any, Final
+
+import msgspec
+
+from himalia.messages import LogLine
+from himalia_widgets.plots import PLOTS
+from himalia_widgets.view.errors import error_rows
+from himalia_widgets.view.groups import group_rows
+from himalia_widgets.view.history import History
+from himalia_widgets.view.profile import Samples, functions
+from himalia_widgets.view.summary import summarize
+from himalia_widgets.view.workers import running_calls, worker_rows
+from himalia_widgets.widget.facts import describe_header
+
+LINES: Final = 5000
+"""Lines of a log told at once."""
+EVENTS: Final = 200
+
+
+def describe_summary(history: History) -> dict[str, Any]:
+    """Return the numbers of the header."""
+    return summarize(history)._asdict() | describe_header(history)
+
+
+def describe_workers(history: History) -> dict[str, Any]:
+    """Return a row for each worker."""
+    return {"workers": [row._asdict() for row in worker_rows(history)]}
+
+
+def describe_worker(history: History, name: str) -> dict[str, Any]:
+    """Return one worker: its row (none if it is gone), what it runs, and what happened to it."""
+    row = next((row._asdict() for row in worker_rows(history) if row.name == name), None)
+    calls = [
+        {"key": key, "function": function, "seconds": run} for _, key, function, run in running_calls(history, name)
+    ]
+    return {"worker": row, "running": calls, "events": describe_events(history, name)}
+
+
+def describe_events(history: History, subject: str | None = None) -> list[dict[str, Any]]:
+    """Return the newest rare events, of one subject or of all, the newest first."""
+    found = [event for event in history.events if subject is None or event.subject == subject][-EVENTS:]
+    return [
+        {"time": history.local(event.time), "kind": event.kind, "subject": event.subject, "text": event.text}
+        for event in reversed(found)
+    ]
+
+
+def describe_groups(history: History) -> dict[str, Any]:
+    """Return a row for each function."""
+    return {
+        "groups": [
+            {"name": row.progress.name, "color": row.color, "calls": row.calls, "memory": row.memory, "peak": row.peak,
+             "moved": row.moved, "seconds": row.means.seconds, **row.means._asdict()}
+            for row in group_rows(history)
+        ]
+    }  # fmt: skip
+
+
+def describe_errors(history: History) -> dict[str, Any]:
+    """Return the failed calls by cause."""
+    rows = [asdict(row) for row in error_rows(history)]
+    return {"errors": [row | {"frames": [msgspec.structs.asdict(frame) for frame in row["frames"]]} for row in rows]}
+
+
+def describe_logs(logs: Mapping[str, list[LogLine]]) -> dict[str, Any]:
+    """Return the lines of all processes in the order of their times, the last of them."""
+    found = sorted([(line.time, process, line) for process, lines in logs.items() for line in lines], key=itemgetter(0))
+    told = [
+        {"process": process, "time": time, "source": line.source, "text": line.text, "key": line.key}
+        for time, process, line in found[-LINES:]
+    ]
+    return {"lines": told, "processes": sorted(logs)}
+
+
+def describe_functions(history: History, samples: Samples) -> dict[str, Any]:
+    """Return the functions to choose from: those that were submitted, and those that samples are of."""
+    return {
+        "submitted": list(dict.fromkeys(name for name, _ in history.groups))[:1000],
+        "sampled": [name for name, _ in functions(samples)],
+    }
+
+
+def describe_plots() -> dict[str, str]:
+    """Return the title of each plot that has a page of its own, by its address."""
+    return {f"individual-{name.replace('_', '-')}": plot.title or name for name, plot in PLOTS.items()}

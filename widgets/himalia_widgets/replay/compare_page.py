@@ -1,0 +1,67 @@
+"""The page of two runs side by side: both task streams, as if they had started at the same time.
+
+Its table of functions is filled by ``compare.js``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bokeh.application import Application
+from bokeh.application.handlers.function import FunctionHandler
+from bokeh.document import Document
+from bokeh.models import ColumnDataSource, CustomJS, Range1d
+
+from himalia_widgets.dashboard.layout import TEMPLATE, Page, encodable, frame
+from himalia_widgets.plots.task_stream import TaskStreamPlot
+from himalia_widgets.replay.source import ReplaySource
+from himalia_widgets.view.units import count, seconds
+from himalia_widgets.view.window import whole
+
+PAGE: Final = Page("/compare", "Two runs", (("run-a", 12), ("run-b", 12)), script="compare", in_navigation=False)
+MOVE: Final = """
+if (moving.data.now[0]) return
+moving.data.now[0] = true
+other.setv({start: cb_obj.start + apart, end: cb_obj.end + apart})
+moving.data.now[0] = false
+"""
+
+
+def compare_application(first: ReplaySource, second: ReplaySource) -> Application:
+    """Return the application of this page; both runs are shown whole."""
+
+    def fill(document: Document) -> None:
+        request = document.session_context.request if document.session_context else None
+        dark = request is not None and request.arguments.get("theme", [b""])[-1] == b"dark"
+        sources = {"run-a": first, "run-b": second}
+        plots = make_plots([first, second], dark=dark)
+        headings = {}
+        for (name, source), letter, plot in zip(sources.items(), "AB", plots, strict=True):
+            plot.root.name = name
+            length = seconds(whole(source.history).length)
+            headings[name] = encodable(f"{letter}: {source.title}, {count(source.history.total)} calls in {length}")
+            document.add_root(plot.root)
+        document.title = PAGE.title
+        document.template = TEMPLATE
+        document.template_variables.update(frame(PAGE, first, dark=dark) | {"headings": headings})
+
+    return Application(FunctionHandler(fill))
+
+
+def make_plots(sources: list[ReplaySource], *, dark: bool = False) -> list[TaskStreamPlot]:
+    """Return the task streams of two runs; they have the same scale, and move together."""
+    length = max(whole(source.history).length for source in sources)
+    plots = []
+    for source in sources:
+        plot = TaskStreamPlot(dark=dark, live=False, height=300)
+        start = whole(source.history).start * 1000
+        plot.fig.x_range = Range1d(start, start + length * 1000)
+        plot.update(source.history)
+        plots.append(plot)
+    one, other = (plot.fig.x_range for plot in plots)
+    moving = ColumnDataSource({"now": [False]})
+    for here, there in ((one, other), (other, one)):
+        callback = CustomJS(args={"other": there, "apart": there.start - here.start, "moving": moving}, code=MOVE)
+        here.js_on_change("start", callback)
+        here.js_on_change("end", callback)
+    return plots

@@ -1,0 +1,82 @@
+"""Two runs side by side: what each function took in one and in the other.
+
+It takes histories and returns rows; how they look is decided in ``pages.py``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from himalia_widgets.view.history import History
+
+
+class Run(NamedTuple):
+    """One function in one run; durations are seconds."""
+
+    calls: int
+    failed: int
+    compute: float
+    """Sum."""
+    median: float
+    """Of what a call occupied its thread for; of the calls that are kept."""
+    transfer: float
+    nbytes: int
+
+
+class Difference(NamedTuple):
+    """One function in both runs."""
+
+    name: str
+    first: Run
+    second: Run
+
+
+def compare(first: History, second: History) -> list[Difference]:
+    """Return a row for each function of either run, those that took the longest first."""
+    one, other = runs(first), runs(second)
+    nothing = Run(0, 0, 0.0, 0.0, 0.0, 0)
+    rows = [Difference(name, one.get(name, nothing), other.get(name, nothing)) for name in one | other]
+    return sorted(rows, key=lambda row: (-max(row.first.compute, row.second.compute), row.name))
+
+
+def whole_run(history: History) -> Run:
+    """Return all functions of a run together."""
+    parts = list(runs(history).values())
+    spent = history.calls["end"] - history.calls["start"]
+    return Run(
+        calls=sum(run.calls for run in parts),
+        failed=sum(run.failed for run in parts),
+        compute=sum(run.compute for run in parts),
+        median=float(np.median(spent)) if len(spent) else 0.0,
+        transfer=sum(run.transfer for run in parts),
+        nbytes=sum(run.nbytes for run in parts),
+    )
+
+
+def runs(history: History) -> dict[str, Run]:
+    """Return what each function did, by its name."""
+    medians = median_durations(history)
+    found: dict[str, Run] = {}
+    for (name, _), group in history.groups.items():
+        known = found.get(name, Run(0, 0, 0.0, medians.get(name, 0.0), 0.0, 0))
+        found[name] = known._replace(
+            calls=known.calls + group.finished + group.failed,
+            failed=known.failed + group.failed,
+            compute=known.compute + group.compute,
+            transfer=known.transfer + group.transfer,
+            nbytes=known.nbytes + group.nbytes,
+        )
+    return found
+
+
+def median_durations(history: History) -> dict[str, float]:
+    """Return the median time that a call of each function occupied its thread."""
+    calls = history.calls
+    spent, groups = calls["end"] - calls["start"], calls["group"]
+    return {
+        name: float(np.median(spent[groups == number]))
+        for number, name in enumerate(calls.groups)
+        if (groups == number).any()
+    }

@@ -1,0 +1,85 @@
+"""What a replay answers beside the pages of a dashboard: the moment it is at, and how two runs differ.
+
+A moment is chosen by asking for it, so that the guard's rule holds here too: pages ask, and nothing is sent to them.
+Whoever has the page open moves the same moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from himalia_widgets.dashboard.rest import JsonHandler
+from himalia_widgets.replay.comparison import Run, compare, whole_run
+from himalia_widgets.replay.source import ReplaySource
+from himalia_widgets.view.window import whole
+
+SPEEDS: Final = (0.1, 1000.0)
+"""Least and most recorded seconds for each second."""
+ROWS: Final = 200
+"""Functions of two runs that are compared, those that took the longest."""
+
+Argument = Callable[[str], str]
+
+
+def routes(sources: Sequence[ReplaySource]) -> list[Any]:
+    """Return Tornado's routes for one recording, or for two that are compared."""
+
+    async def moment(source: ReplaySource, argument: Argument) -> dict[str, Any]:
+        return move(source, argument) | {"runs": len(sources)}
+
+    async def differences(source: ReplaySource, argument: Argument) -> dict[str, Any]:
+        return describe_differences(*sources)
+
+    found = [(r"/replay\.json", JsonHandler, {"answer": moment, "source": sources[0]})]
+    if len(sources) == 2:
+        found.append((r"/compare\.json", JsonHandler, {"answer": differences, "source": sources[0]}))
+    return found
+
+
+def move(source: ReplaySource, argument: Argument) -> dict[str, Any]:
+    """Do what is asked for (``time`` in seconds since the start, ``speed``, ``play``), and tell where it is now."""
+    reel = source.reel
+    if speed := read_number(argument("speed")):
+        source.speed = min(max(speed, SPEEDS[0]), SPEEDS[1])
+    time = read_number(argument("time"))
+    if time is not None:
+        source.seek(reel.started + time)
+    if argument("play") == "1":
+        source.play()
+    elif argument("play") == "0":
+        source.pause()
+    return {
+        "title": source.title,
+        "started": reel.started,
+        "length": reel.ended - reel.started,
+        "time": reel.time - reel.started,
+        "speed": source.speed,
+        "playing": source.is_playing,
+    }
+
+
+def read_number(text: str) -> float | None:
+    """Return the number that a text is, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if abs(number) < 1e12 else None  # nor is "nan" or "inf" one
+
+
+def describe_differences(first: ReplaySource, second: ReplaySource) -> dict[str, Any]:
+    """Return the titles of two runs, and a row for each function."""
+    rows = compare(first.history, second.history)
+    total = ("All functions", whole_run(first.history), whole_run(second.history))
+    return {
+        "titles": [source.title for source in (first, second)],
+        "lengths": [whole(source.history).length for source in (first, second)],
+        "rows": [describe_row(*row) for row in (total, *rows[:ROWS])],
+        "left_out": max(0, len(rows) - ROWS),
+    }
+
+
+def describe_row(name: str, first: Run, second: Run) -> dict[str, Any]:
+    """Return one function; each number twice."""
+    return {"name": name} | {field: [getattr(first, field), getattr(second, field)] for field in Run._fields}

@@ -1,0 +1,71 @@
+"""``himalia replay``: a server for the pages of recordings, in the terminal's foreground.
+
+Decides what is told at the terminal, and that the page is as closed as a live dashboard's: the link opens it once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+import webbrowser
+from collections.abc import Sequence
+
+from himalia.deploy.dashboard import Door, listen, login_link
+from himalia.errors import UsageError
+from himalia.run import run
+from himalia_widgets.dashboard.guard import Guard
+from himalia_widgets.dashboard.server import serve
+from himalia_widgets.replay.compare_page import compare_application
+from himalia_widgets.replay.routes import routes
+from himalia_widgets.replay.source import ReplaySource
+from himalia_widgets.view.units import count, seconds
+
+
+def replay(paths: Sequence[str], *, port: int, browse: bool) -> int:
+    """Show one recording, or two side by side, until ctrl-C; return the exit code.
+
+    Parameters
+    ----------
+    port : int
+        To listen at on loopback; 0: any.
+    browse : bool
+        Whether to open a browser.
+
+    Raises
+    ------
+    RecordingError
+        If a file can't be read, or isn't a recording.
+    UsageError
+        If the port is taken.
+    """
+    sources = [ReplaySource.open(path) for path in paths]
+    try:
+        door = Door(listen(port))
+    except OSError as error:
+        raise UsageError(f"Port {port} can't be listened at: {error.strerror}. Give another --port.") from error
+    with door.listener:
+        return run(functools.partial(show, sources, door, browse))
+
+
+async def show(sources: Sequence[ReplaySource], door: Door, browse: bool, stop: asyncio.Event) -> int:
+    """Serve until ``stop`` is set."""
+    for source in sources:
+        print(describe(source))
+    pair = {"/compare": compare_application(sources[0], sources[1])} if len(sources) == 2 else {}
+    link = login_link(door, "compare" if pair else "status")
+    print(f"Open {link}\n(once, within ten minutes; ctrl-C ends it)")
+    sys.stdout.flush()
+    if browse:
+        await asyncio.to_thread(webbrowser.open, link)
+    guard = Guard(door.dashboard_key, "replay")
+    await serve(sources[0], door.listener, guard, stop, more=pair, routes=routes(sources))
+    return 0
+
+
+def describe(source: ReplaySource) -> str:
+    """Return a recording in a line."""
+    recording = source.reel.recording
+    length = seconds(source.reel.ended - source.reel.started)
+    torn = "; its end was cut off" if recording.torn else ""
+    return f"{source.title}: {recording.header.cluster}, {length}, {count(source.history.total)} calls{torn}"

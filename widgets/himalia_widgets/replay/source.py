@@ -1,0 +1,129 @@
+"""A recording as a source for the dashboard's pages, and its transport: a moment that is chosen, or runs.
+
+Decides how often a running replay moves.  It belongs to the event loop of the server that shows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Self
+
+from himalia.errors import RecordingError
+from himalia.messages import LogLine
+from himalia.telemetry.recording import Recording
+from himalia_widgets.replay.reel import Reel, Sample
+from himalia_widgets.view.history import History
+
+STEP: Final = 0.1
+"""Seconds between two moves of a replay that runs."""
+
+
+class ReplaySource:
+    """What pages draw from; see :class:`himalia_widgets.view.source.Source`.
+
+    Attributes
+    ----------
+    reel : Reel
+    speed : float
+        Recorded seconds for each second, while it runs.
+    is_playing : bool
+    """
+
+    is_live = False
+
+    def __init__(self, recording: Recording, title: str) -> None:
+        self.reel = Reel(recording)
+        self.title = title
+        self.speed = 1.0
+        self._listeners: dict[int, Callable[[], object]] = {}
+        self._count = 0
+        self._playing: asyncio.Task[None] | None = None
+
+    @classmethod
+    def open(cls, path: str) -> Self:
+        """Return the source of a file.
+
+        Raises
+        ------
+        RecordingError
+            If it can't be read, or isn't a recording.
+        """
+        try:
+            data = Path(path).expanduser().read_bytes()
+        except OSError as error:
+            raise RecordingError(f"{path} can't be read: {error.strerror or error}.") from error
+        return cls(Recording(data, Path(path).name), Path(path).name)
+
+    @property
+    def history(self) -> History:
+        """What was known at the moment that is chosen."""
+        return self.reel.history
+
+    @property
+    def is_playing(self) -> bool:
+        """Whether time runs."""
+        return self._playing is not None
+
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call back after the moment changed, or whether it runs; call what is returned to have that end."""
+        self._count = number = self._count + 1
+        self._listeners[number] = callback
+        return lambda: void(self._listeners.pop(number, None))
+
+    def seek(self, moment: float) -> None:
+        """Show another moment, epoch seconds."""
+        self.reel.seek(moment)
+        self._tell()
+
+    def play(self) -> None:
+        """Let time run to the end; at the end, from the start."""
+        if self._playing is None:
+            if self.reel.time >= self.reel.ended:
+                self.reel.seek(self.reel.started)
+            self._playing = asyncio.get_running_loop().create_task(self._run())
+            self._tell()
+
+    def pause(self) -> None:
+        """Let time stand still."""
+        if self._playing is not None:
+            self._playing.cancel()
+            self._playing = None
+            self._tell()
+
+    async def info(self) -> dict[str, Any]:
+        """Return hosts and workers of that moment."""
+        return self.history.info
+
+    async def describe_task(self, key: str) -> dict[str, Any]:
+        """Return what telemetry told of a call."""
+        return self.reel.describe(key)
+
+    async def logs(self, since: float = 0.0) -> dict[str, list[LogLine]]:
+        """Return what was printed until that moment."""
+        return await asyncio.to_thread(self.reel.lines, since)
+
+    async def profile(self, since: float = 0.0) -> dict[str, list[Sample]]:
+        """Return what profilers saw until that moment."""
+        return await asyncio.to_thread(self.reel.samples, since)
+
+    async def _run(self) -> None:
+        before = time.monotonic()
+        while self.reel.time < self.reel.ended:
+            await asyncio.sleep(STEP)
+            now = time.monotonic()
+            self.reel.seek(self.reel.time + (now - before) * self.speed)
+            before = now
+            self._tell()
+        self._playing = None
+        self._tell()
+
+    def _tell(self) -> None:
+        for callback in list(self._listeners.values()):
+            callback()
+
+
+def void(value: object) -> None:
+    """Forget a value."""
