@@ -152,6 +152,7 @@ def test_prometheus_reads_the_metrics(cluster: LocalCluster, door: Door) -> None
     with Client(cluster) as client:
         client.gather(client.map(abs, range(-10, 0)))
         assert wait_until(lambda: samples().get("himalia_function_calls_total{'function': 'abs'}") == 10.0)
+    assert wait_until(lambda: "himalia_scheduler_memory_bytes" in samples())
     found = samples()
     assert found["himalia_workers"] == 1.0
     assert found["himalia_scheduler_memory_bytes"] > 1e6

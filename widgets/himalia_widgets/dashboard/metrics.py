@@ -56,9 +56,11 @@ class HistoryCollector(Collector):
         yield CounterMetricFamily("himalia_calls", "Calls that ended.", self.history.total)
 
     def scheduler(self) -> Iterator[Metric]:
-        """Yield how the scheduler is doing."""
+        """Yield how the scheduler is doing; what its process uses is left out until it was measured."""
         status, process = self.history.status, self.history.status.process
         yield GaugeMetricFamily("himalia_scheduler_uptime_seconds", "Since its start.", status.uptime)
+        if not process.memory:
+            return
         yield GaugeMetricFamily("himalia_scheduler_cpu", "Fraction of one CPU.", process.cpu)
         yield GaugeMetricFamily("himalia_scheduler_memory_bytes", "Of its process.", process.memory)
         yield GaugeMetricFamily("himalia_scheduler_fds", "Open file descriptors.", process.fds)
