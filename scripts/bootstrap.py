@@ -100,8 +100,9 @@ def apt_install(package: str) -> bool:
 
 
 def find_browser() -> str | None:
-    """Return the Chromium that tests would use."""
-    return next(filter(None, map(shutil.which, (os.environ.get("HIMALIA_CHROMIUM", ""), *BROWSERS))), None)
+    """Return the path of the Chromium that tests use: the one that was chosen, else one of the system's."""
+    chosen = os.environ.get("HIMALIA_CHROMIUM")
+    return next(filter(None, map(shutil.which, (chosen,) if chosen else BROWSERS)), None)
 
 
 def ensure_browser() -> None:

@@ -49,6 +49,7 @@ border-top:1px solid var(--h-line);background:var(--h-soft)}
 .himalia dd.h-off{font-weight:400;opacity:.75}
 .himalia dl.h-facts{grid-template-columns:repeat(auto-fit,minmax(15em,1fr));border:0;background:none;
 padding:0 0 .4em}
+.himalia dl+dl.h-facts{padding-top:.4em}
 .himalia .h-facts>div{padding:.25em 1em}
 .himalia .h-facts dd{font-size:13px;font-weight:400}
 .himalia dd.h-code,.himalia td.h-code{font-family:var(--h-code);font-size:12px}
@@ -119,14 +120,13 @@ def facts(*items: str, fine: bool = False) -> str:
 def fact(name: str, value: str, *, code: bool = False, off: bool = False) -> str:
     """Return a named value; ``value`` is HTML."""
     kind = ' class="h-code"' if code else ' class="h-off"' if off else ""
-    return f"<div><dt>{name}</dt><dd{kind}>{value}</dd></div>"
+    return f"<div><dt>{escape(name)}</dt><dd{kind}>{value}</dd></div>"
 
 
-def section(title: str, content: str, *, note: str = "", is_open: bool = False) -> str:
+def section(title: str, content: str, *, note: str = "") -> str:
     """Return a part that folds; ``content`` is HTML."""
     small = f" <small>{escape(note)}</small>" if note else ""
-    opened = " open" if is_open else ""
-    return f"<details{opened}><summary>{escape(title)}{small}</summary>{content}</details>"
+    return f"<details><summary>{escape(title)}{small}</summary>{content}</details>"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = (), more: int = 0) -> str:
@@ -172,9 +172,9 @@ def share(counts: Mapping[str, int]) -> str:
     return f'<div class="h-share" aria-hidden="true">{parts}</div>'
 
 
-def anchor(link: str) -> str:
-    """Return a link that opens a page of its own; what isn't a web address stays text."""
-    text = escape(link)
+def anchor(link: str, text: str = "") -> str:
+    """Return a link that opens a page of its own, with a text or the address; what isn't a web address stays text."""
+    shown = escape(text or link)
     if not link.startswith(("http://", "https://", "/")):
-        return text
-    return f'<a href="{text}" target="_blank" rel="noopener noreferrer">{text}</a>'
+        return shown
+    return f'<a href="{escape(link)}" target="_blank" rel="noopener noreferrer">{shown}</a>'

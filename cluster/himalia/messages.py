@@ -506,10 +506,12 @@ class FollowTelemetry(Message, tag=39):
     interval: float
     full: bool = False
     """Send every record, packed in ``blocks``, instead of a thinned list."""
+    past: bool = False
+    """Begin with the records that are remembered of before."""
 
 
 class DescribeTask(Message, tag=40):
-    """Ask for all that is known of a key: see ``overview.describe_task``."""
+    """Ask for all that is known of a key: see ``scheduler/task_page.py`` for the answer."""
 
     request: int
     key: Key
@@ -765,6 +767,14 @@ class Heartbeat(Message, tag=100):
     paused: bool = False
 
 
+class Inventory(Message, tag=101):
+    """Answer to :class:`ReportInventory`; true at the point of the session where it stands."""
+
+    data: list[HeldData]
+    attempts: list[tuple[Key, int]]
+    seen: int
+
+
 class WorkerOutput(Message, tag=102):
     """Lines that an attempt's call wrote."""
 
@@ -772,14 +782,6 @@ class WorkerOutput(Message, tag=102):
     worker: WorkerName
     lines: list[LogLine]
     dropped: int = 0
-
-
-class Inventory(Message, tag=101):
-    """Answer to :class:`ReportInventory`; true at the point of the session where it stands."""
-
-    data: list[HeldData]
-    attempts: list[tuple[Key, int]]
-    seen: int
 
 
 # Nanny → worker

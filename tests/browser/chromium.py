@@ -1,14 +1,14 @@
-"""The browser of the tests: which one it is, how it starts, what a page may complain about.
+"""The browser of the tests: how it starts, what a page may complain about, how a picture is taken.
 
-Decides nothing about what is shown.  Chromium is that of the system, found on the PATH, so that no test run downloads
-one (else Playwright's, if somebody did); ``HIMALIA_CHROMIUM`` names another, ``HIMALIA_HEADED=1`` lets you watch.
+Decides nothing about what is shown.  Which browser it is, ``scripts/bootstrap.py`` says: the system's, so that no test
+run downloads one (else Playwright's, if somebody did); ``HIMALIA_CHROMIUM`` names another.  ``HIMALIA_HEADED=1`` lets
+you watch.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,21 +18,12 @@ from tests.integration.leftovers import MARK
 
 SHOTS = Path(__file__).parent / "shots"
 """Screenshots, for people to look at; not kept by git."""
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HARMLESS = re.compile(
     r"Cannot read properties of undefined \(reading 'schema'\)"  # Notebook 7.6 without any extension, too
     r"|Command 'filebrowser:open-path' not registered"  # Notebook 7.6 served by JupyterLab's server
     r"|Could not restore the debugger state"  # a kernel that restarts
-    r"|ResizeObserver loop"
-    r"|A listener indicated an asynchronous response"
 )
 """What pages of Jupyter say without anything of ours in them."""
-
-
-def find_chromium() -> str | None:
-    """Return the path of a Chromium."""
-    chosen = os.environ.get("HIMALIA_CHROMIUM")
-    return shutil.which(chosen) if chosen else next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager

@@ -30,16 +30,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
-from tests.browser.chromium import NAMES, Complaints, find_chromium, run_chromium, shot
+from scripts.bootstrap import BROWSERS, find_browser
+from tests.browser.chromium import Complaints, run_chromium, shot
 from tests.browser.notebook import Front, Notebook, write_notebook
 from tests.browser.servers import JupyterServer, run_server
 from tests.integration.leftovers import end_processes, look, wait_until_gone
 
 SIZE = {"width": 1280, "height": 960}
-NEEDED = ("anywidget", "bokeh", "jupyterlab", "notebook", "playwright")
-ENDING = 15.0
-"""Seconds within which a kernel that was ended has taken its cluster with it."""
+NEEDED = ("anywidget", "jupyterlab", "notebook")
+PATIENCE = 20_000
+"""ms within which a page has to show what a test expects; Playwright's 5 s are short for two busy cores."""
 
 
 def give_up(reason: str) -> NoReturn:
@@ -71,13 +73,12 @@ def equipped() -> None:
 @pytest.fixture(scope="session")
 def chromium(equipped: None, test_run: str, own_place: Path) -> Iterator[Any]:
     """Start the browser."""
-    from playwright.sync_api import sync_playwright
-
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as driver:
-        path = find_chromium() or driver.chromium.executable_path
+        path = find_browser() or driver.chromium.executable_path
         if not os.path.exists(path):
             give_up(
-                f"needs a browser: one of {', '.join(NAMES)} on the PATH, or $HIMALIA_CHROMIUM. Debian: sudo apt "
+                f"needs a browser: one of {', '.join(BROWSERS)} on the PATH, or $HIMALIA_CHROMIUM. Debian: sudo apt "
                 "install chromium; macOS: brew install chromium; elsewhere: playwright install --with-deps chromium"
             )
         with run_chromium(driver, path) as browser:
@@ -164,7 +165,7 @@ def notebook(
 
     yield open_notebook
     jupyter.end_kernels()
-    left = wait_until_gone(test_run, own_place, before, ENDING)
+    left = wait_until_gone(test_run, own_place, before)
     end_processes(test_run, before)
     assert not left, "left behind:\n" + "\n".join(left)
 

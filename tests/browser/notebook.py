@@ -46,6 +46,19 @@ APPEND = """source => {
   content.model.sharedModel.addCell({cell_type: 'code', source, metadata: {}});
   content.activeCellIndex = content.widgets.length - 1;
   window.jupyterapp.commands.execute('notebook:run-cell');
+  return content.widgets.filter(w => w.model.type === 'code').length - 1;
+}"""
+"""Appends a cell and runs it; its index."""
+PRINTED = """index => {
+  const cell = window.jupyterapp.shell.currentWidget.content.widgets.filter(w => w.model.type === 'code').at(index);
+  const outputs = cell.model.outputs.toJSON().filter(output => output.name === 'stdout');
+  return outputs.map(output => [output.text].flat().join('')).join('');
+}"""
+"""What a code cell printed; the page may show it a moment later."""
+NOTE_RESTART = """() => {
+  window.hasRestarted = false;
+  const { sessionContext } = window.jupyterapp.shell.currentWidget;
+  sessionContext.statusChanged.connect((_, status) => { window.hasRestarted ||= status === 'restarting'; });
 }"""
 COMMAND = "([name, args]) => { window.jupyterapp.commands.execute(name, args); }"
 """Starts a command without waiting: Playwright would await the promise, and that of a run lasts as long as it."""
@@ -115,11 +128,15 @@ class Notebook:
 
     def run(self, source: str, *, wait: bool = True, timeout: float = 60.0) -> Any:
         """Append a cell, run it, and return a locator of its output."""
-        self.page.evaluate(APPEND, source)
-        index = self.page.locator(".jp-CodeCell").count() - 1
+        index = self.page.evaluate(APPEND, source)
         if wait:
             self.wait_done(index, timeout=timeout)
         return self.output(index)
+
+    def value(self, expression: str) -> str:
+        """Return what a new cell prints of an expression."""
+        self.run(f"print({expression})")
+        return str(self.page.evaluate(PRINTED, -1)).strip()
 
     def wait_done(self, index: int, *, timeout: float = 60.0) -> None:
         """Wait until a cell has run to its end, by whatever outcome."""
@@ -135,21 +152,11 @@ class Notebook:
 
     def restart_kernel(self) -> None:
         """Restart the kernel and answer the question that this asks; outputs stay."""
+        self.page.evaluate(NOTE_RESTART)
         self.command("notebook:restart-kernel")
-        before = self.kernel_of_page()
         self.page.locator(".jp-Dialog .jp-mod-accept").click()
-        self.page.wait_for_function(
-            "before => { const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel;"
-            " return kernel && (kernel.status !== 'idle' || kernel.id !== before); }",
-            arg=before,
-        )
+        self.page.wait_for_function("() => window.hasRestarted", timeout=60_000)
         self.page.wait_for_function(IDLE, timeout=60_000)
-
-    def kernel_of_page(self) -> str:
-        """Return the kernel's id."""
-        return str(
-            self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.id ?? ''")
-        )
 
     def save(self) -> Any:
         """Save, and return the notebook that is in the file, as nbformat reads it."""

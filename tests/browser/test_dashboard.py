@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from himalia import Client, LocalCluster, wait
 from himalia_widgets.dashboard.layout import INDIVIDUAL, PAGES
@@ -71,8 +72,6 @@ def test_each_page_opens_without_an_error_in_light_and_dark(
 
 
 def test_numbers_are_those_of_the_cluster(cluster: Any, open_page: Callable[..., Any]) -> None:
-    from playwright.sync_api import expect
-
     page, _ = opened(open_page, cluster)
     expect(page.locator("[data-number=workers]")).to_have_text("2 workers")
     expect(page.locator("[data-number=done]")).to_have_text(f"{CALLS + 1 + 3} done")
@@ -114,8 +113,6 @@ def test_each_plot_opens_alone_and_the_list_of_them_is_complete(cluster: Any, op
 
 
 def test_the_switch_changes_the_theme_and_it_stays(cluster: Any, open_page: Callable[..., Any]) -> None:
-    from playwright.sync_api import expect
-
     page, _ = opened(open_page, cluster)
     page.locator("#theme").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")

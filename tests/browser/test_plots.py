@@ -8,6 +8,7 @@ import pytest
 from bokeh.embed import file_html
 from bokeh.layouts import column
 from bokeh.resources import INLINE
+from playwright.sync_api import expect
 
 from himalia.messages import GroupSummary, HostMetrics, RunningCall, TaskRecord, Telemetry, Timing, TransferSummary
 from himalia.names import HostId, Key, PeerId
@@ -80,7 +81,7 @@ def test_no_name_of_a_user_becomes_markup_in_a_plot_or_its_hover(
     page.wait_for_function("() => Bokeh.documents.length && Bokeh.documents[0].is_idle")
     for y in range(30, 2000, 45):
         page.mouse.move(600, y)
-    assert page.locator(".bk-Tooltip").count() > 0
+    expect(page.locator(".bk-Tooltip")).not_to_have_count(0)
     assert_no_markup(page)
 
 

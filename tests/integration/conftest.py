@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from himalia import Client, LocalCluster
 from tests.integration.leftovers import end_processes, look, wait_until_gone
 
 
@@ -26,6 +27,13 @@ def check(run: str, place: Path) -> Iterator[None]:
 def nothing_left_by_module(test_run: str, own_place: Path) -> Iterator[None]:
     """After the last test of a file, and the end of what its tests shared, nothing of himalia is left."""
     yield from check(test_run, own_place)
+
+
+@pytest.fixture(scope="module")
+def client(cluster: LocalCluster) -> Iterator[Client]:
+    """Return the client of the cluster that a file's tests share; some files have another one."""
+    with Client(cluster) as client:
+        yield client
 
 
 @pytest.fixture

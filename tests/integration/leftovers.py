@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +13,16 @@ import psutil
 
 MARK = "HIMALIA_TEST_RUN"
 """Environment variable whose value is inherited by every process that a test run starts, however it is detached."""
-GRACE = 5.0
-"""Seconds within which everything has to be gone after a close or a kill."""
+GRACE = 15.0
+"""Seconds within which everything has to be gone after a close or a kill; enough for two busy cores."""
 
 
 @dataclass(frozen=True)
 class Leftovers:
     """What is there at one moment."""
 
-    processes: frozenset[tuple[int, str]]
+    processes: Mapping[int, str]
+    """Their commands, by pid; a process that took another program is still the same one."""
     files: frozenset[str]
     threads: frozenset[str]
     descriptors: frozenset[str]
@@ -28,7 +30,7 @@ class Leftovers:
     def beyond(self, earlier: Leftovers) -> list[str]:
         """Return what was not there at the earlier moment, one line each."""
         return [
-            *(f"process {pid}: {command}" for pid, command in sorted(self.processes - earlier.processes)),
+            *(f"process {pid}: {self.processes[pid]}" for pid in sorted(set(self.processes) - set(earlier.processes))),
             *(f"file {path}" for path in sorted(self.files - earlier.files)),
             *(f"thread {name}" for name in sorted(self.threads - earlier.threads)),
             *(f"descriptor {what}" for what in sorted(self.descriptors - earlier.descriptors)),
@@ -83,16 +85,16 @@ def files_of_clusters(place: Path) -> frozenset[str]:
 def look(run: str, place: Path) -> Leftovers:
     """Return what is there now."""
     return Leftovers(
-        processes=frozenset((pid, command_of(process)) for pid, process in our_processes(run).items()),
+        processes={pid: command_of(process) for pid, process in our_processes(run).items()},
         files=files_of_clusters(place),
         threads=frozenset(thread.name for thread in threading.enumerate() if "himalia" in thread.name.lower()),
         descriptors=open_descriptors(),
     )
 
 
-def wait_until_gone(run: str, place: Path, earlier: Leftovers, grace: float = GRACE) -> list[str]:
+def wait_until_gone(run: str, place: Path, earlier: Leftovers) -> list[str]:
     """Return what is still left after the grace time; empty as soon as nothing is."""
-    deadline = time.monotonic() + grace
+    deadline = time.monotonic() + GRACE
     while (left := look(run, place).beyond(earlier)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
@@ -100,9 +102,8 @@ def wait_until_gone(run: str, place: Path, earlier: Leftovers, grace: float = GR
 
 def end_processes(run: str, earlier: Leftovers) -> None:
     """Kill what this test run left, so that the next test doesn't suffer for it."""
-    known = {pid for pid, _ in earlier.processes}
     for pid, process in our_processes(run).items():
-        if pid not in known:
+        if pid not in earlier.processes:
             try:
                 process.kill()
             except psutil.NoSuchProcess:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from tests.waiting import PATIENCE
 
 pytest.importorskip("ipykernel", reason="needs a kernel: pip install ipykernel")
 pytest.importorskip("ipywidgets", reason="needs the views: pip install 'himalia[jupyter]'")
@@ -21,6 +23,11 @@ client = himalia.Client(n_workers=2, threads_per_worker=1)
 def both(text):
     time.sleep(0.3)
     print(text)
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 """
 
 
@@ -33,55 +40,61 @@ class Kernel:
         self.manager.start_kernel()
         self.client = self.manager.blocking_client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=30)
+        self.client.wait_for_ready(timeout=60)
         self.shown: dict[str, dict[str, dict[str, str]]] = {}
         self.printed: dict[str, str] = {}
+        self.ended: set[str] = set()
+        """Requests of which everything was published that was printed before their end."""
 
     def start(self, code: str) -> str:
         return str(self.client.execute(code))
 
-    def run(self, code: str, timeout: float = 20.0) -> str:
+    def run(self, code: str) -> str:
         id = self.start(code)
-        assert self.wait(id, timeout) == "ok", self.printed.get(id)
+        assert self.wait(id) == "ok", self.printed.get(id)
         return id
 
-    def wait(self, id: str, timeout: float = 20.0) -> str:
+    def wait(self, id: str) -> str:
         """Wait for the answer of a request, and return its status."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + PATIENCE
         while True:
             reply = self.client.get_shell_msg(timeout=max(0.1, deadline - time.monotonic()))
             if reply["parent_header"]["msg_id"] == id:
-                self.read(0.1)
+                self.read_until(lambda: id in self.ended)
                 return str(reply["content"]["status"])
 
-    def read(self, seconds: float) -> None:
-        """Take what the kernel publishes within this time."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
+    def read_until(self, condition: Callable[[], object]) -> None:
+        """Take what the kernel publishes until a condition holds."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, (self.shown, self.printed)
             try:
-                message = self.client.get_iopub_msg(timeout=left)
+                message = self.client.get_iopub_msg(timeout=0.1)
             except queue.Empty:
-                return
+                continue
             kind, content, parent = message["msg_type"], message["content"], message["parent_header"].get("msg_id", "")
             if kind == "display_data" or kind == "update_display_data":
                 name = content["transient"].get("display_id", "")
                 if kind == "update_display_data":
                     parent = next(id for id, displays in self.shown.items() if name in displays)
                 self.shown.setdefault(parent, {})[name] = content["data"]
+            elif kind == "status" and content["execution_state"] == "idle":
+                self.ended.add(parent)
             elif kind == "error":
                 self.printed[parent] = self.printed.get(parent, "") + "\n".join(content["traceback"])
             elif kind == "stream":
                 self.printed[parent] = self.printed.get(parent, "") + content["text"]
 
-    def displays(self, id: str, *, until: str, timeout: float = 10.0) -> list[dict[str, Any]]:
+    def displays(self, id: str, *, until: str) -> list[dict[str, Any]]:
         """Return what is displayed for a request, as soon as it contains a text."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            found = list(self.shown.get(id, {}).values())
-            if any(until in data["text/plain"] for data in found):
-                return found
-            self.read(0.1)
-        raise AssertionError(f"{until!r} isn't displayed: {self.shown}, {self.printed}")
+        self.read_until(lambda: any(until in data["text/plain"] for data in self.shown.get(id, {}).values()))
+        return list(self.shown[id].values())
+
+    def interrupt(self, id: str) -> None:
+        """Interrupt a request that says that it is ``waiting``, and wait for its end."""
+        self.read_until(lambda: "waiting" in self.printed.get(id, ""))
+        self.manager.interrupt_kernel()
+        assert self.wait(id) == "error"
 
     def value(self, expression: str) -> str:
         """Return what an expression prints."""
@@ -133,21 +146,16 @@ def test_markup_in_a_line_stays_text(kernel: Kernel) -> None:
 
 def test_an_interrupt_cancels_the_calls_of_its_cell_and_no_others(kernel: Kernel) -> None:
     kernel.run("earlier = client.submit(time.sleep, 4, pure=False)")
-    id = kernel.start("mine = client.map(time.sleep, [60, 61], pure=False); client.gather(mine)")
-    kernel.read(1.0)
-    kernel.manager.interrupt_kernel()
-    assert kernel.wait(id) == "error"
-    kernel.run("[f.exception(timeout=5) for f in mine if not f.cancelled()] if not time.sleep(0.5) else 0")
+    id = kernel.start("mine = client.map(time.sleep, [60, 61], pure=False); print('waiting'); client.gather(mine)")
+    kernel.interrupt(id)
+    kernel.run("wait_until(lambda: all(f.cancelled() for f in mine))")
     assert kernel.value("[f.status for f in mine]") == "['cancelled', 'cancelled']"
-    kernel.run("earlier.result(timeout=10)")
+    kernel.run("earlier.result(timeout=20)")
     assert kernel.value("earlier.status") == "finished"
 
 
 def test_an_interrupt_leaves_calls_alone_where_the_client_was_told_so(kernel: Kernel) -> None:
     kernel.run("calm = himalia.Client(client.cluster, cancel_on_interrupt=False, set_as_default=False)")
-    id = kernel.start("mine = calm.submit(time.sleep, 2, pure=False); mine.result()")
-    kernel.read(0.7)
-    kernel.manager.interrupt_kernel()
-    assert kernel.wait(id) == "error"
-    assert kernel.value("mine.result(timeout=10)") == "None"
+    kernel.interrupt(kernel.start("mine = calm.submit(time.sleep, 4, pure=False); print('waiting'); mine.result()"))
+    assert kernel.value("mine.result(timeout=20)") == "None"
     kernel.run("calm.close()")

@@ -23,6 +23,7 @@ from himalia.comm.security import new_credentials
 from himalia.deploy import registry
 from himalia.deploy.cluster_file import describe, write_file
 from himalia.deploy.runtime_directory import ALIVE
+from tests.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-m", "himalia"]
 
@@ -51,12 +52,12 @@ class Running:
                 return line[len(start) :].strip()
         raise AssertionError(f"no {start!r} in {self.lines}: {self.end()[1]}")
 
-    def end(self, number: signal.Signals = signal.SIGTERM, timeout: float = 15.0) -> tuple[int, str]:
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Return exit code and stderr after a signal."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         if self.process.stderr is not None and not self.process.stderr.closed:
-            self.errors = self.process.communicate(timeout=timeout)[1]
+            self.errors = self.process.communicate(timeout=PATIENCE)[1]
         return self.process.returncode, self.errors
 
 
@@ -83,13 +84,13 @@ def scheduler(launch: Launch) -> str:
     return launch("scheduler", "--port", "0", "--name", "mine").wait_for("Scheduler at:")
 
 
-def run(*arguments: str, timeout: float = 30.0, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [*COMMAND, *arguments],
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=PATIENCE,
         env=os.environ | environment,
         check=False,
     )
@@ -137,7 +138,7 @@ def test_a_worker_registers_computes_and_ends(launch: Launch, scheduler: str, nu
         assert client.submit(double, 21, resources={"GPU": 1}).result(timeout=30) == 42
         assert client.gather(client.map(double, range(100))) == [2 * number for number in range(100)]
     assert worker.end(number) == (0, "")
-    assert psutil.wait_procs(children, timeout=5)[1] == []
+    assert psutil.wait_procs(children, timeout=PATIENCE)[1] == []
 
 
 def test_clusters_are_listed_and_stopped_by_name(launch: Launch, scheduler: str) -> None:
@@ -150,7 +151,7 @@ def test_clusters_are_listed_and_stopped_by_name(launch: Launch, scheduler: str)
         assert re.match(rf"mine +himalia scheduler +{re.escape(scheduler)} +1 +3 ", row)
         stopped = run("stop", "mine")
         assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "Stopped mine.\n", "")
-    assert worker.process.wait(10) == 0
+    assert worker.process.wait(PATIENCE) == 0
     assert run("ls").stdout == "No cluster is running.\n"
     assert_clear(run("stop", "mine"), 1, "No cluster named 'mine'")
 
@@ -215,19 +216,19 @@ def test_a_worker_leaves_when_its_scheduler_does(launch: Launch) -> None:
     worker = launch("worker", scheduler.wait_for("Scheduler at:"), "--nworkers", "1")
     worker.wait_for("Registered to:")
     scheduler.end()
-    assert worker.process.wait(15) == 0
+    assert worker.process.wait(PATIENCE) == 0
 
 
 def test_a_worker_lives_as_long_as_it_was_told(launch: Launch, scheduler: str) -> None:
     worker = launch("worker", scheduler, "--nworkers", "1", "--lifetime", "500ms")
     worker.wait_for("Registered to:")
-    assert worker.process.wait(15) == 0
+    assert worker.process.wait(PATIENCE) == 0
 
 
 def test_an_idle_scheduler_ends_when_it_was_told_to(launch: Launch) -> None:
     scheduler = launch("scheduler", "--port", "0", "--idle-timeout", "500ms")
     scheduler.wait_for("Scheduler at:")
-    assert scheduler.process.wait(15) == 0
+    assert scheduler.process.wait(PATIENCE) == 0
 
 
 def test_a_killed_worker_command_leaves_nothing(launch: Launch, scheduler: str) -> None:
@@ -237,7 +238,7 @@ def test_a_killed_worker_command_leaves_nothing(launch: Launch, scheduler: str) 
         client.wait_for_workers(2, timeout=30)
     children = psutil.Process(worker.process.pid).children(recursive=True)
     worker.end(signal.SIGKILL)
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert psutil.wait_procs(children, timeout=PATIENCE)[1] == []
     for mark in (*Path(os.environ["XDG_RUNTIME_DIR"]).rglob(ALIVE), *Path(os.environ["TMPDIR"]).rglob(ALIVE)):
         os.utime(mark, (0, 0))
     launch("scheduler", "--port", "0").wait_for("Scheduler at:")  # whoever comes next removes what SIGKILL left

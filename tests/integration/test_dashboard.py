@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +24,7 @@ from himalia.deploy import registry
 from himalia.deploy.dashboard import Door, login_link, open_door
 from himalia.deploy.dashboard_key import metrics_token
 from himalia.errors import UsageError
+from tests.waiting import PATIENCE, wait_until
 
 pytest.importorskip("bokeh", reason="the dashboard needs bokeh: pip install 'himalia[jupyter]'")
 
@@ -76,21 +77,12 @@ def open_websocket(door: Door, **headers: str) -> int:
     return get(door.dashboard, "/status/ws", **upgrade, **protocol, **headers)[0]
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 def test_the_server_starts_with_the_first_visitor(nothing_left: None) -> None:
     with LocalCluster(n_workers=0, dashboard_address=":0") as cluster:
         child = cluster._launched.dashboard
         assert child is not None
         process = psutil.Process(child.pid)
-        assert wait_until(lambda: any("doorkeeper" in part for part in process.cmdline()))
+        wait_until(lambda: any("doorkeeper" in part for part in process.cmdline()))
         assert get(door_of(cluster).dashboard, "/health")[::2] == (200, "ok")
         assert process.cmdline()[-1] == "himalia_widgets.dashboard"
         assert process.nice() >= 10
@@ -151,8 +143,8 @@ def test_prometheus_reads_the_metrics(cluster: LocalCluster, door: Door) -> None
 
     with Client(cluster) as client:
         client.gather(client.map(abs, range(-10, 0)))
-        assert wait_until(lambda: samples().get("himalia_function_calls_total{'function': 'abs'}") == 10.0)
-    assert wait_until(lambda: "himalia_scheduler_memory_bytes" in samples())
+        wait_until(lambda: samples().get("himalia_function_calls_total{'function': 'abs'}") == 10.0)
+    wait_until(lambda: "himalia_scheduler_memory_bytes" in samples())
     found = samples()
     assert found["himalia_workers"] == 1.0
     assert found["himalia_scheduler_memory_bytes"] > 1e6
@@ -193,7 +185,7 @@ def test_a_cluster_works_without_its_dashboard(nothing_left: None) -> None:
         child = cluster._launched.dashboard
         assert child is not None
         child.signal(signal.SIGKILL)
-        assert child.wait(5.0)
+        assert child.wait(PATIENCE)
         assert cluster.status == "running"
         assert client.submit(abs, -1).result(timeout=30) == 1
 
@@ -266,9 +258,12 @@ def test_the_command_serves_a_cluster_that_has_no_dashboard(nothing_left: None) 
     with LocalCluster(n_workers=0, dashboard_address=None) as cluster:
         command = [sys.executable, "-m", "himalia", "dashboard", cluster.name, "--no-browser"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None
-            link = server.stdout.readline().strip().removeprefix("Dashboard: ")
-            place, path = link.split("/login")
-            assert get(place, f"/login{path}")[0] == 302
-            cluster.close()
-            assert server.wait(10) == 0
+            try:
+                assert server.stdout is not None
+                link = server.stdout.readline().strip().removeprefix("Dashboard: ")
+                place, path = link.split("/login")
+                assert get(place, f"/login{path}")[0] == 302
+                cluster.close()
+                assert server.wait(PATIENCE) == 0
+            finally:
+                server.kill()

@@ -26,12 +26,6 @@ def cluster() -> Iterator[LocalCluster]:
         yield cluster
 
 
-@pytest.fixture(scope="module")
-def client(cluster: LocalCluster) -> Iterator[Client]:
-    with Client(cluster) as client:
-        yield client
-
-
 def fail_often(i: int) -> int:
     if i >= 88:
         raise ValueError(f"row {i} has no price")

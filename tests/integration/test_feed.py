@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from himalia import LocalCluster, wait
-from himalia.deploy.feed import ThreadFeed
-from himalia.messages import HostMetrics, StoreMove, Telemetry
-
-PATIENCE = 20.0
-"""Seconds until something that has to come is given up on."""
+from himalia.deploy.thread_feed import ThreadFeed
+from himalia.messages import HostMetrics, RunningCall, StoreMove, Telemetry
+from tests.waiting import PATIENCE, hold, wait_until
 
 
 class Follower:
@@ -34,6 +32,14 @@ class Follower:
         """Return the newest metrics of the only host."""
         return next((metrics for push in reversed(self.pushes) for metrics in push.hosts.values()), HostMetrics())
 
+    def holding(self) -> list[RunningCall]:
+        """Return what runs of ``hold``; a shorter call before it may have been seen, too."""
+        return [call for call in self.newest().running if call.group == "hold"]
+
+    def ended(self) -> set[str]:
+        """Return the keys of all calls that were told."""
+        return {record.key for push in list(self.pushes) for record in push.records}
+
     def moves(self) -> list[StoreMove]:
         return [move for metrics in distinct(self.metrics()) for move in metrics.moves]
 
@@ -43,24 +49,8 @@ def distinct(measurements: list[HostMetrics]) -> list[HostMetrics]:
     return list({(metrics.time, metrics.cpu): metrics for metrics in measurements}.values())
 
 
-def wait_until(is_so: Callable[[], object]) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < deadline, "it didn't come true"
-        time.sleep(0.02)
-
-
 def feed_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "himalia-feed"]
-
-
-def wait_for_file(path: str) -> float:
-    """Return once a file exists."""
-    began = time.time()
-    while not Path(path).exists():
-        time.sleep(0.01)
-    return began
 
 
 def make_bytes(number: int, size: int) -> bytes:
@@ -86,12 +76,12 @@ def test_a_call_that_runs_is_named_with_its_start_until_it_ends(
 ) -> None:
     go = tmp_path / "go"
     with cluster.get_client() as client:
-        future = client.submit(wait_for_file, str(go))
-        wait_until(lambda: follower.newest().running)
-        (call,) = follower.newest().running
+        future = client.submit(hold, str(go))
+        wait_until(follower.holding)
+        (call,) = follower.holding()
         go.touch()
         began = future.result(timeout=PATIENCE)
-        assert (call.key, call.group, call.thread) == (future.key, "wait_for_file", 0)
+        assert (call.key, call.group, call.thread) == (future.key, "hold", 0)
         assert call.worker in {worker["name"] for worker in cluster.scheduler_info["workers"].values()}
         assert abs(began - call.started) < 5.0
         wait_until(lambda: not follower.newest().running)
@@ -105,8 +95,7 @@ def test_a_nanny_measures_itself(follower: Follower) -> None:
 
 
 def test_a_follower_is_told_who_is_there_and_again_when_that_changes(cluster: LocalCluster, follower: Follower) -> None:
-    wait_until(lambda: follower.infos)
-    assert len(follower.infos[-1]["workers"]) == 2
+    wait_until(lambda: follower.infos and len(follower.infos[-1]["workers"]) == 2)
     cluster.scale(3)
     wait_until(lambda: len(follower.infos[-1]["workers"]) == 3)
     cluster.scale(2)
@@ -120,9 +109,9 @@ def test_a_restart_of_one_worker_keeps_results_and_runs_again_what_ran_there(
     with cluster.get_client() as client:
         kept = client.submit(make_bytes, 1, 2_000_000)
         wait(kept, timeout=PATIENCE)
-        waiting = client.submit(wait_for_file, str(go), retries=0)
-        wait_until(lambda: follower.newest().running)
-        (call,) = follower.newest().running
+        waiting = client.submit(hold, str(go), retries=0)
+        wait_until(follower.holding)
+        (call,) = follower.holding()
         before = {worker["name"]: worker["pid"] for worker in cluster.scheduler_info["workers"].values()}
         assert cluster.restart_workers(call.worker) == {call.worker: "OK"}
         after = {worker["name"]: worker["pid"] for worker in cluster.scheduler_info["workers"].values()}
@@ -140,6 +129,20 @@ def test_a_question_can_be_asked_through_the_feed(cluster: LocalCluster) -> None
         task = ThreadFeed.of(cluster).ask(lambda control: control.describe_task(future.key))
         assert task["key"] == future.key
     assert feed_threads() == []
+
+
+def test_calls_that_ended_before_are_told_also_to_who_joins_another_follower(cluster: LocalCluster) -> None:
+    with cluster.get_client() as client:
+        futures = client.map(abs, range(-5, 0))
+        wait(futures)
+        ended = {future.key for future in futures}
+    first = Follower(cluster)
+    wait_until(lambda: ended <= first.ended())
+    second = Follower(cluster)
+    wait_until(lambda: ended <= second.ended())
+    assert second.pushes[0].skipped + len(second.pushes[0].records) == second.pushes[0].status.total
+    first.leave()
+    second.leave()
 
 
 def test_two_followers_share_a_thread_which_ends_with_the_last(cluster: LocalCluster) -> None:

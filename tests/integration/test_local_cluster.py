@@ -13,7 +13,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from himalia import Client, LocalCluster
 from himalia.deploy import registry
 from himalia.deploy.processes import Child
 from himalia.errors import ClosedError, StartError, TimeoutError, UsageError
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +50,6 @@ def is_gone(pid: int) -> bool:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
-
-
-def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 # What it offers
@@ -143,7 +135,7 @@ def test_it_scales_and_keeps_results(nothing_left: None) -> None:
         cluster.scale(3)
         cluster.wait_for_workers(3, timeout=30)
         cluster.scale(1)
-        assert wait_until(lambda: len(cluster.workers) == 1)
+        wait_until(lambda: len(cluster.workers) == 1)
         assert future.result(timeout=30) == 10
         assert client.submit(double, 6).result(timeout=30) == 12
         with pytest.raises(TimeoutError, match="1 of 5"):
@@ -252,7 +244,7 @@ def test_close_leaves_nothing_and_is_quick(nothing_left: None, capfd: pytest.Cap
 def test_close_does_not_wait_for_what_runs(nothing_left: None) -> None:
     with LocalCluster(n_workers=1, threads_per_worker=1) as cluster, Client(cluster) as client:
         future = client.submit(time.sleep, 3600)
-        assert wait_until(lambda: "runs" in str(future.explain()) or "sent" in str(future.explain()))
+        wait_until(lambda: "runs" in str(future.explain()) or "sent" in str(future.explain()))
         begun = time.monotonic()
         cluster.close()
         assert time.monotonic() - begun < 6.0
@@ -263,7 +255,7 @@ def test_an_object_that_is_dropped_takes_its_cluster_along(nothing_left: None) -
     pids = pids_of(cluster)
     del cluster
     gc.collect()
-    assert wait_until(lambda: all(map(is_gone, pids)))
+    wait_until(lambda: all(map(is_gone, pids)))
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["scheduler", "nanny"])
@@ -272,12 +264,12 @@ def test_a_killed_process_is_noticed_and_the_rest_still_ends(nothing_left: None,
     cluster.wait_for_workers(timeout=30)
     pids = pids_of(cluster)
     os.kill(pids[which], signal.SIGKILL)
-    assert wait_until(lambda: cluster.status == "failed")
+    wait_until(lambda: cluster.status == "failed")
     assert "failed" in repr(cluster)
     with pytest.raises(ClosedError, match="SIGKILL"):
         cluster.scale(2)
     cluster.close()
-    assert wait_until(lambda: all(map(is_gone, pids)))
+    wait_until(lambda: all(map(is_gone, pids)))
 
 
 def run_script(text: str, folder: Path, *, wait: bool = True) -> subprocess.Popen[str]:
@@ -322,7 +314,7 @@ def test_nothing_outlives_a_program_without_a_guard(tmp_path: Path, nothing_left
     assert process.returncode == code, err
     pids = json.loads(out)
     assert len(pids) == 4
-    assert wait_until(lambda: all(map(is_gone, pids)))
+    wait_until(lambda: all(map(is_gone, pids)))
     assert "himalia" not in err or "ValueError" in err, err
 
 
@@ -331,6 +323,7 @@ def test_ctrl_c_reaches_the_program_and_not_its_cluster(tmp_path: Path, nothing_
         PROGRAM
         + """
     try:
+        print("asleep", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         print(client.submit(lambda x: x + 1, 2).result(timeout=30), flush=True)
@@ -342,7 +335,7 @@ def test_ctrl_c_reaches_the_program_and_not_its_cluster(tmp_path: Path, nothing_
     with process:
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(0.3)  # until it is past its print and asleep
+        assert process.stdout.readline() == "asleep\n"
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
         assert process.stdout.readline() == "3\n"
         assert process.wait(30) == 0

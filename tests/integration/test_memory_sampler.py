@@ -12,6 +12,7 @@ from bokeh.embed import json_item
 
 from himalia import Client, LocalCluster, MemorySampler
 from himalia.errors import UsageError
+from tests.waiting import wait_until
 
 SIZE = 30_000_000
 
@@ -27,12 +28,15 @@ def test_results_that_are_held_show_up_in_the_store_and_workers_use_memory(clien
     with ms.sample("store", client=client, measure="store"), ms.sample("processes", interval=0.1):
         future = client.submit(bytes, SIZE)
         future.result()
-        time.sleep(2.5)
-    assert ms.samples["store"][-1][1] >= SIZE
-    assert ms.samples["processes"][-1][1] > 1_000_000
+        wait_until(lambda: ms.samples["store"][-1][1] >= SIZE)
+        wait_until(lambda: ms.samples["processes"][-1][1] > 1_000_000)
     count = len(ms.samples["store"])
     time.sleep(1.2)
     assert len(ms.samples["store"]) == count
+
+
+def wait_for_two_samples(ms: MemorySampler, label: str) -> None:
+    wait_until(lambda: len(ms.samples[label]) >= 2)
 
 
 def test_samples_become_a_frame_and_a_figure_aligned_or_not(client: Client) -> None:
@@ -40,12 +44,14 @@ def test_samples_become_a_frame_and_a_figure_aligned_or_not(client: Client) -> N
     ms = MemorySampler()
     for label in ("a", "<b>$$b$$"):
         with ms.sample(label):
-            time.sleep(1.5)
+            wait_for_two_samples(ms, label)
     assert list(ms.to_pandas().columns) == ["a", "<b>$$b$$"]
     assert ms.to_pandas(align=True).index[0].total_seconds() == 0.0
     assert len(ms.to_pandas(align=True).iloc[0].dropna()) == 2
     for align in (False, True):
-        assert "$$b$$" in json.dumps(json_item(ms.plot(align=align)))
+        drawn = json.dumps(json_item(ms.plot(align=align)))
+        assert r"<b>$\u200b$b$\u200b$" in drawn  # in a plot, $$ begins a formula
+        assert "$$b$$" not in drawn
     assert repr(ms).startswith("<MemorySampler 'a': ")
 
 

@@ -20,12 +20,6 @@ def cluster() -> Iterator[LocalCluster]:
         yield cluster
 
 
-@pytest.fixture(scope="module")
-def client(cluster: LocalCluster) -> Iterator[Client]:
-    with Client(cluster) as client:
-        yield client
-
-
 def texts(future: Any) -> list[str]:
     return [line.text for line in future.logs()]
 
@@ -87,7 +81,7 @@ def test_lines_of_a_worker_that_died_are_kept(cluster: LocalCluster, client: Cli
         os._exit(3)
 
     future = client.submit(work, pure=False)
-    assert future.exception(40) is not None
+    assert future.exception(60) is not None
     assert "last words" in texts(future)
     assert any("last words" in text for text in cluster.get_logs().values())
 
@@ -99,7 +93,7 @@ def test_a_hundred_thousand_lines_are_bounded_and_what_was_dropped_is_said(clien
         return 1
 
     future = client.submit(work, pure=False)
-    assert future.result(40) == 1
+    assert future.result(60) == 1
     lines = texts(future)
     assert len(lines) <= 1000
     assert any("more lines were dropped" in line for line in lines)

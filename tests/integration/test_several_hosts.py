@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from himalia import Client, wait
+from himalia import Client, as_completed, wait
 from himalia.errors import DataLostError
-from himalia.messages import Telemetry
+from himalia.messages import Telemetry, TransferSummary
+from tests.waiting import wait_until
 
 COMMAND = [sys.executable, "-m", "himalia"]
 
@@ -106,6 +107,10 @@ def nanny_of(_: int, seconds: float) -> int:
     return os.getppid()
 
 
+def transfers(told: list[Telemetry]) -> list[TransferSummary]:
+    return [transfer for push in told for metrics in push.hosts.values() for transfer in metrics.transfers]
+
+
 def worker_at(client: Client, name: str) -> str:
     """Return the address of the one worker of a host."""
     info = client.scheduler_info()
@@ -119,8 +124,8 @@ def test_large_inputs_move_to_where_they_are_used(client: Client) -> None:
     right = client.submit(ones, 1_000_000, workers=[at_b], pure=False)
     for where in (at_a, at_b):
         assert client.submit(total, left, right, workers=[where], pure=False).result(timeout=60) == 3_000_000
-    holders = client.who_has([left])
-    assert len(next(iter(holders.values()))) == 2  # the copy is known, and will be freed with the original
+    # the copy is known, and will be freed with the original
+    wait_until(lambda: len(next(iter(client.who_has([left]).values()))) == 2)
     assert left.result(timeout=30).sum() == 2_000_000
 
 
@@ -153,9 +158,10 @@ def test_scattered_data_that_died_with_their_host_are_named(client: Client, host
 
 
 def test_a_host_that_joins_late_gets_work(client: Client, hosts: Hosts) -> None:
-    futures = client.map(nanny_of, range(60), seconds=0.1)
+    futures = client.map(nanny_of, range(600), seconds=0.1)  # half a minute's work for two: "c" is there by then
     hosts.add("c")
-    assert hosts.nannies["c"].pid in set(client.gather(futures))
+    assert any(pid == hosts.nannies["c"].pid for _, pid in as_completed(futures, with_results=True))
+    client.cancel(futures)
 
 
 def test_what_moves_between_hosts_is_told_by_who_receives_it(hosts: Hosts) -> None:
@@ -164,10 +170,9 @@ def test_what_moves_between_hosts_is_told_by_who_receives_it(hosts: Hosts) -> No
         leave = client.follow_telemetry(told.append)
         made = client.submit(bytes, 5_000_000, workers="a-0")
         assert client.submit(len, made, workers="b-0").result(timeout=30) == 5_000_000
-        while not (arrived := [one for push in told for metrics in push.hosts.values() for one in metrics.transfers]):
-            time.sleep(0.02)
+        wait_until(lambda: transfers(told))
         leave()
-        (transfer,) = arrived
+        (transfer,) = transfers(told)
         names = {number: host["name"] for number, host in client.scheduler_info()["hosts"].items()}
         assert (names[transfer.source], transfer.count) == ("a", 1)
         assert 5_000_000 <= transfer.nbytes < 5_001_000

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from himalia import serialize
 from himalia.messages import CallFunction, CallReturned, InterruptRun, Place, Raised, RetireWorker, Returned
 from himalia.names import Key
 from tests.integration.worker_harness import MIB, WorkerHarness
+from tests.waiting import PATIENCE, hold, wait_until
 
 
 @pytest.fixture
@@ -177,9 +179,11 @@ def test_arguments_that_cannot_be_read_are_an_error_that_says_so(worker: WorkerH
     assert "doesn't know the function" in worker.receive().error.text
 
 
-def test_the_slot_names_the_run_while_it_runs(worker: WorkerHarness) -> None:
-    run = worker.run(time.sleep, 0.3)
+def test_the_slot_names_the_run_while_it_runs(worker: WorkerHarness, tmp_path: Path) -> None:
+    worker.teach(hold)
+    run = worker.run(hold, str(tmp_path / "go"))
     worker.wait_for_slot(run)
+    (tmp_path / "go").touch()
     worker.receive()
     worker.wait_for_slot(0)
 
@@ -197,7 +201,7 @@ def test_an_interrupt_ends_even_a_sleep_of_the_main_thread(worker: WorkerHarness
     worker.wait_for_slot(run)
     time.sleep(0.05)
     worker.tell(InterruptRun(run))
-    answer = worker.receive(5)
+    answer = worker.receive()
     assert (answer.run, answer.error.text) == (run, "KeyboardInterrupt: this call was cancelled")
     worker.run(add, 1, 2)
     assert worker.result() == 3
@@ -205,7 +209,7 @@ def test_an_interrupt_ends_even_a_sleep_of_the_main_thread(worker: WorkerHarness
 
 def test_an_interrupt_for_another_run_does_nothing(worker: WorkerHarness) -> None:
     worker.teach(time.sleep)
-    run = worker.run(time.sleep, 0.3)
+    run = worker.run(time.sleep, 1.0)
     worker.wait_for_slot(run)
     worker.tell(InterruptRun(run + 7))
     assert isinstance(worker.receive(), Returned)
@@ -214,9 +218,7 @@ def test_an_interrupt_for_another_run_does_nothing(worker: WorkerHarness) -> Non
 def test_an_interrupt_reaches_python_code_of_other_threads(threaded: WorkerHarness) -> None:
     threaded.teach(spin)
     runs = [threaded.run(spin, 60), threaded.run(spin, 60)]
-    deadline = time.monotonic() + 10
-    while {threaded.slot(0), threaded.slot(1)} != set(runs):
-        assert time.monotonic() < deadline
+    wait_until(lambda: {threaded.slot(0), threaded.slot(1)} == set(runs))
     time.sleep(0.1)
     for run in runs:
         threaded.tell(InterruptRun(run))
@@ -225,12 +227,11 @@ def test_an_interrupt_reaches_python_code_of_other_threads(threaded: WorkerHarne
     assert threaded.result() == 3
 
 
-def test_threads_run_calls_at_the_same_time(threaded: WorkerHarness) -> None:
-    start = time.monotonic()
-    for _ in range(2):
-        threaded.run(time.sleep, 0.5)
+def test_threads_run_calls_at_the_same_time(threaded: WorkerHarness, tmp_path: Path) -> None:
+    here, there = str(tmp_path / "here"), str(tmp_path / "there")
+    threaded.run(meet, here, there)
+    threaded.run(meet, there, here)
     answers = [threaded.receive(), threaded.receive()]
-    assert time.monotonic() - start < 0.95
     assert {answer.timing.thread for answer in answers} == {0, 1}
 
 
@@ -249,12 +250,14 @@ def test_a_call_that_runs_alone_waits_for_the_others_and_keeps_them_waiting(thre
     assert all(end <= alone[0] or begin >= alone[1] for begin, end in times.values())
 
 
-def test_a_function_beside_the_tasks_does_not_wait_for_them(worker: WorkerHarness) -> None:
-    worker.run(time.sleep, 0.5)
+def test_a_function_beside_the_tasks_does_not_wait_for_them(worker: WorkerHarness, tmp_path: Path) -> None:
+    worker.teach(hold)
+    worker.run(hold, str(tmp_path / "go"))
     worker.tell(CallFunction(5, serialize.dumps_packed((os.getpid, (), {}))))
     answer = worker.receive()
     assert isinstance(answer, CallReturned)
     assert serialize.loads_packed(answer.value) == worker.process.pid
+    (tmp_path / "go").touch()
     assert isinstance(worker.receive(), Returned)
 
 
@@ -265,20 +268,19 @@ def test_a_large_answer_of_a_function_beside_the_tasks_arrives(worker: WorkerHar
     assert worker.receive().error.text == "ValueError: no"
 
 
-def test_a_retired_worker_finishes_what_it_runs_and_ends(threaded: WorkerHarness) -> None:
-    threaded.teach(time.sleep)
-    run = threaded.run(time.sleep, 0.3)
-    deadline = time.monotonic() + 10
-    while run not in (threaded.slot(0), threaded.slot(1)):
-        assert time.monotonic() < deadline
+def test_a_retired_worker_finishes_what_it_runs_and_ends(threaded: WorkerHarness, tmp_path: Path) -> None:
+    threaded.teach(hold)
+    run = threaded.run(hold, str(tmp_path / "go"))
+    wait_until(lambda: run in (threaded.slot(0), threaded.slot(1)))
     threaded.tell(RetireWorker())
+    (tmp_path / "go").touch()
     assert isinstance(threaded.receive(), Returned)
-    assert threaded.process.wait(10) == 0
+    assert threaded.process.wait(PATIENCE) == 0
 
 
 def test_the_worker_ends_with_its_nanny(worker: WorkerHarness) -> None:
     worker.channel.close()
-    assert worker.process.wait(10) == 1
+    assert worker.process.wait(PATIENCE) == 1
 
 
 def test_a_fork_of_user_code_takes_no_calls(worker: WorkerHarness) -> None:
@@ -325,6 +327,12 @@ def spin(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
+
+
+def meet(mine: str, other: str) -> None:
+    """Return if another call does the same at the same time."""
+    Path(mine).touch()
+    hold(other)
 
 
 def clock(seconds: float) -> tuple[float, float]:

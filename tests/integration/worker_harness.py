@@ -20,6 +20,7 @@ from himalia.names import Key
 from himalia.nanny.store import Store
 from himalia.settings import DEFAULT
 from himalia.worker.wiring import DATAGRAM_LIMIT, ENTRIES, create_slots, datagram_pair, map_slots
+from tests.waiting import wait_until
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(WorkerToNanny).decode
@@ -158,10 +159,7 @@ class WorkerHarness:
         return self.slots[ENTRIES + thread]
 
     def wait_for_slot(self, run: int, thread: int = 0) -> None:
-        deadline = time.monotonic() + 20
-        while self.slot(thread) != run:
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+        wait_until(lambda: self.slot(thread) == run)
 
     def recall(self, run: int) -> None:
         self.slots[1] = run

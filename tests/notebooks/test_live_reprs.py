@@ -4,44 +4,36 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
+
+from tests.notebooks.cells import Cell, block_until, running_kernel
 
 START = """
-import time
+import pathlib, tempfile, time
 from himalia import Client, LocalCluster
 cluster = LocalCluster(n_workers=2, threads_per_worker=1)
 client = Client(cluster)
-def wait(seconds):
-    time.sleep(seconds)
+folder = pathlib.Path(tempfile.mkdtemp())
+def wait_for(name):
+    while not (folder / name).exists():
+        time.sleep(0.02)
     return "moon"
-def until(condition, timeout=10):
+def wait_until(condition, timeout=30):
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 """
-Cell = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module")
 def cell() -> Iterator[Cell]:
     """Return what runs a cell in a kernel that has a cluster, and returns the cell."""
-    notebook = nbformat.v4.new_notebook()
-    client = NotebookClient(notebook, timeout=50, kernel_name="python3", store_widget_state=False)
-
-    def run(source: str) -> Any:
-        notebook.cells.append(nbformat.v4.new_code_cell(source))
-        return client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
-
-    with client.setup_kernel():
-        run(START)
+    with running_kernel(START) as run:
         yield run
-        run("client.close(); cluster.close()")
 
 
 def shown(cell: Any) -> str:
@@ -58,11 +50,11 @@ def plain(cell: Any) -> str:
 
 
 def test_a_future_changes_in_its_place_while_another_cell_blocks(cell: Cell) -> None:
-    first = cell("future = client.submit(wait, 1.0)\nfuture")
+    first = cell("future = client.submit(wait_for, 'one')\nfuture")
     assert "pending" in shown(first)
     assert plain(first) == f"<Future: pending, key: {key_in(first)}>"
-    cell("time.sleep(2.0)")
-    assert "finished" in shown(first)
+    cell("(folder / 'one').touch()")
+    block_until(cell, lambda: "finished" in shown(first))
     assert "Type str" in shown(first)
     assert plain(first) == f"<Future: finished, type: str, key: {key_in(first)}>"
     assert len(first.outputs) == 1
@@ -75,17 +67,19 @@ def test_a_future_that_is_done_needs_no_live_view(cell: Cell) -> None:
 
 
 def test_a_call_that_fails_says_so_in_its_place(cell: Cell) -> None:
-    first = cell("from IPython.display import display\nbad = client.submit(lambda: wait(0.5) and 1 / 0)\ndisplay(bad)")
-    cell("time.sleep(1.5)")
-    assert "ZeroDivisionError: division by zero" in shown(first)
+    first = cell(
+        "from IPython.display import display\nbad = client.submit(lambda: wait_for('two') and 1 / 0)\ndisplay(bad)"
+    )
+    cell("(folder / 'two').touch()")
+    block_until(cell, lambda: "ZeroDivisionError: division by zero" in shown(first))
     cell("del bad")
 
 
 def test_a_list_of_futures_counts_in_its_place(cell: Cell) -> None:
-    first = cell("futures = client.map(wait, [0.02 + 0.001 * n for n in range(40)])\nfutures")
+    first = cell("futures = client.map(wait_for, ['three'] * 40, pure=False)\nfutures")
     assert "40 futures" in shown(first)
-    cell("assert type(futures) is list\nclient.gather(futures)\ntime.sleep(1)")
-    assert plain(first) == "40 futures: 40 finished"
+    cell("assert type(futures) is list\n(folder / 'three').touch()\n_ = client.gather(futures)")
+    block_until(cell, lambda: plain(first) == "40 futures: 40 finished")
     assert "… and 20 more" in shown(first)
     assert "<table>" in first.outputs[0].data["text/html"]
 
@@ -98,22 +92,22 @@ def test_other_lists_look_as_they_did(cell: Cell) -> None:
 
 
 def test_a_display_keeps_no_future_alive(cell: Cell) -> None:
-    first = cell("held = client.submit(wait, 30)\nkey = held.key\ndisplay(held)")
-    cell("del held\nuntil(lambda: 'is not known' in cluster.explain(key))\ntime.sleep(0.6)")
-    assert "it was released" in shown(first)
+    first = cell("held = client.submit(wait_for, 'nothing')\nkey = held.key\ndisplay(held)")
+    cell("del held\nwait_until(lambda: 'is not known' in cluster.explain(key))")
+    block_until(cell, lambda: "it was released" in shown(first))
 
 
 def test_a_list_that_is_let_go_of_is_let_go_of(cell: Cell) -> None:
-    first = cell("many = client.map(wait, range(20, 26))\nkey = many[-1].key\ndisplay(many)")
-    cell("del many\nuntil(lambda: 'is not known' in cluster.explain(key))\ntime.sleep(0.6)")
-    assert "6 released" in shown(first)
+    first = cell("many = client.map(wait_for, ['nothing'] * 6, pure=False)\nkey = many[-1].key\ndisplay(many)")
+    cell("del many\nwait_until(lambda: 'is not known' in cluster.explain(key))")
+    block_until(cell, lambda: "6 released" in shown(first))
 
 
 def test_a_client_counts_its_cluster_in_its_place(cell: Cell) -> None:
     first = cell("display(client)")
     assert "Workers 2" in shown(first)
-    cell("cluster.scale(3); cluster.wait_for_workers(3); time.sleep(2.5)")
-    assert "Workers 3" in shown(first)
+    cell("cluster.scale(3); cluster.wait_for_workers(3)")
+    block_until(cell, lambda: "Workers 3" in shown(first))
     assert "workers=3" in plain(first)
 
 
@@ -121,11 +115,11 @@ def test_the_thread_that_looks_ends_with_the_last_view(cell: Cell) -> None:
     cell("import threading\nother = Client(cluster)\ndisplay(other)\nother.close()")
     cell("client.close()")
     result = cell(
-        "until(lambda: not [t for t in threading.enumerate() if t.name in ('himalia-views', 'himalia-feed')])"
+        "wait_until(lambda: not [t for t in threading.enumerate() if t.name in ('himalia-views', 'himalia-feed')])"
     )
     assert result.outputs == []
 
 
 def key_in(cell: Any) -> str:
-    (key,) = re.findall(r"wait-[0-9a-f]+", plain(cell))
+    (key,) = re.findall(r"wait_for-[0-9a-f]+", plain(cell))
     return str(key)

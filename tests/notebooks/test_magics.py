@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+
+from tests.notebooks.cells import Cell, block_until, running_kernel
 
 START = """
 import time
@@ -21,23 +21,13 @@ def work(number):
 def fail(number):
     raise ValueError("<b>$$no$$</b>")
 """
-Cell = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module")
 def cell() -> Iterator[Cell]:
     """Return what runs a cell in a kernel that has a cluster, and returns the cell."""
-    notebook = nbformat.v4.new_notebook()
-    client = NotebookClient(notebook, timeout=50, kernel_name="python3", store_widget_state=False)
-
-    def run(source: str) -> Any:
-        notebook.cells.append(nbformat.v4.new_code_cell(source))
-        return client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
-
-    with client.setup_kernel():
-        run(START + "%load_ext himalia")
+    with running_kernel(START + "%load_ext himalia") as run:
         yield run
-        run("client.close(); cluster.close()")
 
 
 def bars(cell: Any) -> list[str]:
@@ -79,6 +69,5 @@ def test_while_it_is_on_only_cells_that_submit_have_a_bar(cell: Cell) -> None:
 def test_the_bar_goes_on_when_the_cell_has_ended_and_then_lets_go(cell: Cell) -> None:
     first = cell("%%himalia\nlate = client.map(work, range(2000, 2150)); time.sleep(0.5)")
     assert " left" in bars(first)[0] or "of 150 tasks" in bars(first)[0]
-    cell("_ = client.gather(late); time.sleep(1)")
-    threads = cell("import threading; [t.name for t in threading.enumerate()]")
-    assert "himalia-feed" not in threads.outputs[0].data["text/plain"]
+    cell("_ = client.gather(late); import threading")
+    block_until(cell, lambda: "himalia-feed" not in str(cell("[t.name for t in threading.enumerate()]").outputs))

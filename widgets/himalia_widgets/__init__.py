@@ -1,4 +1,4 @@
-"""What a notebook shows of a cluster: widgets that live in a cell.  The live views come with a later release."""
+"""What a person sees of a cluster: the widget, what appears under cells, the dashboard, recordings, and their plots."""
 
 from __future__ import annotations
 

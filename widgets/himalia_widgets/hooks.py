@@ -28,7 +28,7 @@ def cluster_mimebundle(cluster: Cluster) -> dict[str, Any]:
 
 def profile_figure(samples: Mapping[str, Iterable[tuple[float, str, int]]], filename: str | None) -> Any:
     """Return a flame graph; write it to a file too, if one is named."""
-    from himalia_widgets.cell.flame import profile_figure
+    from himalia_widgets.cell.figures import profile_figure
 
     return profile_figure(samples, filename)
 
@@ -101,14 +101,14 @@ def unload_ipython_extension() -> None:
 
 def task_stream_figure(report: TelemetryReport, info: dict[str, Any], filename: str | None) -> Any:
     """Return a picture of calls; write it to a file too, if one is named."""
-    from himalia_widgets.cell.stream_figure import task_stream_figure
+    from himalia_widgets.cell.figures import task_stream_figure
 
     return task_stream_figure(report, info, filename)
 
 
 def memory_figure(samples: Mapping[str, Sequence[tuple[float, int]]], align: bool) -> Any:
     """Return a figure with a line for each label."""
-    from himalia_widgets.cell.memory_figure import memory_figure
+    from himalia_widgets.cell.figures import memory_figure
 
     return memory_figure(samples, align)
 

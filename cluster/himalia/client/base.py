@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from himalia.client.callbacks import CallbackThread
 from himalia.client.durations import seconds
-from himalia.client.gathering import wait_here, wait_in_loop
+from himalia.client.gathering import wait_here, wait_in_loop, within
 from himalia.client.portal import Portal
 from himalia.client.shell import ClientShell
 from himalia.client.state import Record
@@ -57,7 +57,7 @@ class ClientBase:
     def _sync(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine to its end, or hand it out if this client is asynchronous."""
         if self.asynchronous:
-            return coroutine  # type: ignore[return-value]  # awaitable there
+            return coroutine if timeout is None else within(timeout, coroutine)  # type: ignore[return-value]  # awaitable
         return self._run(coroutine, timeout)
 
     def _start(self, coroutine: Coroutine[Any, Any, Any]) -> None:

@@ -25,7 +25,7 @@ from himalia.client.functions import BODY_LIMIT, FunctionCache, PickledFunction
 from himalia.client.remote import InlineCall, Reference
 from himalia.errors import UsageError
 from himalia.messages import TaskOptions, TaskSpec
-from himalia.names import Digest, Key, PeerId
+from himalia.names import Key, PeerId
 from himalia.serialize import Buffer
 
 DIGEST_LIMIT: Final = 1024 * 1024
@@ -204,8 +204,3 @@ def check_callable(function: Callable[..., Any], method: str) -> None:
             f"The first argument of {method}() is the function itself, not {type(function).__name__} "
             f"{str(function)[:60]!r}. Write {method}(f, x), not {method}(f(x))."
         )
-
-
-def digest_of(data: bytes) -> Digest:
-    """Return how content is named."""
-    return Digest(hashlib.blake2b(data, digest_size=16).digest())

@@ -123,6 +123,7 @@ class Client(Inquiries, Recreating, Collections):
         self._scheduler_address = ""
         self._cluster_name = ""
         self.addresses: list[str] = []
+        """The scheduler's, and ``credentials`` to get in: another session, like a feed's, is opened with these."""
         self.credentials: Credentials | None = None
         self._portal: portal.Portal | None = None
         self._callbacks = CallbackThread()
@@ -130,7 +131,7 @@ class Client(Inquiries, Recreating, Collections):
         self._cancel_on_interrupt = cancel_on_interrupt
         self._output: OutputForwarder | None = None
         self._kept: dict[int, Future[Any]] = {}
-        self._last_info: dict[str, Any] | None = None
+        self._last_info: dict[str, Any] = {}
         if kwargs and (address is not None or self._cluster_file):
             raise UsageError(
                 f"{', '.join(sorted(kwargs))}: options of a cluster that a client starts; this one connects to another."
@@ -376,10 +377,10 @@ class Client(Inquiries, Recreating, Collections):
 
     # What it looks like
 
-    def _known_info(self) -> dict[str, Any] | None:
-        """Return the cluster's description, now if it can be had quickly, else what was known last."""
+    def _known_info(self) -> dict[str, Any]:
+        """Return the cluster's description, now if it can be had quickly, else what was known last; empty: nothing."""
         if self.status != "running":
-            return None
+            return {}
         if not self.asynchronous:
             try:
                 self._last_info = self._run(self._info(), 1.0)
@@ -391,14 +392,14 @@ class Client(Inquiries, Recreating, Collections):
         return client_text(type(self).__name__, self.status, self._summary(self._known_info()))
 
     def _repr_html_(self) -> str:
-        info = self._known_info() or {}
+        info = self._known_info()
         tasks = task_words(info.get("tasks", 0), info.get("queued", 0))
         return client_html(type(self).__name__, self.name, self.status, self._summary(info), tasks)
 
-    def _summary(self, info: Mapping[str, Any] | None) -> ClusterSummary:
+    def _summary(self, info: Mapping[str, Any]) -> ClusterSummary:
         return summarize(
-            info or {},
-            now=0.0,
+            info,
+            now=0.0,  # since when it runs isn't shown
             title=type(self).__name__,
             name=self._cluster_name,
             status=self.status,
@@ -411,7 +412,7 @@ class Client(Inquiries, Recreating, Collections):
         """Show it live in a notebook; elsewhere it is shown by what stands above."""
         views = find_live_views()
         if views is None or self.status != "running":
-            raise NotImplementedError
+            raise NotImplementedError  # which tells IPython to look for another form
         views.show_client(self)
 
 

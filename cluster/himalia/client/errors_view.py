@@ -146,11 +146,6 @@ def _is_rebuilt(error: BaseException) -> bool:
     return any(isinstance(note, str) and note.startswith(RAISED_BY) for note in getattr(error, "__notes__", ()))
 
 
-def describe(error: TaskError) -> str:
-    """Return an error's text in one line."""
-    return error.text.strip().splitlines()[-1] if error.text.strip() else error.kind
-
-
 def _unpickle(error: TaskError) -> BaseException:
     if error.exception:
         try:

@@ -213,7 +213,7 @@ class Future(Generic[T]):
         """Show it live in a notebook; where there is nothing to wait for, it is shown by what stands above."""
         views = find_live_views()
         if views is None or self.done():
-            raise NotImplementedError
+            raise NotImplementedError  # which tells IPython to look for another form
         views.show_future(self)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import builtins
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from himalia.client.shell import ClientShell
 from himalia.client.state import PENDING, Record
@@ -18,6 +18,8 @@ from himalia.client.values import Values
 from himalia.client.watchers import Countdown, Sleeper
 from himalia.errors import TimeoutError
 from himalia.names import shorten
+
+T = TypeVar("T")
 
 RETRY_PAUSE: Final = 0.05
 """Seconds before a value that could not be read is asked for again, times the number of times it failed.  Guess."""
@@ -150,6 +152,24 @@ def _left(deadline: float | None) -> float | None:
 def clock() -> float:
     """Return seconds, monotonic."""
     return time.monotonic()
+
+
+async def within(timeout: float, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await a coroutine, and cancel it if ``timeout`` seconds pass first.
+
+    Raises
+    ------
+    TimeoutError
+        If they do.
+    """
+    limit = asyncio.timeout(timeout)
+    try:
+        async with limit:
+            return await coroutine
+    except builtins.TimeoutError:
+        if not limit.expired():
+            raise
+        raise TimeoutError(f"There was no answer within {timeout:g} s.") from None
 
 
 async def poll(look: Callable[[], Awaitable[bool]], interval: float, timeout: float | None) -> bool:

@@ -254,26 +254,6 @@ class Graph:
         return [data]
 
 
-def inputs_first(ranks: Mapping[Any, int], dependencies: Mapping[Any, set[Any]]) -> dict[Any, int]:
-    """Return ranks in the same order, but each node's inputs before it.
-
-    ``dask.order`` ranks some roots that are cheap in its eyes after their dependents (seen with 2026.8).
-    """
-    found: dict[Any, int] = {}
-    for key in sorted(ranks, key=ranks.__getitem__):
-        stack = [key]
-        while stack:
-            top = stack[-1]
-            missing = [dependency for dependency in dependencies[top] if dependency not in found]
-            if missing:
-                stack.extend(sorted(missing, key=ranks.__getitem__, reverse=True))
-                continue
-            stack.pop()
-            if top not in found:
-                found[top] = len(found)
-    return found
-
-
 class _FunctionPickler(pickle.Pickler):
     """A pickler that puts in functions which were pickled before."""
 

@@ -107,8 +107,9 @@ class Hosts:
         """Fetch the values of finished records, each host asked once; what couldn't be had is reported and left out."""
         groups: dict[HostId, list[tuple[Key, int]]] = {}
         for record in records:
-            if record.holders:
-                groups.setdefault(self._nearest(record.holders), []).append((record.key, record.attempt))
+            holders = record.holders  # looked at once: another thread may cancel it between two looks
+            if holders:
+                groups.setdefault(self._nearest(holders), []).append((record.key, record.attempt))
         found: dict[Key, list[memoryview]] = {}
         await asyncio.gather(*[self._read_host(host, wanted, found) for host, wanted in groups.items()])
         return found

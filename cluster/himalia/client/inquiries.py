@@ -16,7 +16,9 @@ from himalia.client.base import ClientBase
 from himalia.client.described import SchedulerInfo
 from himalia.client.durations import seconds
 from himalia.client.errors_view import folded, rebuild
+from himalia.client.futures_in import futures_of
 from himalia.client.gathering import poll
+from himalia.client.grouping import group_name
 from himalia.client.profile import Profile
 from himalia.client.state import MessageMade
 from himalia.client.telemetry import TelemetryReport, read_report
@@ -125,7 +127,7 @@ class Inquiries(ClientBase):
             found = await self._answer(lambda number: GetKeys(number, keys_of(keys)))
             sizes: dict[str, int] = {}
             for key, held in found.items():
-                name = group_of(key) if summary else key
+                name = group_name(key) if summary else key
                 sizes[name] = sizes.get(name, 0) + held["nbytes"]
             return sizes
 
@@ -180,7 +182,7 @@ class Inquiries(ClientBase):
         if on_error not in ("raise", "return", "ignore"):
             raise UsageError(f"on_error is 'raise', 'return' or 'ignore', not {on_error!r}.")
         call = serialize.dumps_packed((function, args, kwargs))
-        names = [workers] if isinstance(workers, str) else None if workers is None else list(map(str, workers))
+        names = names_of(workers)
         if not wait:
             self._start(self._answer(lambda number: RunFunction(number, call, names)))
             return None
@@ -248,7 +250,7 @@ class Inquiries(ClientBase):
 
     def get_worker_logs(self, n: int | None = None, workers: str | Sequence[str] | None = None) -> Any:
         """Return the last lines of output of workers and nannies: ``{name: [line, …]}``, ``n`` lines at most."""
-        names = [workers] if isinstance(workers, str) else None if workers is None else list(map(str, workers))
+        names = names_of(workers)
 
         async def logs() -> dict[str, list[str]]:
             found = read_logs(await self._answer(lambda number: GetLogs(number, names)))
@@ -288,8 +290,13 @@ class Inquiries(ClientBase):
         -------
         Profile
             With a text and an HTML form; ``samples`` has the stacks, ``problems`` says which hosts can't look, and why.
+
+        Raises
+        ------
+        UsageError
+            If a flame graph is asked for and ``himalia[jupyter]`` isn't installed.
         """
-        names = [workers] if isinstance(workers, str) else None if workers is None else list(map(str, workers))
+        names = names_of(workers)
         since = 0.0 if start is None else start
 
         async def profile() -> Any:
@@ -352,6 +359,11 @@ class Inquiries(ClientBase):
         -------
         dict
             ``{name: "OK"}``, or why one can't be replaced in the place of ``"OK"``.
+
+        Raises
+        ------
+        TimeoutError
+            If it takes longer; they are replaced all the same.
         """
         wanted = [names] if isinstance(names, str) else list(map(str, names))
         answer = self._answer(lambda number: Restart(number, wanted))
@@ -375,6 +387,11 @@ class Inquiries(ClientBase):
         -------
         callable
             Call it to end this.
+
+        Raises
+        ------
+        UsageError
+            If ``interval`` isn't positive.
         """
         if interval <= 0:
             raise UsageError(f"interval is a positive number of seconds, not {interval!r}.")
@@ -408,6 +425,11 @@ def read_run_reply(packed: Any, address: str) -> tuple[Any, BaseException | None
     return None, rebuild(error, Key(error.key or f"client.run() on {shorten(address)}"))
 
 
+def names_of(workers: str | Iterable[str] | None) -> list[str] | None:
+    """Return workers that were named, or the one, as a list; ``None``, which means all, as it is."""
+    return None if workers is None else [workers] if isinstance(workers, str) else list(map(str, workers))
+
+
 def select_workers(found: Mapping[str, Any], wanted: str | Iterable[str] | None) -> dict[str, Any]:
     """Return those workers that are meant by name, address, host or nanny."""
     if wanted is None:
@@ -434,8 +456,6 @@ def select_hosts(info: Mapping[str, Any], wanted: str | Iterable[str] | None) ->
 
 def keys_of(futures: Any) -> list[Key] | None:
     """Return the keys of futures, collections or keys; ``None`` for ``None``."""
-    from himalia.client.futures_in import futures_of
-
     if futures is None:
         return None
     if isinstance(futures, str):
@@ -443,10 +463,3 @@ def keys_of(futures: Any) -> list[Key] | None:
     if isinstance(futures, list | tuple | set) and all(isinstance(item, str) for item in futures):
         return [Key(item) for item in futures]
     return [future._record.key for future in futures_of(futures)]
-
-
-def group_of(key: str) -> str:
-    """Return the name that keys of one kind share: what stands before the digest."""
-    from himalia.client.grouping import group_name
-
-    return group_name(key)

@@ -48,7 +48,7 @@ def show(value: list[Any]) -> None:
     """Show a list of futures live; what can't be shown so is left to the other formatters."""
     views = find_live_views()
     if views is None or not is_of_futures(value) or all([future.done() for future in value]):
-        raise NotImplementedError
+        raise NotImplementedError  # which tells IPython to ask them
     views.show_futures(describe(value))
 
 

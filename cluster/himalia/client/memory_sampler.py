@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from himalia.client.default import default_client
-from himalia.deploy.feed import ThreadFeed
+from himalia.deploy.thread_feed import ThreadFeed
 from himalia.errors import HimaliaError, TimeoutError, UsageError
 from himalia.messages import HostMetrics, Telemetry
 from himalia.views import find_views, missing
@@ -65,6 +65,15 @@ class MemorySampler:
             disk.
         interval : float
             Seconds between two samples; more often than nannies measure makes no difference.
+
+        Raises
+        ------
+        UsageError
+            If there is no such measure, ``interval`` isn't positive, or there is no client.
+        TimeoutError
+            At the beginning of the block, if no host tells its memory within ten seconds.
+        HimaliaError
+            There too, if the cluster can't be followed.
         """
         if measure not in MEASURES:
             raise UsageError(f"measure is one of {', '.join(MEASURES)}, not {measure!r}.")
@@ -81,6 +90,11 @@ class MemorySampler:
         ----------
         align : bool
             Whether times count from each label's first sample, so that they can be compared.
+
+        Raises
+        ------
+        UsageError
+            If pandas isn't installed.
         """
         try:
             import pandas as pd
@@ -94,7 +108,13 @@ class MemorySampler:
         return pd.DataFrame(columns).interpolate("index", limit_area="inside")
 
     def plot(self, *, align: bool = False) -> Any:
-        """Return a Bokeh figure with a line for each label; ``align`` as in :meth:`to_pandas`."""
+        """Return a Bokeh figure with a line for each label; ``align`` as in :meth:`to_pandas`.
+
+        Raises
+        ------
+        UsageError
+            If ``himalia[jupyter]`` isn't installed.
+        """
         views = find_views()
         if views is None:
             raise UsageError(missing())
@@ -102,11 +122,12 @@ class MemorySampler:
 
     def aligned(self, align: bool) -> dict[str, list[Sample]]:
         """Return the samples that there are; with ``align``, with times since each label's first one."""
-        return {
-            label: [(time - samples[0][0] * align, nbytes) for time, nbytes in samples]
-            for label, samples in self.samples.items()
-            if samples
-        }
+        found = {}
+        for label, samples in self.samples.items():
+            if samples:
+                start = samples[0][0] if align else 0.0
+                found[label] = [(time - start, nbytes) for time, nbytes in samples]
+        return found
 
     def __repr__(self) -> str:
         told = ", ".join(f"{label!r}: {len(samples)} samples" for label, samples in self.samples.items())

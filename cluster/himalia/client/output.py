@@ -41,9 +41,8 @@ class OutputForwarder:
 
     def take(self, output: CallOutput) -> None:
         """Take what a call wrote; any thread."""
-        is_first = not self._waiting
         self._waiting.append(output)
-        if is_first:
+        if len(self._waiting) == 1:  # asked after it is in: what was there before may be on its way to the page
             self._loop.call_soon_threadsafe(self._loop.call_later, PAUSE, self.flush)
 
     def flush(self) -> None:
@@ -61,28 +60,24 @@ class OutputForwarder:
         if views is not None:
             views.show_output(outputs, cells)
             return
-        for stream, texts in zip((sys.stdout, sys.stderr), write(outputs), strict=True):
+        for stream, texts in zip((sys.stdout, sys.stderr), compose(outputs), strict=True):
             if texts:
                 print("\n".join(texts), file=stream, flush=True)
 
 
-def write(outputs: Iterable[CallOutput]) -> tuple[list[str], list[str]]:
+def compose(outputs: Iterable[CallOutput]) -> tuple[list[str], list[str]]:
     """Return the lines for standard output and for standard error."""
-    workers: dict[tuple[bool, str], dict[str, None]] = {}
-    counts: dict[tuple[bool, str], int] = {}
+    writers: dict[tuple[bool, str], list[str]] = {}
     dropped = 0
     for output in outputs:
         dropped += output.dropped
         for line in output.lines:
-            place = (line.source != "stdout", line.text)
-            workers.setdefault(place, {})[output.worker] = None
-            counts[place] = counts.get(place, 0) + 1
+            writers.setdefault((line.source != "stdout", line.text), []).append(output.worker)
     texts: tuple[list[str], list[str]] = ([], [])
-    for (is_error, text), names in workers.items():
-        first, *others = names
+    for (is_error, text), workers in writers.items():
+        first, *others = dict.fromkeys(workers)
         who = f"{first} and {len(others)} more" if others else first
-        count = counts[is_error, text]
-        texts[is_error].append(f"[{who}] {text}" + (f" ×{count}" if count > 1 else ""))
+        texts[is_error].append(f"[{who}] {text}" + (f" ×{len(workers)}" if len(workers) > 1 else ""))
     if dropped:
         texts[True].append(f"[himalia] {dropped} lines were dropped: calls wrote more than anybody can read.")
     return texts

@@ -27,7 +27,7 @@ class performance_report:  # called like a function, as in dask.distributed
     Raises
     ------
     UsageError
-        If ``himalia[jupyter]`` isn't installed.
+        If ``himalia[jupyter]`` isn't installed, or the default client is asynchronous.
 
     Examples
     --------

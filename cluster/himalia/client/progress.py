@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TextIO
 
 from himalia.client.future import Future
@@ -93,21 +94,17 @@ def group_records(
     return {name: list(members.values()) for name, members in groups.items()}
 
 
-def _show_in_loop(shell: Any, groups: dict[str, list[Record]], out: TextIO) -> Coroutine[Any, Any, None]:
+async def _show_in_loop(shell: Any, groups: dict[str, list[Record]], out: TextIO) -> None:
     records = [record for members in groups.values() for record in members]
-
-    async def show() -> None:
-        started = clock()
-        while True:
-            _write(out, line(records, clock() - started))
-            try:
-                await wait_in_loop(shell, records, INTERVAL)
-            except TimeoutError:
-                continue
-            _finish(out, groups, clock() - started)
-            return
-
-    return show()
+    started = clock()
+    while True:
+        _write(out, line(records, clock() - started))
+        try:
+            await wait_in_loop(shell, records, INTERVAL)
+        except TimeoutError:
+            continue
+        _finish(out, groups, clock() - started)
+        return
 
 
 def show_bars(
@@ -117,7 +114,6 @@ def show_bars(
     counters = [Counter(name, records) for name, records in groups.items()]
     started = clock()
     replace = show(draw([counter.bar() for counter in counters], 0.0))
-    ended = threading.Event()
 
     def follow() -> None:
         shown = ""
@@ -133,7 +129,7 @@ def show_bars(
                 replace(markup)
             if is_done:
                 return
-            ended.wait(max(NOTEBOOK_INTERVAL, (clock() - began) / SHARE))
+            time.sleep(max(NOTEBOOK_INTERVAL, (clock() - began) / SHARE))
 
     thread = threading.Thread(target=follow, name="himalia-progress", daemon=True)
     thread.start()

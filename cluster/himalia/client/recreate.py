@@ -12,7 +12,7 @@ from typing import Any
 
 from himalia import serialize
 from himalia.client.calling import Calling
-from himalia.client.errors_view import describe, error_of, folded
+from himalia.client.errors_view import error_of, folded
 from himalia.client.future import Future
 from himalia.client.futures_in import futures_of
 from himalia.client.gathering import wait_in_loop
@@ -20,6 +20,7 @@ from himalia.client.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Reco
 from himalia.errors import DataLostError, UsageError
 from himalia.messages import GetSpec
 from himalia.names import Key, shorten
+from himalia.telemetry.errors import headline
 
 Frames = Sequence[serialize.Buffer]
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
@@ -132,7 +133,7 @@ def find_root(records: Sequence[Record]) -> Key:
             f"it. Run its function in a process of its own instead; future.logs() has what the workers last said."
         )
     if error.kind != "exception":
-        raise UsageError(f"{shorten(root)} raised nothing that could be repeated here: {describe(error)}")
+        raise UsageError(f"{shorten(root)} raised nothing that could be repeated here: {headline(error)}")
     return root
 
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import msgspec
 
-from himalia.client.errors_view import describe
 from himalia.client.grouping import group_name
 from himalia.client.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
 from himalia.deploy.html import dashboard_fact, totals
@@ -24,6 +23,7 @@ from himalia.deploy.units import format_bytes
 from himalia.look import card, cell, code, fact, facts, section, share, table
 from himalia.messages import HostInfo
 from himalia.names import HostId, shorten
+from himalia.telemetry.errors import headline
 
 RELEASED: Final = "released"
 ORDER: Final = (FINISHED, PENDING, ERROR, LOST, CANCELLED, RELEASED)
@@ -36,8 +36,6 @@ ROWS: Final = 20
 """Futures in a table: about 4 KB of a saved notebook."""
 NAMED: Final = 4
 """Functions named of a list of futures."""
-
-Hosts = Mapping[HostId, HostInfo]
 
 
 class Futures(msgspec.Struct):
@@ -63,7 +61,7 @@ def future_text(record: Record, name: Any) -> str:
     return f"<Future: {record.status}{kind}, key: {shorten(str(name))}>"
 
 
-def future_html(record: Record, name: Any, hosts: Hosts) -> str:
+def future_html(record: Record, name: Any, hosts: Mapping[HostId, HostInfo]) -> str:
     """Return a future as a card."""
     found = [fact("Function", escape(group_name(name)))]
     if record.type_name:
@@ -74,7 +72,7 @@ def future_html(record: Record, name: Any, hosts: Hosts) -> str:
     if record.error is not None:
         if record.error.worker:
             found.append(fact("Worker", escape(record.error.worker)))
-        found.append(fact("Error", escape(shorten(describe(record.error), 200))))
+        found.append(fact("Error", escape(shorten(headline(record.error), 200))))
     if record.reason:
         found.append(fact("Why", escape(record.reason)))
     content = facts(*found)
@@ -121,7 +119,7 @@ def futures_table(futures: Futures) -> str:
     rows = []
     for index in chosen:
         record = records[index]
-        what = describe(record.error) if record.error is not None else record.type_name or record.reason
+        what = headline(record.error) if record.error is not None else record.type_name or record.reason
         size = format_bytes(record.nbytes) if record.status == FINISHED else ""
         name = shorten(str(futures.names.get(index, record.key)))
         status = WORDS.get(record.status, record.status)
@@ -157,7 +155,7 @@ def status_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counts[status]:,} {WORDS.get(status, status)}" for status in ORDER if counts.get(status))
 
 
-def holders(record: Record, hosts: Hosts) -> str:
+def holders(record: Record, hosts: Mapping[HostId, HostInfo]) -> str:
     """Return the names of the hosts that hold a result."""
     names = [hosts[host].name or hosts[host].hostname if host in hosts else host for host in record.holders]
     return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
@@ -178,9 +176,9 @@ def client_html(kind: str, name: str, status: str, summary: ClusterSummary, task
     found = [fact("Cluster", escape(summary.name or "unknown"))]
     if summary.scheduler_id:
         found += [*totals(summary), fact("Tasks", escape(tasks or "0"))]
-    if status == "running":
-        found.append(dashboard_fact(summary))
-    content = facts(*found) + facts(fact("Scheduler", escape(summary.comm or "none"), code=True), fine=True)
+    links = [dashboard_fact(summary)] if status == "running" else []
+    links.append(fact("Scheduler", escape(summary.comm or "none"), code=True))
+    content = facts(*found) + facts(*links, fine=True)
     return card(kind, name, status=status, content=content)
 
 

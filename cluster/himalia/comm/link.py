@@ -157,8 +157,11 @@ class Link:
             self.wrote = True
             return True
 
-    def try_direct(self, serial: int = -1) -> None:
-        """Be direct from now on if the transport has nothing unwritten; loop thread, in a tick of its own."""
+    def try_direct(self, serial: int) -> None:
+        """Be direct from now on if the transport has nothing unwritten; loop thread, in a tick of its own.
+
+        Not if it was written to since ``serial``: there is another try for that.
+        """
         transport = self.transport
         if transport is None or self.fd < 0:
             return

@@ -188,6 +188,13 @@ class Cluster:
         -------
         dict
             ``{name: "OK"}`` once they are back, or why one can't be replaced in the place of ``"OK"``.
+
+        Raises
+        ------
+        ClosedError
+            If the cluster is not running.
+        TimeoutError
+            If they aren't back after a minute; they are still waited for, but not here.
         """
         wanted = [names] if isinstance(names, str) else list(map(str, names))
         return self._both(lambda: self._ask(lambda control: control.restart_workers(wanted)))
@@ -248,8 +255,12 @@ class Cluster:
 
         Raises
         ------
+        ClosedError
+            If the cluster is not running.
         RecordingError
             If the file can't be written.
+        UsageError
+            If ``path`` is a file of something else, or ``limit`` would keep nothing.
         """
         from himalia.deploy.recorder import record
 

@@ -97,7 +97,8 @@ class Control:
                 return
             except HimaliaError as error:
                 failure = error
-        await self.close()
+        self.end(str(failure))
+        await self.endpoint.close()
         raise failure
 
     async def ask(self, make: Callable[[int], Message], timeout: float = ANSWER_TIMEOUT) -> Any:

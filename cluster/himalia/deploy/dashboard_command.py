@@ -36,9 +36,11 @@ def show_dashboard(name: str, page: str, *, browser: bool) -> int:
 
 def serve_here(entry: ClusterEntry, page: str, *, browser: bool) -> int:
     """Run a dashboard until the cluster ends, or ctrl-C."""
-    door = open_door(DEFAULT_ADDRESS) if has_views() else None
-    if door is None:
+    if not has_views():
         raise StartError(f"There is no dashboard. {missing()}")
+    door = open_door(DEFAULT_ADDRESS)
+    if door is None:
+        raise StartError("There is no dashboard: no port can be opened.")
     child = door.start(entry.name, entry.credentials, entry.reachable, forward=True)
     try:
         socket.create_connection(("127.0.0.1", urlsplit(door.dashboard).port or 0)).close()  # the first visitor

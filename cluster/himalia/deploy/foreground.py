@@ -22,9 +22,9 @@ from himalia.deploy.dashboard import open_door, plain_link
 from himalia.deploy.launch import working_directory
 from himalia.deploy.layout import Layout
 from himalia.deploy.network import interface_host, listen_address, route_host, secure
-from himalia.deploy.processes import stop
+from himalia.deploy.processes import Child, stop
 from himalia.deploy.runtime_directory import hold, remove_directory, runtime_directory, scratch_directory
-from himalia.deploy.text import NO_DASHBOARD
+from himalia.deploy.text import dashboard_text
 from himalia.errors import ClusterNotFoundError, UsageError
 from himalia.messages import HostInfo
 from himalia.run import run
@@ -67,8 +67,8 @@ def run_scheduler(options: SchedulerOptions) -> int:
     name = options.name or f"himalia-{secrets.token_hex(3)}"
     registry.check_free(name)
     credentials, certificate = secure([address])
-    directory = runtime_directory(credentials.cluster_id)
     door = open_door(options.dashboard_address)
+    directory = runtime_directory(credentials.cluster_id)
     config = ServiceConfig(
         scheduler=SchedulerConfig(
             credentials=credentials.to_config(),
@@ -92,8 +92,10 @@ def run_scheduler(options: SchedulerOptions) -> int:
         await serve_cluster(config, stop, announce_scheduler)
         return 0
 
-    dashboard = [door.start(name, credentials, config.scheduler.listen[1:])] if door is not None else []
+    dashboard: list[Child] = []
     try:
+        if door is not None:
+            dashboard.append(door.start(name, credentials, config.scheduler.listen[1:]))
         return run(main)
     finally:
         stop(dashboard, patience=1.0)
@@ -103,8 +105,7 @@ def run_scheduler(options: SchedulerOptions) -> int:
 def announce_scheduler(entry: ClusterEntry, me: str) -> None:
     """Tell the person where it is, and how to use it."""
     say(f"Scheduler at: {entry.addresses[-1]}")
-    opener = f"`himalia dashboard {entry.name}` opens it"
-    say(f"dashboard at: {plain_link(entry)} ({opener})" if entry.dashboard else f"dashboard at: {NO_DASHBOARD}")
+    say(f"dashboard at: {dashboard_text(plain_link(entry), entry.name)}")
     say(f"Cluster name: {entry.name}, for Client({entry.name!r}) and `himalia stop {entry.name}`")
     say(f"Cluster file: {os.path.join(registry.directory(), entry.name + '.json')}")
 

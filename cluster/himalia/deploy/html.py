@@ -27,21 +27,13 @@ def render(summary: ClusterSummary, *, now: float) -> str:
     now : float
         Seconds since the epoch that "ago" counts from.
     """
-    content = facts(*tiles(summary)) + scheduler(summary, now) + workers(summary)
+    content = facts(*totals(summary), fact("Using processes", str(summary.processes)))
+    content += facts(dashboard_fact(summary), fine=True) + scheduler(summary, now) + workers(summary)
     return card(summary.title, summary.name, status=summary.status, content=content, moon=True)
 
 
-def tiles(summary: ClusterSummary) -> list[str]:
-    """Return the numbers at the top."""
-    return [
-        *totals(summary),
-        dashboard_fact(summary),
-        fact("Using processes", str(summary.processes)),
-    ]
-
-
 def totals(summary: ClusterSummary) -> list[str]:
-    """Return how much there is to compute with."""
+    """Return how much there is to compute with: workers, threads, memory."""
     return [
         fact("Workers", escape(count_of(summary))),
         fact("Total threads", str(summary.total_threads)),
@@ -51,14 +43,15 @@ def totals(summary: ClusterSummary) -> list[str]:
 
 def scheduler(summary: ClusterSummary, now: float) -> str:
     """Return the section about the scheduler."""
+    count, threads, memory = totals(summary)
     content = facts(
         fact("Id", escape(summary.scheduler_id or "unknown"), code=True),
         fact("Comm", escape(summary.comm or "none"), code=True),
         dashboard_fact(summary),
-        fact("Workers", escape(count_of(summary))),
-        fact("Total threads", str(summary.total_threads)),
+        count,
+        threads,
         fact("Started", started(summary.started, now)),
-        fact("Total memory", total_memory(summary)),
+        memory,
         fine=True,
     )
     return section("Scheduler info", content)
@@ -72,7 +65,7 @@ def workers(summary: ClusterSummary) -> str:
             cell(worker.name),
             code(worker.comm),
             cell(worker.nthreads, number=True),
-            dashboard_cell(worker.dashboard),
+            f"<td>{anchor(worker.dashboard, 'page')}</td>" if worker.dashboard else cell(NO_DASHBOARD, off=True),
             cell(limit_text(worker.memory_limit), number=True),
             code(worker.nanny),
             code(worker.local_directory),
@@ -90,11 +83,6 @@ def dashboard_fact(summary: ClusterSummary) -> str:
         return fact("Dashboard", NO_DASHBOARD, off=True)
     command = f"<code>himalia dashboard {escape(summary.name)}</code>"
     return fact("Dashboard", f"{anchor(summary.dashboard)} <small>{command} opens it</small>")
-
-
-def dashboard_cell(link: str) -> str:
-    """Return the same as a cell of a table."""
-    return f"<td>{anchor(link)}</td>" if link else cell(NO_DASHBOARD, off=True)
 
 
 def started(moment: float, now: float) -> str:

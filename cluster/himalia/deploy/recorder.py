@@ -1,8 +1,9 @@
 """The flight recorder: a follower of a cluster's whole telemetry that writes it to a file.
 
-Decides what is recorded and how often.  It begins with what the scheduler still remembers, so that a recording
-started after something went wrong shows it.  It never decides the bytes (``telemetry/recording.py``), and costs the
-scheduler what any follower costs; packing and writing happen in the thread that follows.
+Decides what the cluster is asked, and when a recording ends.  It begins with what the scheduler still remembers, so
+that a recording started after something went wrong shows it.  What it says is decided in ``transcript.py``, where the
+bytes go in ``tape.py``.  It costs the scheduler what any follower costs; packing and writing happen in the thread that
+follows.
 """
 
 from __future__ import annotations
@@ -12,60 +13,40 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from html import escape
-from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-import msgspec
-
 from himalia.client.telemetry import TelemetryReport
 from himalia.deploy.tape import Tape
+from himalia.deploy.transcript import Lines, Transcript, newest_lines
 from himalia.deploy.units import format_bytes, parse_bytes, parse_duration
 from himalia.errors import HimaliaError, RecordingError, UsageError
 from himalia.look import card, fact, facts
-from himalia.messages import LogLine, TaskRecord, Telemetry
-from himalia.telemetry.recording import Packer, new_header
-from himalia.telemetry.standing import Standing
+from himalia.messages import Telemetry
+from himalia.telemetry.recording import new_header
 
 if TYPE_CHECKING:
     from himalia.deploy.control import Control
-    from himalia.deploy.feed import ThreadFeed
+    from himalia.deploy.thread_feed import ThreadFeed
 
 T = TypeVar("T")
-Lines = Mapping[str, list[LogLine] | str]
-"""New lines by process; a text says why there are none."""
 
 logger = logging.getLogger("himalia.recorder")
 
-LIMIT: Final = 256 * 2**20
-"""Bytes of a recording, unless something else is said: some 10 million calls."""
 LEAST: Final = 64 * 2**10
 """Bytes below which a limit would keep nothing."""
-LAST: Final = 300.0
-"""Seconds before its start that a recording begins with, as far as the scheduler's ring reaches."""
-PACK_BYTES: Final = 256 * 2**10
-"""Bytes that are packed into one block at most; larger ones compress no better."""
-PACK_SECONDS: Final = 1.0
-"""Seconds that a death of this process may cost."""
-BASE_BYTES: Final = 2**20
-"""Bytes, not yet compressed, after which everything is said again: replay needn't begin at the start."""
 LOGS_SECONDS: Final = 5.0
 """Seconds between two questions for new lines."""
-LOGS_LINES: Final = 2_000
-"""Lines recorded of one answer; a loud program must not push the telemetry out of the file."""
 ASK_TIMEOUT: Final = 3.0
 """Seconds that a question at the start or the end may take; without its answer the recording lacks just that."""
-
-_decode = msgspec.msgpack.Decoder(list[TaskRecord]).decode
 
 
 def record(target: Any, path: str | os.PathLike[str], *, last: float | str, limit: int | str, logs: bool) -> Recorder:
     """Record the cluster that a cluster object or a client stands for; see :meth:`Cluster.record`."""
-    from himalia.deploy.feed import ThreadFeed
+    from himalia.deploy.thread_feed import ThreadFeed
 
     name = getattr(getattr(target, "cluster", None), "name", None) or target.name
     return Recorder(
@@ -98,21 +79,13 @@ class Recorder:
         self._feed = feed
         self._lock = threading.Lock()
         """Held by whoever writes: the feed's thread, or the one that stops it."""
-        self._packer = Packer()
-        self._standing = Standing()
-        self._told = 0
-        """Bytes packed so far."""
-        self._base_due = 0
-        """Value of ``_told`` at which everything is said again."""
-        self._early: list[tuple[float, Telemetry]] | None = []
-        """Pushes that came before the answer about the past; None once that is written."""
-        self._known = 0
-        """Calls that are in that answer, of all that ever ended."""
-        self._started = time.time()
-        self._since = self._started - last
+        started = time.time()
+        self._since = started - last
         self._lines_since = self._since
-        self._logs_at = self._started if logs else math.inf
-        self._tape = Tape(self.path, new_header(cluster, now=self._started), limit)
+        self._logs_at = started if logs else math.inf
+        self._tape = Tape(self.path, new_header(cluster, now=started), limit)
+        self._transcript = Transcript(lambda packer: self._tape.write(packer), started)
+        self._unsubscribe: Callable[[], None] = lambda: None  # it may end before subscribing has returned
         self._unsubscribe = feed.subscribe(self._take, self._take_info, self._finish)
         feed.post(self._ask_past, self._take_past)
 
@@ -183,142 +156,53 @@ class Recorder:
 
     def _take(self, telemetry: Telemetry) -> None:
         now = time.time()
-        with self._writing():
-            if self._early is not None:
-                self._early.append((now, telemetry))
-            else:
-                self._add_push(now, telemetry)
-            self._write_if_due(now)
+        self._write(lambda: self._transcript.add_push(telemetry, now))
         if self.is_running and now >= self._logs_at + LOGS_SECONDS:
             self._logs_at = now
             self._feed.post(self._ask_logs, self._take_logs)
 
     def _take_info(self, info: dict[str, Any]) -> None:
-        with self._writing():
-            self._standing.take_info(info)
-            if self._early is None:
-                self._add(time.time(), "info", info)
+        self._write(lambda: self._transcript.add_info(info, time.time()))
 
     def _take_past(self, report: TelemetryReport | None, failure: BaseException | None) -> None:
-        with self._writing():
-            if report is not None:
-                self._add_past(report)
-            self._add_early()
+        self._write(lambda: self._transcript.add_past(report))
 
     def _take_logs(self, answer: Lines | None, failure: BaseException | None) -> None:
-        with self._writing():
-            lines = newest_lines(answer or {})
-            if lines:
-                self._lines_since = max(line.time for some in lines.values() for line in some)
-                self._add(time.time(), "logs", lines)
+        lines = newest_lines(answer or {})
+        if lines:
+            self._lines_since = max(line.time for some in lines.values() for line in some)
+            self._write(lambda: self._transcript.add_logs(lines, time.time()))
 
     def _take_profile(self, answer: dict[str, Any] | None) -> None:
-        with self._writing():
-            if answer:
-                self._add(time.time(), "profile", answer)
+        if answer:
+            self._write(lambda: self._transcript.add_profile(answer, time.time()))
 
     def _finish(self, reason: str) -> None:
-        """Write the rest and close the file; called once by whoever is first."""
-        with self._writing():
-            if self.is_running:
-                self._add_early()
-                self._add(time.time(), "end", reason)
-                self._tape.write(self._packer)
-                self._end(reason)
-        self._unsubscribe()
+        """Write the rest and close the file."""
 
-    # With the lock
+        def end() -> None:
+            self._transcript.end(reason, time.time())
+            self._end(reason)
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Hold the lock; if something can't be written, that is the end of the recording."""
+        self._write(end)
+
+    def _write(self, tell: Callable[[], None]) -> None:
+        """Have the transcript tell something; if that can't be written, it is the end.  Nothing after the end."""
         with self._lock:
-            try:
-                yield
-            except OSError as error:
-                self._failure = (
-                    f"{self.path} could not be written any more: {error.strerror or error}. What is in it can be "
-                    f"replayed; free some room, and record to another file."
-                )
-                logger.warning("%s", self._failure)
-                self._end(self._failure)
+            if self.is_running:
+                try:
+                    tell()
+                except OSError as error:
+                    self._failure = (
+                        f"{self.path} could not be written any more: {error.strerror or error}. What is in it can be "
+                        f"replayed; free some room, and record to another file."
+                    )
+                    logger.warning("%s", self._failure)
+                    self._end(self._failure)
+        if not self.is_running:
+            self._unsubscribe()  # without the lock: this may wait for the feed's thread, which may wait for the lock
 
     def _end(self, reason: str) -> None:
         self.is_running = False
         self.reason = reason
         self._tape.close()
-
-    def _add(self, now: float, kind: str, payload: Any, *, records: int = 0) -> None:
-        if self.is_running:
-            before = self._packer.nbytes
-            self._packer.add(now, kind, payload, records=records)
-            self._told += self._packer.nbytes - before
-
-    def _add_push(self, now: float, telemetry: Telemetry) -> None:
-        telemetry = without_known(telemetry, self._known)
-        self._standing.take(telemetry)
-        if self._told >= self._base_due:
-            self._add_base(now)
-        self._add(now, "telemetry", telemetry, records=count_records(telemetry))
-
-    def _add_base(self, now: float) -> None:
-        """Say everything, at the beginning of a block."""
-        self._tape.write(self._packer)
-        before = self._told
-        self._add(now, "base", self._standing.telemetry())
-        self._base_due = self._told + max(BASE_BYTES, 4 * (self._told - before))
-        if self._standing.info:
-            self._add(now, "info", self._standing.info)
-
-    def _add_past(self, report: TelemetryReport) -> None:
-        """Say what the scheduler remembers as if it had been followed, a second at a time."""
-        self._known = report.total
-        self._standing.take(Telemetry(self._started, report.groups, [], 0, {}))
-        for second, some in groupby(sorted(report.records, key=end_of), key=lambda record: int(end_of(record)) + 1):
-            records = list(some)
-            now = min(float(second), self._started)
-            self._add(now, "telemetry", Telemetry(now, [], records, 0, {}), records=len(records))
-
-    def _add_early(self) -> None:
-        early, self._early = self._early, None
-        for now, telemetry in early or ():
-            self._add_push(now, telemetry)
-
-    def _write_if_due(self, now: float) -> None:
-        if self._packer.nbytes >= PACK_BYTES or now - self._packer.first >= PACK_SECONDS:
-            self._tape.write(self._packer)
-
-
-def end_of(record: TaskRecord) -> float:
-    """Return when a call ended, epoch seconds."""
-    timing = record.timing
-    return timing.start + timing.deserialize + timing.compute + timing.serialize
-
-
-def count_records(telemetry: Telemetry) -> int:
-    """Return the number of calls that a push tells of."""
-    return len(telemetry.records) + sum(map(length_of_array, telemetry.blocks))
-
-
-def without_known(telemetry: Telemetry, known: int) -> Telemetry:
-    """Return a push without those of the first ``known`` calls ever, which were written before."""
-    first = telemetry.status.total - count_records(telemetry)
-    if first >= known:
-        return telemetry
-    records = [record for block in telemetry.blocks for record in _decode(block)] + telemetry.records
-    return msgspec.structs.replace(telemetry, blocks=[], records=records[known - first :])
-
-
-def length_of_array(packed: bytes) -> int:
-    """Return the length of a packed array, which its first bytes tell (``fixarray``, ``array 16``, ``array 32``)."""
-    kind = packed[0]
-    if kind & 0xF0 == 0x90:
-        return kind & 0x0F
-    return int.from_bytes(packed[1 : 3 if kind == 0xDC else 5], "big")
-
-
-def newest_lines(answer: Lines, limit: int = LOGS_LINES) -> dict[str, list[LogLine]]:
-    """Return the lines of an answer, without those of processes that can't tell; of too many the newest."""
-    lines = {name: some for name, some in answer.items() if some and not isinstance(some, str)}
-    share = max(1, limit // max(1, len(lines)))
-    return {name: some[-share:] for name, some in lines.items()}

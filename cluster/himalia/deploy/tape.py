@@ -1,7 +1,7 @@
 """The file that a recording is written to: appended block by block, and kept below its limit.
 
-Decides where bytes go and that a file of something else is never overwritten.  What is in the blocks is decided in
-``telemetry/recording.py``.
+Decides where bytes go and that a file of something else is never overwritten.  What the blocks say is decided in
+``transcript.py``, how they are written in ``telemetry/recording.py``.
 """
 
 from __future__ import annotations

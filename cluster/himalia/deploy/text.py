@@ -46,7 +46,7 @@ def describe_cluster(summary: ClusterSummary, *, now: float) -> str:
     """Return the lines that a terminal shows of a cluster: everything that the HTML has."""
     ago = format_ago(now - summary.started) if summary.started else "unknown"
     pairs = [
-        ("Dashboard", dashboard_text(summary)),
+        ("Dashboard", dashboard_text(summary.dashboard, summary.name)),
         ("Status", summary.status),
         ("Workers", count_of(summary)),
         ("Total threads", str(summary.total_threads)),
@@ -64,20 +64,19 @@ def describe_cluster(summary: ClusterSummary, *, now: float) -> str:
     return "\n".join(lines)
 
 
-def dashboard_text(summary: ClusterSummary) -> str:
-    """Return the dashboard's place and how to get in, or that there is none."""
-    return f"{summary.dashboard} (himalia dashboard {summary.name} opens it)" if summary.dashboard else NO_DASHBOARD
+def dashboard_text(link: str, name: str) -> str:
+    """Return the place of a cluster's dashboard and how to get in, or that there is none."""
+    return f"{link} (himalia dashboard {name} opens it)" if link else NO_DASHBOARD
 
 
 def worker_rows(summary: ClusterSummary) -> list[tuple[str, ...]]:
     """Return the header and a row for each worker shown."""
-    header = ("Worker", "Comm", "Threads", "Dashboard", "Memory limit", "Nanny", "Local directory")
+    header = ("Worker", "Comm", "Threads", "Memory limit", "Nanny", "Local directory")
     rows = [
         (
             worker.name,
             worker.comm,
             str(worker.nthreads),
-            worker.dashboard or NO_DASHBOARD,
             limit_text(worker.memory_limit),
             worker.nanny,
             worker.local_directory,

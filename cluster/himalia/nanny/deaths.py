@@ -21,6 +21,7 @@ def worker_exited(state: NannyState, event: WorkerExited, source: PeerId) -> Non
     worker = state.workers.get(event.name)
     if worker is None or (worker.pid and event.pid != worker.pid):
         return
+    state.output.flush()  # the last words of what it ran go ahead of the news
     was_up = worker.pid != 0
     was_retiring = worker.status is WorkerStatus.RETIRING
     worker.blamed = worker.blamed or not worker.reason

@@ -7,7 +7,7 @@ decided here.  For each instruction the docstring says what a shell (or a simula
 from __future__ import annotations
 
 from himalia.machine import Event, Instruction
-from himalia.messages import Compute, HeldData, HostInfo, HostMetrics, NannyToWorker, StoreMove
+from himalia.messages import Compute, HeldData, HostInfo, HostMetrics, LogLine, NannyToWorker, StoreMove
 from himalia.names import HostId, Key, WorkerName
 
 # Events
@@ -192,8 +192,20 @@ class Fetch(Instruction):
 # Instructions: the rest
 
 
+class KeepLines(Instruction):
+    """Remember lines of a worker, for ``GetLogs``; ``dropped`` more of the same call were lost."""
+
+    worker: WorkerName
+    key: Key
+    lines: list[LogLine]
+    dropped: int
+
+
 class AnswerLogs(Instruction):
-    """Reply to the scheduler's ``GetLogs`` of that number with the lines of these workers (``None``: all)."""
+    """Reply to the scheduler's ``GetLogs`` of that number with the lines of these workers (``None``: all).
+
+    Only those that the call ``key`` wrote, if one is named, after ``since``, epoch seconds.
+    """
 
     request: int
     workers: list[str] | None

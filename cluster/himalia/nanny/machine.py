@@ -10,6 +10,7 @@ Everything that decides is in the modules next to this one, each a set of transi
 ``workforce``    starting, replacing, retiring worker processes
 ``deaths``       what follows when one is gone
 ``memory``       pausing, restarting workers that are too large, heartbeats
+``output``       what calls print, on its way to the scheduler
 ``requests``     what the scheduler asks beside tasks
 =============== =====================================================================
 """
@@ -29,6 +30,7 @@ from himalia.nanny import (
     events,
     fetching,
     memory,
+    output,
     requests,
     transitions,
     withdrawing,
@@ -129,6 +131,8 @@ def close(state: NannyState, message: m.Close, source: PeerId) -> None:
 
 def ticked(state: NannyState, event: Ticked, source: PeerId) -> None:
     """Do what is due."""
+    if state.output.pending:
+        state.output.flush()
     if state.closing is not None:
         workforce.kill_remaining(state)
         return
@@ -167,6 +171,7 @@ TRANSITIONS: dict[type, Transition] = {
     m.Compute: transitions.compute,
     m.Returned: transitions.returned,
     m.Raised: transitions.raised,
+    m.Printed: output.printed,
     events.DispatchFailed: transitions.dispatch_failed,
     m.Withdraw: withdrawing.withdraw,
     events.SlotsRead: withdrawing.slots_read,

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from himalia.messages import LogLine, WorkerOutput
-from himalia.names import Key, WorkerName
+from himalia.messages import LogLine, Printed, WorkerOutput
+from himalia.names import Key, PeerId, WorkerName
+from himalia.nanny.events import KeepLines
 from himalia.worker.bucket import TokenBucket
+
+if TYPE_CHECKING:
+    from himalia.nanny.state import NannyState
 
 HOST_RATE: Final = 1000
 """Lines/s of a host that reach the scheduler: five workers at their own limit, and far more than anybody reads."""
@@ -78,3 +82,14 @@ class OutgoingLines:
                 last = WorkerOutput(key, waiting.worker, [], dropped)
         if last is not None:
             self._send(last)
+
+
+def printed(state: NannyState, message: Printed, source: PeerId) -> None:
+    """Keep lines of a call, under its key, and pass them on; nobody knows whose lines of a forgotten run are."""
+    task = state.runs.get(message.run)
+    worker = WorkerName(source)
+    key = task.key if task is not None else Key("")
+    lines = [LogLine(line.time, line.source, line.text, key) for line in message.lines]
+    if task is not None:
+        state.output.add(key, worker, lines, message.dropped, state.now)
+    state.out.append(KeepLines(worker, key, lines, message.dropped))

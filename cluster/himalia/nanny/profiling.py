@@ -54,14 +54,14 @@ class Profiler:
         self._looking: dict[WorkerName, asyncio.Task[None]] = {}
         self._problem = "" if self._program else missing_program()
         self._is_proven = False
-        """Whether py-spy was allowed to look once."""
+        """Whether py-spy was allowed to look once; after that only one worker's state can forbid it."""
 
     def tick(self) -> None:
         """Begin to look at whom it is time to look at; called several times a second."""
         if self._problem:
             return
         now = time.monotonic()
-        for name in self._plan.next_looks(self._pool.all_running(), list(self._looking), now):
+        for name in self._plan.next_looks(self._pool.all_running(), self._looking.keys(), now):
             self._begin(name, fast=self._plan.is_fast(now))
 
     async def answer(self, since: float, workers: Iterable[str] | None) -> tuple[dict[str, list[Sample]], str]:
@@ -107,7 +107,7 @@ class Profiler:
                 self._is_proven = True
                 found = read_raw(read_and_remove(path)) if fast else ((stack, 1) for stack in read_dump(text))
                 self._samples.add(name, began, found)
-            elif "permi" in complaint.lower():  # "Permission denied", "Operation not permitted"
+            elif not self._is_proven and "permi" in complaint.lower():  # "Permission denied", "Operation not permitted"
                 self._problem = f"py-spy may not look at other processes here. {ADVICE}."
         except (OSError, ValueError):  # the worker ended meanwhile, or what py-spy saw was in motion
             pass

@@ -13,7 +13,7 @@ only this; ``profiling.py`` looks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from himalia.names import WorkerName
@@ -22,6 +22,7 @@ RECORDERS: Final = 2
 """Workers that are recorded at a time."""
 DUMPS: Final = 4.0
 """Dumps/s at most."""
+NEVER: Final = float("-inf")
 
 
 class Plan:
@@ -36,13 +37,13 @@ class Plan:
     def __init__(self, interval: float, lease: float) -> None:
         self._interval = interval
         self._lease = lease
-        self._fast_until = float("-inf")
+        self._fast_until = NEVER
         self._began: dict[int, float] = {}
         """Run → when it was seen first."""
         self._seen: dict[WorkerName, float] = {}
         """When a worker was last seen with a call."""
         self._looked: dict[WorkerName, float] = {}
-        self._next_dump = float("-inf")
+        self._next_dump = NEVER
 
     def ask(self, now: float) -> None:
         """Somebody wants to see: look closely for a while."""
@@ -53,7 +54,7 @@ class Plan:
         return now < self._fast_until
 
     def next_looks(
-        self, running: Mapping[WorkerName, Iterable[int]], looking: Iterable[WorkerName], now: float
+        self, running: Mapping[WorkerName, Collection[int]], looking: Collection[WorkerName], now: float
     ) -> list[WorkerName]:
         """Return which workers to look at now.
 
@@ -61,20 +62,20 @@ class Plan:
         ----------
         running : mapping
             The runs in each worker's slots.
-        looking : iterable
+        looking : collection
             Workers that are being looked at.
         now : float
             Seconds of any monotonic clock.
         """
         runs = {run for found in running.values() for run in found}
         self._began = {run: self._began.get(run, now) for run in runs}
-        self._seen = {worker: now if any(running[worker]) else self._seen.get(worker, -1e9) for worker in running}
+        self._seen = {worker: now if any(running[worker]) else self._seen.get(worker, NEVER) for worker in running}
         self._looked = {worker: when for worker, when in self._looked.items() if worker in running}
-        free = [worker for worker in running if worker not in set(looking)]
-        free.sort(key=lambda worker: self._looked.get(worker, float("-inf")))
+        free = [worker for worker in running if worker not in looking]
+        free.sort(key=lambda worker: self._looked.get(worker, NEVER))
         if self.is_fast(now):
             busy = [worker for worker in free if now - self._seen[worker] < self._interval]
-            chosen = busy[: max(0, RECORDERS - len(list(looking)))]
+            chosen = busy[: max(0, RECORDERS - len(looking))]
         else:
             chosen = [worker for worker in free if self._is_long(running[worker], now) and self._is_due(worker, now)]
             chosen = chosen[:1] if now >= self._next_dump else []
@@ -88,4 +89,4 @@ class Plan:
         return any(now - self._began[run] >= self._interval for run in runs)
 
     def _is_due(self, worker: WorkerName, now: float) -> bool:
-        return now - self._looked.get(worker, float("-inf")) >= self._interval
+        return now - self._looked.get(worker, NEVER) >= self._interval

@@ -1,6 +1,7 @@
 """The nanny process: its session with the scheduler, its store, its data listener, its workers.  It decides nothing.
 
-What the machine owes an answer to is listed in ``nanny/events.py``; each instruction is a method here.
+What the machine owes an answer to is listed in ``nanny/events.py``; each instruction is a method here, or of
+``exchange.py`` if it is for the workers.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ import socket
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
-
-import msgspec
 
 from himalia import system
 from himalia.comm.data import DataClient, DataServer
@@ -24,45 +23,20 @@ from himalia.comm.endpoint import Endpoint
 from himalia.comm.mapping import range_length
 from himalia.comm.security import Credentials, ServerCertificate, make_certificate
 from himalia.driver import Driver
-from himalia.errors import HimaliaError, StartError, StoreDamagedError, StoreFullError, UnreachableError
-from himalia.messages import (
-    Close,
-    GrantSpace,
-    HeldData,
-    HostInfo,
-    LogLine,
-    NannyToWorker,
-    NeedSpace,
-    Place,
-    Printed,
-    Raised,
-    Reply,
-    Returned,
-    Run,
-    SchedulerToNanny,
-    Stored,
-    Unmapped,
-    WorkerToNanny,
-)
-from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName, new_incarnation
+from himalia.errors import HimaliaError, StartError, StoreFullError, UnreachableError
+from himalia.messages import Close, HeldData, HostInfo, LogLine, Reply, SchedulerToNanny
+from himalia.names import SCHEDULER, HostId, Key, new_incarnation
 from himalia.nanny import events
 from himalia.nanny.config import NannyConfig
+from himalia.nanny.exchange import Exchange
 from himalia.nanny.machine import NannyMachine
 from himalia.nanny.measure import Meter
-from himalia.nanny.output import OutgoingLines
 from himalia.nanny.profiling import Profiler
-from himalia.nanny.readers import Readers
 from himalia.nanny.store import Store
-from himalia.nanny.workers import WorkerPool
 from himalia.run import answer
-from himalia.worker.wiring import DATAGRAM_LIMIT
 
 logger = logging.getLogger("himalia.nanny")
 
-WORKERS: Final = "himalia-workers"
-"""How the store knows all workers of this host as readers; see ``readers``."""
-SHELL: Final = "himalia-nanny"
-"""How the store knows this process as a writer of messages that are too large for a datagram."""
 FAREWELL: Final = 3.0
 """Seconds that workers have to end before the nanny does so without them: SIGTERM, one second, SIGKILL, and a rest."""
 
@@ -87,10 +61,10 @@ class NannyShell:
         limit = min(config.memory_limit * config.nworkers, memory) or memory
         self.store = Store(directory=directory, limit=limit, settings=config.settings)
         self.directory = directory
-        self.pool = WorkerPool(config, self.store.path, self)
+        self.exchange = Exchange(config, self.store)
+        self.pool = self.exchange.pool
         self.meter = Meter(self.pool, self.store, config.settings.heartbeat_interval)
         self.profiler = Profiler(self.pool, directory, config.settings)
-        self.readers = Readers()
         self.credentials = Credentials.from_config(config.credentials)
         self.machine_id = system.machine_identity()
         self.data_client = DataClient(
@@ -107,14 +81,9 @@ class NannyShell:
             stored=lambda held: self.driver.feed(events.DataStored(held)),
             damaged=lambda key, attempt: self.driver.feed(events.DataUnreadable(key, attempt, "damaged on disk")),
         )
-        self.encode = msgspec.msgpack.Encoder().encode
-        self.decode = msgspec.msgpack.Decoder(WorkerToNanny).decode
-        self.stored_messages = 0
-        self.stored_runs: dict[int, int] = {}
-        """Offset of a run that is too large for a datagram → its number."""
-        self.fetches: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Fetches and questions to the profiler under way."""
         self.timer: asyncio.TimerHandle | None = None
-        self.output = OutgoingLines(lambda message: self.endpoint.send(SCHEDULER, message))
         self.log: deque[LogLine] = deque(maxlen=config.settings.log_lines)
         self.log_handler = _Lines(self.log)
         logging.getLogger("himalia").addHandler(self.log_handler)
@@ -156,6 +125,7 @@ class NannyShell:
             resources=config.resources,
         )
         self.driver = Driver(self.machine, clock=time.monotonic, perform=self._performers())
+        self.exchange.driver = self.driver
         self.endpoint = Endpoint(
             me=self.me,
             role="nanny",
@@ -200,7 +170,7 @@ class NannyShell:
         if hasattr(self, "driver"):
             self.driver.stop()
             await self.endpoint.close()
-        for task in self.fetches:
+        for task in self.tasks:
             task.cancel()
         self.profiler.close()
         self.data_client.close()
@@ -209,175 +179,26 @@ class NannyShell:
         self.store.close()
 
     def _performers(self) -> dict[type, Callable[[Any], None]]:
-        pool = self.pool
+        pool, exchange = self.pool, self.exchange
         return {
             events.StartWorker: lambda instruction: pool.start(instruction.name, instruction.index),
             events.StopWorker: lambda instruction: pool.stop(instruction.name),
             events.KillWorker: lambda instruction: pool.kill(instruction.name),
-            events.SendToWorker: lambda instruction: self._send_to_worker(instruction.worker, instruction.message),
-            events.Dispatch: self._dispatch,
+            events.SendToWorker: lambda instruction: exchange.send(instruction.worker, instruction.message),
+            events.Dispatch: exchange.dispatch,
             events.Recall: lambda instruction: pool.recall(instruction.run),
             events.Unrecall: lambda instruction: pool.unrecall(instruction.run),
-            events.ReadSlots: self._read_slots,
+            events.ReadSlots: exchange.read_slots,
             events.StoreInline: self._store_inline,
             events.AdoptResult: self._adopt,
             events.HandBack: self._hand_back,
             events.FreeFromStore: self._free,
             events.Fetch: self._fetch,
+            events.KeepLines: self._keep_lines,
             events.AnswerLogs: self._answer_logs,
             events.AnswerProfile: self._answer_profile,
             events.Exit: self._exit,
         }
-
-    # Workers
-
-    def worker_said(self, name: WorkerName, messages: list[Any]) -> None:
-        """Take a worker's messages; what concerns memory alone is settled here."""
-        passed = []
-        for message in messages:
-            kind = type(message)
-            if kind is Stored:
-                message = self._read_message(name, message.place)
-                kind = type(message)
-            if kind is Returned or kind is Raised:
-                if self.readers.runs:
-                    self.readers.answered(message.run, name)
-                if self.output.pending:
-                    self.output.finish(self._key_of(message.run))
-                passed.append(message)
-            elif kind is Printed:
-                self._keep_output(name, message)
-            elif kind is NeedSpace:
-                self._grant(name, message)
-            elif kind is Unmapped:
-                self.readers.count(name, message.offsets, -1)
-                self.store.unmap(WORKERS, message.offsets)
-            else:
-                passed.append(message)
-        if passed:
-            self.driver.messages_received(PeerId(name), passed)
-
-    def _keep_output(self, name: WorkerName, message: Printed) -> None:
-        """Keep lines of a call, under its key, and tell the scheduler."""
-        key = self._key_of(message.run)
-        lines = [LogLine(line.time, line.source, line.text, key) for line in message.lines]
-        if key:
-            self.output.add(key, name, lines, message.dropped, self.loop.time())
-        if message.dropped:
-            lines.append(LogLine(time.time(), "stderr", f"himalia: {message.dropped} more lines were dropped", key))
-        self.pool.keep(name, lines)
-
-    def _key_of(self, run: int) -> Key:
-        """Return the call that a run is of, empty if that isn't known."""
-        task = self.machine.state.runs.get(run)
-        return task.key if task is not None else Key("")
-
-    def worker_gone(self, name: WorkerName, pid: int, exit: str, running: list[int], log: list[str]) -> None:
-        """Free what a process held, and tell the machine."""
-        self.driver.feed(events.WorkerExited(name, pid, exit, running, log))
-        self.store.unmap(WORKERS, self.readers.left(name, running))
-        self.store.release_owner(f"{name}/{pid}")
-
-    def _owner(self, name: WorkerName) -> str:
-        return self.pool.workers[name].owner
-
-    def _grant(self, name: WorkerName, message: NeedSpace) -> None:
-        owner = self._owner(name)
-        self.store.hand_back(owner, message.unused)
-        try:
-            offset, length = self.store.grant(owner, message.nbytes)
-            reply = GrantSpace(message.request, offset, length)
-        except StoreFullError as error:
-            reply = GrantSpace(message.request, 0, 0, str(error))
-        self._send_to_worker(name, reply)
-
-    def _send_to_worker(self, name: WorkerName, message: NannyToWorker) -> None:
-        data = self.encode(message)
-        if len(data) > DATAGRAM_LIMIT:
-            try:
-                place = self._write_message(data)
-            except StoreFullError as error:
-                logger.error("a message for %s has no room: %s", name, error)
-                return
-            self.readers.count(name, [place.offset], 1)
-            data = self.encode(Stored(place))
-        self.pool.send(name, data)
-
-    def _write_message(self, data: bytes) -> Place:
-        """Put a message into the arena, where it stays until whoever reads it has done so."""
-        self.stored_messages += 1
-        key = Key(f"himalia-message-{self.stored_messages}")
-        length = range_length([len(data)])
-        offset, _ = self.store.grant(SHELL, length)
-        self.store.window(SHELL, offset, length)[: len(data)] = data
-        self.store.adopt(key, 0, SHELL, offset, [len(data)])
-        place = self.store.place(key, WORKERS)
-        self.store.free(key, 0)
-        return place
-
-    def _read_message(self, name: WorkerName, place: Place) -> Any:
-        """Return a message that a worker put into the arena."""
-        key = Key(f"himalia-message-of-{name}")
-        self.store.adopt(key, 0, self._owner(name), place.offset, place.sizes)
-        message = self.decode(bytes(self.store.views(key)[0]))
-        self.store.free(key, 0)
-        return message
-
-    def _dispatch(self, instruction: events.Dispatch) -> None:
-        compute, number = instruction.compute, instruction.run
-        inputs: list[tuple[Key, Place]] = []
-        offsets: list[int] = []
-        try:
-            if compute.dependencies:
-                self._place_inputs(instruction, inputs, offsets)
-            run = Run(number, compute.key, compute.function, compute.call, compute.argument, inputs, compute.alone)
-            data = self.encode(run)
-            if len(data) > DATAGRAM_LIMIT:
-                place = self._write_message(data)
-                offsets.append(place.offset)
-                self.stored_runs[place.offset] = number
-                data = self.encode(Stored(place))
-        except _DispatchError as error:
-            self.store.unmap(WORKERS, offsets)
-            self.driver.feed(events.DispatchFailed(number, error.unreadable, str(error)))
-            return
-        except StoreFullError as error:
-            self.store.unmap(WORKERS, offsets)
-            self.driver.feed(events.DispatchFailed(number, [], str(error)))
-            return
-        if offsets or self.readers.runs:
-            self.store.unmap(WORKERS, self.readers.dispatched(number, compute.key, compute.attempt, offsets))
-        if instruction.worker is None:
-            self.pool.dispatch(data)
-        else:
-            self.pool.send(instruction.worker, data)
-
-    def _place_inputs(self, instruction: events.Dispatch, inputs: list[tuple[Key, Place]], offsets: list[int]) -> None:
-        unreadable: list[Key] = []
-        for dependency in instruction.compute.dependencies:
-            try:
-                place = self.store.place(dependency.key, WORKERS)
-            except KeyError:
-                unreadable.append(dependency.key)
-                continue
-            except StoreDamagedError as error:
-                logger.error("%s", error)
-                unreadable.append(dependency.key)
-                continue
-            inputs.append((dependency.key, place))
-            if place.inline is None:
-                offsets.append(place.offset)
-        if unreadable:
-            raise _DispatchError(unreadable)
-
-    def _read_slots(self, instruction: events.ReadSlots) -> None:
-        head = self.pool.head()
-        number = 0
-        if isinstance(head, Run):
-            number = head.run
-        elif head is not None:
-            number = self.stored_runs.get(head.place.offset, 1)
-        self.driver.feed(events.SlotsRead(self.pool.all_running(), number))
 
     # The store
 
@@ -385,7 +206,7 @@ class NannyShell:
         self.store.put_inline(instruction.key, instruction.attempt, instruction.data)
 
     def _adopt(self, instruction: events.AdoptResult) -> None:
-        owner = self._owner(instruction.worker)
+        owner = self.exchange.owner(instruction.worker)
         try:
             self.store.adopt(instruction.key, instruction.attempt, owner, instruction.offset, instruction.sizes)
         except ValueError as error:
@@ -394,15 +215,13 @@ class NannyShell:
 
     def _hand_back(self, instruction: events.HandBack) -> None:
         ranges = [(instruction.offset, range_length(instruction.sizes))]
-        self.store.hand_back(self._owner(instruction.worker), ranges)
+        self.store.hand_back(self.exchange.owner(instruction.worker), ranges)
 
     def _free(self, instruction: events.FreeFromStore) -> None:
         self.store.free(instruction.key, instruction.attempt)
 
     def _fetch(self, instruction: events.Fetch) -> None:
-        task = self.loop.create_task(self._fetch_all(instruction.host, instruction.keys))
-        self.fetches.add(task)
-        task.add_done_callback(self.fetches.discard)
+        self._begin(self._fetch_all(instruction.host, instruction.keys))
 
     async def _fetch_all(self, host: HostInfo, keys: list[Key]) -> None:
         reason = "it isn't there"
@@ -433,14 +252,19 @@ class NannyShell:
         self.driver.feed(self.meter.measure(max(0.0, now - due)))
         self._relieve()
         self.profiler.tick()
-        if self.output.pending:
-            self.output.flush()
         self.timer = self.loop.call_later(interval, self._measure, now + interval)
 
     def _relieve(self) -> None:
         """Move some results to disk, in steps between which the loop looks after everybody else."""
         if not self.exited.done() and self.store.relieve():
             self.loop.call_soon(self._relieve)
+
+    def _keep_lines(self, instruction: events.KeepLines) -> None:
+        lines, dropped = instruction.lines, instruction.dropped
+        if dropped:
+            note = f"himalia: {dropped} more lines were dropped"
+            lines = [*lines, LogLine(time.time(), "stderr", note, instruction.key)]
+        self.pool.keep(instruction.worker, lines)
 
     def _answer_logs(self, instruction: events.AnswerLogs) -> None:
         wanted = instruction.workers
@@ -455,25 +279,21 @@ class NannyShell:
         self.endpoint.send(SCHEDULER, Reply(instruction.request, logs))
 
     def _answer_profile(self, instruction: events.AnswerProfile) -> None:
-        async def answer() -> None:
-            samples, problem = await self.profiler.answer(instruction.since, instruction.workers)
-            self.endpoint.send(SCHEDULER, Reply(instruction.request, samples, problem))
+        self._begin(self._ask_profiler(instruction))
 
-        task = self.loop.create_task(answer())
-        self.fetches.add(task)
-        task.add_done_callback(self.fetches.discard)
+    async def _ask_profiler(self, instruction: events.AnswerProfile) -> None:
+        samples, problem = await self.profiler.answer(instruction.since, instruction.workers)
+        self.endpoint.send(SCHEDULER, Reply(instruction.request, samples, problem))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that waits, until it is done or this process ends."""
+        task = self.loop.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def _exit(self, instruction: events.Exit) -> None:
         if not self.exited.done():
             self.exited.set_result(instruction)
-
-
-class _DispatchError(Exception):
-    """Inputs of a call can't be read from the store."""
-
-    def __init__(self, unreadable: list[Key]) -> None:
-        super().__init__("can't be read")
-        self.unreadable = unreadable
 
 
 class _Lines(logging.Handler):

@@ -29,6 +29,7 @@ from himalia.messages import Compute, HeldData, HostInfo, HostMetrics, Message, 
 from himalia.names import SCHEDULER, Digest, HostId, Key, WorkerName, digest
 from himalia.nanny.activity import Activity
 from himalia.nanny.events import ReadSlots
+from himalia.nanny.output import OutgoingLines
 from himalia.settings import Settings
 
 
@@ -280,6 +281,8 @@ class NannyState:
         self.metrics = HostMetrics()
         self.activity = Activity()
         """What the next heartbeat tells beside the metrics."""
+        self.output = OutgoingLines(self.send)
+        """What calls wrote and the scheduler wasn't told yet."""
         self.paused = False
         self.next_heartbeat = 0.0
         self.closing: str | None = None

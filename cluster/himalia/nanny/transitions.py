@@ -41,6 +41,8 @@ def returned(state: NannyState, message: Returned, source: PeerId) -> None:
     task = state.runs.get(message.run)
     place = message.place
     worker = WorkerName(source)
+    if state.output.pending and task is not None:
+        state.output.finish(task.key)
     if task is None or (task.status is not DISPATCHED and not keep_after_all(state, task)):
         if place.inline is None:
             state.out.append(HandBack(worker, place.offset, place.sizes))
@@ -71,6 +73,8 @@ def raised(state: NannyState, message: Raised, source: PeerId) -> None:
     task = state.runs.get(message.run)
     if task is None:
         return
+    if state.output.pending:
+        state.output.finish(task.key)
     if message.error.kind == "refused" and task.status is DISPATCHED:
         end_run(state, task)
         make_ready(state, task)

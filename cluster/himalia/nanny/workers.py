@@ -26,6 +26,7 @@ from himalia.nanny.config import NannyConfig
 from himalia.worker.wiring import (
     DATAGRAM_LIMIT,
     ENTRIES,
+    LINE,
     RECALLS,
     WORKERS,
     WorkerConfig,
@@ -38,8 +39,6 @@ logger = logging.getLogger("himalia.nanny")
 
 DRAIN: Final = 500
 """Messages taken from one worker before the loop looks at the others."""
-LINE: Final = 2000
-"""Characters of a worker's line that are kept."""
 OUTPUT: Final = 65536
 """Bytes of a worker's output that are read at once; a worker that prints faster waits."""
 REAP_INTERVAL: Final = 0.05

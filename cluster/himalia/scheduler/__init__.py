@@ -2,6 +2,7 @@
 
 ``machine.py`` is the entrance; ``state.py`` what it remembers; ``submission.py`` what clients send in;
 ``transitions.py`` the life of a task; ``placement.py`` which host gets it; ``cancelling.py`` and ``loss.py`` what
-happens when somebody gives up or something dies; ``requests.py`` questions with answers; ``output.py`` what calls
-print; ``shell.py`` the only I/O.
+happens when somebody gives up or something dies; ``membership.py`` who comes and goes; ``overview.py``,
+``task_page.py`` and ``specs.py`` what it knows, for who asks; ``requests.py`` questions that hosts have to answer;
+``following.py`` what followers of the telemetry are sent; ``output.py`` what calls print; ``shell.py`` the only I/O.
 """

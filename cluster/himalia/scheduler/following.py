@@ -42,12 +42,13 @@ class Following:
 
 
 def follow(core: SchedulerState, following: Following, client: ClientState, message: FollowTelemetry) -> None:
-    """Begin, change or end a client's following; it gets all that is known now, and the records from now on."""
+    """Begin, change or end a client's following; it gets all that is known now, and the records it asks for."""
     if message.interval <= 0:
         stop_following(following, client.id)
         return
     core.log.pack()  # so that its first block begins where it begins
-    following.followers[client.id] = Follower(message.interval, message.full, core.log.total)
+    known = 0 if message.past else core.log.total
+    following.followers[client.id] = Follower(message.interval, message.full, known)
     for group in core.groups.values():
         group.changed = True
 
@@ -86,14 +87,29 @@ def push(core: SchedulerState, following: Following, started: float) -> None:
         follower.events = core.events.total
         follower.pushed_at = core.now
         core.send(client_state, Telemetry(core.now, groups, records, skipped, hosts, blocks, errors, events, status))
+    forget_told(core, following)
 
 
 def collect(core: SchedulerState, following: Following) -> None:
-    """Summarize the groups that changed since the last time; those that were dropped are forgotten here too."""
+    """Summarize the groups that changed since the last time."""
     following.version += 1
     for place, group in core.groups.items():
         if group.changed:
             group.changed = False
             following.groups[place] = following.version, summarize(group)
+
+
+def forget_told(core: SchedulerState, following: Following) -> None:
+    """Forget the last counts of groups that are no more, where every follower was told them."""
     if len(following.groups) > 2 * len(core.groups) + 100:
-        following.groups = {place: kept for place, kept in following.groups.items() if place in core.groups}
+        told = min([follower.groups for follower in following.followers.values()])
+        following.groups = {
+            place: kept for place, kept in following.groups.items() if place in core.groups or kept[0] > told
+        }
+
+
+def forget_idle_groups(core: SchedulerState, following: Following) -> None:
+    """Drop groups without a task; followers that weren't told their last counts yet will be."""
+    if following.followers:
+        collect(core, following)
+    core.forget_idle_groups()

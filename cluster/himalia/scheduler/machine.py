@@ -7,7 +7,7 @@ never change anything else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import himalia.messages as m
 from himalia.errors import HimaliaError
@@ -42,6 +42,8 @@ class SelfMeasured(Event):
     process: m.ProcessMetrics
 
 
+GROUPS: Final = 1000
+"""Groups beyond which those without a task are forgotten: a push with all of them has 100 KB.  Guess."""
 NOBODY = PeerId("")
 """Source of events of this side."""
 
@@ -389,5 +391,5 @@ class SchedulerMachine:
             self.rested = True
             core.rest()
             core.out.append(ReturnMemory())
-        if len(core.groups) > 1000:
-            core.forget_idle_groups()
+        if len(core.groups) > GROUPS:
+            following.forget_idle_groups(core, self.following)

@@ -67,7 +67,7 @@ def add_host(core: SchedulerState, peer: PeerId, message: RegisterNanny) -> None
         core.send(client, announcement)
     core.send(host, HostsChanged([other.info for other in others], []))
     adopt(core, host, message)
-    core.events.add(core.now, "host-joined", message.info.name or str(host.id), message.info.address)
+    core.events.add(core.now, "host-joined", host.label, message.info.address)
     for info in message.workers:
         add_worker(core, host, info)
 
@@ -76,7 +76,7 @@ def remove_host(core: SchedulerState, host: HostState) -> None:
     """Take in that a nanny left or that its lease ran out."""
     held = len(host.held)
     lose_host(core, host)
-    core.events.add(core.now, "host-left", host.info.name or str(host.id), f"it held {held} results")
+    core.events.add(core.now, "host-left", host.label, f"it held {held} results")
     announcement = HostsChanged([], [host.id])
     for other in core.hosts.values():
         core.send(other, announcement)
@@ -93,7 +93,8 @@ def add_worker(core: SchedulerState, host: HostState, info: WorkerInfo) -> None:
     host.workers[info.name] = core.workers[info.name] = worker
     host.nthreads += info.nthreads
     core.membership += 1
-    core.events.add(core.now, "worker-started", info.name, f"process {info.pid}, {info.nthreads} threads")
+    threads = "1 thread" if info.nthreads == 1 else f"{info.nthreads} threads"
+    core.events.add(core.now, "worker-started", info.name, f"process {info.pid}, {threads}")
     if old is not None:
         unbind(core, host, old)
     update_room(core, host)
@@ -116,7 +117,7 @@ def take_heartbeat(core: SchedulerState, host: HostState, message: Heartbeat) ->
     if host.paused is not message.paused:
         host.paused = message.paused
         text = "its memory is nearly full" if message.paused else "it takes new work again"
-        core.events.add(core.now, "paused" if message.paused else "resumed", host.info.name or str(host.id), text)
+        core.events.add(core.now, "paused" if message.paused else "resumed", host.label, text)
         update_room(core, host)
         refill(core, host)
     compare_digests(core, host, message.attempts, message.data, message.seen)

@@ -24,7 +24,7 @@ from himalia.telemetry.groups import TaskGroup
 def describe_cluster(core: SchedulerState, me: PeerId, address: str, started: float) -> dict[str, Any]:
     """Return the scheduler, its hosts and its workers.
 
-    ``started`` and ``time_since`` are seconds; ``memory_limit`` bytes; ``workers`` is keyed by worker address.
+    ``started`` and ``last_seen`` are seconds ago; ``memory_limit`` bytes; ``workers`` is keyed by worker address.
     """
     return {
         "type": "Scheduler",
@@ -147,12 +147,12 @@ def explain(core: SchedulerState, key: Key) -> str:
             return explain_queued(core, task, name)
         case s if s is ASSIGNED:
             assert task.host is not None
-            where = task.worker.info.name if task.worker is not None else task.host.info.address
+            where = task.worker.info.name if task.worker is not None else task.host.label
             load = f"{len(task.host.assigned)} calls for {task.host.nthreads} threads"
             return f"{name} was sent to {where} (attempt {task.tries}); it runs there or is next in line ({load})."
         case s if s is FINISHED:
-            where = ", ".join(host.info.address for host in task.holders)
-            return f"{name} is finished: {task.nbytes} bytes at {where}."
+            where = ", ".join(host.label for host in task.holders)
+            return f"{name} is finished: {task.nbytes:,} bytes at {where}."
         case s if s is ERRED:
             assert task.error is not None
             root = "" if task.error.key == key else f" because its input {shorten(task.error.key)} did"

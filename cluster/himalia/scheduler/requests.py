@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from himalia.messages import (
     RunFunction,
     Scale,
     TaskError,
+    WorkerInfo,
 )
 from himalia.names import ClientId, HostId
 from himalia.scheduler.state import ClientState, HostState, SchedulerState
@@ -54,24 +56,34 @@ class Requests:
 def run_function(core: SchedulerState, requests: Requests, client: ClientState, message: RunFunction) -> None:
     """Forward ``client.run`` to the nannies of the workers it names."""
     number, request = requests.open(client, message.request, "run")
-    unknown = set(message.workers or ())
+    wanted = set(message.workers or ())
+    unknown = set(wanted)
     for host in core.hosts.values():
-        whole = not message.workers or bool(
-            {host.info.address, host.info.hostname, host.info.name} & set(message.workers)
-        )
-        names = []
-        for worker in host.workers.values():
-            called = {worker.info.name, worker.info.address} & set(message.workers or ())
-            if whole or called:
-                names.append(worker.info.name)
-            unknown -= called
-        unknown -= {host.info.address, host.info.hostname, host.info.name}
-        if names:
-            request.waiting[host.id] = [host.workers[name].info.address for name in names]
-            core.send(host, RunFunction(number, message.call, [str(name) for name in names]))
+        called = {host.info.address, host.info.hostname, host.info.name}
+        meant = select_workers(host, None if not wanted or called & wanted else wanted)
+        unknown -= called | names_of(meant)
+        if meant:
+            request.waiting[host.id] = [info.address for info in meant]
+            core.send(host, RunFunction(number, message.call, [str(info.name) for info in meant]))
     for name in sorted(unknown):
-        request.answers[name] = no_answer(f"there is no worker {name!r} on this cluster; see client.scheduler_info()")
+        request.answers[name] = no_answer(no_worker(name))
     answer_if_complete(core, requests, number)
+
+
+def select_workers(host: HostState, wanted: Collection[str] | None) -> list[WorkerInfo]:
+    """Return those of a host's workers that are meant by name or address; all of them for ``None``."""
+    infos = [worker.info for worker in host.workers.values()]
+    return infos if wanted is None else [info for info in infos if info.name in wanted or info.address in wanted]
+
+
+def names_of(workers: Iterable[WorkerInfo]) -> set[str]:
+    """Return all that workers may be called by."""
+    return {text for info in workers for text in (info.name, info.address)}
+
+
+def no_worker(name: str) -> str:
+    """Return what is answered for a worker that isn't here."""
+    return f"there is no worker {name!r} on this cluster; see client.scheduler_info()"
 
 
 def no_answer(why: str) -> bytes:
@@ -98,13 +110,11 @@ def get_logs(
 def get_profile(core: SchedulerState, requests: Requests, client: ClientState, message: GetProfile) -> None:
     """Forward a question for samples to the nannies of these workers; one that can't look is answered for by why."""
     number, request = requests.open(client, message.request, "profile")
-    wanted = message.workers
     for host in core.hosts.values():
-        infos = [worker.info for worker in host.workers.values()]
-        names = [str(info.name) for info in infos if wanted is None or {info.name, info.address} & set(wanted)]
-        if names:
+        meant = select_workers(host, message.workers)
+        if meant:
             request.waiting[host.id] = []
-            core.send(host, GetProfile(number, message.since, names))
+            core.send(host, GetProfile(number, message.since, [str(info.name) for info in meant]))
     answer_if_complete(core, requests, number)
 
 
@@ -122,14 +132,13 @@ def restart_workers(core: SchedulerState, requests: Requests, client: ClientStat
     number, request = requests.open(client, message.request, "restart")
     unknown = set(message.workers or ())
     for host in core.hosts.values():
-        infos = [worker.info for worker in host.workers.values()]
-        names = [str(info.name) for info in infos if {info.name, info.address} & set(message.workers or ())]
-        unknown -= {text for info in infos for text in (info.name, info.address)}
-        if names:
+        meant = select_workers(host, message.workers)
+        unknown -= names_of(meant)
+        if meant:
             request.waiting[host.id] = []
-            core.send(host, RestartWorkers(number, names))
+            core.send(host, RestartWorkers(number, [str(info.name) for info in meant]))
     for name in sorted(unknown):
-        request.answers[name] = f"there is no worker {name!r} on this cluster; see client.scheduler_info()"
+        request.answers[name] = no_worker(name)
     answer_if_complete(core, requests, number)
 
 

@@ -22,7 +22,7 @@ from himalia.messages import HostInfo, HostMetrics, Message, TaskError, TaskOpti
 from himalia.names import ClientId, HostId, Key, WorkerName
 from himalia.scheduler.queue import TaskQueue
 from himalia.settings import Settings
-from himalia.telemetry.errors import EXAMPLES, ErrorTable
+from himalia.telemetry.errors import ErrorTable
 from himalia.telemetry.events import EventLog
 from himalia.telemetry.groups import Pace, TaskGroup
 from himalia.telemetry.stream import TelemetryLog
@@ -264,6 +264,11 @@ class HostState:
         self.seen_at = now
         self.started_at = now
 
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.info.name or self.info.hostname or str(self.id)
+
     def __repr__(self) -> str:
         return f"<HostState {self.id} assigned={len(self.assigned)} held={len(self.held)}>"
 
@@ -376,11 +381,10 @@ class SchedulerState:
 
     def count_error(self, task: SchedulerTask, error: TaskError) -> None:
         """Remember that a call failed, by its cause."""
-        inputs = [dependency.key for dependency in task.dependencies[:EXAMPLES]]
-        self.errors.add(error, task.group.name, inputs, self.now)
+        self.errors.add(error, task.group.name, (dependency.key for dependency in task.dependencies), self.now)
 
     def forget_idle_groups(self) -> None:
-        """Drop groups without a task, and their times; followers have their last counts."""
+        """Drop groups without a task, and their times."""
         self.groups = {place: group for place, group in self.groups.items() if group.tasks}
         used = {group.name for group in self.groups.values()}
         self.paces = {name: pace for name, pace in self.paces.items() if name in used}

@@ -163,6 +163,7 @@ def place_data(core: SchedulerState, client: ClientState, message: DataPlaced) -
             err(core, task, lost_error(task))
     elif task.status is RELEASED:
         task.attempt = message.attempt
+        task.strikes = 0  # complaints were about the value that was there before
         set_result(core, task, host, message.nbytes, message.type_name)
         wake_dependents(core, task)
     elif host not in task.holders:

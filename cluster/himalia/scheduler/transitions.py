@@ -268,9 +268,8 @@ def settle(core: SchedulerState, task: SchedulerTask) -> None:
             stop(core, task, interrupt=False)
             stack.extend(drop_inputs(task))
         elif task.status is FINISHED and not (task.placed and task.dependents):
-            free(
-                core, task
-            )  # but what can't be computed again stays, as long as something may be computed from it again
+            # What can't be computed again stays, as long as something may be computed from it again.
+            free(core, task)
         if not task.dependents:
             forget(core, task)
             stack.extend(task.dependencies)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -40,7 +41,7 @@ class ErrorTable:
             workers = (*workers, error.worker)
         newest = msgspec.structs.replace(error, exception=b"")  # what is shown needs no pickle
         count = known[1].count + 1 if known is not None else 1
-        first = tuple(inputs)[:EXAMPLES]
+        first = tuple(islice(inputs, EXAMPLES))
         self._causes[cause] = (self.version, ErrorSummary(cause, newest, group, count, first, workers, now))
         while len(self._causes) > CAUSES:
             self._causes.popitem(last=False)
@@ -52,13 +53,16 @@ class ErrorTable:
         return [summary for changed, summary in self._causes.values() if changed > version]
 
 
+def headline(error: TaskError) -> str:
+    """Return the first line of an error's text, which names the exception; its causes come after that."""
+    return next((line for line in map(str.strip, error.text.splitlines()) if line), error.kind)
+
+
 def identify(error: TaskError, group: str) -> str:
     """Return what errors of the same cause share: a digest."""
     if error.frames:
         frame = error.frames[-1]
-        lines = error.text.splitlines()
-        kind = next((line.partition(":")[0] for line in lines if line), "")
-        facts = [error.kind, frame.filename, str(frame.line), frame.function, kind]
+        facts = [error.kind, frame.filename, str(frame.line), frame.function, headline(error).partition(":")[0]]
     else:
         facts = [error.kind, group]
     return blake2b("\0".join(facts).encode(errors="replace"), digest_size=8).hexdigest()

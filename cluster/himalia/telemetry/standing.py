@@ -10,9 +10,12 @@ from collections import deque
 from typing import Any, Final
 
 from himalia.messages import ClusterEvent, ErrorSummary, GroupSummary, HostMetrics, SchedulerStatus, Telemetry
+from himalia.telemetry.errors import CAUSES
+from himalia.telemetry.events import EVENTS
 
-EVENTS: Final = 1000
-"""Newest events that are remembered."""
+GROUPS: Final = 20_000
+"""Groups that are remembered; of too many, one without a task goes.  A session makes one for each function in each
+cell; each takes about 500 bytes."""
 
 
 class Standing:
@@ -37,10 +40,18 @@ class Standing:
         """Add a push."""
         self._time = telemetry.time
         self._status = telemetry.status
-        self._groups.update(((group.name, group.span), group) for group in telemetry.groups)
         self._hosts.update(telemetry.hosts)
-        self._errors.update((error.id, error) for error in telemetry.errors)
         self._events.extend(telemetry.events)
+        for group in telemetry.groups:
+            self._groups[group.name, group.span] = group
+            if len(self._groups) > GROUPS:
+                idle = (place for place, known in self._groups.items() if not known.tasks)
+                del self._groups[next(idle, next(iter(self._groups)))]
+        for error in telemetry.errors:
+            self._errors.pop(error.id, None)  # so that what was seen last is last
+            self._errors[error.id] = error
+            if len(self._errors) > CAUSES:
+                del self._errors[next(iter(self._errors))]
 
     def take_info(self, info: dict[str, Any]) -> None:
         """Add an answer about hosts and workers; hosts that it doesn't name are gone."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from himalia.machine import Send
-from himalia.messages import HeldData, HostInfo, HostMetrics, LogLine, Place, Raised, Reply, Returned, WorkerOutput
+from himalia.messages import HeldData, HostInfo, HostMetrics, LogLine, Place, Printed, Raised, Reply, Returned
 from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName
 from himalia.nanny import events as e
 from himalia.nanny.machine import NannyMachine
@@ -87,6 +87,7 @@ class NannyProcess(Process):
             e.HandBack: lambda instruction: self._give_back(instruction.offset),
             e.FreeFromStore: self._free,
             e.Fetch: self._fetch,
+            e.KeepLines: lambda instruction: None,
             e.AnswerLogs: self._answer_logs,
             e.AnswerProfile: lambda instruction: self._send(Send(SCHEDULER, Reply(instruction.request, {}))),
             e.Exit: lambda instruction: self.end(instruction.reason),
@@ -140,10 +141,8 @@ class NannyProcess(Process):
 
     def worker_said(self, worker: SimulatedWorker, message: Any) -> None:
         """Take a worker's datagram; each call has printed a line before it is answered."""
-        task = self.machine.state.runs.get(message.run) if isinstance(message, Returned | Raised) else None
-        if task is not None:
-            line = LogLine(self.world.now, "stdout", "a line", task.key)
-            self._send(Send(SCHEDULER, WorkerOutput(task.key, worker.name, [line])))
+        if isinstance(message, Returned | Raised):
+            self.feed(Printed(message.run, [LogLine(self.world.now, "stdout", "a line")]), PeerId(worker.name))
         self.feed(message, PeerId(worker.name))
 
     def worker_gone(self, worker: SimulatedWorker, how: str, begun: list[int]) -> None:

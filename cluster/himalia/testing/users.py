@@ -347,7 +347,7 @@ class ClientProcess(Process):
             self._ask(questions[op.count])
         elif op.keys:
             self._ask(Explain(request, op.keys[0]))
-        self.feed(MessageMade(FollowTelemetry(0.5 * (op.count % 2), full=op.count % 3 == 0)))
+        self.feed(MessageMade(FollowTelemetry(0.5 * (op.count % 2), full=op.count % 3 == 0, past=op.count % 5 == 0)))
 
     def _ask(self, message: Any) -> None:
         self.asked.add(message.request)

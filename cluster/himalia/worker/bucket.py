@@ -1,4 +1,4 @@
-"""A token bucket: how many lines a worker's calls may print.  It counts; the caller reads the clock."""
+"""A token bucket: how many lines may pass, on each stage of their way.  It counts; the caller reads the clock."""
 
 from __future__ import annotations
 

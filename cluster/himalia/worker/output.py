@@ -20,9 +20,8 @@ from typing import Any, Final, TextIO
 
 from himalia.messages import LogLine, Printed
 from himalia.worker.bucket import TokenBucket
+from himalia.worker.wiring import LINE
 
-LINE: Final = 2000
-"""Characters of a line that are kept."""
 BURST: Final = 5.0
 """Seconds' worth of lines that pass at once."""
 
@@ -74,8 +73,8 @@ class Output:
             *lines, rest = text.split("\n")
             for line in lines:
                 self.emit(run, source, line)
-            if rest:
-                self.pending[key] = _visible(rest)
+            if rest:  # what it hides is forgotten; a carriage return at its end hides it only once more text comes
+                self.pending[key] = _visible(rest) + ("\r" if rest.endswith("\r") else "")
 
     def emit(self, run: int, source: str, line: str) -> None:
         """Send one whole line, or count it."""

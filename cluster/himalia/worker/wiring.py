@@ -24,6 +24,8 @@ import msgspec
 
 DATAGRAM_LIMIT: Final = 128 * 1024
 """Bytes of the largest datagram; what is larger is stored in the arena and named (``messages.Stored``)."""
+LINE: Final = 2000
+"""Characters of a line of output that are kept, whichever way it takes."""
 BUFFER: Final = 4 * 1024 * 1024
 """Bytes that a socket shall buffer; the system may allow less (212,992 by default), which is enough."""
 KIND: Final = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM

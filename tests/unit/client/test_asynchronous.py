@@ -47,6 +47,17 @@ def test_errors_are_raised_where_they_are_awaited(cluster: FakeCluster) -> None:
     run(main())
 
 
+def test_an_answer_that_takes_too_long_is_an_error(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("himalia.scheduler.requests.take_reply", lambda *reply: None)
+
+    async def main() -> None:
+        async with Client(cluster, asynchronous=True) as client:
+            with pytest.raises(TimeoutError, match="no answer within"):
+                await client.restart(timeout=0.05)
+
+    run(main())
+
+
 def test_completed_futures_can_be_iterated_over(cluster: FakeCluster) -> None:
     async def main() -> None:
         async with Client(cluster, asynchronous=True) as client:

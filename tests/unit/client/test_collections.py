@@ -156,7 +156,7 @@ def test_persisted_collections_are_made_of_futures(client: Client, cluster: Fake
     da = pytest.importorskip("dask.array")
     x = da.arange(40, chunks=10) + 1
     persisted, call = client.persist([x, delayed(inc)(1)])
-    wait(persisted)
+    wait([persisted, call])
     assert len(futures_of([persisted, call])) == 5
     before = len(cluster.submitted())
     assert persisted.sum().compute() == 820

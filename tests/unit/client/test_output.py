@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
 from himalia.client import cells
 from himalia.client.cells import REMEMBERED, Cells
-from himalia.client.output import write
+from himalia.client.output import OutputForwarder, compose
 from himalia.messages import CallOutput, LogLine
 from himalia.names import Key
 
@@ -42,20 +43,51 @@ class FakeClient:
 
 
 def test_a_line_in_a_terminal_names_its_worker() -> None:
-    assert write([output("a", "1"), output("b", "2")]) == (["[a] 1", "[b] 2"], [])
+    assert compose([output("a", "1"), output("b", "2")]) == (["[a] 1", "[b] 2"], [])
 
 
 def test_the_same_line_of_many_calls_is_written_once_with_a_count() -> None:
-    out, _ = write([output("a", "same"), output("b", "same"), output("c", "same"), output("a", "same")])
+    out, _ = compose([output("a", "same"), output("b", "same"), output("c", "same"), output("a", "same")])
     assert out == ["[a and 2 more] same ×4"]
 
 
 def test_what_is_no_ordinary_output_goes_to_standard_error() -> None:
-    assert write([output("a", "x", source="WARNING"), output("a", "x", source="stderr")]) == ([], ["[a] x ×2"])
+    assert compose([output("a", "x", source="WARNING"), output("a", "x", source="stderr")]) == ([], ["[a] x ×2"])
 
 
 def test_a_terminal_says_what_was_dropped() -> None:
-    assert "7 lines were dropped" in write([output("a", dropped=7)])[1][0]
+    assert "7 lines were dropped" in compose([output("a", dropped=7)])[1][0]
+
+
+class FakeLoop:
+    """Notes what is to be called."""
+
+    def __init__(self) -> None:
+        self.due: list[Any] = []
+
+    def call_soon_threadsafe(self, call: Any, pause: float, then: Any) -> None:
+        call(pause, then)
+
+    def call_later(self, pause: float, then: Any) -> None:
+        self.due.append(then)
+
+
+def test_what_comes_while_the_other_thread_shows_what_was_before_is_shown_too() -> None:
+    loop = FakeLoop()
+    shown: list[Any] = []
+    forwarder = OutputForwarder(loop, SimpleNamespace(start=lambda: None, put=shown.append))  # type: ignore[arg-type]
+
+    class Waiting(deque[CallOutput]):
+        def append(self, output: CallOutput) -> None:
+            self.clear()  # what _show() does, in the thread for callbacks, at any moment
+            super().append(output)
+
+    forwarder.take(output("a", "1"))
+    forwarder._waiting = Waiting(forwarder._waiting)
+    forwarder.take(output("a", "2"))
+    assert loop.due == [forwarder.flush, forwarder.flush]
+    loop.due.pop()()
+    assert len(shown) == 1
 
 
 def test_a_cell_is_known_by_the_message_that_the_thread_works_on() -> None:

@@ -118,9 +118,9 @@ def test_a_finished_future_shows_function_type_size_and_who_holds_it() -> None:
 
 
 def test_a_failed_future_shows_its_error_and_where_it_was() -> None:
-    error = TaskError("exception", Key("x"), "Traceback\n  line\nValueError: no such moon", worker="w-1")
+    error = TaskError("exception", Key("x"), "ValueError: no such moon\ncaused by KeyError: 'Io'", worker="w-1")
     text = Reader(future_html(record("error", error=error), "x", {})).text
-    for fact in ("error", "Worker w-1", "ValueError: no such moon", "Full error", "Traceback"):
+    for fact in ("error", "Worker w-1", "Error ValueError: no such moon", "Full error", "caused by KeyError: 'Io'"):
         assert fact in text
 
 

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 if TYPE_CHECKING:
-    from himalia.deploy.feed import ThreadFeed
+    from himalia.deploy.thread_feed import ThreadFeed
 from himalia.client.telemetry import TelemetryReport
-from himalia.deploy.recorder import Recorder, length_of_array, newest_lines
+from himalia.deploy.recorder import Recorder
+from himalia.deploy.transcript import length_of_array, newest_lines
 from himalia.errors import ClosedError, RecordingError, UsageError
 from himalia.messages import LogLine, SchedulerStatus, TaskRecord, Telemetry, Timing
 from himalia.names import HostId, Key, PeerId
@@ -38,10 +39,18 @@ class FakeFeed:
     def __init__(self) -> None:
         self.waiting: list[tuple[Question, Any]] = []
         self.is_gone = False
+        self.is_followed = False
+        self.is_over = False
 
     def subscribe(self, take: Any, take_info: Any, take_end: Any) -> Callable[[], None]:
         self.take, self.take_info, self.take_end = take, take_info, take_end
-        return lambda: None
+        self.is_followed = True
+        if self.is_over:
+            take_end("the cluster has ended")
+        return self.leave
+
+    def leave(self) -> None:
+        self.is_followed = False
 
     def post(self, question: Question, done: Any) -> None:
         self.waiting.append((question, done))
@@ -153,6 +162,16 @@ def test_it_ends_with_its_cluster_and_stopping_it_then_does_nothing(tmp_path: Pa
     assert list(read(recorder.path).frames())[-1].plain() == "the scheduler left"
 
 
+def test_a_cluster_that_has_just_ended_leaves_a_recording_that_says_so(tmp_path: Path) -> None:
+    feed = FakeFeed()
+    feed.is_over = True
+    recorder = start(tmp_path / "run.himalia", feed)
+    feed.fail()
+    assert recorder.reason == "the cluster has ended"
+    assert list(read(recorder.path).frames())[-1].plain() == "the cluster has ended"
+    assert not feed.is_followed
+
+
 def test_a_cluster_that_dies_while_it_is_asked_leaves_what_was_told(tmp_path: Path) -> None:
     feed = FakeFeed()
     recorder = start(tmp_path / "run.himalia", feed)
@@ -174,6 +193,7 @@ def test_a_full_disk_is_an_error_with_advice(tmp_path: Path, monkeypatch: pytest
     feed.take(push(5, 6))
     assert not recorder.is_running
     feed.take(push(6, 7))
+    assert not feed.is_followed
     with pytest.raises(RecordingError, match="could not be written any more: No space left on device"):
         recorder.stop()
 

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-from himalia.messages import LogLine, WorkerOutput
+from himalia.machine import Send
+from himalia.messages import LogLine, Printed, WorkerDied, WorkerOutput
 from himalia.names import Key, WorkerName
+from himalia.nanny.events import KeepLines
 from himalia.nanny.output import BURST, HOST_RATE, OutgoingLines
+from himalia.testing.builders import make_compute
+from tests.unit.nanny.nanny_stage import FIRST, Stage, finished, sent
 
 X, Y = Key("x"), Key("y")
 A = WorkerName("a")
@@ -40,3 +44,37 @@ def test_lines_beyond_the_limit_of_the_host_are_counted_and_told_of_once_a_tick(
     output.add(X, A, [line("later")], 0, 1.0)
     output.flush()
     assert sent[-1].lines == [line("later")]
+
+
+def test_what_a_call_printed_is_kept_under_its_key_and_told_before_its_result() -> None:
+    stage = Stage()
+    compute = make_compute("x", 3)
+    stage.scheduler(compute)
+    bare = LogLine(1.0, "stdout", "hello")
+    assert stage.event(Printed(1, [bare], 2), FIRST) == [KeepLines(FIRST, X, [line("hello")], 2)]
+    out = stage.returns(1)
+    told = sent(WorkerOutput(X, FIRST, [line("hello")], 2))
+    assert out.index(told) < out.index(finished(compute))
+    assert stage.tick(0.2) == []
+
+
+def test_lines_of_a_call_that_goes_on_are_told_with_the_next_tick() -> None:
+    stage = Stage()
+    stage.scheduler(make_compute("x", 3))
+    stage.event(Printed(1, [LogLine(1.0, "stdout", "hello")]), FIRST)
+    assert stage.tick(0.2) == [sent(WorkerOutput(X, FIRST, [line("hello")]))]
+
+
+def test_the_last_words_of_a_call_are_told_before_its_worker_s_death() -> None:
+    stage = Stage()
+    stage.scheduler(make_compute("x", 3))
+    stage.event(Printed(1, [LogLine(1.0, "stdout", "hello")]), FIRST)
+    messages = [instruction.message for instruction in stage.dies(FIRST, 1) if isinstance(instruction, Send)]
+    assert [type(message) for message in messages] == [WorkerOutput, WorkerDied]
+
+
+def test_lines_of_a_run_that_is_forgotten_are_kept_and_not_told() -> None:
+    stage = Stage()
+    bare = LogLine(1.0, "stdout", "hello")
+    assert stage.event(Printed(9, [bare]), FIRST) == [KeepLines(FIRST, Key(""), [bare], 0)]
+    assert stage.tick(0.2) == []

@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import pytest
 
 from himalia.names import WorkerName
+from himalia.nanny import profiling
 from himalia.nanny.profiling_plan import Plan
 from himalia.nanny.profiling_samples import ENTRIES, SECONDS, Samples
 from himalia.nanny.profiling_stacks import read_dump, read_raw
+from himalia.settings import Settings
+
+if TYPE_CHECKING:
+    from himalia.nanny.workers import WorkerPool
 
 W, V, U = WorkerName("w"), WorkerName("v"), WorkerName("u")
 WORKER = "Worker.serve (/x/himalia/worker/loop.py:147);Calls.perform (/x/himalia/worker/calls.py:89)"
@@ -53,3 +63,51 @@ def test_after_somebody_asked_busy_workers_take_turns() -> None:
     assert plan.next_looks(running, [W, V], 0.5) == []
     assert plan.next_looks(running, [V], 1.0) == [U]
     assert plan.next_looks({W: [], V: [], U: []}, [], 9.0) == []
+
+
+class Process(NamedTuple):
+    pid: int
+
+
+class Worker(NamedTuple):
+    process: Process
+
+
+class Pool:
+    """Two workers with a call each; the second one's process lets nobody look."""
+
+    def __init__(self) -> None:
+        self.workers = {W: Worker(Process(1)), V: Worker(Process(2))}
+
+    def all_running(self) -> dict[WorkerName, list[int]]:
+        return {W: [1], V: [2]}
+
+
+FAKE_SPY = """#!/bin/sh
+for pid; do :; done
+sleep 0.1  # else it is gone before its priority is set
+if [ $pid = 2 ]; then echo "Permission denied" >&2; exit 1; fi
+echo '[{"frames": [{"name": "fit", "filename": "/a/b.py", "line": 2},
+  {"name": "perform", "filename": "/x/himalia/worker/calls.py", "line": 89}]}]'
+"""
+
+
+async def look(directory: Path, monkeypatch: pytest.MonkeyPatch, *names: WorkerName) -> tuple[Any, str]:
+    """Look at these workers one after the other; return what a profiler answers then."""
+    spy = directory / "py-spy"
+    spy.write_text(FAKE_SPY)
+    spy.chmod(0o700)
+    monkeypatch.setattr(profiling, "find_program", lambda: str(spy))
+    profiler = profiling.Profiler(cast("WorkerPool", Pool()), str(directory), Settings())
+    for name in names:
+        await asyncio.wait([profiler._begin(name, fast=False)])
+    return await profiler.answer(0.0, None)
+
+
+@pytest.mark.parametrize("names", [(W, V), (V,)])
+def test_one_process_that_lets_nobody_look_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[WorkerName, ...]
+) -> None:
+    found, problem = asyncio.run(look(tmp_path, monkeypatch, *names))
+    assert [stack for _, stack, _ in found[W]] == ["fit (a/b.py:2)"]
+    assert problem == ""

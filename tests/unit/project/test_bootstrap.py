@@ -62,6 +62,13 @@ def test_a_browser_on_the_path_is_enough(tmp_path: Path, monkeypatch: pytest.Mon
     assert bootstrap.find_browser() == str(tmp_path / "chromium")
 
 
+def test_a_browser_that_was_chosen_is_not_replaced_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "chromium").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HIMALIA_CHROMIUM", "/nowhere/chrome")
+    assert bootstrap.find_browser() is None
+
+
 def test_who_has_no_browser_is_told_how_to_get_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

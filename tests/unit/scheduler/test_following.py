@@ -5,7 +5,8 @@ import pytest
 
 import himalia.messages as m
 from himalia.machine import Ticked
-from himalia.names import HostId, Key, PeerId
+from himalia.names import ClientId, HostId, Key, PeerId
+from himalia.scheduler.machine import GROUPS
 from tests.unit.scheduler.stage import Stage, spec
 
 
@@ -49,6 +50,19 @@ def test_the_first_push_tells_what_is_known_and_later_ones_what_changed(full: bo
     assert keys(push) == ["f-2", "g-1"]
     assert {group.name: group.finished for group in push.groups} == {"f": 2, "g": 1}
     assert (push.status.total, push.status.tasks) == (3, 3)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_follower_may_begin_with_the_calls_that_ended_before(full: bool) -> None:
+    stage = Stage("a")
+    run(stage, "f-1", "f-2")
+    stage.message("alice", m.FollowTelemetry(0.5, full, past=True))
+    [(_, first)] = tick(stage)
+    assert keys(first) == ["f-1", "f-2"]
+    run(stage, "f-3", batch=2)
+    [(_, push)] = tick(stage)
+    assert keys(push) == ["f-3"]
+    assert first.skipped + push.skipped == 0
 
 
 def test_full_followers_get_the_same_bytes_and_miss_nothing() -> None:
@@ -108,6 +122,26 @@ def test_held_bytes_of_a_group_follow_its_results() -> None:
     assert (group.memory, group.peak) == (8, 16)
     stage.leave("a")
     assert group.memory == 0
+
+
+def test_the_last_counts_of_a_group_are_told_although_it_was_dropped_before_the_push() -> None:
+    stage = Stage("a")
+    stage.message("alice", m.FollowTelemetry(0.5))
+    stage.message("bob", m.FollowTelemetry(2.0))
+    assert len(tick(stage)) == 2
+    core = stage.machine.core
+    for number in range(GROUPS):
+        core.group(core.clients[ClientId(PeerId("alice"))], f"g{number}")
+    run(stage, "f-1")
+    stage.message("alice", m.ReleaseKeys([Key("f-1")]))
+    assert tick(stage, 0.1) == []
+    assert not core.groups
+    [(_, push)] = tick(stage, 0.5)
+    assert {group.name: group.finished for group in push.groups}["f"] == 1
+    [(_, push)] = tick(stage, 0.6)
+    assert push.groups == [], "once is enough"
+    [_, (peer, push)] = tick(stage)
+    assert (peer, {group.name: group.finished for group in push.groups}["f"]) == ("bob", 1)
 
 
 def test_failed_calls_are_told_by_their_cause() -> None:

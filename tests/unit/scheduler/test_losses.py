@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import himalia.messages as m
 from himalia.names import HostId, Key, PeerId
+from himalia.scheduler.loss import PATIENCE
 from himalia.scheduler.state import ASSIGNED, ERRED, FINISHED, QUEUED, WAITING
 from tests.unit.scheduler.stage import Stage, spec
 
@@ -105,6 +106,19 @@ def test_the_only_copy_of_scattered_data_is_not_given_up_on_anothers_word() -> N
     assert stage.assigned() == {"y": "a"}  # where it needs no fetching
     stage.message("a", m.DataLost(Key("data"), -5))
     assert stage.status("data") is ERRED
+
+
+def test_complaints_about_scattered_data_do_not_count_against_data_that_were_scattered_again() -> None:
+    stage = Stage("a", "b")
+    stage.message("alice", placed("data", "a"))
+    complaint = m.ReportMissing(Key("data"), -5, HostId(PeerId("a")))
+    for _ in range(PATIENCE):
+        assert stage.status("data") is FINISHED
+        stage.message("alice", complaint)
+    assert stage.status("data") is ERRED
+    stage.message("alice", placed("data", "a"))
+    stage.message("alice", complaint)
+    assert stage.status("data") is FINISHED
 
 
 def test_an_input_that_could_not_be_fetched_is_made_again() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
@@ -38,18 +37,12 @@ class Told:
         self.title = title
         self.asked = 0
 
-    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
-        return lambda: None
-
-    async def info(self) -> dict[str, Any]:
-        return self.history.info
-
     async def describe_task(self, key: str) -> dict[str, Any]:
         if key == "gone":
             raise ClosedError("The cluster has ended.")
         return {"key": key, "status": "unknown", "why": key, "events": []}
 
-    async def logs(self, since: float = 0.0) -> dict[str, list[LogLine]]:
+    async def logs(self) -> dict[str, list[LogLine]]:
         return {text: [LogLine(2.0 - number, "stderr", text, text)] for number, text in enumerate(NASTY)}
 
     async def profile(self, since: float = 0.0) -> dict[str, list[tuple[float, str, int]]]:

@@ -12,6 +12,7 @@ from bokeh.events import RangesUpdate, Reset
 
 from himalia.messages import GroupSummary, HostMetrics, RunningCall, TaskRecord, Telemetry, Timing
 from himalia.names import HostId, Key, PeerId
+from himalia_widgets.cell.figures import memory_figure
 from himalia_widgets.plots import PLOTS, make_plot
 from himalia_widgets.plots.base import Plot
 from himalia_widgets.plots.profile import ProfilePlot
@@ -96,6 +97,14 @@ def test_no_name_of_a_user_becomes_tex_in_a_plot(name: str) -> None:
     assert max(map(len, found), default=0) < 400
     plot.update(history)
     msgspec.json.encode(json_item(plot.root))
+
+
+def test_no_label_of_a_user_becomes_tex_in_a_figure_of_memory() -> None:
+    fig = memory_figure({name: [(T, 2**20), (T + 1, 2**21)] for name in MARKUP}, align=False)
+    (legend,) = fig.legend
+    labels = [item.label.value for item in legend.items]
+    assert not [text for text in labels if "$$" in text or r"\(" in text or r"\[" in text or "\n" in text]
+    msgspec.json.encode(json_item(fig))
 
 
 @pytest.mark.parametrize("name", sorted(set(PLOTS) - {"task_stream"}))

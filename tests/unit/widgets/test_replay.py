@@ -138,7 +138,6 @@ def test_lines_and_samples_are_those_until_then() -> None:
     reel = Reel(recorded(5))
     reel.seek(START + 3)
     assert [line.text for line in reel.lines()["w-0"]] == ["line 0", "line 1", "line 2"]
-    assert [line.text for line in reel.lines(since=START + 1)["w-0"]] == ["line 1", "line 2"]
     assert reel.samples() == {"w-0": [(START + 1.0, "main (a.py:1)", 3)]}
 
 
@@ -161,21 +160,19 @@ def test_time_runs_to_the_end_and_begins_again() -> None:
     async def main() -> None:
         source = ReplaySource(recorded(5), "moons")
         moments: list[float] = []
-        leave = source.on_change(lambda: moments.append(source.reel.time))
         source.speed = 20.0
         source.play()
         assert source.is_playing
         while source.is_playing:
+            moments.append(source.reel.time)
             await asyncio.sleep(0.01)
+        moments.append(source.reel.time)
         assert moments == sorted(moments)
         assert moments[0] == START + 1
         assert moments[-1] == START + 5
         source.play()
         source.pause()
         assert not source.is_playing
-        leave()
-        source.seek(START + 2)
-        assert moments[-1] != START + 2
 
     asyncio.run(main())
 

@@ -139,7 +139,8 @@ SAMPLES = {
 
 
 def test_a_flame_is_as_wide_as_its_samples_and_stands_on_who_called_it() -> None:
-    found = profile.flames(profile.tree(SAMPLES, until=5.0))
+    early = {worker: [row for row in rows if row[0] <= 5.0] for worker, rows in SAMPLES.items()}
+    found = profile.flames(profile.tree(early))
     drawn = [(one.function, one.depth, round(one.left, 3), round(one.right, 3), one.count, one.own) for one in found]
     assert drawn == [
         ("main", 0, 0.0, 1.0, 10, 0), ("load", 1, 0.0, 0.8, 8, 2), ("train", 1, 0.8, 1.0, 2, 2),

@@ -13,6 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from himalia.errors import HimaliaError
 from himalia_widgets.widget import board as board_module
 from himalia_widgets.widget import leases as leases_module
+from himalia_widgets.widget import pushes as pushes_module
 from himalia_widgets.widget.board import Board
 from tests.unit.widgets.synthetic import MadeUpCluster
 
@@ -127,7 +128,7 @@ def test_a_cluster_is_followed_only_while_somebody_looks(page: Page) -> None:
     assert threads() == 1
     page.say("bye", view="a")
     page.wait_for(lambda: page.feed.subscriptions == 0 and not threads())
-    page.say("hello", views=["a"])
+    page.say("hello", views=[["a", "workers"]])
     page.wait_for(lambda: page.feed.subscriptions == 1)
     page.say("bye", view="a")
     page.wait_for(lambda: not threads())
@@ -135,12 +136,12 @@ def test_a_cluster_is_followed_only_while_somebody_looks(page: Page) -> None:
 
 def test_a_new_page_gets_everything_and_then_what_changed(page: Page) -> None:
     made = MadeUpCluster(hosts=1, workers=2)
-    page.say("hello", views=["a"])
+    page.say("hello", views=[["a", "workers"]])
     page.wait_for(lambda: page.feed.callbacks)
     page.tell(made)
     page.wait_for(lambda: any("sources" in push for push in page.messages("push")))
     page.sent.clear()
-    page.say("hello", views=["b"])
+    page.say("hello", views=[["b", "workers"]])
     page.wait_for(lambda: any(push["full"] for push in page.messages("push")))
     full = next(push for push in page.messages("push") if push["full"])
     assert len(full["workers"]["rows"]) == 2
@@ -165,7 +166,7 @@ def test_a_new_page_gets_everything_and_then_what_changed(page: Page) -> None:
 def test_a_view_that_cannot_report_is_shown_everything_several_times(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(board_module, "REPEAT", 0.05)
+    monkeypatch.setattr(pushes_module, "REPEAT", 0.05)
     page.board.promise()  # a cell that shows it, and goes on
     page.board.kernel = asyncio.new_event_loop()  # never runs: the kernel is busy
     page.wait_for(lambda: sum(push["full"] for push in page.messages("push")) >= 3)
@@ -195,7 +196,7 @@ def test_a_view_is_not_given_up_while_cells_keep_its_messages_waiting(
 
 
 def test_sequence_numbers_have_no_gap_and_there_is_a_sign_of_life(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board_module, "PULSE", 0.05)
+    monkeypatch.setattr(pushes_module, "PULSE", 0.05)
     page.say("look", view="a", tab="workers")
     page.wait_for(lambda: len(page.messages("push")) >= 4)
     page.say("bye", view="a")
@@ -260,6 +261,36 @@ def test_output_is_fetched_only_while_its_tab_is_open(page: Page, monkeypatch: p
     page.wait_for(lambda: not threads())
 
 
+def test_output_is_fetched_again_for_a_page_that_was_forgotten_while_it_slept(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board_module, "LOGS", 0.0)
+    for awake in ({"kind": "hello", "views": [["a", "logs"]]}, {"kind": "here", "view": "a", "tab": "logs", "roll": 7}):
+        page.say(**awake)
+        page.wait_for(lambda: page.messages("lines"))
+        page.say("bye", view="a")
+        page.wait_for(lambda: not threads())
+        page.board.reader.restart(1, 0.0)
+        page.sent.clear()
+
+
+def test_an_answer_waits_until_what_another_thread_sends_is_sent(page: Page) -> None:
+    posted: list[Callable[[Any, BaseException | None], object]] = []
+    page.feed.post = lambda question, done: posted.append(done)  # type: ignore[method-assign]
+    page.say("look", view="a", tab="workers")
+    page.wait_for(lambda: page.feed.subscriptions)
+    page.say("ask", id=1, action="scale", workers=5)
+    with page.board.lock:
+        answering = threading.Thread(target=posted[0], args=(None, None))
+        answering.start()
+        answering.join(0.05)
+        assert page.messages("answer") == []
+    answering.join()
+    assert [answer["id"] for answer in page.messages("answer")] == [1]
+    page.say("bye", view="a")
+    page.wait_for(lambda: not threads())
+
+
 def test_a_cluster_that_was_closed_stays_as_a_picture_and_costs_no_thread(page: Page) -> None:
     page.say("look", view="a", tab="workers")
     page.wait_for(lambda: page.feed.callbacks)
@@ -272,7 +303,7 @@ def test_a_cluster_that_was_closed_stays_as_a_picture_and_costs_no_thread(page: 
     assert last["header"]["final"]
     assert last["header"]["state"] == "closed"
     page.sent.clear()
-    page.say("hello", views=["b"])
+    page.say("hello", views=[["b", "workers"]])
     [picture] = page.messages("push")
     assert picture["full"]
     assert picture["header"]["final"]

@@ -29,7 +29,7 @@ def test_a_view_that_answers_stays_and_one_that_misses_several_rolls_is_forgotte
     leases.look("gone", "workers")
     for number in range(10):
         leases.call(number * PERIOD)
-        leases.here("here", leases.roll)
+        leases.here("here", "workers", leases.roll)
     assert list(leases.views) == ["here"]
 
 
@@ -39,7 +39,7 @@ def test_while_a_cell_keeps_the_kernel_no_roll_is_called_and_nobody_forgotten() 
     leases.call(0.0)
     leases.call(10_000.0)  # an hours-long cell ended; the answers are still in the queue
     assert "a" in leases.views
-    leases.here("a", 1)
+    leases.here("a", "workers", 1)
     call(leases, MISSES, 10_001.0)
     assert "a" in leases.views
 
@@ -68,8 +68,9 @@ def test_a_promised_view_counts_until_it_reports_or_plainly_does_not_come() -> N
 
 def test_a_view_that_was_forgotten_and_wakes_up_is_known_again() -> None:
     leases = Leases()
-    leases.here("asleep", 7)
+    leases.here("asleep", "logs", 7)
     assert leases.is_watched
+    assert leases.shows("logs")
 
 
 def test_what_was_spent_too_early_is_waited_for_and_little_is_saved_up() -> None:

@@ -1,3 +1,3 @@
-"""What appears under a cell: progress, reports."""
+"""What appears under a cell: progress, output, figures, reports."""
 
 from __future__ import annotations

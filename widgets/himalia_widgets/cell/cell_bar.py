@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from himalia.client.progress_html import DONE, FAILED, FAINT, GROUND
 from himalia.deploy.control import Control
-from himalia.deploy.feed import ThreadFeed
+from himalia.deploy.thread_feed import ThreadFeed
 from himalia.errors import HimaliaError
 from himalia.messages import GroupSummary, Telemetry
 from himalia_widgets.view.pace import Pace

@@ -34,6 +34,9 @@ def show(markup: str, text: str = "") -> Callable[..., None]:
 def show_under(publisher: Any, header: Mapping[str, Any]) -> Callable[[str, str], None]:
     """Return a function that shows HTML, and what stands for it, under a cell that may have ended; then replaces it.
 
+    What is sent bears the header of the message that had the cell executed: that is how a front end knows where it
+    belongs.  A page that was reloaded since knows neither the old cell nor the display; it shows what was saved.
+
     Parameters
     ----------
     publisher : ipykernel.zmqshell.ZMQDisplayPublisher

@@ -29,7 +29,7 @@ from himalia.client.reprs import (
     task_words,
 )
 from himalia.client.state import CANCELLED, PENDING, Record
-from himalia.deploy.feed import ThreadFeed
+from himalia.deploy.thread_feed import ThreadFeed
 from himalia.messages import SchedulerStatus, Telemetry
 from himalia_widgets.cell.display import show
 
@@ -151,7 +151,7 @@ class ClientLook:
 
     def __init__(self, client: Client) -> None:
         self._client = weakref.ref(client)
-        self._info = client._known_info() or {}
+        self._info = client._known_info()
         self._status: SchedulerStatus | None = None
         self._is_over = False
         self._leave = ThreadFeed.of(client).subscribe(self._take, self._take_info, self._end)
@@ -169,7 +169,7 @@ class ClientLook:
     def _draw(self, client: Client) -> Look:
         status = client.status
         tasks = (self._status.tasks, self._status.queued) if self._status is not None else (0, 0)
-        summary = client._summary(self._info if status == "running" else None)
+        summary = client._summary(self._info if status == "running" else {})
         kind = type(client).__name__
         return Look(
             client_html(kind, client.name, status, summary, task_words(*tasks)),

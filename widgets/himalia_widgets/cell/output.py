@@ -2,19 +2,17 @@
 
 Decides what of it is shown: each line once, with how many calls on which workers wrote it; the newest in full, earlier
 ones folded.  It is one display for each cell, which is updated.  Text of users is escaped.
-
-The display is sent with the header of the message that had the cell executed: that is how a front end knows where it
-belongs.  A page that was reloaded since knows neither the old cell nor the display; it shows what was saved.
 """
 
 from __future__ import annotations
 
-import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from himalia_widgets.cell.display import show_under
 
 if TYPE_CHECKING:
     from himalia.client.cells import Cells
@@ -136,28 +134,11 @@ def html_of(line: Line) -> str:
     )
 
 
-class CellDisplay:
-    """The display under one cell; one thread at a time."""
+class CellDisplay(NamedTuple):
+    """What is shown under one cell, and how it is replaced; one thread at a time."""
 
-    def __init__(self, publisher: Any, header: Mapping[str, Any]) -> None:
-        self.lines = CellLines()
-        self._publisher = publisher
-        self._header = header
-        self._name = f"himalia-{secrets.token_hex(8)}"
-        self._kind = "display_data"
-
-    def show(self) -> None:
-        """Send what is to be shown now."""
-        content = {
-            "data": {"text/plain": self.lines.as_text(), "text/html": self.lines.as_html()},
-            "metadata": {},
-            "transient": {"display_id": self._name},
-        }
-        publisher = self._publisher
-        publisher.session.send(
-            publisher.pub_socket, self._kind, content, parent=dict(self._header), ident=publisher.topic
-        )
-        self._kind = "update_display_data"
+    lines: CellLines
+    replace: Callable[[str, str], None]
 
 
 _displays: dict[str, CellDisplay] = {}
@@ -179,10 +160,10 @@ def _show(outputs: Iterable[CallOutput], cells: Cells) -> None:
         id = header.get("msg_id", "")
         display = _displays.get(id)
         if display is None:
-            display = _displays[id] = CellDisplay(cells.publisher, header)
+            display = _displays[id] = CellDisplay(CellLines(), show_under(cells.publisher, header))
             if len(_displays) > CELLS:
                 del _displays[next(iter(_displays))]
         display.lines.add(output)
         changed[id] = display
     for display in changed.values():
-        display.show()
+        display.replace(display.lines.as_html(), display.lines.as_text())

@@ -10,6 +10,8 @@ import threading
 import time
 from typing import Any, Final
 
+import msgspec
+
 from himalia.client.profile import Profile
 from himalia.errors import HimaliaError
 from himalia.messages import Telemetry
@@ -79,9 +81,8 @@ class Recorder:
         )
 
     def _take(self, telemetry: Telemetry) -> None:
-        telemetry.records = []
-        telemetry.skipped = 0
-        self.history.take(telemetry, now=time.time())
+        thin = msgspec.structs.replace(telemetry, records=[], skipped=0)  # others follow the same push
+        self.history.take(thin, now=time.time())
 
     def _ask(self) -> None:
         while not self._ended.is_set():

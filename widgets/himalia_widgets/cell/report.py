@@ -16,6 +16,7 @@ from bokeh.resources import Resources
 from himalia.version import __version__
 from himalia_widgets.cell.recorder import Recorder
 from himalia_widgets.plots import make_plot
+from himalia_widgets.plots.profile import ProfilePlot
 from himalia_widgets.view.units import count, seconds, size
 
 SECTIONS: Final = (
@@ -77,8 +78,8 @@ def draw(recorder: Recorder, *, dark: bool) -> dict[str, Any]:
     items = {}
     for name, _ in SECTIONS:
         plot = make_plot(name, dark=dark, live=False)
-        if name == "profile":
-            plot.samples = recorder.profile.samples  # type: ignore[attr-defined]
+        if isinstance(plot, ProfilePlot):
+            plot.samples = recorder.profile.samples
         plot.update(recorder.history)
         items[name] = json_item(plot.root)
     return items

@@ -17,11 +17,12 @@ from bokeh.document import Document
 from bokeh.models import ColumnDataSource, CustomJS
 
 from himalia.errors import HimaliaError
-from himalia_widgets.dashboard.layout import TEMPLATE, Page, encodable, frame
+from himalia_widgets.dashboard.layout import TEMPLATE, Page, encodable, frame, read_arguments
 from himalia_widgets.plots import make_plot
-from himalia_widgets.plots.base import Columns, Plot
+from himalia_widgets.plots.base import Plot
 from himalia_widgets.plots.profile import ProfilePlot
 from himalia_widgets.plots.task_stream import TaskStreamPlot
+from himalia_widgets.view.marks import Columns
 from himalia_widgets.view.source import Source
 
 logger = logging.getLogger("himalia.dashboard")
@@ -45,10 +46,10 @@ class SharedColumns:
 
     def update(self, plot: Plot, source: Source) -> None:
         """Bring a plot up to date."""
-        if type(plot).update is not Plot.update or isinstance(plot, ProfilePlot):
-            plot.update(source.history)  # what it shows depends on more than the history
+        if not plot.follows_history_only:
+            plot.update(source.history)
             return
-        version = (source.history.number, source.history.version)
+        version = source.history.stamp
         if version != self._version:
             self._version = version
             self._columns.clear()
@@ -58,7 +59,7 @@ class SharedColumns:
         plot.assign(self._columns[key])
 
 
-class Samples:
+class SampleReader:
     """The samples of stacks that one page has asked for so far."""
 
     def __init__(self) -> None:
@@ -90,13 +91,11 @@ class OpenPage:
     """One document: the plots of a page, as the arguments of its address want them."""
 
     def __init__(self, page: Page, source: Source, shared: SharedColumns, document: Document) -> None:
-        request = document.session_context.request if document.session_context else None
-        given = dict(request.arguments) if request is not None else {}
-        arguments = {name: values[-1].decode("utf-8", "replace") for name, values in given.items() if values}
+        arguments = read_arguments(document)
         self.source = source
         self.shared = shared
         self.version: tuple[int, int] | None = None
-        self.samples = Samples()
+        self.samples = SampleReader()
         dark = arguments.get("theme") == "dark"
         worker = arguments.get("name") if page.path == "/worker" else None
         self.plots = [
@@ -120,7 +119,7 @@ class OpenPage:
 
     def draw(self) -> None:
         """Show the history as it is now, if it changed and anybody looks."""
-        version = (self.source.history.number, self.source.history.version)
+        version = self.source.history.stamp
         if version == self.version or not self.visible.data["visible"][0]:
             return
         self.version = version

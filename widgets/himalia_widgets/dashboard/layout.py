@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from bokeh.document import Document
 from jinja2 import Environment, FileSystemLoader, Template
 
 from himalia_widgets.plots import PLOTS
@@ -82,6 +83,13 @@ def frame(page: Page, source: Source, *, dark: bool = False) -> dict[str, Any]:
         "theme": "dark" if dark else "light",
         "headings": {},
     }
+
+
+def read_arguments(document: Document) -> dict[str, str]:
+    """Return what the address of a document asks for: the last value of each argument."""
+    request = document.session_context.request if document.session_context else None
+    given = dict(request.arguments) if request is not None else {}
+    return {name: values[-1].decode("utf-8", "replace") for name, values in given.items() if values}
 
 
 def encodable(text: str) -> str:

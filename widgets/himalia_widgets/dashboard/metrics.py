@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final
 
@@ -50,8 +50,8 @@ class HistoryCollector(Collector):
         yield GaugeMetricFamily("himalia_store_bytes", "Results in memory.", now.store)
         yield GaugeMetricFamily("himalia_spilled_bytes", "Results on disk.", now.spilled)
         tasks = GaugeMetricFamily("himalia_tasks", "Calls that have not ended.", labels=["state"])
-        tasks.add_metric(["assigned"], now.running)
-        tasks.add_metric(["waiting"], now.queued)
+        tasks.add_metric(["assigned"], now.assigned)
+        tasks.add_metric(["waiting"], now.waiting)
         yield tasks
         yield CounterMetricFamily("himalia_calls", "Calls that ended.", self.history.total)
 
@@ -84,11 +84,11 @@ class HistoryCollector(Collector):
         """Yield the numbers of the busiest functions, over all their groups."""
         calls: Counter[str] = Counter()
         failures: Counter[str] = Counter()
-        seconds: Counter[str] = Counter()
+        seconds: defaultdict[str, float] = defaultdict(float)
         for group in self.history.groups.values():
             calls[group.name] += group.finished
             failures[group.name] += group.failed
-            seconds[group.name] += group.compute  # type: ignore[assignment]  # a Counter of floats adds up all the same
+            seconds[group.name] += group.compute
         ended = CounterMetricFamily("himalia_function_calls", "Calls that ended well.", labels=["function"])
         failed = CounterMetricFamily("himalia_function_failures", "Calls that failed.", labels=["function"])
         computed = CounterMetricFamily("himalia_function_seconds", "Time they ran.", labels=["function"])

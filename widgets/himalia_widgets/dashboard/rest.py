@@ -10,7 +10,6 @@ from tornado.web import RequestHandler, StaticFileHandler
 
 from himalia.errors import HimaliaError
 from himalia_widgets.dashboard import tables
-from himalia_widgets.dashboard.documents import read_seconds
 from himalia_widgets.dashboard.layout import ASSETS, HERE, TEMPLATE, Page, frame
 from himalia_widgets.view.source import Source
 
@@ -77,9 +76,8 @@ async def errors(source: Source, argument: Callable[[str], str]) -> dict[str, An
 
 
 async def logs(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
-    """Answer with the log lines after ``since``."""
-    since = argument("since")
-    return tables.describe_logs(await source.logs(read_seconds(since) if since else 0.0))
+    """Answer with the newest log lines."""
+    return tables.describe_logs(await source.logs())
 
 
 async def task(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:

@@ -10,14 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from himalia.messages import LogLine
-from himalia_widgets.plots import PLOTS
+from himalia_widgets.dashboard.layout import INDIVIDUAL
 from himalia_widgets.view.errors import error_rows
 from himalia_widgets.view.groups import group_rows
 from himalia_widgets.view.history import History
 from himalia_widgets.view.profile import Samples, functions
 from himalia_widgets.view.summary import summarize
 from himalia_widgets.view.workers import running_calls, worker_rows
-from himalia_widgets.widget.facts import describe_header
 
 LINES: Final = 5000
 """Lines of a log told at once."""
@@ -26,7 +25,8 @@ EVENTS: Final = 200
 
 def describe_summary(history: History) -> dict[str, Any]:
     """Return the numbers of the header."""
-    return summarize(history)._asdict() | describe_header(history)
+    now = summarize(history)
+    return now._asdict() | {"running": now.running, "queued": now.queued}
 
 
 def describe_workers(history: History) -> dict[str, Any]:
@@ -89,4 +89,4 @@ def describe_functions(history: History, samples: Samples) -> dict[str, Any]:
 
 def describe_plots() -> dict[str, str]:
     """Return the title of each plot that has a page of its own, by its address."""
-    return {f"individual-{name.replace('_', '-')}": plot.title or name for name, plot in PLOTS.items()}
+    return {page.path[1:]: page.title for page in INDIVIDUAL}

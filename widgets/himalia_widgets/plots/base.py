@@ -13,8 +13,7 @@ from bokeh.models import ColumnDataSource, LayoutDOM
 
 from himalia_widgets.plots import theme
 from himalia_widgets.view.history import History
-
-Columns = dict[str, Any]
+from himalia_widgets.view.marks import Columns
 
 
 class Plot:
@@ -31,6 +30,8 @@ class Plot:
     name: ClassVar[str]
     title: ClassVar[str] = ""
     height: ClassVar[int] = 260
+    follows_history_only: ClassVar[bool] = True
+    """Whether two such plots with the same options always show the same of a history."""
     root: LayoutDOM
 
     def __init__(

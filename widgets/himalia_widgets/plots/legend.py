@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from himalia_widgets.plots.base import Columns
 from himalia_widgets.view import colors
 from himalia_widgets.view.history import History
+from himalia_widgets.view.marks import Columns
 from himalia_widgets.view.text import label
 
 Indices = npt.NDArray[np.intp]

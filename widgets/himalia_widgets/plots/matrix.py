@@ -8,9 +8,10 @@ import numpy as np
 from bokeh.models import CustomJSTickFormatter, LayoutDOM, LinearColorMapper, SingleIntervalTicker
 
 from himalia_widgets.plots import theme
-from himalia_widgets.plots.base import Columns, Plot
+from himalia_widgets.plots.base import Plot
 from himalia_widgets.view import transfers, units
 from himalia_widgets.view.history import History
+from himalia_widgets.view.marks import Columns
 from himalia_widgets.view.text import label
 
 ABREAST: Final = 12

@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Final
 from bokeh.models import LayoutDOM
 
 from himalia_widgets.plots import theme
-from himalia_widgets.plots.base import Columns, Plot
+from himalia_widgets.plots.base import Plot
 from himalia_widgets.view import colors, profile, units
 from himalia_widgets.view.history import History
+from himalia_widgets.view.marks import Columns
 from himalia_widgets.view.text import hover, label
 
 LEVEL: Final = 20
@@ -29,18 +30,19 @@ class ProfilePlot(Plot):
         By worker: ``(time, stack, count)`` each, as ``Source.profile`` returns them.
     function : str or None
         Show only stacks with this function, from there on.
-    since, until : float
-        Show only samples of this time, epoch seconds.
+    since : float
+        Show only samples from then on, epoch seconds.
     """
 
     name: ClassVar[str] = "profile"
     title: ClassVar[str] = "Profile"
     height: ClassVar[int] = 400
+    follows_history_only: ClassVar[bool] = False
 
     def __init__(self, **options: Any) -> None:
         self.samples: profile.Samples = {}
         self.function: str | None = None
-        self.since, self.until = 0.0, float("inf")
+        self.since = 0.0
         super().__init__(**options)
 
     def build(self) -> LayoutDOM:
@@ -65,9 +67,7 @@ class ProfilePlot(Plot):
         return fig
 
     def columns(self, history: History) -> dict[str, Columns]:
-        root = profile.tree(
-            self.samples, since=self.since, until=self.until, function=self.function, worker=self.worker
-        )
+        root = profile.tree(self.samples, since=self.since, function=self.function, worker=self.worker)
         found = profile.flames(root)
         palette = colors.Colors()
         return {

@@ -7,9 +7,10 @@ from typing import ClassVar, Final
 from bokeh.models import LayoutDOM
 
 from himalia_widgets.plots import theme
-from himalia_widgets.plots.base import Columns, Plot
+from himalia_widgets.plots.base import Plot
 from himalia_widgets.view import units
 from himalia_widgets.view.history import History
+from himalia_widgets.view.marks import Columns
 from himalia_widgets.view.progress import Progress, progress
 
 ROW: Final = 36

@@ -13,8 +13,9 @@ import numpy as np
 from bokeh.models import CustomJSTickFormatter, LayoutDOM, LinearAxis, SingleIntervalTicker
 
 from himalia_widgets.plots import theme
-from himalia_widgets.plots.base import Columns, Plot
+from himalia_widgets.plots.base import Plot
 from himalia_widgets.view.history import History
+from himalia_widgets.view.marks import Columns
 
 NAME: Final = 28
 """Characters of a row's name."""

@@ -10,11 +10,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from himalia_widgets.plots.base import Columns
 from himalia_widgets.plots.legend import Indices, legend, recent
 from himalia_widgets.view import lanes, stream
 from himalia_widgets.view.history import History
-from himalia_widgets.view.marks import HEIGHT, join
+from himalia_widgets.view.marks import HEIGHT, Columns, join
 from himalia_widgets.view.window import Window
 
 LIVE: Final = 60.0

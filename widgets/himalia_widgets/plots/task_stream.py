@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from bokeh.events import RangesUpdate, Reset
-from bokeh.models import DataRange1d, LayoutDOM, Legend, LegendItem
+from bokeh.models import LayoutDOM, Legend, LegendItem
 
 from himalia_widgets.plots import theme
-from himalia_widgets.plots.base import Columns, Plot
+from himalia_widgets.plots.base import Plot
 from himalia_widgets.plots.stream_columns import LIVE, ROLLOVER, Cursor, StreamColumns, live_window
 from himalia_widgets.view.history import History
+from himalia_widgets.view.marks import Columns
 from himalia_widgets.view.window import Window, whole
 
 __all__ = ["ROLLOVER", "Cursor", "TaskStreamPlot"]
@@ -36,6 +37,7 @@ class TaskStreamPlot(Plot):
     name: ClassVar[str] = "task_stream"
     title: ClassVar[str] = "Task stream"
     height: ClassVar[int] = 320
+    follows_history_only: ClassVar[bool] = False
 
     def __init__(self, **options: Any) -> None:
         self._zoom: Window | None = None
@@ -47,12 +49,10 @@ class TaskStreamPlot(Plot):
         self._said = StreamColumns(self.pixels, self.worker)
 
     def build(self) -> LayoutDOM:
-        x_range = DataRange1d(range_padding=0.0)
-        if self.live:
-            x_range.follow, x_range.follow_interval = "end", LIVE * 1000
         fig = self.fig = theme.new_figure(
             self.theme, height=self.pixels, tools="xpan,xwheel_zoom,xbox_zoom,reset", x_axis_location="below",
-            y_axis_location="left", x_range=x_range, y_range=theme.row_range(),
+            y_axis_location="left", y_range=theme.row_range(),
+            x_range=theme.padded_range(last=LIVE if self.live else None),
         )  # fmt: skip
         fig.toolbar.active_scroll = None
         fig.toolbar.logo = None

@@ -1,4 +1,4 @@
-"""How plots look: text, lines and grounds on light and on dark, in one place.  Data:  ``view/colors.py``."""
+"""How plots look: text, lines and grounds on light and on dark, in one place.  Data: ``view/colors.py``."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def new_figure(theme: Theme, *, height: int, title: str = "", tools: str = "", *
     options.setdefault("y_axis_location", None)
     fig = figure(
         height=height, sizing_mode="stretch_width", output_backend="canvas", tools=tools, toolbar_location=None,
-        min_width=240,         background_fill_alpha=0.0, border_fill_alpha=0.0, outline_line_color=None,
+        min_width=240, background_fill_alpha=0.0, border_fill_alpha=0.0, outline_line_color=None,
         min_border=4, **options,
     )  # fmt: skip
     fig.grid.grid_line_color = None
@@ -160,9 +160,10 @@ def shades(theme: Theme) -> list[str]:
     return list(DARK_SHADES if theme is DARK else LIGHT_SHADES)
 
 
-def padded_range() -> DataRange1d:
-    """Return a range that is as wide as what is drawn."""
-    return DataRange1d(range_padding=0.0)
+def padded_range(*, last: float | None = None) -> DataRange1d:
+    """Return a range that is as wide as what is drawn; if that are epoch milliseconds, as its last so many seconds."""
+    following = {} if last is None else {"follow": "end", "follow_interval": last * 1000}
+    return DataRange1d(range_padding=0.0, **following)
 
 
 def name_rows(fig: figure, rows: ColumnDataSource) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 from bokeh.models import DataRange1d, LayoutDOM, Legend, LegendItem
 
 from himalia_widgets.plots import theme
-from himalia_widgets.plots.base import Columns, Plot
+from himalia_widgets.plots.base import Plot
 from himalia_widgets.view import transfers
 from himalia_widgets.view.history import History
+from himalia_widgets.view.marks import Columns
 from himalia_widgets.view.series import Series
 
 SPAN: Final = 300.0
@@ -60,11 +61,9 @@ class TimelinePlot(Plot):
 
 def time_figure(look: theme.Theme, height: int, title: str, unit: str, *, live: bool) -> Any:
     """Return a figure with clock time below and a scale of this unit at the left."""
-    x_range = DataRange1d(range_padding=0.0)
-    if live:
-        x_range.follow, x_range.follow_interval = "end", SPAN * 1000
     fig = theme.new_figure(
-        look, height=height, title=title, x_axis_location="below", y_axis_location="left", x_range=x_range,
+        look, height=height, title=title, x_axis_location="below", y_axis_location="left",
+        x_range=theme.padded_range(last=SPAN if live else None),
         y_range=DataRange1d(start=0, range_padding=0.2),
     )  # fmt: skip
     theme.clock_axis(fig, ticks=4)
@@ -74,9 +73,15 @@ def time_figure(look: theme.Theme, height: int, title: str, unit: str, *, live: 
     return fig
 
 
-def thin(series: Series, *columns: str) -> dict[str, Any]:
+def columns_of(series: Series, *columns: str) -> dict[str, Any]:
     """Return these columns of a series, and its times."""
     return {name: series.column(name) for name in ("time", *columns)}
+
+
+def of_worker(history: History, worker: str, column: str) -> dict[str, Any]:
+    """Return a column of a worker's series, and its times; nothing of a worker that isn't known."""
+    series = history.trends.workers.get(worker)
+    return columns_of(series, column) if series is not None else {"time": np.empty(0), column: np.empty(0)}
 
 
 class MemoryPlot(TimelinePlot):
@@ -92,9 +97,8 @@ class MemoryPlot(TimelinePlot):
 
     def series(self, history: History) -> dict[str, Any]:
         if self.worker is None:
-            return thin(history.trends.cluster, "store", "workers_memory", "spilled")
-        series = history.trends.workers.get(self.worker)
-        own = thin(series, "memory") if series is not None else {"time": np.empty(0), "memory": np.empty(0)}
+            return columns_of(history.trends.cluster, "store", "workers_memory", "spilled")
+        own = of_worker(history, self.worker, "memory")
         nothing = np.zeros(len(own["time"]))
         return {"time": own["time"], "store": nothing, "workers_memory": own["memory"], "spilled": nothing}
 
@@ -109,9 +113,8 @@ class CpuTimePlot(TimelinePlot):
 
     def series(self, history: History) -> dict[str, Any]:
         if self.worker is None:
-            return thin(history.trends.cluster, "cpu")
-        series = history.trends.workers.get(self.worker)
-        return thin(series, "cpu") if series is not None else {"time": np.empty(0), "cpu": np.empty(0)}
+            return columns_of(history.trends.cluster, "cpu")
+        return of_worker(history, self.worker, "cpu")
 
 
 class RatePlot(TimelinePlot):
@@ -122,7 +125,7 @@ class RatePlot(TimelinePlot):
     areas: ClassVar[tuple[tuple[str, str, str], ...]] = (("rate", "calls/s", theme.DONE),)
 
     def series(self, history: History) -> dict[str, Any]:
-        return thin(history.trends.scheduler, "rate")
+        return columns_of(history.trends.scheduler, "rate")
 
 
 class TransfersPlot(TimelinePlot):

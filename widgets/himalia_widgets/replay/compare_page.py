@@ -12,7 +12,7 @@ from bokeh.application.handlers.function import FunctionHandler
 from bokeh.document import Document
 from bokeh.models import ColumnDataSource, CustomJS, Range1d
 
-from himalia_widgets.dashboard.layout import TEMPLATE, Page, encodable, frame
+from himalia_widgets.dashboard.layout import TEMPLATE, Page, encodable, frame, read_arguments
 from himalia_widgets.plots.task_stream import TaskStreamPlot
 from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.units import count, seconds
@@ -31,8 +31,7 @@ def compare_application(first: ReplaySource, second: ReplaySource) -> Applicatio
     """Return the application of this page; both runs are shown whole."""
 
     def fill(document: Document) -> None:
-        request = document.session_context.request if document.session_context else None
-        dark = request is not None and request.arguments.get("theme", [b""])[-1] == b"dark"
+        dark = read_arguments(document).get("theme") == "dark"
         sources = {"run-a": first, "run-b": second}
         plots = make_plots([first, second], dark=dark)
         headings = {}

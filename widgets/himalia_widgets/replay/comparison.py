@@ -1,6 +1,6 @@
 """Two runs side by side: what each function took in one and in the other.
 
-It takes histories and returns rows; how they look is decided in ``pages.py``.
+It takes histories and returns rows; how they look is decided in ``compare.js``.
 """
 
 from __future__ import annotations

@@ -65,12 +65,12 @@ class Reel:
         self.history.now = max(self.history.now, time)
         self.history.version += 1
 
-    def lines(self, since: float = 0.0) -> dict[str, list[LogLine]]:
-        """Return what was printed after ``since`` and until now, by process."""
+    def lines(self) -> dict[str, list[LogLine]]:
+        """Return what was printed until now, by process."""
         found: dict[str, list[LogLine]] = {}
         for frame in self._told("logs"):
             for name, lines in frame.logs().items():
-                found.setdefault(name, []).extend(line for line in lines if since < line.time <= self.time)
+                found.setdefault(name, []).extend(line for line in lines if line.time <= self.time)
         return {name: lines for name, lines in found.items() if lines}
 
     def samples(self, since: float = 0.0) -> dict[str, list[Sample]]:

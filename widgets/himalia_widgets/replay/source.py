@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -38,8 +37,6 @@ class ReplaySource:
         self.reel = Reel(recording)
         self.title = title
         self.speed = 1.0
-        self._listeners: dict[int, Callable[[], object]] = {}
-        self._count = 0
         self._playing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -67,16 +64,9 @@ class ReplaySource:
         """Whether time runs."""
         return self._playing is not None
 
-    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Call back after the moment changed, or whether it runs; call what is returned to have that end."""
-        self._count = number = self._count + 1
-        self._listeners[number] = callback
-        return lambda: void(self._listeners.pop(number, None))
-
     def seek(self, moment: float) -> None:
         """Show another moment, epoch seconds."""
         self.reel.seek(moment)
-        self._tell()
 
     def play(self) -> None:
         """Let time run to the end; at the end, from the start."""
@@ -84,26 +74,20 @@ class ReplaySource:
             if self.reel.time >= self.reel.ended:
                 self.reel.seek(self.reel.started)
             self._playing = asyncio.get_running_loop().create_task(self._run())
-            self._tell()
 
     def pause(self) -> None:
         """Let time stand still."""
         if self._playing is not None:
             self._playing.cancel()
             self._playing = None
-            self._tell()
-
-    async def info(self) -> dict[str, Any]:
-        """Return hosts and workers of that moment."""
-        return self.history.info
 
     async def describe_task(self, key: str) -> dict[str, Any]:
         """Return what telemetry told of a call."""
         return self.reel.describe(key)
 
-    async def logs(self, since: float = 0.0) -> dict[str, list[LogLine]]:
+    async def logs(self) -> dict[str, list[LogLine]]:
         """Return what was printed until that moment."""
-        return await asyncio.to_thread(self.reel.lines, since)
+        return await asyncio.to_thread(self.reel.lines)
 
     async def profile(self, since: float = 0.0) -> dict[str, list[Sample]]:
         """Return what profilers saw until that moment."""
@@ -116,14 +100,4 @@ class ReplaySource:
             now = time.monotonic()
             self.reel.seek(self.reel.time + (now - before) * self.speed)
             before = now
-            self._tell()
         self._playing = None
-        self._tell()
-
-    def _tell(self) -> None:
-        for callback in list(self._listeners.values()):
-            callback()
-
-
-def void(value: object) -> None:
-    """Forget a value."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from himalia_widgets.view.history import History
@@ -37,20 +36,18 @@ class GroupRow(NamedTuple):
     moved: int
 
 
-def group_rows(history: History, *, spans: Iterable[str] | None = None, most: int = 1000) -> list[GroupRow]:
+def group_rows(history: History, *, most: int = 1000) -> list[GroupRow]:
     """Return a row for each function, those with work left first."""
-    wanted = None if spans is None else set(spans)
     sums: dict[str, list[float]] = {}
-    for (name, span), group in history.groups.items():
-        if wanted is None or span in wanted:
-            numbers = (
-                group.finished, group.transfer, group.deserialize, group.compute, group.serialize, group.nbytes,
-                group.memory, group.peak, group.moved,
-            )  # fmt: skip
-            sums[name] = [a + b for a, b in zip(sums.get(name, [0] * 9), numbers, strict=True)]
+    for (name, _), group in history.groups.items():
+        numbers = (
+            group.finished, group.transfer, group.deserialize, group.compute, group.serialize, group.nbytes,
+            group.memory, group.peak, group.moved,
+        )  # fmt: skip
+        sums[name] = [a + b for a, b in zip(sums.get(name, [0] * 9), numbers, strict=True)]
     rows = []
-    for row in progress(history, spans=wanted, most=most):
-        if row.groups == 1 or row.name in sums:
+    for row in progress(history, most=most):
+        if row.name in sums:  # the last one may sum up others
             calls, *times, memory, peak, moved = sums[row.name]
             means = Means(*[value / calls if calls else 0.0 for value in times])
             rows.append(

@@ -17,7 +17,6 @@ from himalia.messages import (
     HostMetrics,
     SchedulerStatus,
     StoreMove,
-    TaskRecord,
     Telemetry,
 )
 from himalia_widgets.view.calls import CallTable
@@ -148,13 +147,6 @@ class History:
             self.trends.add_cluster(self.hosts, now=now)
         self.version += 1
 
-    def take_past(self, records: list[TaskRecord], total: int) -> None:
-        """Remember the last of ``total`` calls that ended before the first push."""
-        self.calls.add_records(records, self.skew)
-        self.skipped += total - len(records)
-        self.total = max(self.total, total)
-        self.version += 1
-
     def take_info(self, info: dict[str, Any]) -> None:
         """Remember the scheduler's answer; hosts and workers that it doesn't name are gone."""
         self.info = info
@@ -168,6 +160,11 @@ class History:
             self.spilling.discard(host)
         self.trends.keep(set(hosts), {worker["name"] for worker in info.get("workers", {}).values()})
         self.version += 1
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """What differs from that of any other history, and of this one after any change."""
+        return (self.number, self.version)
 
     def moves_since(self, number: int) -> list[Move]:
         """Return the moves after the first ``number`` ones, as far as they are kept."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from himalia.messages import TransferSummary
 
@@ -21,16 +21,12 @@ class Link:
     count: int = 0
 
 
-@dataclass(slots=True, frozen=True)
-class Moved:
-    """What ``target`` received from ``source`` in the heartbeat that arrived at ``time``."""
+class Received(NamedTuple):
+    """What one host received from one other since its last heartbeat."""
 
     time: float
-    source: str
-    target: str
+    """When that arrived, epoch seconds."""
     nbytes: int
-    seconds: float
-    count: int
 
 
 class Links:
@@ -39,7 +35,7 @@ class Links:
     def __init__(self, seconds: float) -> None:
         self.totals: dict[tuple[str, str], Link] = {}
         """By ``(source, target)``."""
-        self.recent: deque[Moved] = deque(maxlen=RECENT)
+        self.recent: deque[Received] = deque(maxlen=RECENT)
         self._seconds = seconds
 
     def add(self, transfer: TransferSummary, target: str, *, now: float) -> None:
@@ -48,6 +44,6 @@ class Links:
         link.nbytes += transfer.nbytes
         link.seconds += transfer.seconds
         link.count += transfer.count
-        self.recent.append(Moved(now, transfer.source, target, transfer.nbytes, transfer.seconds, transfer.count))
+        self.recent.append(Received(now, transfer.nbytes))
         while self.recent[0].time < now - self._seconds:
             self.recent.popleft()

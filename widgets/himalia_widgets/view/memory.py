@@ -1,4 +1,4 @@
-"""Who holds how much: the cluster, each host, each function's results.  Worker processes are in ``workers.py``."""
+"""Who holds how much: each host, each function's results.  Worker processes are in ``workers.py``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from himalia_widgets.view.text import natural
 class HostMemory(NamedTuple):
     """Bytes at one host."""
 
-    id: str
     name: str
     store: int
     """Results in memory."""
@@ -19,10 +18,6 @@ class HostMemory(NamedTuple):
     """Results on disk."""
     limit: int
     """What the store may hold in memory; 0: unknown."""
-    workers: int
-    """What its worker processes use for themselves."""
-    used: int
-    """What the machine as a whole uses."""
 
 
 def hosts(history: History) -> list[HostMemory]:
@@ -30,22 +25,12 @@ def hosts(history: History) -> list[HostMemory]:
     known = history.info.get("hosts", {})
     rows = [
         HostMemory(
-            host, history.host_name(host), metrics.store_bytes, metrics.spilled_bytes,
-            int(known.get(host, {}).get("memory_limit", 0)), sum([memory for _, memory, _ in metrics.workers.values()]),
-            metrics.host_memory,
+            history.host_name(host), metrics.store_bytes, metrics.spilled_bytes,
+            int(known.get(host, {}).get("memory_limit", 0)),
         )
         for host, metrics in history.hosts.items()
     ]  # fmt: skip
     return sorted(rows, key=lambda row: natural(row.name))
-
-
-def cluster(history: History) -> HostMemory:
-    """Return the sum over all hosts."""
-    rows = hosts(history)
-    return HostMemory(
-        "", "cluster", sum([row.store for row in rows]), sum([row.spilled for row in rows]),
-        sum([row.limit for row in rows]), sum([row.workers for row in rows]), sum([row.used for row in rows]),
-    )  # fmt: skip
 
 
 def groups(history: History, *, most: int = 20) -> list[tuple[str, int, int]]:

@@ -45,7 +45,6 @@ def tree(
     samples: Samples,
     *,
     since: float = 0.0,
-    until: float = float("inf"),
     function: str | None = None,
     worker: str | None = None,
 ) -> Node:
@@ -53,8 +52,8 @@ def tree(
 
     Parameters
     ----------
-    since, until : float
-        Only samples of this time.
+    since : float
+        Only samples from then on, epoch seconds.
     function : str, optional
         Only stacks in which it occurs, from there on.
     worker : str, optional
@@ -65,7 +64,7 @@ def tree(
         if worker is not None and name != worker:
             continue
         for time, stack, count in rows:
-            if since <= time <= until:
+            if since <= time:
                 frames = stack.split(";")[: DEEPEST * 4]
                 if function is not None:
                     first = next((at for at, frame in enumerate(frames) if split(frame)[0] == function), None)

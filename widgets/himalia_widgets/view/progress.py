@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from himalia.messages import GroupSummary
@@ -11,6 +10,8 @@ from himalia_widgets.view.text import label
 
 MOST: Final = 30
 """Rows; what is more is summed up in one."""
+NAME: Final = 32
+"""Characters of a function's name beside its bar."""
 
 
 class Progress(NamedTuple):
@@ -18,7 +19,7 @@ class Progress(NamedTuple):
 
     name: str
     """The function's, or ``"12 others"``; raw, see :attr:`label`."""
-    groups: int
+    functions: int
     """How many functions this sums up."""
     in_memory: int
     released: int
@@ -31,13 +32,11 @@ class Progress(NamedTuple):
     """Calls that end a second, lately."""
     compute: float
     """Seconds, all calls together."""
-    memory: int
-    """Bytes of results held now."""
 
     @property
     def label(self) -> str:
         """The name, fit for a plot."""
-        return label(self.name, 32)
+        return label(self.name, NAME)
 
     @property
     def done(self) -> int:
@@ -59,28 +58,19 @@ class Progress(NamedTuple):
         return self.left / self.rate if self.rate > 0.0 else None
 
 
-def progress(
-    history: History, *, spans: Iterable[str] | None = None, names: Iterable[str] | None = None, most: int = MOST
-) -> list[Progress]:
+def progress(history: History, *, most: int = MOST) -> list[Progress]:
     """Return a row for each function, those with work left first, then the latest ones.
 
     Parameters
     ----------
-    spans : iterable of str, optional
-        Only what was submitted under these (a cell's, or a client's).
-    names : iterable of str, optional
-        Only these functions.
     most : int
         Rows at most; the others are summed up in the last one.
     """
-    wanted_spans = None if spans is None else set(spans)
-    wanted_names = None if names is None else set(names)
     rows: dict[str, Progress] = {}
     for key, group in history.groups.items():
-        name, span = key
-        if (wanted_spans is None or span in wanted_spans) and (wanted_names is None or name in wanted_names):
-            row = of_group(group, history.paces[key].rate(history.now))
-            rows[name] = add(rows.pop(name), row, name) if name in rows else row
+        name, _ = key
+        row = of_group(group, history.paces[key].rate(history.now))
+        rows[name] = add(rows.pop(name), row, name)._replace(functions=1) if name in rows else row
     newest = [row for row in reversed(rows.values()) if row.total]
     newest.sort(key=lambda row: not row.left)
     if len(newest) <= most:
@@ -88,31 +78,14 @@ def progress(
     rest = newest[most - 1]
     for row in newest[most:]:
         rest = add(rest, row, "")
-    return [*newest[: most - 1], rest._replace(name=f"{rest.groups} others")]
-
-
-def total(rows: Iterable[Progress]) -> Progress:
-    """Return the sum of these."""
-    result = Progress("all", 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0)
-    for row in rows:
-        result = add(result, row, "all")
-    return result
+    return [*newest[: most - 1], rest._replace(name=f"{rest.functions} others")]
 
 
 def of_group(group: GroupSummary, rate: float) -> Progress:
     """Return one group's row."""
     released = max(0, group.finished - group.in_memory)
     return Progress(
-        group.name,
-        1,
-        group.in_memory,
-        released,
-        group.assigned,
-        group.waiting,
-        group.erred,
-        rate,
-        group.compute,
-        group.memory,
+        group.name, 1, group.in_memory, released, group.assigned, group.waiting, group.erred, rate, group.compute
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from himalia.messages import LogLine
@@ -19,17 +18,11 @@ class Source(Protocol):
 
     @property
     def history(self) -> History:
-        """What is known; of a recording another one after its time was moved."""
+        """What is known; of a recording another one after its time was moved.  Its ``version`` tells of changes."""
         ...
-
-    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Call back after the history changed; call what is returned to have that end."""
-        ...
-
-    async def info(self) -> dict[str, Any]: ...
 
     async def describe_task(self, key: str) -> dict[str, Any]: ...
 
-    async def logs(self, since: float = 0.0) -> dict[str, list[LogLine]]: ...
+    async def logs(self) -> dict[str, list[LogLine]]: ...
 
     async def profile(self, since: float = 0.0) -> dict[str, list[tuple[float, str, int]]]: ...

@@ -10,27 +10,38 @@ from himalia_widgets.view.history import History
 class Summary(NamedTuple):
     """A cluster in a line."""
 
-    address: str
     hosts: int
     workers: int
     threads: int
     clients: int
-    cpu: float
-    """Of all workers, in CPUs."""
-    memory: int
-    """Bytes of results in memory and of worker processes."""
     store: int
+    """Bytes of results in memory."""
+    store_limit: int
+    """What they may take, of all hosts."""
     spilled: int
+    """Bytes of results on disk."""
+    own_memory: int
+    """Bytes of worker processes, results not counted."""
     memory_limit: int
     """Sum of the workers' limits; 0 if one has none."""
-    running: int
-    """Calls at hosts, running or next in line; ``queued`` are ready and held back, or wait for inputs."""
-    queued: int
+    assigned: int
+    """Calls at hosts: running, or next in line there."""
+    waiting: int
+    """Calls that are ready and held back, or wait for inputs."""
     done: int
     failed: int
-    rate: float
-    """Calls that end a second."""
     uptime: float
+    """Seconds."""
+
+    @property
+    def running(self) -> int:
+        """Calls that run: what more a host was sent is next in line there."""
+        return min(self.assigned, self.threads)
+
+    @property
+    def queued(self) -> int:
+        """Calls that neither run nor have ended."""
+        return self.waiting + self.assigned - self.running
 
 
 def summarize(history: History) -> Summary:
@@ -39,23 +50,20 @@ def summarize(history: History) -> Summary:
     limits = [int(worker["memory_limit"]) for worker in workers]
     groups = history.groups.values()
     status = history.status
-    measured = [numbers for metrics in history.hosts.values() for numbers in metrics.workers.values()]
-    store = sum([metrics.store_bytes for metrics in history.hosts.values()])
+    hosts = history.info.get("hosts", {})
     return Summary(
-        address=str(history.info.get("address", "")),
         hosts=len(history.info.get("hosts", history.hosts)),
         workers=len(workers),
         threads=sum([int(worker["nthreads"]) for worker in workers]),
         clients=status.clients,
-        cpu=sum([cpu for cpu, _, _ in measured]),
-        memory=store + sum([memory for _, memory, _ in measured]),
-        store=store,
+        store=sum([metrics.store_bytes for metrics in history.hosts.values()]),
+        store_limit=sum([int(host.get("memory_limit") or 0) for host in hosts.values()]),
         spilled=sum([metrics.spilled_bytes for metrics in history.hosts.values()]),
+        own_memory=sum([memory for one in history.hosts.values() for _, memory, _ in one.workers.values()]),
         memory_limit=sum(limits) if all(limits) else 0,
-        running=sum([group.assigned for group in groups]),
-        queued=sum([group.waiting for group in groups]),
+        assigned=sum([group.assigned for group in groups]),
+        waiting=sum([group.waiting for group in groups]),
         done=sum([group.finished for group in groups]),
         failed=sum([group.erred for group in groups]),
-        rate=history.trends.scheduler.last("rate"),
         uptime=status.uptime,
     )

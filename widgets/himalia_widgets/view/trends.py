@@ -1,4 +1,4 @@
-"""Numbers over time: of the cluster as a whole, the scheduler, each host and each worker."""
+"""Numbers over time: of the cluster as a whole, the scheduler, each nanny and each worker."""
 
 from __future__ import annotations
 
@@ -9,22 +9,11 @@ from typing import Final
 from himalia.messages import HostMetrics, SchedulerStatus
 from himalia_widgets.view.series import Series
 
-CLUSTER: Final = ("cpu", "workers_memory", "store", "spilled", "running", "received", "sent")
-SCHEDULER: Final = ("cpu", "memory", "lag", "fds", "received", "sent", "tasks", "queued", "rate", "clients")
-HOST: Final = (
-    "cpu",
-    "memory",
-    "store",
-    "spilled",
-    "running",
-    "lag",
-    "fds",
-    "nanny_cpu",
-    "nanny_memory",
-    "received",
-    "sent",
-)
-WORKER: Final = ("cpu", "memory", "running")
+CLUSTER: Final = ("cpu", "workers_memory", "store", "spilled")
+NANNY: Final = ("cpu", "memory", "lag", "fds", "received", "sent")
+"""Of a nanny's process; the network is its whole machine's."""
+SCHEDULER: Final = (*NANNY, "rate")
+WORKER: Final = ("cpu", "memory")
 
 PRECISE: Final = 64
 """Workers up to which their series are kept as densely as the others; of more, each has fewer points."""
@@ -53,27 +42,25 @@ class Trends:
         self._status = (now, total)
         process = status.process
         self.scheduler.add(
-            now, process.cpu, process.memory, process.loop_lag, process.fds, process.received, process.sent,
-            status.tasks, status.queued, rate, status.clients,
-        )  # fmt: skip
+            now, process.cpu, process.memory, process.loop_lag, process.fds, process.received, process.sent, rate
+        )
 
     def add_host(self, host: str, metrics: HostMetrics, *, now: float) -> None:
-        """Append the numbers of a host and its workers."""
+        """Append the numbers of a host's nanny and its workers."""
         series = self.hosts.get(host)
         if series is None:
-            series = self.hosts[host] = Series(HOST, seconds=self._seconds)
+            series = self.hosts[host] = Series(NANNY, seconds=self._seconds)
         process = metrics.process
         series.add(
-            now, metrics.cpu, metrics.host_memory, metrics.store_bytes, metrics.spilled_bytes,
-            sum([numbers[2] for numbers in metrics.workers.values()]), max(metrics.loop_lag, process.loop_lag),
-            process.fds, process.cpu, process.memory, process.received, process.sent,
+            now, process.cpu, process.memory, max(metrics.loop_lag, process.loop_lag), process.fds, process.received,
+            process.sent,
         )  # fmt: skip
-        for name, numbers in metrics.workers.items():
+        for name, (cpu, memory, _) in metrics.workers.items():
             worker = self.workers.get(name)
             if worker is None:
                 limit = 600 if len(self.workers) < PRECISE else 120
                 worker = self.workers[name] = Series(WORKER, seconds=self._seconds, limit=limit)
-            worker.add(now, *numbers)
+            worker.add(now, cpu, memory)
 
     def add_cluster(self, hosts: Mapping[str, HostMetrics], *, now: float) -> None:
         """Append the sums over all hosts."""
@@ -86,8 +73,6 @@ class Trends:
             now,
             sum([cpu for cpu, _, _ in workers]), sum([memory for _, memory, _ in workers]),
             sum([metrics.store_bytes for metrics in every]), sum([metrics.spilled_bytes for metrics in every]),
-            sum([running for _, _, running in workers]),
-            sum([metrics.process.received for metrics in every]), sum([metrics.process.sent for metrics in every]),
         )  # fmt: skip
 
     def keep(self, hosts: AbstractSet[str], workers: AbstractSet[str]) -> None:

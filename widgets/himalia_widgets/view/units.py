@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-SIZES: Final = (("PiB", 2.0**50), ("TiB", 2.0**40), ("GiB", 2.0**30), ("MiB", 2.0**20), ("KiB", 2.0**10))
+from himalia.client.progress_html import duration
+from himalia.deploy.units import BINARY
 
 
 def seconds(value: float) -> str:
@@ -15,10 +14,8 @@ def seconds(value: float) -> str:
         return f"{value * 1e3:.3g} ms"
     if value < 99.5:
         return f"{value:.3g} s"
-    if value < 3600:
-        return f"{int(value) // 60} min {int(value) % 60:02d} s"
     if value < 86400:
-        return f"{int(value) // 3600} h {int(value) % 3600 // 60:02d} min"
+        return duration(value)
     return f"{int(value) // 86400} d {int(value) % 86400 // 3600} h"
 
 
@@ -32,16 +29,11 @@ def soon(value: float) -> str:
 
 def size(nbytes: float) -> str:
     """Return a size in three digits: ``1.50 GiB``."""
-    for unit, one in SIZES:
+    for unit, one in BINARY:
         if nbytes >= one * 0.9995:
             value = nbytes / one
-            return (
-                f"{value:.2f} {unit}"
-                if value < 9.995
-                else f"{value:.1f} {unit}"
-                if value < 99.95
-                else f"{value:.0f} {unit}"
-            )
+            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+            return f"{value:.{digits}f} {unit}"
     return f"{int(nbytes)} B"
 
 

@@ -14,8 +14,6 @@ class WorkerRow(NamedTuple):
     address: str
     host: str
     """Name of its machine."""
-    host_id: str
-    nanny: str
     pid: int
     nthreads: int
     cpu: float
@@ -34,7 +32,6 @@ class WorkerRow(NamedTuple):
     """Whether its host starts no new calls because its memory is nearly full."""
     last_seen: float
     """Seconds since its host was heard of."""
-    resources: dict[str, float]
 
 
 def worker_rows(history: History) -> list[WorkerRow]:
@@ -50,8 +47,6 @@ def worker_rows(history: History) -> list[WorkerRow]:
                 name=worker["name"],
                 address=address,
                 host=worker["host"],
-                host_id=host_id,
-                nanny=worker["nanny"],
                 pid=worker["pid"],
                 nthreads=worker["nthreads"],
                 cpu=measured[0],
@@ -63,7 +58,6 @@ def worker_rows(history: History) -> list[WorkerRow]:
                 running=measured[2],
                 paused=bool(host.get("paused")),
                 last_seen=last_seen(history, host_id),
-                resources=worker["resources"],
             )
         )
     return rows

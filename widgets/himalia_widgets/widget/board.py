@@ -1,8 +1,8 @@
-"""One cluster as its widget shows it: what is known of it, who looks, and what they haven't been told yet.
+"""One cluster as its widget shows it: what is known of it, and who looks.
 
 A thread looks four times a second while anybody may be watching, and sends one message with what changed; it follows
 the cluster's feed meanwhile, and ends with the last view.  Nothing here waits for a page: the kernel hears pages only
-between two cells.  What is sent is decided in ``facts.py``, ``scaling.py``, ``live_plot.py`` and ``lines.py``.
+between two cells.  What is sent is decided in ``pushes.py`` and ``lines.py``.
 """
 
 from __future__ import annotations
@@ -15,18 +15,14 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from himalia.deploy.feed import ThreadFeed
+from himalia.deploy.thread_feed import ThreadFeed
 from himalia.errors import ClosedError, HimaliaError
 from himalia_widgets.view.history import History
-from himalia_widgets.widget.allowance import Allowance
 from himalia_widgets.widget.busy import quiet, watch
-from himalia_widgets.widget.facts import PER_WORKER, WorkerTable, describe_header
+from himalia_widgets.widget.facts import describe_header
 from himalia_widgets.widget.leases import Leases
 from himalia_widgets.widget.lines import LineReader
-from himalia_widgets.widget.live_plot import NAMES, LivePlot
-from himalia_widgets.widget.pack import Packer
+from himalia_widgets.widget.pushes import Message, Pushes
 from himalia_widgets.widget.questions import explain_failure, make_question
 from himalia_widgets.widget.scaling import describe_scaling
 
@@ -40,13 +36,8 @@ Send = Callable[[dict[str, Any], list[memoryview]], None]
 
 PERIOD: Final = 0.25
 """Seconds between two looks: what a person still sees as moving."""
-PULSE: Final = 1.0
-"""Seconds after which something is sent even if nothing changed, so that silence means something."""
 RETRY: Final = 2.0
 """Seconds between two attempts to follow a cluster."""
-REPEAT: Final = 1.0
-"""Seconds until the second snapshot to a view that can't report, because the cell that shows it still runs; doubled
-from one to the next."""
 QUIET: Final = 1.0
 """Seconds without a cell after which the kernel has heard all that waited behind queued ones.  Guess."""
 LOGS: Final = 1.0
@@ -79,27 +70,19 @@ class Board:
         self.lock = threading.RLock()
         self.leases = Leases()
         self.history = History(records=20_000, seconds=600.0)
-        self.plots = [LivePlot(name) for name in NAMES]
-        self.table = WorkerTable()
-        self.allowance = Allowance()
+        self.pushes = Pushes()
         self.reader = LineReader()
         self.kernel: asyncio.AbstractEventLoop | None = None
         self.thread: threading.Thread | None = None
         self.feed: ThreadFeed | None = None
         self.unsubscribe: Callable[[], None] | None = None
-        self.last: tuple[dict[str, Any], list[memoryview]] | None = None
+        self.last: Message | None = None
         """The picture that stays when the cluster has ended."""
-        self._told: dict[str, Any] = {}
-        self._sequence = 0
-        self._sent_at = self._tried_at = self._logs_at = float("-inf")
-        self._repeat, self._repeat_at, self._plots_at = REPEAT, 0.0, 0.0
-        self._wants_full = True
+        self._tried_at = self._logs_at = float("-inf")
         self._is_calling = self._is_reading = False
         self._lost_at = 0.0
         self._reason = ""
         self._link, self._linked_at = "", float("-inf")
-
-    # What a page and a cell want
 
     def promise(self) -> None:
         """A cell is about to show a view; call in the kernel's main thread."""
@@ -110,7 +93,7 @@ class Board:
         watch()
         with self.lock:
             self.leases.promise()
-            self._wants_full = True
+            self.pushes.wants_all = True
         self.wake()
 
     def take(self, message: Mapping[str, Any]) -> None:
@@ -118,16 +101,16 @@ class Board:
         with self.lock:
             match message:
                 case {"type": "hello", "views": list(views)}:
-                    for view in views:
-                        self.leases.here(str(view), self.leases.roll)
-                    self._wants_full = True
+                    for view, tab in views:
+                        self.leases.here(str(view), str(tab), self.leases.roll)
+                    self.pushes.wants_all = True
                 case {"type": "look", "view": str(view), "tab": str(tab)}:
                     self.leases.look(view, tab)
                     if tab == "logs":
                         self._logs_at = float("-inf")
                         self.reader.restart(len(self.history.info.get("workers", {})), time.time())
-                case {"type": "here", "view": str(view), "roll": int(roll)}:
-                    self.leases.here(view, roll)
+                case {"type": "here", "view": str(view), "tab": str(tab), "roll": int(roll)}:
+                    self.leases.here(view, tab, roll)
                 case {"type": "bye", "view": str(view)}:
                     self.leases.leave(view)
                 case {"type": "visit"}:
@@ -141,11 +124,11 @@ class Board:
         self.send({"type": "ack", **about}, [])
 
         def answer(value: Any, error: BaseException | None) -> None:
-            if error is None and message.get("action") == "scale":
-                self._expect(message["workers"])
-            self.send(
-                {"type": "answer", **about, **({"error": explain_failure(error)} if error else {"value": value})}, []
-            )
+            outcome = {"error": explain_failure(error)} if error is not None else {"value": value}
+            with self.lock:  # it is the feed's thread that answers
+                if error is None and message.get("action") == "scale":
+                    self._expect(message["workers"])
+                self.send({"type": "answer", **about, **outcome}, [])
 
         try:
             question = make_question(message, self.history)
@@ -162,14 +145,12 @@ class Board:
         if cluster is not None:
             cluster.expected = workers
 
-    # The thread
-
     def wake(self) -> None:
         """Make sure that views are served: by the thread, or by the last picture of a cluster that has ended."""
         with self.lock:
             if self.last is not None:
-                if self._wants_full:
-                    self._wants_full = False
+                if self.pushes.wants_all:
+                    self.pushes.wants_all = False
                     self.send(*self.last)
             elif self.thread is None and self.leases.is_watched:
                 self.thread = threading.Thread(target=self.run, name="himalia-widget", daemon=True)
@@ -232,8 +213,6 @@ class Board:
             if quiet() > QUIET:
                 self.leases.call(time.monotonic())
 
-    # The feed
-
     def follow(self, cluster: Cluster) -> None:
         """Follow the cluster's telemetry."""
         try:
@@ -262,50 +241,17 @@ class Board:
             self._lost_at = time.time()
             self._reason = reason
 
-    # What is sent
-
-    def compose(self, cluster: Cluster | None, now: float) -> tuple[dict[str, Any], list[memoryview]] | None:
+    def compose(self, cluster: Cluster | None, now: float) -> Message | None:
         """Return the next message to all pages, or None if there is nothing to say."""
-        is_late = self.leases.is_promised and now >= self._repeat_at
-        full = self._wants_full or is_late
-        if full:
-            self.forget()
-            self._plots_at = now
-            self._repeat = REPEAT if self._wants_full else 2 * self._repeat
-            self._repeat_at = now + self._repeat
-        packer = Packer()
-        push: dict[str, Any] = {}
-        self._put(push, "header", self.describe(cluster, now))
-        self._put(push, "scale", self._describe_scale(cluster))
-        if full or self.allowance.left(now) > 0:
-            self._put_workers(push, packer, now)
-            self._put_plots(push, packer, now)
-        if self._told.get("roll") != self.leases.roll:
-            self._told["roll"] = push["roll"] = self.leases.roll
-        if not push and now - self._sent_at < PULSE:
-            return None
-        self._sent_at = now
-        self._wants_full = False
-        self._sequence += 1
-        message = {"type": "push", "sequence": self._sequence, "time": now, "full": full, **push}
-        if not full:  # a page needs everything once, whatever that takes
-            self.allowance.spend(packer.nbytes + len(msgspec.json.encode(message)))
-        return message, packer.buffers
+        return self._compose(self.describe(cluster, now), self._describe_scale(cluster), now)
+
+    def _compose(self, header: dict[str, Any], scale: dict[str, Any], now: float) -> Message | None:
+        roll, is_promised = self.leases.roll, self.leases.is_promised
+        return self.pushes.compose(self.history, header, scale, roll=roll, is_promised=is_promised, now=now)
 
     def describe_name(self) -> dict[str, Any]:
         """Return what never changes."""
         return {"title": self.title, "name": self.name}
-
-    def describe_plots(self) -> dict[str, Any]:
-        """Return what a page needs to draw the plots."""
-        return {name: plot.describe() for name, plot in zip(NAMES, self.plots, strict=True)}
-
-    def forget(self) -> None:
-        """Tell everything next time."""
-        self._told.clear()
-        self.table.forget()
-        for plot in self.plots:
-            plot.forget()
 
     def describe(self, cluster: Cluster | None, now: float) -> dict[str, Any]:
         """Return the header."""
@@ -336,26 +282,6 @@ class Board:
             obstacle="The cluster isn't running." if ended else "",
         )
 
-    def _put(self, push: dict[str, Any], name: str, value: dict[str, Any]) -> None:
-        if self._told.get(name) != value:
-            self._told[name] = push[name] = value
-
-    def _put_workers(self, push: dict[str, Any], packer: Packer, now: float) -> None:
-        rows, gone = self.table.membership(self.history)
-        columns = self.table.changes(self.history, now)
-        if rows or gone or columns:
-            push["workers"] = {"rows": rows, "gone": gone, "columns": packer.pack(columns)}
-
-    def _put_plots(self, push: dict[str, Any], packer: Packer, now: float) -> None:
-        if not self.history.version or now < self._plots_at:
-            return
-        self._plots_at = now + len(self.history.info.get("workers", {})) * PER_WORKER
-        changes = [change for plot in self.plots for change in plot.changes(self.history).items()]
-        if changes:
-            push["sources"] = {
-                name: {"columns": packer.pack(change.columns), "rollover": change.rollover} for name, change in changes
-            }
-
     def read_lines(self, now: float) -> None:
         """Ask for output, if somebody looks at it."""
         if self.feed is None or self._is_reading or now - self._logs_at < LOGS or not self.leases.shows("logs"):
@@ -383,13 +309,10 @@ class Board:
         if header["state"] not in ENDED:
             header["state"] = "failed"
         scale = {**self._describe_scale(cluster), "can": False, "reason": "The cluster has ended."}
-        self._sequence += 1
-        end = {"type": "push", "sequence": self._sequence, "time": now, "full": False, "header": header, "scale": scale}
-        self.send(end, [])
-        self._wants_full = True
-        message, buffers = self.compose(cluster, now) or (end, [])
-        self.last = ({**message, "header": header, "scale": scale}, buffers)
-        self._wants_full = False
+        goodbye = self._compose(header, scale, now)
+        if goodbye is not None:
+            self.send(*goodbye)
+        self.pushes.wants_all = True
+        self.last = self._compose(header, scale, now)
         self.history = History(records=1)
-        self.plots = []
-        self.forget()
+        self.pushes.end()

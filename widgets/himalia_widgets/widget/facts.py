@@ -6,20 +6,20 @@ Pure.  Results are held by a host's store, not by a worker: the rows of one host
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from himalia_widgets.view.history import History
 from himalia_widgets.view.summary import summarize
 
-CPU_STEP = 0.01
+CPU_STEP: Final = 0.01
 """Fraction of a CPU below which a change isn't told."""
-SIZE_STEP = float(2**20)
+SIZE_STEP: Final = float(2**20)
 """Bytes below which a change isn't told."""
-PER_WORKER = 0.001
+PER_WORKER: Final = 0.001
 """Seconds between two looks at tables and plots, for each worker there is: at a thousand, one a second."""
-SEEN_STEP = 2.0
+SEEN_STEP: Final = 2.0
 """Seconds below which a later report isn't told if nothing else changed."""
 
 
@@ -28,17 +28,15 @@ def describe_header(history: History) -> dict[str, Any]:
     if not history.info:
         return {}
     summary = summarize(history)
-    stores = sum([int(host.get("memory_limit") or 0) for host in history.info.get("hosts", {}).values()])
-    running = min(summary.running, summary.threads)  # what more a host was sent is next in line there
     return {
         "workers": summary.workers,
         "threads": summary.threads,
         "store": summary.store,
-        "store_limit": stores,
+        "store_limit": summary.store_limit,
         "spilled": summary.spilled,
-        "own_memory": summary.memory - summary.store,
-        "running": running,
-        "queued": summary.queued + summary.running - running,
+        "own_memory": summary.own_memory,
+        "running": summary.running,
+        "queued": summary.queued,
         "done": summary.done,
         "failed": summary.failed,
         "started": round(history.now - summary.uptime, 1) if summary.uptime else 0.0,

@@ -17,18 +17,19 @@ MISSES: Final = 3
 
 
 @dataclass(slots=True)
-class View:
-    """One place of a page where the widget is shown."""
+class Lease:
+    """Of a view: one place of a page where the widget is shown."""
 
-    tab: str = ""
-    roll: int = 0
+    tab: str
+    roll: int
+    """The last one that it answered."""
 
 
 class Leases:
     """The views of one widget."""
 
     def __init__(self) -> None:
-        self.views: dict[str, View] = {}
+        self.views: dict[str, Lease] = {}
         self.roll = 0
         self.called_at = float("-inf")
         self._promised: int | None = None
@@ -40,11 +41,11 @@ class Leases:
     def look(self, view: str, tab: str) -> None:
         """Note that a view shows this tab."""
         self._promised = None
-        self.views[view] = View(tab, self.roll)
+        self.views[view] = Lease(tab, self.roll)
 
-    def here(self, view: str, roll: int) -> None:
-        """Note a view's answer to a roll."""
-        self.views.setdefault(view, View(roll=roll)).roll = roll
+    def here(self, view: str, tab: str, roll: int) -> None:
+        """Note that a view, which may have been forgotten, answers a roll, and shows this tab."""
+        self.views[view] = Lease(tab, roll)
 
     def leave(self, view: str) -> None:
         """Note that a view is gone."""

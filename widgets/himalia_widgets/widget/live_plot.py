@@ -29,6 +29,7 @@ class LivePlot:
 
     def __init__(self, name: str) -> None:
         self.plot = make_plot(name)
+        let_click(self.plot.root)
         self._cursor: Cursor | None = None
         self._told: dict[str, dict[str, Any]] = {}
 
@@ -37,7 +38,6 @@ class LivePlot:
 
         The figure has those of the light one; a dark page replaces them one by one.
         """
-        let_click(self.plot.root)
         return {
             "item": json_item(self.plot.root),
             "sources": [source.name for source in self.plot.sources.values()],

@@ -30,7 +30,7 @@ class ClusterWidget(anywidget.AnyWidget):
 
     def __init__(self, cluster: Cluster) -> None:
         board = Board(cluster, self.send)
-        about, plots = json.dumps(board.describe_name()), json.dumps(board.describe_plots())
+        about, plots = json.dumps(board.describe_name()), json.dumps(board.pushes.describe_plots())
         super().__init__(library=bokehjs(), about=about, plots=plots)
         self.board = board
         self.on_msg(lambda _, message, buffers: board.take(message))

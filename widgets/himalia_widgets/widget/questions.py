@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from himalia.errors import HimaliaError, UsageError
 from himalia_widgets.view.history import History
+from himalia_widgets.view.progress import NAME
 from himalia_widgets.view.text import hover, label
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 Question = Callable[["Control"], Coroutine[Any, Any, Any]]
 
-MOST_WORKERS = 100_000
+MOST_WORKERS: Final = 100_000
 """Workers that may be asked for: a slip of the finger shouldn't fill a machine.  Guess."""
 
 
@@ -39,10 +40,6 @@ def make_question(message: Mapping[str, Any], history: History) -> Question:
             name = find_key(key, history) or find_group(group, history) or key or group
             return lambda control: describe(control, name)
     raise UsageError(f"The page asked for something that can't be done: {str(dict(message))[:200]}.")
-
-
-ROW_LABEL = 32
-"""Characters of a function's name in the progress plot (``view/progress.py``)."""
 
 
 async def restart(control: Control, worker: str) -> None:
@@ -68,7 +65,7 @@ def find_key(text: str, history: History) -> str:
 
 def find_group(text: str, history: History) -> str:
     """Return the group that a plot shows as ``text``; empty if it is none."""
-    return next((name for name, _ in history.groups if text in (name, hover(name), label(name, ROW_LABEL))), "")
+    return next((name for name, _ in history.groups if text in (name, hover(name), label(name, NAME))), "")
 
 
 def explain_failure(error: BaseException) -> str:

@@ -35,7 +35,6 @@ const table = new Table(
 );
 const note = make("p", { class: "note" });
 document.getElementById("content").append(note, table.el);
-document.head.append(make("style", {}, ".better { color: var(--ok) } .worse { color: var(--bad) }"));
 ask("compare.json").then((found) => {
   const [a, b] = found.titles;
   const left = found.left_out ? `, and ${count(found.left_out)} functions more` : "";

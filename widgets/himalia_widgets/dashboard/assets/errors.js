@@ -1,11 +1,11 @@
 /** Failed calls by cause. */
 import { poll } from "./poll.js";
-import { link } from "./table.js";
+import { facts, link } from "./table.js";
 import { make } from "./widget/dom.js";
 import { clock, plural } from "./widget/format.js";
 
 const content = document.getElementById("content");
-const known = new Map();
+let shown = "";
 const list = (items) => items.flatMap((item, at) => (at ? [", ", item] : [item]));
 
 function card(error) {
@@ -25,12 +25,12 @@ function card(error) {
     make("p", { class: "note" }, `${error.kind}, last at ${clock(error.last)}`),
     ...(frames.length ? [make("ol", { class: "frames" }, ...frames)] : []),
     ...(rest.length ? [make("pre", {}, rest.join("\n"))] : []),
-    make("dl", { class: "inline" }, ...pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))));
+    facts(pairs, "facts"));
 }
 
 poll("errors.json", 1000, (found) => {
   const text = JSON.stringify(found.errors);
-  if (known.get("shown") === text) return; // a selection in it stays
-  known.set("shown", text);
+  if (text === shown) return; // a selection in it stays
+  shown = text;
   content.replaceChildren(...(found.errors.length ? found.errors.map(card) : [make("p", { class: "card empty" }, "No call has failed.")]));
 });

@@ -30,24 +30,30 @@ function show(task) {
     box.replaceChildren(head);
     return;
   }
-  const pairs = [
-    ["Function", link("tasks", { function: task.group }, task.group)],
-    ["Submitted by", task.span],
-    ["Priority", task.priority.join(", ")],
-    ["Attempts", `${task.tries} (${task.retries} retries left)`],
-    ["Type", task.type || "–"],
-    ["Size", task.nbytes >= 0 ? bytes(task.nbytes) : "–"],
-    ["Worker", task.worker ? link("worker", { name: task.worker }, task.worker) : task.host || "–"],
-    ["Held by", task.holders.join(", ") || "–"],
-  ];
-  if (task.workers.length) pairs.push(["Only at", task.workers.join(", ")]);
-  if (Object.keys(task.resources).length) pairs.push(["Resources", Object.entries(task.resources).map(([name, amount]) => `${name}: ${amount}`).join(", ")]);
   const failed = task.error ? [make("section", { class: "card error" }, make("h2", {}, "Error"), make("pre", {}, task.error.text), make("p", {}, "in ", link("info", { key: task.error.key }, task.error.key)))] : [];
+  const around = task.dependencies ? [make("div", { class: "pair" }, neighbours("Inputs", task.dependencies, task.ndependencies), neighbours("Dependents", task.dependents, task.ndependents))] : [];
   const events = task.events.length
     ? [make("section", { class: "card" }, make("h2", {}, "Events"), make("ul", { class: "keys" }, ...task.events.map(([age, kind, text]) => make("li", {}, make("b", {}, kind), ` ${text} `, make("span", { class: "note" }, ago(age))))))]
     : [];
-  box.replaceChildren(head, facts(pairs), ...failed,
-    make("div", { class: "pair" }, neighbours("Inputs", task.dependencies, task.ndependencies), neighbours("Dependents", task.dependents, task.ndependents)), ...events);
+  box.replaceChildren(head, facts(known(task)), ...failed, ...around, ...events);
+}
+
+/** Names and values of what was told of a task: a recording knows less than a scheduler. */
+function known(task) {
+  const resources = Object.entries(task.resources ?? {}).map(([name, amount]) => `${name}: ${amount}`);
+  const pairs = [
+    ["Function", link("tasks", { function: task.group }, task.group)],
+    ["Submitted by", task.span],
+    ["Priority", task.priority?.join(", ")],
+    ["Attempts", task.retries === undefined ? String(task.tries) : `${task.tries} (${task.retries} retries left)`],
+    ["Type", task.type === "" ? "–" : task.type],
+    ["Size", task.nbytes >= 0 ? bytes(task.nbytes) : "–"],
+    ["Worker", task.worker ? link("worker", { name: task.worker }, task.worker) : task.host || "–"],
+    ["Held by", task.holders && (task.holders.join(", ") || "–")],
+    ["Only at", task.workers?.join(", ") || undefined],
+    ["Resources", resources.join(", ") || undefined],
+  ];
+  return pairs.filter(([, value]) => value !== undefined);
 }
 
 if (key) {

@@ -2,7 +2,7 @@
 import { poll } from "./poll.js";
 import { link } from "./table.js";
 import { make } from "./widget/dom.js";
-import { clock, count } from "./widget/format.js";
+import { clock, plural } from "./widget/format.js";
 
 const LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"];
 const MOST = 2000;
@@ -34,7 +34,7 @@ function show() {
   const mark = JSON.stringify([found.length, last.at(-1), process.value, level.value, words]);
   if (mark === shown) return;
   shown = mark;
-  note.textContent = `${count(found.length)} lines`;
+  note.textContent = plural(found.length, "line");
   box.replaceChildren(...last.map((line) =>
     make("div", { class: `line level-${weight(line)}` },
       make("time", {}, clock(line.time)), make("span", { class: "process" }, line.process),

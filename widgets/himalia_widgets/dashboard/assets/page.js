@@ -1,7 +1,8 @@
 /** What every page has: the numbers of the header, links that keep the theme, and the switch for it. */
 import { poll } from "./poll.js";
+import { bytesOf } from "./table.js";
 import { make } from "./widget/dom.js";
-import { bytes, count, duration, plural } from "./widget/format.js";
+import { count, duration, plural } from "./widget/format.js";
 
 const root = document.documentElement;
 const theme = root.dataset.theme;
@@ -25,7 +26,6 @@ document.getElementById("theme")?.addEventListener("click", () => {
 });
 
 const numbers = document.getElementById("numbers");
-const of = (used, limit) => (limit ? `${bytes(used)} / ${bytes(limit)}` : bytes(used));
 const state = document.getElementById("state");
 
 if (numbers && state) {
@@ -36,8 +36,8 @@ if (numbers && state) {
     const shown = [
       [count(found.workers), found.workers === 1 ? "worker" : "workers"],
       [count(found.threads), found.threads === 1 ? "thread" : "threads"],
-      [of(found.store, found.store_limit), "results"],
-      [of(found.own_memory ?? found.memory - found.store, found.memory_limit), "worker memory"],
+      [bytesOf(found.store, found.store_limit), "results"],
+      [bytesOf(found.own_memory, found.memory_limit), "worker memory"],
       [count(found.running), "running"],
       [count(found.queued), "waiting"],
       [count(found.done), "done"],

@@ -1,7 +1,7 @@
 /** The bar with which a person moves through a recording. What is chosen goes to the server; what is shown is its answer. */
 import { ask, poll } from "./poll.js";
 import { make } from "./widget/dom.js";
-import { duration } from "./widget/format.js";
+import { clock, duration } from "./widget/format.js";
 
 const play = document.getElementById("replay-play");
 const time = document.getElementById("replay-time");
@@ -12,8 +12,6 @@ const compare = document.getElementById("replay-compare");
 let playing = false;
 let wanted = null; // where the slider was put, of which the server hasn't been told yet
 let isAsking = false;
-
-const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
 
 function show(found) {
   playing = found.playing;

@@ -1,6 +1,6 @@
 /** Tables that sort by a click on a column's head; cells are texts or elements, never markup. */
 import { make } from "./widget/dom.js";
-import { natural } from "./widget/format.js";
+import { bytes, natural } from "./widget/format.js";
 
 /**
  * @typedef {{title: string, value: (row: any) => any, cell?: (row: any) => any, number?: boolean}} Column
@@ -79,9 +79,19 @@ export function meter(part, text) {
 }
 
 /**
+ * How much is used, of what may be; without a limit (0), how much.
+ * @param {number} used
+ * @param {number} limit
+ */
+export function bytesOf(used, limit) {
+  return limit ? `${bytes(used)} / ${bytes(limit)}` : bytes(used);
+}
+
+/**
  * Pairs of a name and what it is.
  * @param {[string, any][]} pairs
+ * @param {string} [kind] CSS classes.
  */
-export function facts(pairs) {
-  return make("dl", { class: "card facts" }, ...pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+export function facts(pairs, kind = "card facts") {
+  return make("dl", { class: kind }, ...pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }

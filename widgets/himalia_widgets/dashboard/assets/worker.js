@@ -1,8 +1,8 @@
 /** What is known of one worker. */
 import { poll } from "./poll.js";
-import { Table, facts, link } from "./table.js";
+import { Table, bytesOf, facts, link } from "./table.js";
 import { make } from "./widget/dom.js";
-import { ago, bytes, clock, count, duration } from "./widget/format.js";
+import { ago, clock, count, duration } from "./widget/format.js";
 
 const name = new URLSearchParams(location.search).get("name") ?? "";
 document.querySelector("h1").textContent = name ? `Worker ${name}` : "Worker";
@@ -34,7 +34,7 @@ poll(() => `worker.json?${new URLSearchParams({ name })}`, 1000, (found) => {
           ["Host", worker.host],
           ["Process id", String(worker.pid)],
           ["Threads", count(worker.nthreads)],
-          ["Memory", worker.memory_limit ? `${bytes(worker.memory)} / ${bytes(worker.memory_limit)}` : bytes(worker.memory)],
+          ["Memory", bytesOf(worker.memory, worker.memory_limit)],
           ["Last seen", ago(worker.last_seen)],
         ])
       : make("p", { class: "card empty" }, name ? "There is no such worker (any more)." : "Choose a worker on the page Workers."),

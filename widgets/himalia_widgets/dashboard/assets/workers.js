@@ -1,15 +1,15 @@
 /** The table of workers. */
 import { poll } from "./poll.js";
-import { Table, link, meter } from "./table.js";
+import { Table, bytesOf, link, meter } from "./table.js";
 import { make } from "./widget/dom.js";
-import { ago, bytes, count } from "./widget/format.js";
+import { ago, bytes, count, percent } from "./widget/format.js";
 
-const of = (used, limit) => meter(limit ? used / limit : 0, limit ? `${bytes(used)} / ${bytes(limit)}` : bytes(used));
+const of = (used, limit) => meter(limit ? used / limit : 0, bytesOf(used, limit));
 const table = new Table(
   [
     { title: "Name", value: (row) => row.name, cell: (row) => link("worker", { name: row.name }, row.name) },
     { title: "Host", value: (row) => row.host },
-    { title: "CPU", value: (row) => row.cpu, cell: (row) => meter(row.cpu / row.nthreads, `${Math.round(row.cpu * 100)} %`), number: true },
+    { title: "CPU", value: (row) => row.cpu, cell: (row) => meter(row.cpu / row.nthreads, percent(row.cpu)), number: true },
     { title: "Process memory", value: (row) => row.memory, cell: (row) => of(row.memory, row.memory_limit), number: true },
     { title: "Results at host", value: (row) => row.store, cell: (row) => of(row.store, row.store_limit), number: true },
     { title: "Spilled", value: (row) => row.spilled, cell: (row) => bytes(row.spilled), number: true },

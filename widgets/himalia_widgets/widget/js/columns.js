@@ -16,7 +16,7 @@ function numbers(view, kind) {
 
 /**
  * Unpack columns: numbers become Float64Array, texts an Array.
- * @param {{name: string, kind: string, buffer?: number, base?: number, values?: any[], shape?: string}[]} specs
+ * @param {{name: string, kind: string, buffer?: number, base?: number, values?: any[]}[]} specs
  * @param {DataView[]} buffers
  * @returns {Record<string, any>}
  */

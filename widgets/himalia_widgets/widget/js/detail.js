@@ -16,7 +16,7 @@ export class Detail {
       make("div", { class: "hw-detail-head" }, this.title, this.closer), this.status.el, this.why, this.facts);
   }
 
-  /** @param {{key?: string, group?: string, span?: string}} what */
+  /** @param {{key: string, group: string}} what */
   open(what) {
     this.el.hidden = false;
     const name = what.key || what.group || "";

@@ -1,5 +1,5 @@
 /** The cluster widget: header and tabs over one store.  This is the module that anywidget loads. */
-import { make } from "./dom.js";
+import { make, onceAFrame } from "./dom.js";
 import { Header } from "./header.js";
 import { Logs } from "./logs.js";
 import { Plot } from "./plot.js";
@@ -7,7 +7,6 @@ import { Scale } from "./scale.js";
 import { Store, randomId } from "./store.js";
 import { Tabs } from "./tabs.js";
 import { Workers } from "./workers.js";
-import { onceAFrame } from "./dom.js";
 
 /** Keys that a notebook in command mode would take as its own. */
 const KEPT = new Set(["Enter", " ", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "Escape", "Home", "End"]);

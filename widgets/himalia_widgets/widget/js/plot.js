@@ -50,6 +50,7 @@ export class Plot {
     const item = JSON.parse(dress(JSON.stringify(plot.item), plot.light, plot[this.theme]));
     const views = await Bokeh.embed.embed_item({ ...item, target_id: null }, this.target);
     const view = Array.isArray(views) ? views[0] : [...views.roots][0];
+    if (this.isDisposed) return view.model.document.clear();
     this.doc = view.model.document;
     for (const name of plot.sources) this.sources[name] = this.doc.get_model_by_name(name);
     this.note.hidden = true;

@@ -72,7 +72,7 @@ export class Store extends EventTarget {
    */
   greet(wait) {
     clearTimeout(this.greeting);
-    this.send({ type: "hello", page: this.page, views: [...this.views.keys()] });
+    this.send({ type: "hello", views: [...this.views] });
     this.greeting = setTimeout(() => this.heard || this.greet(Math.min(2 * wait, 30000)), wait);
   }
 
@@ -119,7 +119,7 @@ export class Store extends EventTarget {
     if (push.scale) this.scale = push.scale;
     if (push.workers) this.takeWorkers(push.workers, buffers);
     for (const [name, source] of Object.entries(push.sources ?? {})) this.takeSource(name, source, buffers);
-    if (push.roll !== undefined) for (const view of this.views.keys()) this.send({ type: "here", view, roll: push.roll });
+    if (push.roll !== undefined) for (const [view, tab] of this.views) this.send({ type: "here", view, tab, roll: push.roll });
     this.emit("change");
   }
 

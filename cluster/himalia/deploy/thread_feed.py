@@ -1,0 +1,253 @@
+"""A cluster's telemetry for all who follow it in this process, from any thread.
+
+Decides when the thread that has the one session with the scheduler begins and ends: it lives as long as somebody
+follows or waits for an answer.  What subscribers are told is decided in ``feed.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+from himalia.comm.security import Credentials
+from himalia.deploy.control import CONNECT_TIMEOUT, Control, ignore
+from himalia.deploy.feed import Feed, Subscriber
+from himalia.errors import ClosedError, HimaliaError, TimeoutError
+from himalia.messages import Telemetry
+from himalia.run import loop_factory
+
+logger = logging.getLogger("himalia.feed")
+
+T = TypeVar("T")
+Question = Callable[[Control], Coroutine[Any, Any, T]]
+
+JOIN: Final = 2.0
+"""Seconds that the last subscriber to leave waits for the thread; it ends by itself anyway."""
+
+
+class ThreadFeed:
+    """A cluster's :class:`Feed` for all who follow it in this process, in a thread that lives as long as they do.
+
+    Get it by :meth:`of`.  Its methods may be called from any thread but its own, except :meth:`post`,
+    :meth:`subscribe` and what that returns, which may be called from there too.
+    """
+
+    def __init__(self, credentials: Credentials, addresses: list[str], *, full: bool) -> None:
+        self._credentials = credentials
+        self._addresses = addresses
+        self._full = full
+        self._runner: FeedThread | None = None
+        self._users = 0
+
+    @classmethod
+    def of(cls, target: Any, *, full: bool = False) -> ThreadFeed:
+        """Return the feed of a cluster; nothing is started before somebody subscribes or asks.
+
+        Parameters
+        ----------
+        target : Cluster or Client
+            Whose ``credentials`` and ``addresses`` are used.
+        full : bool
+            See :class:`Feed`.
+        """
+        if not target.addresses:
+            raise ClosedError("There is nothing to follow: the cluster is not running (yet).")
+        key = (tuple(target.addresses), full)
+        with _lock:
+            feed = _feeds.get(key)
+            if feed is None:
+                feed = _feeds[key] = cls(target.credentials, list(target.addresses), full=full)
+            return feed
+
+    def subscribe(
+        self,
+        on_telemetry: Callable[[Telemetry], object],
+        on_info: Callable[[dict[str, Any]], object] | None = None,
+        on_end: Callable[[str], object] | None = None,
+    ) -> Callable[[], None]:
+        """See :meth:`Feed.subscribe`; all is called in the feed's thread, also that nobody is there (``on_end``)."""
+        runner = self._acquire()
+        unsubscribe = runner.subscribe(Subscriber(on_telemetry, on_info, on_end))
+        ended = False
+
+        def end() -> None:
+            nonlocal ended
+            with _lock:
+                was, ended = ended, True
+            if not was:
+                unsubscribe()
+                self._release(runner)
+
+        return end
+
+    def ask(self, question: Question[T], timeout: float = CONNECT_TIMEOUT) -> T:
+        """Ask the scheduler something, and wait for the answer.
+
+        Raises
+        ------
+        ClosedError
+            If the cluster has ended.
+        TimeoutError
+            If there is no answer in time.
+        """
+        runner = self._acquire()
+        answer: concurrent.futures.Future[T] | None = None
+        try:
+            answer = runner.run(question)
+            return answer.result(timeout)
+        except concurrent.futures.CancelledError:
+            raise ClosedError("The cluster has ended.") from None
+        except concurrent.futures.TimeoutError:
+            raise TimeoutError(f"The scheduler did not answer within {timeout:g} s; it goes on.") from None
+        finally:
+            if answer is not None:
+                answer.cancel()
+            self._release(runner)
+
+    def post(self, question: Question[T], done: Callable[[T | None, BaseException | None], object]) -> None:
+        """Ask the scheduler something, and have ``done(answer, error)`` called, one of them None.
+
+        That happens in the feed's thread; in this one, before this returns, if the feed ends at this moment.
+        """
+        runner = self._acquire()
+
+        def answered(answer: concurrent.futures.Future[T]) -> None:
+            error: BaseException | None
+            if answer.cancelled():
+                error = ClosedError("The cluster has ended.")
+            else:
+                error = answer.exception()
+            try:
+                done(None if error is not None else answer.result(), error)
+            except Exception:
+                logger.exception("what follows an answer failed")
+            finally:
+                self._release(runner)
+
+        try:
+            runner.run(question).add_done_callback(answered)
+        except ClosedError as error:
+            self._release(runner)
+            done(None, error)
+
+    def _acquire(self) -> FeedThread:
+        """Return the running thread, started if need be; each user releases it once."""
+        with _lock:
+            if self._runner is None or self._runner.is_over:
+                self._runner = FeedThread(Feed(self._credentials, self._addresses, full=self._full))
+                self._users = 0
+            self._users += 1
+            return self._runner
+
+    def _release(self, runner: FeedThread) -> None:
+        with _lock:
+            if runner is not self._runner:
+                return  # that one has ended already
+            self._users -= 1
+            if self._users:
+                return
+            self._runner = None
+        runner.stop()
+
+
+class FeedThread:
+    """One life of a :class:`ThreadFeed`: a daemon thread with a loop and a session."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.is_over = False
+        """Whether it takes no more work."""
+        self._feed = feed
+        self._loop = loop_factory()()
+        self._opened = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="himalia-feed", daemon=True)
+        _threads.add(self)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        leave = self._feed.subscribe(ignore, on_end=lambda reason: self._stopping.set())
+        try:
+            await self._feed.open()
+            self._opened.set()
+            await self._stopping.wait()
+        except HimaliaError:
+            pass  # subscribers were told why it can't be opened
+        finally:
+            leave()
+            with _lock:
+                self.is_over = True
+            await self._feed.close()
+            await asyncio.sleep(0)  # what was handed over before that is known to the loop now, and cancelled by it
+
+    def _hand_over(self, callback: Callable[[], object]) -> bool:
+        """Have the loop call this; return whether it still does."""
+        with _lock:
+            if not self.is_over:
+                self._loop.call_soon_threadsafe(callback)
+            return not self.is_over
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Subscribe in the loop; what is returned may be called from any thread."""
+        leave: list[Callable[[], None]] = []
+        if not self._hand_over(lambda: leave.append(self._feed.subscribe(*subscriber))):
+            if subscriber.on_end is not None:
+                subscriber.on_end("the cluster has ended")
+            return lambda: None
+
+        def unsubscribe() -> None:
+            self._hand_over(lambda: [end() for end in leave])
+
+        return unsubscribe
+
+    def run(self, question: Question[T]) -> concurrent.futures.Future[T]:
+        """Ask in the loop, once it is connected."""
+
+        async def ask() -> T:
+            await self._opened.wait()
+            return await question(self._feed.control)
+
+        with _lock:
+            if self.is_over:
+                raise ClosedError("The cluster has ended.")
+            return asyncio.run_coroutine_threadsafe(ask(), self._loop)
+
+    def stop(self) -> None:
+        """End the thread, and wait for that unless this is it."""
+        self._hand_over(self._stopping.set)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(JOIN)
+
+
+_lock = threading.RLock()  # reentrant: a subscriber may be garbage collected, and so leave, while it is held
+_feeds: weakref.WeakValueDictionary[tuple[tuple[str, ...], bool], ThreadFeed] = weakref.WeakValueDictionary()
+_threads: weakref.WeakSet[FeedThread] = weakref.WeakSet()
+
+
+def _stop_all() -> None:
+    """End what still runs, with the interpreter."""
+    for thread in list(_threads):
+        thread.stop()
+
+
+def _forget_after_fork() -> None:
+    """Have a forked child, which has none of these threads, start its own."""
+    global _lock
+    _lock = threading.RLock()
+    for feed in list(_feeds.values()):
+        feed._runner = None
+    _threads.clear()
+
+
+atexit.register(_stop_all)
+os.register_at_fork(after_in_child=_forget_after_fork)

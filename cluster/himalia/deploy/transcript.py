@@ -1,0 +1,166 @@
+"""What a recording says, and in which order.
+
+Decides that each call is told once, when a block is full, and where everything is said again so that replay may begin
+there.  It has no file (``tape.py``), knows no bytes (``telemetry/recording.py``), asks nobody and reads no clock
+(``recorder.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from typing import Any, Final
+
+import msgspec
+
+from himalia.client.telemetry import TelemetryReport
+from himalia.messages import LogLine, TaskRecord, Telemetry
+from himalia.telemetry.recording import Packer
+from himalia.telemetry.standing import Standing
+
+Lines = Mapping[str, list[LogLine] | str]
+"""New lines by process; a text says why there are none."""
+
+PACK_BYTES: Final = 256 * 2**10
+"""Bytes that are packed into one block at most; larger ones compress no better."""
+PACK_SECONDS: Final = 1.0
+"""Seconds that a death of this process may cost."""
+BASE_BYTES: Final = 2**20
+"""Bytes, not yet compressed, after which everything is said again: replay needn't begin at the start."""
+LOGS_LINES: Final = 2_000
+"""Lines recorded of one answer; a loud program must not push the telemetry out of the file."""
+
+_decode = msgspec.msgpack.Decoder(list[TaskRecord]).decode
+
+
+class Transcript:
+    """Turns what is told of a cluster into the frames of its recording.
+
+    Times are epoch seconds.
+
+    Parameters
+    ----------
+    write : callable
+        Takes from the packer what makes a block.
+    started : float
+        When the recording began.
+    """
+
+    def __init__(self, write: Callable[[Packer], None], started: float) -> None:
+        self._write = write
+        self._started = started
+        self._packer = Packer()
+        self._standing = Standing()
+        self._told = 0
+        """Bytes packed so far."""
+        self._base_due = 0
+        """Value of ``_told`` at which everything is said again."""
+        self._early: list[tuple[float, Telemetry]] | None = []
+        """Pushes that came before the answer about the past; None once that is written."""
+        self._known = 0
+        """Calls that are in that answer, of all that ever ended."""
+
+    def add_push(self, telemetry: Telemetry, now: float) -> None:
+        """Take a push; before :meth:`add_past` it waits."""
+        if self._early is not None:
+            self._early.append((now, telemetry))
+            return
+        self._tell_push(telemetry, now)
+        if self._packer.nbytes >= PACK_BYTES or now - self._packer.first >= PACK_SECONDS:
+            self._write(self._packer)
+
+    def add_info(self, info: dict[str, Any], now: float) -> None:
+        """Take an answer about hosts and workers."""
+        self._standing.take_info(info)
+        if self._early is None:
+            self._add(now, "info", info)
+
+    def add_past(self, report: TelemetryReport | None) -> None:
+        """Take what the scheduler remembers of before, or None if it can't say; pushes that waited follow it."""
+        if report is not None:
+            self._tell_past(report)
+        self._tell_early()
+
+    def add_logs(self, lines: dict[str, list[LogLine]], now: float) -> None:
+        """Take new lines of processes."""
+        self._add(now, "logs", lines)
+
+    def add_profile(self, samples: dict[str, Any], now: float) -> None:
+        """Take what profilers saw."""
+        self._add(now, "profile", samples)
+
+    def end(self, reason: str, now: float) -> None:
+        """Write the rest."""
+        self._tell_early()
+        self._add(now, "end", reason)
+        self._write(self._packer)
+
+    def _add(self, now: float, kind: str, payload: Any, *, records: int = 0) -> None:
+        before = self._packer.nbytes
+        self._packer.add(now, kind, payload, records=records)
+        self._told += self._packer.nbytes - before
+
+    def _tell_push(self, telemetry: Telemetry, now: float) -> None:
+        telemetry = without_known(telemetry, self._known)
+        self._standing.take(telemetry)
+        if self._told >= self._base_due:
+            self._tell_base(now)
+        self._add(now, "telemetry", telemetry, records=count_records(telemetry))
+
+    def _tell_base(self, now: float) -> None:
+        """Say everything, at the beginning of a block."""
+        self._write(self._packer)
+        before = self._told
+        self._add(now, "base", self._standing.telemetry())
+        self._base_due = self._told + max(BASE_BYTES, 4 * (self._told - before))
+        if self._standing.info:
+            self._add(now, "info", self._standing.info)
+
+    def _tell_past(self, report: TelemetryReport) -> None:
+        """Say what the scheduler remembers as if it had been followed, a second at a time."""
+        self._known = report.total
+        self._standing.take(Telemetry(self._started, report.groups, [], 0, {}))
+        for second, some in groupby(sorted(report.records, key=end_of), key=lambda record: int(end_of(record)) + 1):
+            records = list(some)
+            now = min(float(second), self._started)
+            self._add(now, "telemetry", Telemetry(now, [], records, 0, {}), records=len(records))
+
+    def _tell_early(self) -> None:
+        early, self._early = self._early, None
+        for now, telemetry in early or ():
+            self._tell_push(telemetry, now)
+
+
+def end_of(record: TaskRecord) -> float:
+    """Return when a call ended, epoch seconds."""
+    timing = record.timing
+    return timing.start + timing.deserialize + timing.compute + timing.serialize
+
+
+def count_records(telemetry: Telemetry) -> int:
+    """Return the number of calls that a push tells of."""
+    return len(telemetry.records) + sum(map(length_of_array, telemetry.blocks))
+
+
+def without_known(telemetry: Telemetry, known: int) -> Telemetry:
+    """Return a push without those of the first ``known`` calls ever, which were written before."""
+    first = telemetry.status.total - count_records(telemetry)
+    if first >= known:
+        return telemetry
+    records = [record for block in telemetry.blocks for record in _decode(block)] + telemetry.records
+    return msgspec.structs.replace(telemetry, blocks=[], records=records[known - first :])
+
+
+def length_of_array(packed: bytes) -> int:
+    """Return the length of a packed array, which its first bytes tell (``fixarray``, ``array 16``, ``array 32``)."""
+    kind = packed[0]
+    if kind & 0xF0 == 0x90:
+        return kind & 0x0F
+    return int.from_bytes(packed[1 : 3 if kind == 0xDC else 5], "big")
+
+
+def newest_lines(answer: Lines, limit: int = LOGS_LINES) -> dict[str, list[LogLine]]:
+    """Return the lines of an answer, without those of processes that can't tell; of too many the newest."""
+    lines = {name: some for name, some in answer.items() if some and not isinstance(some, str)}
+    share = max(1, limit // max(1, len(lines)))
+    return {name: some[-share:] for name, some in lines.items()}

@@ -1,0 +1,211 @@
+"""What goes between a nanny and its workers: datagrams, in the arena if they are too large, and who maps which range.
+
+It passes on what concerns the machine, and settles what concerns memory alone; it decides nothing about tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import msgspec
+
+from himalia.comm.mapping import range_length
+from himalia.driver import Driver
+from himalia.errors import StoreDamagedError, StoreFullError
+from himalia.messages import (
+    GrantSpace,
+    NannyToWorker,
+    NeedSpace,
+    Place,
+    Raised,
+    Returned,
+    Run,
+    Stored,
+    Unmapped,
+    WorkerToNanny,
+)
+from himalia.names import Key, PeerId, WorkerName
+from himalia.nanny import events
+from himalia.nanny.config import NannyConfig
+from himalia.nanny.readers import Readers
+from himalia.nanny.store import Store
+from himalia.nanny.workers import WorkerPool
+from himalia.worker.wiring import DATAGRAM_LIMIT
+
+logger = logging.getLogger("himalia.nanny")
+
+WORKERS: Final = "himalia-workers"
+"""How the store knows all workers of this host as readers; see ``readers``."""
+SHELL: Final = "himalia-nanny"
+"""How the store knows this process as a writer of messages that are too large for a datagram."""
+
+
+class Exchange:
+    """Sends workers what the machine wants, and tells it what they say.
+
+    Parameters
+    ----------
+    config : NannyConfig
+    store : Store
+
+    Attributes
+    ----------
+    pool : WorkerPool
+        The processes.
+    driver : Driver
+        Of the machine; to be set before a worker is started.
+    """
+
+    driver: Driver
+
+    def __init__(self, config: NannyConfig, store: Store) -> None:
+        self.pool = WorkerPool(config, store.path, self)
+        self._store = store
+        self._readers = Readers()
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(WorkerToNanny).decode
+        self._stored_messages = 0
+        self._stored_runs: dict[int, int] = {}
+        """Offset of a run that is too large for a datagram → its number."""
+
+    def worker_said(self, name: WorkerName, messages: list[Any]) -> None:
+        """Take a worker's messages; what concerns memory alone is settled here."""
+        passed = []
+        for message in messages:
+            kind = type(message)
+            if kind is Stored:
+                message = self._read_message(name, message.place)
+                kind = type(message)
+            if kind is Returned or kind is Raised:
+                if self._readers.runs:
+                    self._readers.answered(message.run, name)
+                passed.append(message)
+            elif kind is NeedSpace:
+                self._grant(name, message)
+            elif kind is Unmapped:
+                self._readers.count(name, message.offsets, -1)
+                self._store.unmap(WORKERS, message.offsets)
+            else:
+                passed.append(message)
+        if passed:
+            self.driver.messages_received(PeerId(name), passed)
+
+    def worker_gone(self, name: WorkerName, pid: int, exit: str, running: list[int], log: list[str]) -> None:
+        """Free what a process held, and tell the machine."""
+        self.driver.feed(events.WorkerExited(name, pid, exit, running, log))
+        self._store.unmap(WORKERS, self._readers.left(name, running))
+        self._store.release_owner(f"{name}/{pid}")
+
+    def owner(self, name: WorkerName) -> str:
+        """Return how the store knows a worker's process as the owner of a grant."""
+        return self.pool.workers[name].owner
+
+    def _grant(self, name: WorkerName, message: NeedSpace) -> None:
+        owner = self.owner(name)
+        self._store.hand_back(owner, message.unused)
+        try:
+            offset, length = self._store.grant(owner, message.nbytes)
+            reply = GrantSpace(message.request, offset, length)
+        except StoreFullError as error:
+            reply = GrantSpace(message.request, 0, 0, str(error))
+        self.send(name, reply)
+
+    def send(self, name: WorkerName, message: NannyToWorker) -> None:
+        """Send a worker a message; one for which there is no room is dropped and logged."""
+        data = self._encode(message)
+        if len(data) > DATAGRAM_LIMIT:
+            try:
+                place = self._write_message(data)
+            except StoreFullError as error:
+                logger.error("a message for %s has no room: %s", name, error)
+                return
+            self._readers.count(name, [place.offset], 1)
+            data = self._encode(Stored(place))
+        self.pool.send(name, data)
+
+    def _write_message(self, data: bytes) -> Place:
+        """Put a message into the arena, where it stays until whoever reads it has done so."""
+        self._stored_messages += 1
+        key = Key(f"himalia-message-{self._stored_messages}")
+        length = range_length([len(data)])
+        offset, _ = self._store.grant(SHELL, length)
+        self._store.window(SHELL, offset, length)[: len(data)] = data
+        self._store.adopt(key, 0, SHELL, offset, [len(data)])
+        place = self._store.place(key, WORKERS)
+        self._store.free(key, 0)
+        return place
+
+    def _read_message(self, name: WorkerName, place: Place) -> Any:
+        """Return a message that a worker put into the arena."""
+        key = Key(f"himalia-message-of-{name}")
+        self._store.adopt(key, 0, self.owner(name), place.offset, place.sizes)
+        message = self._decode(bytes(self._store.views(key)[0]))
+        self._store.free(key, 0)
+        return message
+
+    def dispatch(self, instruction: events.Dispatch) -> None:
+        """Send a run to a worker or to whoever is free first, with the places of its inputs."""
+        compute, number = instruction.compute, instruction.run
+        inputs: list[tuple[Key, Place]] = []
+        offsets: list[int] = []
+        try:
+            if compute.dependencies:
+                self._place_inputs(instruction, inputs, offsets)
+            run = Run(number, compute.key, compute.function, compute.call, compute.argument, inputs, compute.alone)
+            data = self._encode(run)
+            if len(data) > DATAGRAM_LIMIT:
+                place = self._write_message(data)
+                offsets.append(place.offset)
+                self._stored_runs[place.offset] = number
+                data = self._encode(Stored(place))
+        except _DispatchError as error:
+            self._store.unmap(WORKERS, offsets)
+            self.driver.feed(events.DispatchFailed(number, error.unreadable, str(error)))
+            return
+        except StoreFullError as error:
+            self._store.unmap(WORKERS, offsets)
+            self.driver.feed(events.DispatchFailed(number, [], str(error)))
+            return
+        if offsets or self._readers.runs:
+            self._store.unmap(WORKERS, self._readers.dispatched(number, compute.key, compute.attempt, offsets))
+        if instruction.worker is None:
+            self.pool.dispatch(data)
+        else:
+            self.pool.send(instruction.worker, data)
+
+    def _place_inputs(self, instruction: events.Dispatch, inputs: list[tuple[Key, Place]], offsets: list[int]) -> None:
+        unreadable: list[Key] = []
+        for dependency in instruction.compute.dependencies:
+            try:
+                place = self._store.place(dependency.key, WORKERS)
+            except KeyError:
+                unreadable.append(dependency.key)
+                continue
+            except StoreDamagedError as error:
+                logger.error("%s", error)
+                unreadable.append(dependency.key)
+                continue
+            inputs.append((dependency.key, place))
+            if place.inline is None:
+                offsets.append(place.offset)
+        if unreadable:
+            raise _DispatchError(unreadable)
+
+    def read_slots(self, instruction: events.ReadSlots) -> None:
+        """Tell the machine what runs, and which run is next."""
+        head = self.pool.head()
+        number = 0
+        if isinstance(head, Run):
+            number = head.run
+        elif head is not None:
+            number = self._stored_runs.get(head.place.offset, 1)
+        self.driver.feed(events.SlotsRead(self.pool.all_running(), number))
+
+
+class _DispatchError(Exception):
+    """Inputs of a call can't be read from the store."""
+
+    def __init__(self, unreadable: list[Key]) -> None:
+        super().__init__("can't be read")
+        self.unreadable = unreadable
