@@ -498,6 +498,8 @@ class GetTelemetry(Message, tag=38):
 
     request: int
     since: float = 0.0
+    span: str = ""
+    """Only the groups of this one, if any is named."""
 
 
 class FollowTelemetry(Message, tag=39):

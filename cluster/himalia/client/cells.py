@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 REMEMBERED: Final = 1000
@@ -39,11 +39,17 @@ class Cells:
         What knows the header of the message that the current thread works on; it may be called by any thread.
     listeners : WeakSet
         Who is told of interrupts.
+    submitting : int
+        Number of the cell that submitted something last; 0 before the first.
+    on_submission : callable or None
+        Called with that number, in the submitting thread, when it changes.
     """
 
     def __init__(self, shell: Any) -> None:
         self.publisher = shell.display_pub
         self.listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+        self.submitting = 0
+        self.on_submission: Callable[[int], object] | None = None
         self._shell = shell
         self._numbers: dict[str, int] = {}
         """By the id of the message that had it executed."""
@@ -55,6 +61,15 @@ class Cells:
     def number(self) -> int:
         """Return the number of the cell that this thread works for; 0 if it works for none."""
         return self._numbers.get(self.publisher.parent_header.get("msg_id", ""), 0)
+
+    def submit(self) -> int:
+        """Note that this thread submits something, and return the number of its cell, as :meth:`number` does."""
+        number = self.number()
+        if number and number != self.submitting:
+            self.submitting = number
+            if self.on_submission is not None:
+                self.on_submission(number)
+        return number
 
     def header_of(self, span: str) -> Mapping[str, Any]:
         """Return the header of what had a span's cell executed; where there is none any more, the newest cell's."""
@@ -97,6 +112,6 @@ def find_cells() -> Cells | None:
 
 
 def current_span(client_id: str) -> str:
-    """Return what a client submits under in this thread now; empty where there is no cell.  Cheap."""
-    number = _cells.number() if _cells is not None else 0
+    """Return what a client that submits in this thread does it under; empty where there is no cell.  Cheap."""
+    number = _cells.submit() if _cells is not None else 0
     return f"{client_id}/{number}" if number else ""

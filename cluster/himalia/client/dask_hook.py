@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from importlib.abc import Loader  # which takes 8 ms to import, and nothing needs to inherit from
+
     from himalia.client.client import Client
 
 METHODS: Final = (("dataframe", "shuffle", "method"), ("array", "rechunk", "method"))
@@ -70,7 +71,7 @@ def _choose_tasks(settings: dict[str, Any], path: Sequence[str]) -> None:
                 settings[last] = before
 
 
-class _DaskFinder(MetaPathFinder):
+class _DaskFinder:
     """Finds ``dask.config`` as everybody else would, and adds one step after it was run."""
 
     def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -81,12 +82,12 @@ class _DaskFinder(MetaPathFinder):
                 continue
             spec = finder.find_spec(fullname, path, target)
             if spec is not None and spec.loader is not None:
-                spec.loader = _Loader(spec.loader)
+                spec.loader = _Loader(spec.loader)  # type: ignore[assignment]  # it does what one does
                 return spec
         return None
 
 
-class _Loader(Loader):
+class _Loader:
     """Loads a module as its own loader does, then configures it for the default client."""
 
     def __init__(self, loader: Loader) -> None:

@@ -312,13 +312,15 @@ class Inquiries(ClientBase):
 
         return self._sync(profile())
 
-    def telemetry(self, since: float = 0.0) -> Any:
+    def telemetry(self, since: float = 0.0, span: str = "") -> Any:
         """Return what the cluster measured: a summary for each group of calls, and records of single calls.
 
         Parameters
         ----------
         since : float
             Records that started then or later, seconds since the epoch; the scheduler keeps a bounded number.
+        span : str
+            Summaries of what was submitted under this only (``GroupSummary.span``): one cell, or one client.
 
         Returns
         -------
@@ -326,7 +328,7 @@ class Inquiries(ClientBase):
         """
 
         async def telemetry() -> TelemetryReport:
-            return read_report(await self._answer(lambda number: GetTelemetry(number, since)))
+            return read_report(await self._answer(lambda number: GetTelemetry(number, since, span)))
 
         return self._sync(telemetry())
 

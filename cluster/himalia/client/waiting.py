@@ -31,6 +31,11 @@ class DoneAndNotDoneFutures(NamedTuple):
     done: set[Future[Any]]
     not_done: set[Future[Any]]
 
+    def __repr__(self) -> str:
+        """Stay short: this is what a cell shows whose last line is ``wait(futures)``."""
+        done, not_done = (str(some) if len(some) <= 3 else f"{{{len(some):,} futures}}" for some in self)
+        return f"DoneAndNotDoneFutures(done={done}, not_done={not_done})"
+
 
 def wait(
     fs: Any,

@@ -325,9 +325,10 @@ class SchedulerMachine:
         requests.restart(core, self.requests, self.client(source), message)
 
     def on_get_telemetry(self, source: PeerId, message: m.GetTelemetry) -> None:
-        core = self.core
+        core, span = self.core, message.span
+        groups = [group for group in core.groups.values() if not span or group.span == span]
         answer = {
-            "groups": [overview.summarize(group) for group in core.groups.values()],
+            "groups": [overview.summarize(group) for group in groups],
             "records": core.log.since_time(message.since),
             "total": core.log.total,
         }

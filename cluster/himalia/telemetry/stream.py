@@ -37,6 +37,8 @@ class Block(NamedTuple):
     rows: bytes
     sample: bytes
     """Every ``THIN``-th of them."""
+    latest: float
+    """When the last of these calls started, seconds since the epoch."""
 
 
 class TelemetryLog:
@@ -67,7 +69,8 @@ class TelemetryLog:
         if rows:
             first = self.total - len(self._recent)
             del self._recent[:count]
-            self._blocks.append(Block(first, len(rows), _encode(rows), _encode(rows[::THIN])))
+            latest = max([row[5].start for row in rows])
+            self._blocks.append(Block(first, len(rows), _encode(rows), _encode(rows[::THIN]), latest))
             self._packed += len(rows)
         while self._blocks and self._packed - self._blocks[0].length >= self._limit:
             self._packed -= self._blocks.popleft().length
@@ -128,6 +131,6 @@ class TelemetryLog:
 
     def since_time(self, start: float) -> list[TaskRecord]:
         """Return the kept records of calls that started at or after ``start``, seconds since the epoch."""
-        found = [record for record in self.newest_first() if record.timing.start >= start]
-        found.reverse()
-        return found
+        packed = [_decode(block.rows) for block in self._blocks if block.latest >= start]
+        found = [record for records in packed for record in records if record.timing.start >= start]
+        return found + [TaskRecord(*row) for row in self._recent if row[5].start >= start]

@@ -91,6 +91,11 @@ def test_waiting_for_all(client: Client) -> None:
     assert not not_done
 
 
+def test_what_is_shown_of_many_is_their_number(client: Client) -> None:
+    waited = wait(client.map(snooze, [0] * 1200, range(1200)), timeout=20)
+    assert repr(waited) == "DoneAndNotDoneFutures(done={1,200 futures}, not_done=set())"
+
+
 def test_waiting_for_the_first(client: Client) -> None:
     slow, fast = client.submit(snooze, 5, 1), client.submit(snooze, 0, 2)
     done, not_done = wait([slow, fast], return_when="FIRST_COMPLETED")

@@ -15,5 +15,5 @@ await import("./info.js");
 await new Promise((resolve) => setImmediate(resolve));
 const text = (node) => (typeof node === "string" ? node : node.children.map(text).join(""));
 const elements = (node) => (typeof node === "string" ? [] : [node, ...node.children.flatMap(elements)]);
-const found = elements(content.children[1]).filter((node) => ["h2", "p", "dt", "dd", "li", "pre"].includes(node.tag));
+const found = elements(content.children[1]).filter((node) => ["h2", "p", "dt", "dd", "li", "pre", "td"].includes(node.tag));
 console.log(JSON.stringify(found.map(text)));

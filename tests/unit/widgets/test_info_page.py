@@ -9,9 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from himalia_widgets.dashboard.tables import describe_calls
 from himalia_widgets.replay.reel import Reel
+from tests.unit.widgets.javascript import find_node
 from tests.unit.widgets.test_replay import recorded
 
 PACKAGE = Path(str(files("himalia_widgets")))
@@ -19,14 +19,11 @@ PACKAGE = Path(str(files("himalia_widgets")))
 
 def show(folder: Path, task: dict[str, Any]) -> list[str]:
     """Return the texts of the page for what the server answers."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("needs node on the PATH to run the page")
     shutil.copytree(PACKAGE / "dashboard" / "assets", folder, dirs_exist_ok=True)
     shutil.copytree(PACKAGE / "widget" / "js", folder / "widget")
     (folder / "package.json").write_text('{"type": "module"}')
     shutil.copy(Path(__file__).with_name("info_page.mjs"), folder)
-    command = [node, "info_page.mjs", json.dumps(task)]
+    command = [find_node(), "info_page.mjs", json.dumps(task)]
     printed = subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=30).stdout
     found: list[str] = json.loads(printed)
     return found
@@ -46,6 +43,20 @@ def test_all_that_a_scheduler_knows_of_a_task_is_shown(tmp_path: Path) -> None:
         "Only at", "w-1", "Resources", "GPU: 1",
         "Inputs (60)", "load-1 finished", "Dependents (0)", "none", "Events", "retried its worker died now",
     ]  # fmt: skip
+
+
+def test_each_time_that_it_was_computed_is_a_row(tmp_path: Path) -> None:
+    reel = Reel(recorded(3))
+    reel.seek(reel.ended)
+    calls = describe_calls(reel.history, "inc-2-1")
+    assert [(call["worker"], call["failed"]) for call in calls] == [("w-0", False)]
+    failed = calls[0] | {"failed": True, "worker": "w-1"}
+    found = show(
+        tmp_path, {"key": "inc-2-1", "status": "unknown", "why": "No.", "events": [], "calls": [failed, *calls]}
+    )
+    rows = found[found.index("w-1") :]
+    assert rows[0] == "w-1"
+    assert [text for text in rows if "fail" in text or "finished" in text] == ["failed", "finished, 100 B"]
 
 
 def test_of_a_call_in_a_recording_what_telemetry_told_is_shown(tmp_path: Path) -> None:

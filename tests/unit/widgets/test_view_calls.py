@@ -37,6 +37,13 @@ def test_the_ring_keeps_the_newest_whatever_the_size_of_the_blocks() -> None:
         assert table.columns["key"][newest].tolist() == [f"inc-{number}" for number in range(95, 100)]
 
 
+def test_the_calls_of_a_task_are_found_in_the_order_in_which_they_ended_also_around_the_end_of_the_ring() -> None:
+    table = CallTable(10)
+    table.add_records([record(number % 4, worker=f"w-{number}") for number in range(13)], {})
+    assert [table.lanes[table["lane"][row]].worker for row in table.of_key("inc-0")] == ["w-4", "w-8", "w-12"]
+    assert table.of_key("other") == []
+
+
 def test_a_reader_that_was_away_too_long_gets_what_is_left() -> None:
     table = CallTable(10)
     table.add_records([record(number) for number in range(50)], {})

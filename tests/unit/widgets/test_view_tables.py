@@ -84,7 +84,7 @@ def test_the_header_says_how_large_and_how_busy_the_cluster_is() -> None:
     assert found.own_memory == sum(row.memory for row in workers.worker_rows(history))
     assert found.store == sum(row.store for row in memory.hosts(history))
     assert found.done == sum(group.finished for group in history.groups.values()) > 0
-    assert history.trends.scheduler.last("rate") > 0.0
+    assert history.trends.rate.last("rate") > 0.0
 
 
 def test_a_header_can_be_drawn_before_anything_is_known() -> None:
@@ -183,4 +183,4 @@ def test_the_rate_of_all_calls_is_counted_by_the_scheduler() -> None:
     for second in range(5):
         status = SchedulerStatus(total=100 * second, process=ProcessMetrics())
         history.take(push(status=status), now=NOW + second)
-    assert history.trends.scheduler.column("rate").tolist() == [0.0, 100.0, 100.0, 100.0, 100.0]
+    assert history.trends.rate.column("rate").tolist() == [0.0, 100.0, 100.0, 100.0, 100.0]

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 
-import pytest
-
 from himalia_widgets.widget import assets
+from tests.unit.widgets.javascript import find_node
 
 FOLDER = Path(str(files("himalia_widgets.widget") / "js"))
 
@@ -40,11 +38,8 @@ def test_nothing_in_the_page_makes_markup_of_text() -> None:
 
 
 def test_the_script_is_a_module_that_a_browser_understands(tmp_path: Path) -> None:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("needs node on the PATH to read the script")
     (tmp_path / "widget.mjs").write_text(assets.script(), "utf-8")
-    subprocess.run([node, "--check", str(tmp_path / "widget.mjs")], check=True, timeout=30)
+    subprocess.run([find_node(), "--check", str(tmp_path / "widget.mjs")], check=True, timeout=30)
 
 
 def test_the_style_stays_inside_the_widget() -> None:

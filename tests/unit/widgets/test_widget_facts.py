@@ -95,7 +95,7 @@ def test_after_forgetting_everything_is_told_again() -> None:
 
 def test_scaling_says_how_many_are_missing_and_why() -> None:
     cluster, history = made_up(hosts=1, workers=2)
-    event = ClusterEvent(99, cluster.now, "worker-died", "lab-0-2", "lab-0-2 died: signal SIGKILL")
+    event = ClusterEvent(99, cluster.now, "worker-died", "lab-0-2", "signal SIGKILL")
     push = msgspec.structs.replace(cluster.step(0.5), events=[event])
     history.take(push, now=cluster.now)
     told = describe_scaling(history, expected=4, obstacle="")

@@ -2,15 +2,14 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import subprocess
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import pytest
 
 from himalia_widgets.widget.pack import Packer
+from tests.unit.widgets.javascript import find_node
 
 READ = """
 import {{ unpack, append }} from {module};
@@ -28,16 +27,13 @@ console.log(JSON.stringify([plain(columns), plain(twice)]));
 
 def read_in_javascript(columns: dict[str, Any]) -> Any:
     """Pack columns, and return what the page's code makes of them: once, and twice with three rows kept."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("needs node on the PATH to run the page's code")
     packer = Packer()
     specs = packer.pack(columns)
     message = json.dumps({"specs": specs, "buffers": [base64.b64encode(buffer).decode() for buffer in packer.buffers]})
     module = json.dumps((files("himalia_widgets.widget") / "js" / "columns.js").as_uri())  # type: ignore[attr-defined]
     script = READ.format(module=module, message=json.dumps(message))
     ran = subprocess.run(
-        [node, "--input-type=module", "-e", script], capture_output=True, text=True, check=True, timeout=30
+        [find_node(), "--input-type=module", "-e", script], capture_output=True, text=True, check=True, timeout=30
     )
     return json.loads(ran.stdout)
 

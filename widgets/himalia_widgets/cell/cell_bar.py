@@ -1,28 +1,28 @@
 """A slim bar under a cell: what this cell has submitted, and what became of it.
 
-Decides what is told, and when no more will change: the cell has ended, and so have its calls.  It listens to the
-telemetry that is pushed anyway, and shows nothing under a cell that submits nothing.
+Decides what is told, and when no more will change: the cell has ended, and so have its calls.  A cell that is soon done
+costs one question, at its end; a longer one asks a few times a second, in a thread of its own.
 """
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from html import escape
 from typing import Any, Final, NamedTuple
 
 from himalia.client.progress_html import DONE, FAILED, FAINT, GROUND
-from himalia.deploy.control import Control
-from himalia.deploy.thread_feed import ThreadFeed
 from himalia.errors import HimaliaError
-from himalia.messages import GroupSummary, Telemetry
+from himalia.messages import GroupSummary
 from himalia_widgets.view.pace import Pace
 from himalia_widgets.view.units import seconds, size, soon
 
-PATIENCE: Final = 2.0
-"""Seconds after a cell's end for which its first submission may still be on its way."""
-ASK: Final = 1.0
-"""Seconds that the end of a cell waits for the newest numbers, at most: what is saved with the cell should be true."""
+PATIENCE: Final = 1.0
+"""Seconds from a cell's first submission to the first look: most cells have ended by then."""
+INTERVAL: Final = 0.4
+"""Seconds between two looks."""
 
 
 class CellTotals(NamedTuple):
@@ -35,10 +35,12 @@ class CellTotals(NamedTuple):
     compute: float
     peak: int
     moved: int
+    cancelled: int = 0
+    """Calls that were to be done and aren't any more."""
 
 
 class CellBar:
-    """The bar of one cell; all that it takes in, it takes in in the feed's thread.
+    """The bar of one cell, which has begun to submit.
 
     Parameters
     ----------
@@ -51,78 +53,82 @@ class CellBar:
     """
 
     def __init__(self, client: Any, span: str, replace: Callable[[str, str], None]) -> None:
+        self._client = client
         self._span = span
         self._replace = replace
-        self._groups: dict[str, GroupSummary] = {}
+        self._lock = threading.Lock()
+        """Held by whoever looks: the bar's thread, or the cell's at its end."""
+        self._totals = CellTotals(0, 0, 0, 0.0, 0, 0)
         self._peak = 0
+        self._most = 0
+        """Calls that there ever were."""
         self._pace = Pace()
         self._shown = ""
-        self._ended = 0.0
-        """When the cell did."""
-        self._is_over = False
-        self._unsubscribe: Callable[[], None] = lambda: None
-        self._feed = ThreadFeed.of(client)
-        self._unsubscribe = self._feed.subscribe(self._take, on_end=self._lost)
+        self._has_ended = False
+        """Whether the cell has."""
+        self._is_over = threading.Event()
+        threading.Thread(target=self._run, name="himalia-cell-bar", daemon=True).start()
 
     def end(self) -> None:
-        """Take in that the cell has ended; its calls may go on."""
-        self._ended = time.monotonic()
-        try:
-            self._feed.ask(self._look, ASK)
-        except HimaliaError:
-            pass  # the pushes will tell, or have told why there are none
+        """Take in that the cell has ended; its calls may go on.  What is saved with the cell is true by now."""
+        if not self._client.asynchronous and not self._is_over.is_set():
+            self._look()
+        self._has_ended = True
 
-    async def _look(self, control: Control) -> None:
-        report = await control.telemetry(time.time())
-        # a push that came right behind the answer may have been taken before it
-        known = {name: group.finished + group.failed for name, group in self._groups.items()}
-        self._update([group for group in report.groups if group.finished + group.failed >= known.get(group.name, 0)])
+    def drop(self) -> None:
+        """Tell no more."""
+        self._is_over.set()
 
-    def _take(self, telemetry: Telemetry) -> None:
-        self._update(telemetry.groups)
+    def _run(self) -> None:
+        wait = PATIENCE
+        while not self._is_over.wait(wait):
+            wait = INTERVAL
+            had_ended = self._has_ended
+            self._look()
+            if had_ended and self._totals.done == self._totals.total:
+                self._is_over.set()
 
-    def _update(self, groups: Iterable[GroupSummary]) -> None:
-        self._groups.update((group.name, group) for group in groups if group.span == self._span)
-        if self._is_over:
-            return
-        totals = self._totals()
-        is_settled = bool(self._ended) and totals.done == totals.total
-        if totals.total:
-            now = time.monotonic()
-            self._pace.add(now, totals.done)
-            self._show(totals, self._pace.rate(now), "")
-        if is_settled and (totals.total or time.monotonic() - self._ended > PATIENCE):
-            self._stop()
+    def _look(self) -> None:
+        """Ask what became of the cell's calls, and show it."""
+        with self._lock:
+            try:
+                self._update(self._ask())
+            except HimaliaError as error:
+                if self._totals.done < self._totals.total:
+                    self._show(0.0, str(error))
+                self._is_over.set()
 
-    def _lost(self, reason: str) -> None:
-        totals = self._totals()
-        if totals.total and not self._is_over:
-            self._show(totals, 0.0, reason)
-        self._stop()
+    def _ask(self) -> list[GroupSummary]:
+        report = self._client.telemetry(since=time.time(), span=self._span)
+        if self._client.asynchronous:
+            report = asyncio.run_coroutine_threadsafe(report, self._client.loop).result()
+        groups: list[GroupSummary] = report.groups
+        return groups
 
-    def _stop(self) -> None:
-        self._is_over = True
-        self._unsubscribe()
-
-    def _totals(self) -> CellTotals:
-        groups = self._groups.values()
+    def _update(self, groups: list[GroupSummary]) -> None:
         done = sum(group.finished + group.failed for group in groups)
-        memory = sum(group.memory for group in groups)
-        self._peak = max(self._peak, memory, *(group.peak for group in groups), 0)
-        return CellTotals(
+        total = done + sum(group.waiting + group.assigned for group in groups)
+        self._most = max(self._most, total)
+        self._peak = max(self._peak, sum(group.memory for group in groups), *(group.peak for group in groups), 0)
+        self._totals = CellTotals(
             done,
-            done + sum(group.waiting + group.assigned for group in groups),
+            total,
             sum(group.failed for group in groups),
             sum(group.compute for group in groups),
             self._peak,
             sum(group.moved for group in groups),
+            self._most - total,
         )
+        if self._most:
+            now = time.monotonic()
+            self._pace.add(now, done)
+            self._show(self._pace.rate(now), "")
 
-    def _show(self, totals: CellTotals, rate: float, reason: str) -> None:
-        markup = draw(totals, rate, reason)
+    def _show(self, rate: float, reason: str) -> None:
+        markup = draw(self._totals, rate, reason)
         if markup != self._shown:
             self._shown = markup
-            self._replace(markup, "himalia: " + ", ".join(facts(totals, rate, reason)))
+            self._replace(markup, "himalia: " + ", ".join(facts(self._totals, rate, reason)))
 
 
 def facts(totals: CellTotals, rate: float, reason: str = "") -> list[str]:
@@ -132,7 +138,9 @@ def facts(totals: CellTotals, rate: float, reason: str = "") -> list[str]:
     ['50 of 100 tasks', '2 failed', '5 s left', '12.3 core-seconds', 'peak 2.00 KiB']
     """
     left = totals.total - totals.done
-    told = [f"{totals.done:,} of {totals.total:,} tasks"]
+    told = [f"{totals.done:,} of {totals.total + totals.cancelled:,} tasks"]
+    if totals.cancelled:
+        told.append(f"{totals.cancelled:,} cancelled")
     if totals.failed:
         told.append(f"{totals.failed:,} failed")
     if reason:
@@ -150,7 +158,9 @@ def facts(totals: CellTotals, rate: float, reason: str = "") -> list[str]:
 
 def draw(totals: CellTotals, rate: float, reason: str = "") -> str:
     """Return the bar as HTML."""
-    good, bad = (100 * part / totals.total for part in (totals.done - totals.failed, totals.failed))
+    good, bad = (
+        100 * part / (totals.total + totals.cancelled) for part in (totals.done - totals.failed, totals.failed)
+    )
     words = " · ".join(
         f"<span style='color:{FAILED}'>{escape(fact)}</span>" if fact.endswith(" failed") else escape(fact)
         for fact in facts(totals, rate, reason)

@@ -1,7 +1,7 @@
 """``%load_ext himalia``: ``%himalia on``, ``%himalia off`` and ``%%himalia``, for a bar under cells.
 
-Decides which cells get one: those that begin with ``%%himalia``, and, while it is on, all.  A cell that begins with
-``%%himalia`` stays an ordinary cell, with ``await``, a last value and tracebacks: the line becomes ``%himalia cell``.
+Decides which cells get one: all that submit something, or, while it is off, those that begin with ``%%himalia``.  Such
+a cell stays an ordinary cell, with ``await``, a last value and tracebacks: the line becomes ``%himalia cell``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from himalia.errors import HimaliaError
 from himalia_widgets.cell.cell_bar import CellBar
 from himalia_widgets.cell.display import show_under
 
-USAGE = "%himalia on: a bar under every cell that submits something; %himalia off; %%himalia: under this cell only."
+USAGE = "%himalia on: a bar under every cell that submits something; %himalia off: none; %%himalia: under this cell."
 
 
 class CellBars:
@@ -25,9 +25,11 @@ class CellBars:
     def __init__(self, shell: Any, cells: Cells) -> None:
         self._shell = shell
         self._cells = cells
-        self._is_on = False
+        self._is_on = True
+        self._number = 0
+        """Of the cell that runs."""
         self._wanted = False
-        """For the cell that runs."""
+        """Whether it shall have a bar."""
         self._bar: CellBar | None = None
 
     def load(self) -> None:
@@ -36,10 +38,12 @@ class CellBars:
         self._shell.input_transformers_cleanup.append(cell_magic_to_line)
         self._shell.events.register("pre_run_cell", self._begin)
         self._shell.events.register("post_run_cell", self._end)
+        self._cells.on_submission = self._submitted
+        self._begin()
 
     def unload(self) -> None:
         """Forget them."""
-        self._is_on = False
+        self._cells.on_submission = None
         self._shell.magics_manager.magics["line"].pop("himalia", None)
         self._shell.input_transformers_cleanup.remove(cell_magic_to_line)
         self._shell.events.unregister("pre_run_cell", self._begin)
@@ -50,39 +54,38 @@ class CellBars:
         match line.strip():
             case "on":
                 self._is_on = self._wanted = True
-                self._attach()
+                self._submitted(self._cells.submitting)
             case "off":
                 self._is_on = self._wanted = False
+                if self._bar is not None:
+                    self._bar.drop()
             case "cell":
                 self._wanted = True
-                self._attach()
+                self._submitted(self._cells.submitting)
             case _:
                 raise UsageError(USAGE)
 
-    def _begin(self, info: Any) -> None:
+    def _begin(self, info: Any = None) -> None:
+        self._number = self._cells.number()
         self._wanted = self._is_on
         self._bar = None
-        self._attach()
 
     def _end(self, result: Any) -> None:
-        self._attach()  # the client may be one that the cell made
         bar, self._bar = self._bar, None
         self._wanted = False
         if bar is not None:
             bar.end()
 
-    def _attach(self) -> None:
-        """Begin the bar of the cell that runs, if it shall have one and there is a client."""
-        number = self._cells.number()
-        if not self._wanted or self._bar is not None or not number:
+    def _submitted(self, number: int) -> None:
+        """Begin the bar of the cell that runs, if it is this one that submitted something and it shall have one."""
+        if not self._wanted or self._bar is not None or number != self._number or not number:
             return
         try:
             client = default_client()
-            span = f"{client.id}/{number}"
-            replace = show_under(self._cells.publisher, self._cells.header_of(span))
-            self._bar = CellBar(client, span, replace)
         except HimaliaError:
-            pass  # there is no client, or its cluster has ended: then nothing is submitted either
+            return  # it submits by a client that is not the default one any more
+        span = f"{client.id}/{number}"
+        self._bar = CellBar(client, span, show_under(self._cells.publisher, self._cells.header_of(span)))
 
 
 def cell_magic_to_line(lines: list[str]) -> list[str]:

@@ -81,8 +81,9 @@ async def logs(source: Source, argument: Callable[[str], str]) -> dict[str, Any]
 
 
 async def task(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
-    """Answer with all that is known of the task ``key``."""
-    return await source.describe_task(argument("key"))
+    """Answer with all that is known of the task ``key``, and the ``calls`` that computed it."""
+    key = argument("key")
+    return await source.describe_task(key) | {"calls": tables.describe_calls(source.history, key)}
 
 
 async def events(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:

@@ -52,6 +52,20 @@ def describe_events(history: History, subject: str | None = None) -> list[dict[s
     ]
 
 
+def describe_calls(history: History, key: str) -> list[dict[str, Any]]:
+    """Return each time that a task was computed, as far as it is remembered, the newest first."""
+    calls = history.calls
+    found = []
+    for row in reversed(calls.of_key(key)[-EVENTS:]):
+        lane = calls.lanes[int(calls["lane"][row])]
+        seconds = {part: float(calls[part][row]) for part in ("transfer", "deserialize", "compute", "serialize")}
+        found.append(
+            {"start": float(calls["start"][row]), "worker": lane.worker, "thread": lane.thread,
+             "failed": bool(calls["failed"][row]), "nbytes": int(calls["nbytes"][row]), **seconds}
+        )  # fmt: skip
+    return found
+
+
 def describe_groups(history: History) -> dict[str, Any]:
     """Return a row for each function."""
     return {

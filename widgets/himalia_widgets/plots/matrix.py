@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 import numpy as np
-from bokeh.models import CustomJSTickFormatter, LayoutDOM, LinearColorMapper, SingleIntervalTicker
+from bokeh.models import CustomJSTickFormatter, LabelSet, LayoutDOM, LinearColorMapper, SingleIntervalTicker
 
 from himalia_widgets.plots import theme
 from himalia_widgets.plots.base import Plot
@@ -49,6 +49,13 @@ class MatrixPlot(Plot):
             text_font=theme.FONT_VALUE, text_font_size=theme.SMALL, text_color=self.theme.text,
         )  # fmt: skip
         fig.add_tools(theme.new_hover(self.theme, "<b>@pair</b>", "@detail", renderers=[drawn]))
+        note = self.source("note", "x y text")
+        fig.add_layout(
+            LabelSet(
+                source=note, x="x", y="y", text="text", x_units="screen", y_units="screen",
+                text_font_size=theme.SMALL, text_color=self.theme.faint,
+            )
+        )  # fmt: skip
         return fig
 
     def columns(self, history: History) -> dict[str, Columns]:
@@ -75,6 +82,7 @@ class MatrixPlot(Plot):
                 "pair": [f"{names[cell.source]} → {names[cell.target]}" for cell in cells],
                 "detail": [describe(cell) for cell in cells],
             },
+            "note": {"x": [0], "y": [self.pixels // 2], "text": ["" if cells else "Nothing was moved between hosts."]},
         }
 
 

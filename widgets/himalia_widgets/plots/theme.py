@@ -68,7 +68,7 @@ DARK_SHADES: Final = ("#222c38", "#263648", "#2a415a", "#2f4d6e", "#345a83", "#3
 
 SCALES: Final = {
     "": "return tick >= 1e6 ? tick / 1e6 + ' M' : tick >= 1e4 ? tick / 1e3 + ' k' : String(+tick.toPrecision(4))",
-    "percent": "return Math.round(tick * 100) + ' %'",
+    "percent": "return +(tick * 100).toPrecision(3) + ' %'",
     "seconds": "return tick === 0 ? '0' : tick < 1 ? +(tick * 1000).toPrecision(3) + ' ms' : tick + ' s'",
     "bytes": """
 let [value, unit] = [tick, "B"]

@@ -64,7 +64,7 @@ def time_figure(look: theme.Theme, height: int, title: str, unit: str, *, live: 
     fig = theme.new_figure(
         look, height=height, title=title, x_axis_location="below", y_axis_location="left",
         x_range=theme.padded_range(last=SPAN if live else None),
-        y_range=DataRange1d(start=0, range_padding=0.2),
+        y_range=DataRange1d(start=0, range_padding=0.2, min_interval=1024 if unit == "bytes" else None),
     )  # fmt: skip
     theme.clock_axis(fig, ticks=4)
     fig.min_border_left = 64
@@ -125,7 +125,7 @@ class RatePlot(TimelinePlot):
     areas: ClassVar[tuple[tuple[str, str, str], ...]] = (("rate", "calls/s", theme.DONE),)
 
     def series(self, history: History) -> dict[str, Any]:
-        return columns_of(history.trends.scheduler, "rate")
+        return columns_of(history.trends.rate, "rate")
 
 
 class TransfersPlot(TimelinePlot):

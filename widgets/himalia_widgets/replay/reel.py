@@ -86,7 +86,7 @@ class Reel:
     def describe(self, key: str) -> dict[str, Any]:
         """Return what is known of a call: the part of ``task_page.describe_task`` that telemetry tells."""
         calls = self.history.calls
-        found = [row for row in calls.since(0).tolist() if calls.columns["key"][row] == key]
+        found = calls.of_key(key)
         if not found:
             why = "No call of that key had ended by then, or it is older than what the recording keeps at this moment."
             return {"key": key, "status": "unknown", "why": why, "events": []}

@@ -79,6 +79,11 @@ class CallTable:
         first = max(number, self.total - self.capacity, 0)
         return np.arange(first, self.total) % self.capacity
 
+    def of_key(self, key: str) -> list[int]:
+        """Return the indices of a task's calls, oldest first; looks at all."""
+        found = np.flatnonzero(self["key"] == key)
+        return sorted(found.tolist(), key=lambda row: (row - self.total) % self.capacity)
+
     def add_block(self, block: bytes, skew: Mapping[str, float]) -> None:
         """Append a MessagePack list of records."""
         self.add_rows(_decode(block), skew)

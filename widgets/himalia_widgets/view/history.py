@@ -208,4 +208,4 @@ class History:
             self.moves.append(Move(host, StoreMove(move.kind, move.start + skew, move.seconds, move.nbytes)))
         for transfer in metrics.transfers:
             self.links.add(transfer, host, now=now)
-        self.trends.add_host(host, metrics, now=now)
+        self.trends.add_host(host, metrics, now=metrics.time + skew if metrics.time else now)

@@ -12,7 +12,6 @@ from himalia_widgets.view.series import Series
 CLUSTER: Final = ("cpu", "workers_memory", "store", "spilled")
 NANNY: Final = ("cpu", "memory", "lag", "fds", "received", "sent")
 """Of a nanny's process; the network is its whole machine's."""
-SCHEDULER: Final = (*NANNY, "rate")
 WORKER: Final = ("cpu", "memory")
 
 PRECISE: Final = 64
@@ -27,23 +26,26 @@ class Trends:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.cluster = Series(CLUSTER, seconds=seconds)
-        self.scheduler = Series(SCHEDULER, seconds=seconds)
+        self.scheduler = Series(NANNY, seconds=seconds)
+        self.rate = Series(("rate",), seconds=seconds)
         self.hosts: dict[str, Series] = {}
         self.workers: dict[str, Series] = {}
         self._cluster_at = 0.0
         self._status: tuple[float, int] = (0.0, 0)
 
     def add_status(self, status: SchedulerStatus, total: int, *, now: float) -> None:
-        """Append the scheduler's numbers; ``rate`` is in calls that ended a second."""
+        """Append how many calls ended a second, and how the scheduler does once it was measured."""
         before, count = self._status
         if now - before < SPACING and before:
             return
         rate = max(0.0, (total - count) / (now - before)) if before and now > before else 0.0
         self._status = (now, total)
+        self.rate.add(now, rate)
         process = status.process
-        self.scheduler.add(
-            now, process.cpu, process.memory, process.loop_lag, process.fds, process.received, process.sent, rate
-        )
+        if process.memory:
+            self.scheduler.add(
+                now, process.cpu, process.memory, process.loop_lag, process.fds, process.received, process.sent
+            )
 
     def add_host(self, host: str, metrics: HostMetrics, *, now: float) -> None:
         """Append the numbers of a host's nanny and its workers."""

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from himalia.messages import ClusterEvent
 from himalia_widgets.view.history import History
 
-KINDS: Final = frozenset({"worker-died", "worker-started", "worker-stopped", "host-joined", "host-left"})
-"""Events that change how many workers there are."""
+KINDS: Final = {
+    "worker-died": "died", "worker-started": "started", "worker-stopped": "stopped",
+    "host-joined": "joined", "host-left": "left",
+}  # fmt: skip
+"""Events that change how many workers there are, and what is said of them."""
 SHOWN: Final = 12
 """Events listed, the newest first."""
 
@@ -36,10 +40,17 @@ def describe_scaling(history: History, *, expected: int | None, obstacle: str) -
         "threads": int(workers[0].get("nthreads") or 0) if workers else 0,
         "memory": int(workers[0].get("memory_limit") or 0) if workers else 0,
         "missing": why_missing(history, len(workers), expected),
-        "events": [
-            [history.local(event.time), event.text or f"{event.kind} {event.subject}"] for event in reversed(events)
-        ],
+        "events": [[history.local(event.time), tell(event)] for event in reversed(events)],
     }
+
+
+def tell(event: ClusterEvent) -> str:
+    """Say what happened to a worker or a host.
+
+    >>> tell(ClusterEvent(0, 0.0, "worker-started", "moons-1", "process 4711, 2 threads"))
+    'moons-1 started: process 4711, 2 threads'
+    """
+    return f"{event.subject} {KINDS[event.kind]}{f': {event.text}' if event.text else '.'}"
 
 
 def cannot_scale(history: History) -> str:
@@ -62,7 +73,7 @@ def why_missing(history: History, arrived: int, expected: int | None) -> list[st
     if not history.info.get("hosts"):
         return ["The host that would run them has left, or hasn't arrived yet."]
     deaths = [event for event in history.events if event.kind == "worker-died"][-lacking:]
-    texts = [event.text or f"{event.subject} died." for event in deaths]
+    texts = [tell(event) for event in deaths]
     starting = lacking - len(texts)
     if texts:
         texts.append("Its nanny starts another one for each that died.")

@@ -2,7 +2,7 @@
 import { poll } from "./poll.js";
 import { Table, facts, link } from "./table.js";
 import { make } from "./widget/dom.js";
-import { ago, bytes, clock, count } from "./widget/format.js";
+import { ago, bytes, clock, count, duration } from "./widget/format.js";
 
 const key = new URLSearchParams(location.search).get("key") ?? "";
 const theme = document.documentElement.dataset.theme;
@@ -27,7 +27,7 @@ function show(task) {
     make("h2", {}, task.key, " ", make("span", { class: `pill status-${task.status}` }, task.status)),
     make("p", {}, task.why ?? ""));
   if (task.status === "unknown") {
-    box.replaceChildren(head);
+    box.replaceChildren(head, ...computed(task.calls));
     return;
   }
   const failed = task.error ? [make("section", { class: "card error" }, make("h2", {}, "Error"), make("pre", {}, task.error.text), make("p", {}, "in ", link("info", { key: task.error.key }, task.error.key)))] : [];
@@ -35,7 +35,25 @@ function show(task) {
   const events = task.events.length
     ? [make("section", { class: "card" }, make("h2", {}, "Events"), make("ul", { class: "keys" }, ...task.events.map(([age, kind, text]) => make("li", {}, make("b", {}, kind), ` ${text} `, make("span", { class: "note" }, ago(age))))))]
     : [];
-  box.replaceChildren(head, facts(known(task)), ...failed, ...around, ...events);
+  box.replaceChildren(head, facts(known(task)), ...failed, ...computed(task.calls), ...around, ...events);
+}
+
+/** When and where the task was computed, and how long each part took. */
+function computed(calls) {
+  if (!calls?.length) return [];
+  const part = (/** @type {string} */ name) => ({ title: name[0].toUpperCase() + name.slice(1), number: true, value: (row) => row[name], cell: (row) => (row[name] ? duration(row[name]) : "–") });
+  const table = new Table(
+    [
+      { title: "Started", value: (row) => row.start, cell: (row) => clock(row.start) },
+      { title: "Worker", value: (row) => row.worker, cell: (row) => link("worker", { name: row.worker }, row.worker) },
+      { title: "Thread", number: true, value: (row) => row.thread },
+      part("transfer"), part("deserialize"), part("compute"), part("serialize"),
+      { title: "Outcome", value: (row) => (row.failed ? "failed" : "finished"), cell: (row) => (row.failed ? "failed" : `finished, ${bytes(row.nbytes)}`) },
+    ],
+    "",
+  );
+  table.show(calls);
+  return [table.el];
 }
 
 /** Names and values of what was told of a task: a recording knows less than a scheduler. */
@@ -48,7 +66,7 @@ function known(task) {
     ["Attempts", task.retries === undefined ? String(task.tries) : `${task.tries} (${task.retries} retries left)`],
     ["Type", task.type === "" ? "–" : task.type],
     ["Size", task.nbytes >= 0 ? bytes(task.nbytes) : "–"],
-    ["Worker", task.worker ? link("worker", { name: task.worker }, task.worker) : task.host || "–"],
+    ["Worker", task.worker ? link("worker", { name: task.worker }, task.worker) : task.host || undefined],
     ["Held by", task.holders && (task.holders.join(", ") || "–")],
     ["Only at", task.workers?.join(", ") || undefined],
     ["Resources", resources.join(", ") || undefined],
