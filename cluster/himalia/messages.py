@@ -903,7 +903,7 @@ class CallReturned(Message, tag=126):
 
 
 class Printed(Message, tag=127):
-    """Lines that a call wrote, sent before its answer; ``run`` 0: nobody knows which."""
+    """Lines that a call wrote, sent before its answer."""
 
     run: int
     lines: list[LogLine]

@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import sys
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 NEEDED: Final = ("anywidget", "bokeh", "ipywidgets")
 """Packages that ``himalia_widgets`` stands on; the extra ``himalia[jupyter]`` brings them."""
@@ -37,7 +37,11 @@ def missing() -> str:
     return "Views need more packages than computing does: pip install 'himalia[jupyter]'."
 
 
+def find_shell() -> Any:
+    """Return the IPython that runs in this process, or None; IPython is not imported for it."""
+    return getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+
+
 def in_notebook() -> bool:
     """Whether this process is a Jupyter kernel, whose output is shown in a page."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return getattr(shell, "kernel", None) is not None
+    return getattr(find_shell(), "kernel", None) is not None

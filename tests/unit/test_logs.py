@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from himalia.bucket import TokenBucket
 from himalia.logs import Logs, as_text, read_logs
 from himalia.messages import LogLine
-from himalia.worker.bucket import TokenBucket
 
 
 def test_a_burst_passes_then_the_rate_does() -> None:

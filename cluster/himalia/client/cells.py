@@ -9,10 +9,11 @@ A kernel tells of its cells from the first client on, for as long as it lives; l
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
+
+from himalia.views import find_shell
 
 REMEMBERED: Final = 1000
 """Cells whose headers are remembered, the newest: about a kilobyte each."""
@@ -103,7 +104,7 @@ _cells: Cells | None = None
 def find_cells() -> Cells | None:
     """Return the cells of this process's kernel; ``None`` if it isn't one."""
     global _cells
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    shell = find_shell()
     if getattr(shell, "kernel", None) is None:
         return None
     if _cells is None or _cells._shell is not shell:

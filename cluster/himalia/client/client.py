@@ -231,8 +231,7 @@ class Client(Inquiries, Recreating, Collections):
         """A link that opens the dashboard, once and within ten minutes; ``None`` if there is none, or none known."""
         if self.cluster is not None:
             return getattr(self.cluster, "dashboard_link", None)
-        place = self._dashboard()
-        return login_link(place) or None if place is not None else None
+        return login_link(self._dashboard()) or None
 
     def _dashboard(self) -> HasDashboard | None:
         """Return the cluster file of a cluster that somebody else started, if it is this user's."""

@@ -6,13 +6,12 @@ for exactly that type, so the look is registered with IPython, as it means it to
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 
 from himalia.client.future import Future
 from himalia.client.reprs import Futures, count_statuses, function_words, futures_html, futures_text
-from himalia.views import find_live_views
+from himalia.views import find_live_views, find_shell
 
 SHORT: Final = 5
 """Futures up to which the text lists them all."""
@@ -22,8 +21,7 @@ LOOKED_AT: Final = 10_000
 
 def register() -> None:
     """Tell IPython, if this process runs in it; a second time does nothing."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    formatter = getattr(shell, "display_formatter", None)
+    formatter = getattr(find_shell(), "display_formatter", None)
     if formatter is None or formatter.ipython_display_formatter.for_type(list) is show:
         return
     formatter.ipython_display_formatter.for_type(list, show)

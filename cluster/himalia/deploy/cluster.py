@@ -110,8 +110,7 @@ class Cluster:
 
         ``None`` if there is no dashboard.
         """
-        place = self._dashboard()
-        return login_link(place) or None if place is not None and self.status == "running" else None
+        return (login_link(self._dashboard()) or None) if self.status == "running" else None
 
     @property
     def dashboard_address(self) -> str:

@@ -156,12 +156,12 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def login_link(place: HasDashboard, page: str = "status") -> str:
+def login_link(place: HasDashboard | None, page: str = "status") -> str:
     """Return a link that opens a page of the dashboard, once and within ten minutes; empty if there is no dashboard.
 
     On a JupyterHub it goes through jupyter-server-proxy, since the browser is elsewhere.
     """
-    if not place.dashboard:
+    if place is None or not place.dashboard:
         return ""
     code = mint(place.dashboard_key, "code", now=time.time(), seconds=CODE_SECONDS)
     return f"{outside(place)}/login?code={code}&next={quote(page, safe='/')}"

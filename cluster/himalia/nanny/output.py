@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from himalia.bucket import TokenBucket
 from himalia.messages import LogLine, Printed, WorkerOutput
 from himalia.names import Key, PeerId, WorkerName
 from himalia.nanny.events import KeepLines
-from himalia.worker.bucket import TokenBucket
 
 if TYPE_CHECKING:
     from himalia.nanny.state import NannyState

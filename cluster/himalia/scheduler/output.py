@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from himalia.bucket import TokenBucket
 from himalia.messages import CallOutput, LogLine, WorkerOutput
 from himalia.names import ClientId, Key
 from himalia.scheduler.state import SchedulerState
-from himalia.worker.bucket import TokenBucket
 
 CLIENT_RATE: Final = 2000
 """Lines/s that one client is sent; two hosts at their limit.  Guess."""

@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TextIO
 
+from himalia.bucket import TokenBucket
 from himalia.messages import LogLine, Printed
-from himalia.worker.bucket import TokenBucket
 from himalia.worker.wiring import LINE
 
 BURST: Final = 5.0
