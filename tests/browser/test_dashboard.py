@@ -99,6 +99,8 @@ def test_numbers_are_those_of_the_cluster(cluster: Any, open_page: Callable[...,
     page.get_by_role("searchbox").fill("total")
     page.get_by_role("button", name="Show").click()
     expect(page.locator(".task")).to_contain_text("finished")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator("tbody tr a")).to_have_text(re.compile("|".join(names)))
     expect(page.locator(".keys a").first).to_have_text(re.compile("^inc-"))
 
 

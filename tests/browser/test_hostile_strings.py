@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
+from himalia import Client, LocalCluster, wait
+from himalia_widgets.dashboard.layout import PAGES
 from tests.browser.chromium import shot
 from tests.browser.markup import HOSTILE, assert_no_markup, markup_in
 from tests.browser.notebook import Notebook
 from tests.unit.widgets.synthetic import history
+from tests.waiting import PATIENCE
 
 WORK = """
 import json, logging, types, warnings
@@ -78,6 +85,68 @@ def test_nothing_that_users_named_becomes_markup(looked_at: Notebook, open_page:
     report.wait_for_function("() => window.Bokeh?.documents?.length")
     assert_no_markup(report)
     shot(report, "hostile-report")
+
+
+def work(text: str, fails: bool) -> str:
+    print(text)
+    if fails:
+        raise ValueError(text)
+    return text
+
+
+def named(text: str) -> Callable[[str, bool], str]:
+    """Return ``work`` under a name."""
+    function = types.FunctionType(work.__code__, {}, text)
+    function.__qualname__ = text
+    return function
+
+
+@pytest.fixture
+def hostile_cluster() -> Iterator[LocalCluster]:
+    """A cluster whose second host is called by a hostile name, and so are its workers; half of the calls are theirs."""
+    host, many = HOSTILE[1], range(len(HOSTILE))
+    with LocalCluster(n_workers=1, threads_per_worker=1) as cluster, Client(cluster) as client:
+        command = [
+            sys.executable,
+            "-m",
+            "himalia",
+            "worker",
+            cluster.name,
+            "--nworkers=1",
+            "--nthreads=1",
+            "--name",
+            host,
+        ]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            client.wait_for_workers(2, timeout=PATIENCE)
+            assert f"{host}-0" in cluster.workers
+            places = sorted(cluster.workers)
+            futures = [
+                client.submit(named(HOSTILE[i]), HOSTILE[i], i % 2, key=HOSTILE[i], workers=[places[i // 2 % 2]])
+                for i in many
+            ]
+            moved = client.submit(len, futures[::2], key="moved", workers=[f"{host}-0"])
+            wait([*futures, moved])
+            yield cluster
+            del futures, moved
+            process.terminate()
+
+
+def test_no_page_of_the_dashboard_takes_a_name_for_more_than_text(
+    hostile_cluster: LocalCluster, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(hostile_cluster.dashboard_link)
+    base = page.url.split("status")[0]
+    places = [one.path[1:] for one in PAGES if one.in_navigation]
+    places += [f"worker?{urlencode({'name': name})}" for name in hostile_cluster.workers]
+    places += [f"info?{urlencode({'key': key})}" for key in HOSTILE[:40:3]]
+    for place in places:
+        page.goto(base + place)
+        page.wait_for_function("() => !window.Bokeh?.documents?.length || Bokeh.documents[0].is_idle")
+        page.locator("[data-number=workers]").wait_for()
+        page.wait_for_timeout(300)
+        assert_no_markup(page)
+        shot(page, f"hostile-dashboard-{place.partition('?')[0]}")
 
 
 def test_no_plot_takes_a_name_for_more_than_text(open_page: Callable[..., Any], tmp_path: Path) -> None:

@@ -150,6 +150,25 @@ def test_prometheus_reads_the_metrics(cluster: LocalCluster, door: Door) -> None
     assert found["himalia_scheduler_memory_bytes"] > 1e6
 
 
+def test_a_dashboard_that_died_comes_back_with_the_next_look_at_its_link(nothing_left: None) -> None:
+    with LocalCluster(n_workers=0, dashboard_address=":0") as cluster:
+        door = door_of(cluster)
+        used = login_link(door).removeprefix(door.dashboard)
+        cookie = get(door.dashboard, used)[1]["Set-Cookie"].partition(";")[0]
+        assert cluster._launched.dashboard is not None
+        process = psutil.Process(cluster._launched.dashboard.pid)
+        time.sleep(1.1)  # links are told apart by the second
+        process.kill()
+        wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+        assert cluster.status == "running"
+        link = cluster.dashboard_link
+        assert link is not None
+        assert link.startswith(door.dashboard)
+        assert get(door.dashboard, link.removeprefix(door.dashboard))[0] == 302
+        assert get(door.dashboard, "/info", Cookie=cookie)[0] == 200
+        assert get(door.dashboard, used)[0] == 403
+
+
 def test_who_finds_the_cluster_by_its_name_gets_a_link_too(cluster: LocalCluster, door: Door) -> None:
     with Client(cluster.name) as client:
         link = client.dashboard_link

@@ -59,6 +59,8 @@ class Door:
         self.listener = listener
         self.dashboard = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         self.dashboard_key = new_key()
+        self.since = 0.0
+        """Links that are older don't open it any more: when it was opened again, epoch seconds."""
 
     def __repr__(self) -> str:
         return f"<Door {self.dashboard}>"
@@ -86,7 +88,19 @@ class Door:
             "addresses": list(addresses),
             "key": self.dashboard_key,
             "listener": self.listener.fileno(),
+            "since": self.since,
         }
+
+    def reopen(self) -> None:
+        """Listen again after the process that had the socket ended; cookies stay good, links don't.
+
+        Raises
+        ------
+        OSError
+            If another program has the port now.
+        """
+        self.listener = listen(urlsplit(self.dashboard).port or 0)
+        self.since = time.time()
 
     def close(self) -> None:
         """Let go of the socket, if no process was started."""

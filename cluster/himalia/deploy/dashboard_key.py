@@ -50,16 +50,23 @@ def prove(key: str, purpose: str, facts: str) -> str:
 
 
 class UsedCodes:
-    """Codes that were exchanged for a cookie; one is kept only until it would have expired anyway."""
+    """Codes that were exchanged for a cookie; one is kept only until it would have expired anyway.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    since : float
+        Epoch seconds; codes that were made in an earlier second may have been used, and are not good any more.
+    """
+
+    def __init__(self, since: float = 0.0) -> None:
+        self.since = int(since)
         self.expiries: dict[str, float] = {}
 
     def use(self, key: str, code: str, *, now: float) -> bool:
         """Return whether the code is good, which it is once."""
         self.expiries = {used: expiry for used, expiry in self.expiries.items() if expiry > now}
         expiry = check(key, "code", code, now=now)
-        if not expiry or code in self.expiries:
+        if not expiry or code in self.expiries or expiry < self.since + CODE_SECONDS:
             return False
         self.expiries[code] = expiry
         return True

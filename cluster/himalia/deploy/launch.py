@@ -68,6 +68,8 @@ class Launch:
         self.door: Door | None = None
         self.dashboard: Child | None = None
         """Not among the children: the cluster works without it."""
+        self.addresses: list[str] = []
+        """Of the scheduler, the nearest first."""
         self.directories: list[str] = []
         self.closed = False
         self.ended = threading.Event()
@@ -105,7 +107,8 @@ class Launch:
         self.start_dashboard(address)
         answer = scheduler.wait_ready(deadline)
         nanny.wait_ready(deadline)
-        return [str(text) for text in answer["addresses"]]
+        self.addresses = [str(text) for text in answer["addresses"]]
+        return self.addresses
 
     def keep_directory(self, path: str) -> str:
         """Note a directory that has to go at the end."""
@@ -127,6 +130,19 @@ class Launch:
             if self.door is not None and not self.closed:
                 plan = self.plan
                 self.dashboard = self.door.start(plan.name, plan.credentials, [scheduler], forward=plan.forward_logs)
+
+    def find_door(self) -> Door | None:
+        """Return the way to the dashboard, which is started again if its process died; None if there is none."""
+        with self.lock:
+            if self.door is None or self.dashboard is None or self.dashboard.is_running() or self.closed:
+                return self.door
+            stop([self.dashboard], patience=0.0)  # which is dead: let go of what it leaves
+            try:
+                self.door.reopen()
+            except OSError:
+                return None  # another program listens there by now
+        self.start_dashboard(self.addresses[0])
+        return self.door
 
     @property
     def processes(self) -> list[Child]:

@@ -12,6 +12,13 @@ def test_a_code_opens_once() -> None:
     assert not used.use(KEY, code, now=102.0)
 
 
+def test_a_code_from_before_the_dashboard_was_started_again_opens_nothing() -> None:
+    used = UsedCodes(since=200.5)
+    old, new = (mint(KEY, "code", now=now, seconds=CODE_SECONDS) for now in (199.9, 201.0))
+    assert not used.use(KEY, old, now=202.0)
+    assert used.use(KEY, new, now=202.0)
+
+
 def test_a_code_expires_and_is_forgotten_then() -> None:
     used = UsedCodes()
     old, kept = (mint(KEY, "code", now=now, seconds=CODE_SECONDS) for now in (100.0, 500.0))

@@ -15,7 +15,8 @@ from himalia.messages import (
     TransferSummary,
 )
 from himalia.names import HostId, Key, PeerId
-from himalia_widgets.view.history import GROUPS, History
+from himalia.telemetry.standing import GROUPS
+from himalia_widgets.view.history import History
 from tests.unit.widgets import synthetic
 
 HOST = HostId(PeerId("h"))

@@ -39,6 +39,8 @@ class DashboardConfig(msgspec.Struct, kw_only=True):
     key: str
     listener: int
     """Descriptor of a listening socket."""
+    since: float
+    """Links that are older, epoch seconds, may have been used."""
 
     def __repr__(self) -> str:
         return f"<DashboardConfig {self.name}>"  # the fields hold secrets
@@ -50,7 +52,7 @@ async def show_cluster(config: DashboardConfig, stop: asyncio.Event) -> int:
     with socket.socket(fileno=config.listener) as listener:
         source = LiveSource(feed, config.name, on_end=stop.set)
         try:
-            await serve(source, listener, Guard(config.key, config.name), stop)
+            await serve(source, listener, Guard(config.key, config.name, config.since), stop)
         finally:
             await feed.close()
     return 0

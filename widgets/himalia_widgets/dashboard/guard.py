@@ -51,13 +51,15 @@ class Guard:
         Of the cluster's dashboard (:mod:`himalia.deploy.dashboard_key`).
     name : str
         Of the cluster; its cookie is named after it.
+    since : float
+        Epoch seconds; links that are older may have been used.
     """
 
-    def __init__(self, key: str, name: str) -> None:
+    def __init__(self, key: str, name: str, since: float = 0.0) -> None:
         self.key = key
         self.name = name
         self.cookie = "himalia-" + re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)
-        self.used = UsedCodes()
+        self.used = UsedCodes(since)
 
     def judge(self, request: HTTPServerRequest, *, now: float) -> Answer | None:
         """Return what to answer, or ``None`` if the request may go on.

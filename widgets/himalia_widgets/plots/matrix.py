@@ -16,6 +16,7 @@ from himalia_widgets.view.text import label
 
 ABREAST: Final = 12
 """Names that fit side by side."""
+NOTHING: Final = "No transfer between hosts has been seen."
 
 
 class MatrixPlot(Plot):
@@ -82,7 +83,11 @@ class MatrixPlot(Plot):
                 "pair": [f"{names[cell.source]} → {names[cell.target]}" for cell in cells],
                 "detail": [describe(cell) for cell in cells],
             },
-            "note": {"x": [0], "y": [self.pixels // 2], "text": ["" if cells else "Nothing was moved between hosts."]},
+            "note": {
+                "x": [0],
+                "y": [self.pixels // 2],
+                "text": ["" if cells else "No transfer between hosts has been seen."],
+            },
         }
 
 

@@ -19,6 +19,9 @@ from himalia.messages import (
     StoreMove,
     Telemetry,
 )
+from himalia.telemetry.errors import CAUSES
+from himalia.telemetry.events import EVENTS
+from himalia.telemetry.standing import GROUPS
 from himalia_widgets.view.calls import CallTable
 from himalia_widgets.view.colors import Colors
 from himalia_widgets.view.links import Links
@@ -30,8 +33,6 @@ SLACK: Final = 5.0
 """Seconds between a measurement and its arrival that are ordinary; only beyond them a host's clock is moved.  Guess."""
 STALE: Final = 40.0
 """The same for the first measurement one is told: it may be of a host that has been cut off for ``host_lease``."""
-GROUPS: Final = 20_000
-"""Groups remembered; a long session makes one for each function in each cell."""
 
 _NUMBERS = count()
 
@@ -106,7 +107,7 @@ class History:
         self.paces: dict[tuple[str, str], Pace] = {}
         self.hosts: dict[str, HostMetrics] = {}
         self.errors: dict[str, ErrorSummary] = {}
-        self.events: deque[ClusterEvent] = deque(maxlen=1000)
+        self.events: deque[ClusterEvent] = deque(maxlen=EVENTS)
         self.status = SchedulerStatus()
         self.trends = Trends(seconds)
         self.moves: deque[Move] = deque(maxlen=5000)
@@ -139,7 +140,10 @@ class History:
         self.skipped += telemetry.skipped
         self.total = max(telemetry.status.total, self.calls.total + self.skipped)
         for error in telemetry.errors:
+            self.errors.pop(error.id, None)  # so that what was seen last is last
             self.errors[error.id] = error
+            if len(self.errors) > CAUSES:
+                del self.errors[next(iter(self.errors))]
         known = self.events[-1].number if self.events else -1
         self.events.extend(event for event in telemetry.events if event.number > known)
         self.trends.add_status(telemetry.status, self.total, now=now)

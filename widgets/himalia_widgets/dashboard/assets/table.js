@@ -64,7 +64,7 @@ function compare(a, b) {
  */
 export function link(page, query, text) {
   const theme = document.documentElement.dataset.theme ?? "light";
-  return make("a", { href: `${page}?${new URLSearchParams({ ...query, theme })}` }, text);
+  return make("a", { href: `${page}?${new URLSearchParams({ ...query, theme })}`, title: text.length > 60 ? text.slice(0, 1000) : null }, text);
 }
 
 /**
