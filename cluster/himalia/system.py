@@ -131,6 +131,19 @@ def network_bytes() -> tuple[int, int]:
 
 
 @functools.cache
+def give_way(nice: int) -> None:
+    """Let other processes of this machine go first; ``nice`` as in ``nice(1)``.  For a process that leads its session.
+
+    Where Linux groups processes by session (``sched_autogroup_enabled``), niceness counts within a session only, and
+    the session has one of its own.
+    """
+    os.nice(nice)
+    try:
+        Path("/proc/self/autogroup").write_text(str(nice))
+    except OSError:
+        pass  # there are no such groups
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python, of himalia and of the packages in :data:`PACKAGES` that are installed."""
     from importlib import metadata

@@ -102,3 +102,12 @@ def test_versions_name_what_is_installed() -> None:
 
     assert versions["python"].count(".") == 2
     assert {"himalia", "cloudpickle", "msgspec"} <= set(versions)
+
+
+def test_a_process_that_gives_way_is_nice_in_its_session_and_its_session_is_nice() -> None:
+    code = "from himalia import system; system.give_way(7); print(open('/proc/self/autogroup').read())"
+    if not Path("/proc/self/autogroup").exists():
+        code = "import os; from himalia import system; system.give_way(7); print(f'nice {os.nice(0)}')"
+    command = [sys.executable, "-c", code]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, start_new_session=True).stdout
+    assert printed.split()[-2:] == ["nice", "7"]

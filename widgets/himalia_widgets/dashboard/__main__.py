@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 import socket
 import sys
 import time
@@ -19,6 +18,7 @@ from himalia.comm.security import Credentials
 from himalia.deploy.feed import Feed
 from himalia.errors import HimaliaError
 from himalia.run import fail, read_config, run
+from himalia.system import give_way
 from himalia_widgets.dashboard.guard import Guard
 from himalia_widgets.dashboard.live_source import LiveSource
 from himalia_widgets.dashboard.server import serve
@@ -81,7 +81,7 @@ async def follow(config: DashboardConfig) -> Feed:
 
 def main() -> int:
     """Read the configuration, serve, return the exit code."""
-    os.nice(NICE)
+    give_way(NICE)
     try:
         config = msgspec.convert(read_config(), DashboardConfig)
         return run(functools.partial(show_cluster, config), leash=True)
