@@ -1,7 +1,7 @@
 """A slim bar under a cell: what this cell has submitted, and what became of it.
 
-Decides what is told, and when no more will change: the cell has ended, and so have its calls.  A cell that is soon done
-costs one question, at its end; a longer one asks a few times a second, in a thread of its own.
+Decides what is told, and when no more will change: the cell has ended, and so have its calls.  It asks the scheduler in
+a thread of its own: at the cell's end, and before that a few times a second if the cell takes longer than a moment.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ PATIENCE: Final = 1.0
 """Seconds from a cell's first submission to the first look: most cells have ended by then."""
 INTERVAL: Final = 0.4
 """Seconds between two looks."""
+ASK: Final = 1.0
+"""Seconds that the end of a cell waits for the newest numbers, at most: what is saved with the cell should be true."""
 
 
 class CellTotals(NamedTuple):
@@ -56,47 +58,52 @@ class CellBar:
         self._client = client
         self._span = span
         self._replace = replace
-        self._lock = threading.Lock()
-        """Held by whoever looks: the bar's thread, or the cell's at its end."""
         self._totals = CellTotals(0, 0, 0, 0.0, 0, 0)
         self._peak = 0
         self._most = 0
         """Calls that there ever were."""
         self._pace = Pace()
         self._shown = ""
-        self._has_ended = False
-        """Whether the cell has."""
-        self._is_over = threading.Event()
+        self._has_ended = threading.Event()
+        """The cell has."""
+        self._is_told = threading.Event()
+        """So that was seen."""
+        self._is_over = False
+        """Nothing more is to be told."""
         threading.Thread(target=self._run, name="himalia-cell-bar", daemon=True).start()
 
     def end(self) -> None:
-        """Take in that the cell has ended; its calls may go on.  What is saved with the cell is true by now."""
-        if not self._client.asynchronous and not self._is_over.is_set():
-            self._look()
-        self._has_ended = True
+        """Take in that the cell has ended; its calls may go on."""
+        self._has_ended.set()
+        if not self._client.asynchronous:  # whose loop may run in this very thread
+            self._is_told.wait(ASK)
 
     def drop(self) -> None:
         """Tell no more."""
-        self._is_over.set()
+        self._is_over = True
+        self._has_ended.set()
 
     def _run(self) -> None:
-        wait = PATIENCE
-        while not self._is_over.wait(wait):
-            wait = INTERVAL
-            had_ended = self._has_ended
+        self._has_ended.wait(PATIENCE)
+        while not self._is_over and not self._has_ended.is_set():
             self._look()
-            if had_ended and self._totals.done == self._totals.total:
-                self._is_over.set()
+            self._has_ended.wait(INTERVAL)
+        while not self._is_over:
+            self._look()
+            if self._is_told.is_set() and self._totals.done == self._totals.total:
+                self._is_over = True  # at the second look: a submission may have been under way before
+            self._is_told.set()
+            time.sleep(INTERVAL)
+        self._is_told.set()
 
     def _look(self) -> None:
         """Ask what became of the cell's calls, and show it."""
-        with self._lock:
-            try:
-                self._update(self._ask())
-            except HimaliaError as error:
-                if self._totals.done < self._totals.total:
-                    self._show(0.0, str(error))
-                self._is_over.set()
+        try:
+            self._update(self._ask())
+        except HimaliaError as error:
+            if self._totals.done < self._totals.total:
+                self._show(0.0, str(error))
+            self._is_over = True
 
     def _ask(self) -> list[GroupSummary]:
         report = self._client.telemetry(since=time.time(), span=self._span)
