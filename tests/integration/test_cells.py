@@ -5,11 +5,12 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 pytest.importorskip("ipykernel", reason="needs a kernel: pip install ipykernel")
 pytest.importorskip("ipywidgets", reason="needs the views: pip install 'himalia[jupyter]'")
@@ -152,6 +153,21 @@ def test_an_interrupt_cancels_the_calls_of_its_cell_and_no_others(kernel: Kernel
     assert kernel.value("[f.status for f in mine]") == "['cancelled', 'cancelled']"
     kernel.run("earlier.result(timeout=20)")
     assert kernel.value("earlier.status") == "finished"
+
+
+def test_an_interrupt_stops_a_call_of_which_the_cell_kept_no_future(kernel: Kernel, tmp_path: Path) -> None:
+    began, ended = tmp_path / "began", tmp_path / "ended"
+    kernel.run(f"""
+def mark():
+    open({str(began)!r}, "w").close()
+    try: time.sleep(60)
+    finally: open({str(ended)!r}, "w").close()
+""")
+    id = kernel.start("client.submit(mark, pure=False).result()")
+    wait_until(began.exists)
+    kernel.manager.interrupt_kernel()
+    assert kernel.wait(id) == "error"
+    wait_until(ended.exists)
 
 
 def test_an_interrupt_leaves_calls_alone_where_the_client_was_told_so(kernel: Kernel) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from himalia.messages import ResultCancelled, ResultErred, ResultPending
+from himalia.messages import ResultCancelled, ResultErred, ResultPending, Withdraw
 from himalia.names import Key
 from himalia.scheduler.placement import assign, bury, leave_host, refill
 from himalia.scheduler.state import (
@@ -54,12 +54,16 @@ def cancel(core: SchedulerState, client: ClientState, keys: list[Key], *, force:
 
 
 def cancel_span(core: SchedulerState, client: ClientState, span: str, reason: str) -> None:
-    """Stop what a client submitted under a span and hasn't finished."""
+    """Stop what a client submitted under a span and hasn't finished, also calls that it has let go of since."""
     keys = [
         task.key
         for task in client.wants
         if task.group.span == span and task.group.client == client.id and task.status not in (FINISHED, ERRED)
     ]
+    for host in core.hosts.values():
+        for attempt, zombie in host.zombies.items():
+            if zombie.group.span == span and zombie.group.client == client.id:
+                core.send(host, Withdraw(zombie.key, attempt, interrupt=True))
     cancel(core, client, keys, force=False, reason=reason)
 
 

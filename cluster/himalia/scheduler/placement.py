@@ -208,7 +208,7 @@ def abandon(core: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> No
     worker, attempt = task.worker, task.attempt
     host = leave_host(core, task)
     resources = task.requirement.resources if task.requirement is not None else ()
-    zombie = host.zombies[attempt] = Zombie(task.key, worker, resources, task.estimate)
+    zombie = host.zombies[attempt] = Zombie(task.key, task.group, worker, resources, task.estimate)
     host.occupancy += zombie.estimate
     host.attempts_digest ^= task.digest
     if worker is not None:

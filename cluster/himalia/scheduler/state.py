@@ -198,12 +198,18 @@ class WorkerState:
 class Zombie:
     """An attempt that nobody wants any more but that its host may still be running."""
 
-    __slots__ = ("estimate", "key", "resources", "worker")
+    __slots__ = ("estimate", "group", "key", "resources", "worker")
 
     def __init__(
-        self, key: Key, worker: WorkerState | None, resources: tuple[tuple[str, float], ...], estimate: float
+        self,
+        key: Key,
+        group: TaskGroup,
+        worker: WorkerState | None,
+        resources: tuple[tuple[str, float], ...],
+        estimate: float,
     ) -> None:
         self.key = key
+        self.group = group
         self.estimate = estimate
         self.worker = worker
         self.resources = resources

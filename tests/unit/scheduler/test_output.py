@@ -106,3 +106,16 @@ def test_cancelling_a_span_stops_what_its_client_submitted_there_and_nothing_els
     assert stage.status("done") is FINISHED
     assert stage.status("later") is ASSIGNED
     assert stage.status("other") is ASSIGNED
+
+
+def test_cancelling_a_span_stops_also_running_calls_that_were_let_go_of_before() -> None:
+    stage = Stage("a", "b")
+    submit(stage, "alice", "mine", "alice/2", 1)
+    submit(stage, "bob", "other", "alice/2", 2)
+    for client, key in (("alice", "mine"), ("bob", "other")):
+        stage.message(client, m.ReleaseKeys([Key(key)]))
+    withdrawn = [message for _, message in stage.taken(m.Withdraw)]
+    assert [(message.key, message.interrupt) for message in withdrawn] == [("mine", False), ("other", False)]
+    stage.message("alice", m.CancelSpan("alice/2", "its cell was interrupted"))
+    [(_, again)] = stage.taken(m.Withdraw)
+    assert again == m.Withdraw(Key("mine"), withdrawn[0].attempt, interrupt=True)
