@@ -200,6 +200,17 @@ def test_a_stream_that_isnt_live_shows_all_there_is() -> None:
     assert len(whole.sources["calls"].data["left"]) > len(live.columns(history)["calls"]["left"])
 
 
+def test_a_call_that_ran_before_is_shown_from_the_beginning_of_the_window_on() -> None:
+    history = synthetic.history(20, names=("only",))
+    running = [RunningCall("lab-0-0", 0, Key("slow-1"), "slow", synthetic.EPOCH - 500.0)]
+    host = next(iter(history.hosts))
+    metrics = HostMetrics(time=history.now, running=running)
+    history.take(Telemetry(0.0, [], [], 0, {host: metrics}), now=history.now)
+    data = make_plot("task_stream", live=False).columns(history)
+    assert data["running"]["left"].min() == data["span"]["left"][0]
+    assert TaskStreamPlot().fresh(history)[0]["running"]["left"].min() == (synthetic.EPOCH - 500.0) * 1000
+
+
 def test_the_legend_names_what_takes_time_what_runs_and_that_something_failed() -> None:
     history = synthetic.history(60, names=("only",))
     running = [RunningCall("lab-0-0", 0, Key("slow-1"), "slow", history.now - 9.0)]

@@ -71,7 +71,10 @@ class StreamColumns:
         layout = self._arrange(history)
         found = history.calls.window(*window)
         shown = stream.show(history, window, layout=layout, indices=found, max_rows=ROLLOVER, function=self.function)
-        return {"calls": in_milliseconds(shown.calls), **self._around(history, shown, window, found)}
+        data = {"calls": in_milliseconds(shown.calls), **self._around(history, shown, window, found)}
+        running = data["running"]
+        running["left"] = np.maximum(running["left"], window.start * 1000)  # so that the axis begins with the window
+        return data
 
     def fresh(self, history: History, cursor: Cursor | None = None) -> tuple[dict[str, Columns], Cursor]:
         """Return the data of each source for who appends to ``calls`` and replaces the others.

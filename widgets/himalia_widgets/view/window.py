@@ -22,6 +22,6 @@ def whole(history: History) -> Window:
     """Return the window that shows everything."""
     calls = history.calls
     starts = calls["start"][calls["start"] > 0.0]
-    first = float(starts.min()) if len(starts) else history.now - 1.0
+    first = float(starts.min()) if len(starts) else history.started or history.now - 1.0
     last = float(calls["end"].max()) if len(calls) else history.now
     return Window(first, max(last, history.now, first + 1e-3))
