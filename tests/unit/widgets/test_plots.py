@@ -220,6 +220,13 @@ def test_the_legend_names_what_takes_time_what_runs_and_that_something_failed() 
     assert columns["color"] == [history.colors.number("only"), history.colors.number("slow"), ERROR]
 
 
+def test_the_legend_has_no_more_names_than_fit() -> None:
+    history = synthetic.history(60, names=tuple(f"a-long-name-of-a-function-{at}" for at in range(8)))
+    names = make_plot("task_stream").columns(history)["legend"]["name"]
+    assert 3 <= len(names) <= 5
+    assert names[-1] == "failed"
+
+
 def test_one_can_look_back_in_a_live_stream() -> None:
     history = synthetic.history(300, duration=0.1)
     plot = TaskStreamPlot()

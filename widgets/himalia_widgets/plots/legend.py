@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,9 @@ Indices = npt.NDArray[np.intp]
 RECENT: Final = 20_000
 """Calls that a live legend looks at."""
 NAMED: Final = 8
-"""Functions in the legend."""
+"""Functions in the legend, at most."""
+WIDTH: Final = 100
+"""Characters that have room in it, in a notebook's cell."""
 
 
 def recent(history: History, seconds: float) -> Indices:
@@ -38,8 +41,9 @@ def legend(history: History, found: Indices) -> Columns:
     first = [number for number in np.argsort(-took)[:NAMED].tolist() if took[number] > 0.0]
     running = [call.group for metrics in history.hosts.values() for call in metrics.running]
     functions = list(dict.fromkeys([*(calls.groups[number] for number in first), *running]))[:NAMED]
-    names = [label(name, 24) for name in functions]
-    color = [history.colors.number(name) for name in functions]
+    shown = [label(name, 24) for name in functions]
+    names = shown[: sum(used <= WIDTH for used in accumulate(len(name) + 3 for name in shown))]
+    color = [history.colors.number(name) for name in functions[: len(names)]]
     if calls.columns["failed"][found].any():
         names, color = [*names, "failed"], [*color, colors.ERROR]
     return {"x": [0.0] * len(names), "y": [0.0] * len(names), "name": names, "color": color}
