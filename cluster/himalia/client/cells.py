@@ -63,7 +63,7 @@ class Cells:
         """Return the number of the cell that this thread works for; 0 if it works for none."""
         return self._numbers.get(self.publisher.parent_header.get("msg_id", ""), 0)
 
-    def submit(self) -> int:
+    def note_submission(self) -> int:
         """Note that this thread submits something, and return the number of its cell, as :meth:`number` does."""
         number = self.number()
         if number and number != self.submitting:
@@ -114,5 +114,5 @@ def find_cells() -> Cells | None:
 
 def current_span(client_id: str) -> str:
     """Return what a client that submits in this thread does it under; empty where there is no cell.  Cheap."""
-    number = _cells.submit() if _cells is not None else 0
+    number = _cells.note_submission() if _cells is not None else 0
     return f"{client_id}/{number}" if number else ""

@@ -71,7 +71,8 @@ class Profile:
     def _headline(self) -> str:
         parts = [f"{address}: {why}" for address, why in self.problems.items()]
         if self.count:
-            parts.insert(0, f"{self.count} samples of {len(self.samples)} workers")
+            workers = "1 worker" if len(self.samples) == 1 else f"{len(self.samples)} workers"
+            parts.insert(0, f"{self.count} samples of {workers}")
         elif not parts:
             parts.append(EMPTY)
         return "\n".join(parts)

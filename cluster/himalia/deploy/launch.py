@@ -68,8 +68,6 @@ class Launch:
         self.door: Door | None = None
         self.dashboard: Child | None = None
         """Not among the children: the cluster works without it."""
-        self.addresses: list[str] = []
-        """Of the scheduler, the nearest first."""
         self.directories: list[str] = []
         self.closed = False
         self.ended = threading.Event()
@@ -107,8 +105,7 @@ class Launch:
         self.start_dashboard(address)
         answer = scheduler.wait_ready(deadline)
         nanny.wait_ready(deadline)
-        self.addresses = [str(text) for text in answer["addresses"]]
-        return self.addresses
+        return [str(text) for text in answer["addresses"]]
 
     def keep_directory(self, path: str) -> str:
         """Note a directory that has to go at the end."""
@@ -131,8 +128,14 @@ class Launch:
                 plan = self.plan
                 self.dashboard = self.door.start(plan.name, plan.credentials, [scheduler], forward=plan.forward_logs)
 
-    def find_door(self) -> Door | None:
-        """Return the way to the dashboard, which is started again if its process died; None if there is none."""
+    def find_door(self, scheduler: str) -> Door | None:
+        """Return the way to the dashboard, which is started again if its process died; None if there is none.
+
+        Parameters
+        ----------
+        scheduler : str
+            Address that a dashboard follows.
+        """
         with self.lock:
             if self.door is None or self.dashboard is None or self.dashboard.is_running() or self.closed:
                 return self.door
@@ -141,7 +144,7 @@ class Launch:
                 self.door.reopen()
             except OSError:
                 return None  # another program listens there by now
-        self.start_dashboard(self.addresses[0])
+        self.start_dashboard(scheduler)
         return self.door
 
     @property

@@ -145,7 +145,7 @@ class LocalCluster(Cluster):
         return {child.title: "\n".join(child.lines) for child in self._launched.processes}
 
     def _dashboard(self) -> Door | None:
-        return self._launched.find_door()
+        return self._launched.find_door(self.scheduler_address)
 
     @property
     def credentials(self) -> Credentials:

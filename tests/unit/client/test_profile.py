@@ -11,7 +11,7 @@ def test_a_profile_counts_functions_and_keeps_why_a_host_can_not_look() -> None:
         ("g", "a.py", 3, 3),
         ("f", "a.py", 1, 4),
     ]
-    assert "4 samples of 1 workers\ntcp://n: no py-spy" in repr(profile)
+    assert "4 samples of 1 worker\ntcp://n: no py-spy" in repr(profile)
 
 
 def test_names_become_no_markup() -> None:
