@@ -61,6 +61,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Truth]:
         earlier = client.map(double, range(1000, 1020))
         client.gather(earlier)
         with cluster.record(path) as recorder:
+            wait_until_told(cluster, len(earlier))  # of the past, before there is more
             futures = client.map(double, range(200)) + client.map(speak, range(3)) + client.map(fail, range(4))
             while not all(future.done() for future in futures):
                 asked, total = time.time(), client.telemetry().total
