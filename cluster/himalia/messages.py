@@ -45,6 +45,8 @@ class TaskOptions(Part):
     """Whether ``workers`` is a wish only."""
     resources: dict[str, float] = {}
     """What it occupies of a worker's declared resources while it runs."""
+    origin: str = ""
+    """What a name that the user chose stands for: two calls of one key are compared by it (``client/origin.py``)."""
 
 
 class TaskSpec(Part):
@@ -389,6 +391,8 @@ class DataPlaced(Message, tag=21):
     wanted: bool
     attempt: int = 0
     """Negative and drawn at random by the client for each value it places, the same on every host it places it at."""
+    origin: str = ""
+    """As in :class:`TaskOptions`."""
 
 
 class WantKeys(Message, tag=22):
@@ -577,6 +581,16 @@ class ResultCancelled(Message, tag=53):
 
     key: Key
     reason: str
+
+
+class KeyTaken(Message, tag=56):
+    """A key that the client submitted is in use for something else, whose result it gets (``client/origin.py``)."""
+
+    key: Key
+    before: str
+    """Origin of what it is in use for."""
+    now: str
+    """Origin of what was submitted."""
 
 
 class Telemetry(Message, tag=54):
@@ -914,10 +928,13 @@ class Printed(Message, tag=127):
 
 
 class GetData(Message, tag=140):
-    """Ask for results.  ``map``: their ranges, to be mapped by a process of the same machine; else their bytes."""
+    """Ask for results.  ``map``: their ranges, to be mapped by a process of the same machine; else their bytes.
+
+    Each is named by key and attempt: a key alone may mean something else by now; see :func:`names.is_good_for`.
+    """
 
     request: int
-    keys: list[Key]
+    data: list[tuple[Key, int]]
     map: bool = False
 
 
@@ -981,6 +998,7 @@ ClientToScheduler = (
 )  # fmt: skip
 SchedulerToClient = (
     Reply | HostsChanged | Close | ResultReady | ResultErred | ResultPending | ResultCancelled | Telemetry | CallOutput
+    | KeyTaken
 )  # fmt: skip
 SchedulerToNanny = (
     FunctionBody | ForgetFunctions | HostsChanged | Close | Compute | Withdraw | FreeData | Replicate | RestartWorkers

@@ -41,6 +41,15 @@ def digest(key: Key, attempt: int) -> int:
     return crc32(key.encode()) ^ attempt
 
 
+def is_good_for(attempt: int, needed: int) -> bool:
+    """Whether a result of one attempt may be read in the place of another of the same key.
+
+    A computed result may stand for an earlier attempt's.  Placed data (negative) are what a client said they are: no
+    other attempt means the same, since the key may have been let go of and used again for something else.
+    """
+    return attempt == needed or (0 <= needed < attempt)
+
+
 def shorten(key: str, limit: int = 60) -> str:
     """Return ``key`` fit for one line of a message: printable, and at most ``limit`` characters."""
     text = key if key.isprintable() else ascii(key)[1:-1]

@@ -451,3 +451,17 @@ def test_asynchronous_use(cluster: LocalCluster) -> None:
 
 def test_the_version_is_known() -> None:
     assert himalia.__version__
+
+
+def test_a_name_that_was_let_go_of_is_free_at_once_for_calls_and_values_of_any_size(client: Client) -> None:
+    for turn in range(200):
+        future = client.submit(add, [turn] * (1 + turn % 2 * 50_000), [], key="name")  # read in time, late, or never
+        if turn % 3:
+            future.result(30)
+        if turn % 5:
+            del future
+        else:
+            future.release()
+        future = client.scatter({"name": turn})["name"] if turn % 4 == 3 else client.submit(inc, turn, key="name")
+        assert future.result(30) == turn + (turn % 4 != 3)
+        del future

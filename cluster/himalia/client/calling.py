@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from himalia import serialize
+from himalia.client import origin
 from himalia.client.base import ClientBase
 from himalia.client.calls import Parcel, check_callable, make_options
 from himalia.client.durations import seconds
@@ -60,7 +61,8 @@ class Calling(ClientBase):
         ----------
         func : callable
         key : str, optional
-            Name of the call; a future of a key that exists already is one of that result, nothing is run.
+            Name of the call. A key that is held already keeps its result and nothing is run, with a warning if it is
+            the name of another call; once its futures are gone it is free.
         workers : str or iterable of str, optional
             Where it may run: names or addresses of workers, hosts or nannies.
         resources : dict, optional
@@ -84,6 +86,7 @@ class Calling(ClientBase):
             key = str(key)
             known = self._known(Key(key))
             if known is not None:
+                self._submitter.compare(known._record, func, args, kwargs)
                 return known
         options = make_options(
             priority=priority,
@@ -158,9 +161,8 @@ class Calling(ClientBase):
 
     def _known(self, key: Key) -> Future[Any] | None:
         """Return a future of a key that this client holds already."""
-        if key not in self._shell.machine.records:
-            return None
-        return Future(self, self._submitter.hold([key])[0])
+        record = self._shell.hold_known(key)
+        return None if record is None else Future(self, record)
 
     def get_future(self, key: str, name: Any = None) -> Future[Any]:
         """Return a future of a key that was submitted by another client, or earlier.
@@ -200,17 +202,18 @@ class Calling(ClientBase):
         names, values, rebuild = pack_futures(data)
         parcels = [self._parcel(name, value, hash) for name, value in zip(names, values, strict=True)]
         limit = None if timeout is None else seconds(timeout)
+        known = {parcel.key: self._known(parcel.key) for parcel in parcels}  # held until all have futures of their own
+        missing = {parcel.key: parcel for parcel in parcels if _is_needed(parcel, known[parcel.key], broadcast)}
 
         async def scatter() -> Any:
             hosts = None if workers is None else await self._hosts_of(workers)
-            known = self._shell.machine.records
-            missing = {parcel.key: parcel for parcel in parcels if parcel.key not in known or broadcast}
             stored = await self._submitter.scatter_in_loop(list(missing.values()), hosts, broadcast)
             once = {record.key: record for record in stored}
             futures: list[Future[Any]] = []
             for parcel in parcels:
                 record = once.pop(parcel.key, None) or self._submitter.hold([parcel.key])[0]
                 futures.append(Future(self, record))
+            known.clear()
             return rebuild(futures)
 
         return self._sync(scatter(), limit)
@@ -219,11 +222,9 @@ class Calling(ClientBase):
         frames = serialize.dumps(value)
         kind = type(value).__name__
         if name is not None:
-            key = Key(str(name))
-        elif hash:
-            key = self._submitter.keys.of_content(kind, frames)
-        else:
-            key = self._submitter.keys.unique(kind)
+            return Parcel(Key(str(name)), kind, frames, kind, True, origin.of_value(kind, frames))
+        keys = self._submitter.keys
+        key = keys.of_content(kind, frames) if hash else keys.unique(kind)
         return Parcel(key, kind, frames, kind, True)
 
     async def _hosts_of(self, workers: str | Iterable[str]) -> list[Any]:
@@ -282,15 +283,21 @@ class Calling(ClientBase):
         reason : str, optional
             Shown in the CancelledError.
         """
-        keys = list(dict.fromkeys(future._record.key for future in futures_of(futures)))
-        self._shell.tell(CancelAsked(keys, force, reason or ""))
+        self._shell.tell(CancelAsked(self._records_of(futures), force, reason or ""))
         return self._nothing()
 
     def retry(self, futures: Any) -> Any:
         """Run calls that failed again."""
-        keys = list(dict.fromkeys(future._record.key for future in futures_of(futures)))
-        self._shell.tell(RetryAsked(keys))
+        self._shell.tell(RetryAsked(self._records_of(futures)))
         return self._nothing()
+
+    def _records_of(self, futures: Any) -> list[Record]:
+        """Return this client's records of futures, which may be another client's."""
+        known = self._shell.machine.records
+        return [
+            future._record if future._client is self else known.get(future._record.key, future._record)
+            for future in futures_of(futures)
+        ]
 
     def _keep(self, future: Future[Any]) -> None:
         """Hold a future until it settled."""
@@ -325,6 +332,18 @@ class Calling(ClientBase):
             allow_other_workers=allow_other_workers,
             pure=pure,
         )
+
+
+def _is_needed(parcel: Parcel, known: Future[Any] | None, broadcast: bool) -> bool:
+    """Whether a value has to be stored: nobody here has its name, or, if it goes to every host, for the same value."""
+    if known is None:
+        return True
+    record = known._record
+    if origin.differ(record.origin, parcel.origin):
+        origin.warn_if_other(record, parcel.origin)
+        return False
+    parcel.attempt = record.attempt
+    return broadcast
 
 
 def _finish(values: list[Any], skip: bool, rebuild: Callable[[Iterator[Any]], Any] | None) -> Any:

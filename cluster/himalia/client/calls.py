@@ -21,6 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from himalia import serialize
+from himalia.client import origin
 from himalia.client.functions import BODY_LIMIT, FunctionCache, PickledFunction
 from himalia.client.remote import InlineCall, Reference
 from himalia.errors import UsageError
@@ -40,6 +41,10 @@ class Parcel(msgspec.Struct, gc=False, eq=False):
     frames: list[Buffer]
     type_name: str
     wanted: bool = False
+    origin: str = ""
+    """What its name stands for, if the user chose that; see ``origin.py``."""
+    attempt: int = 0
+    """Of the same value, if that is on the cluster already; 0: it is new."""
 
 
 class Call(msgspec.Struct, gc=False, eq=False):
@@ -115,6 +120,8 @@ class CallMaker:
         if key is None:
             prefix = prefix or name
             key = self.keys.of_content(prefix, frames, function.digest) if pure else self.keys.unique(prefix)
+        else:
+            options = named_options(options, origin.of_call(function, frames))
         dependencies = tuple(found)
         if len(frames) == 1 and len(frames[0]) <= self._limit and not function.dependencies:
             if len(function.body) <= self._limit and not self.functions.is_worth_naming(function):
@@ -195,6 +202,11 @@ def make_options(
     if options.retries < 0 or any(amount < 0 for amount in checked.values()):
         raise UsageError("retries and resources can't be negative.")
     return options
+
+
+def named_options(options: TaskOptions | None, origin: str) -> TaskOptions:
+    """Return options of a call whose name the user chose; see ``origin.py``."""
+    return TaskOptions(origin=origin) if options is None else msgspec.structs.replace(options, origin=origin)
 
 
 def check_callable(function: Callable[..., Any], method: str) -> None:

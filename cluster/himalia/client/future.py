@@ -19,7 +19,7 @@ from himalia.client.state import CANCELLED, FINISHED, PENDING, Record
 from himalia.errors import UsageError
 from himalia.logs import read_logs
 from himalia.messages import Explain, GetLogs, LogLine
-from himalia.names import Key
+from himalia.names import Key, shorten
 from himalia.views import find_live_views
 
 if TYPE_CHECKING:
@@ -196,8 +196,14 @@ class Future(Generic[T]):
         return self._client._ask(lambda number: Explain(number, key))
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        if self._record.reason == RELEASED:
+        record = self._record
+        if record.reason == RELEASED:
             raise UsageError("A future that was released can't be used any more.")
+        if record.status == CANCELLED and record.key in self._client._shell.machine.records:
+            raise UsageError(
+                f"This future was cancelled, and its key {shorten(record.key)!r} stands for another call since; use "
+                f"the future of that one."
+            )
         return serialize.reference(self._record.key) or (find_future, (self._record.key, self._name))
 
     def __dask_tokenize__(self) -> tuple[str, str]:

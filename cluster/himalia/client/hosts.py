@@ -87,7 +87,7 @@ class Hosts:
         return list(await asyncio.gather(*[place(parcel) for parcel in parcels]))
 
     async def _place(self, parcel: Parcel, hosts: Sequence[HostInfo] | None, broadcast: bool) -> list[DataPlaced]:
-        attempt = -1 - secrets.randbits(62)
+        attempt = parcel.attempt or -1 - secrets.randbits(62)
         if broadcast:
             await self._choose_host(set(), hosts)
             everywhere = hosts if hosts is not None else list(self._machine.hosts.values())
@@ -119,7 +119,7 @@ class Hosts:
         info = self._machine.hosts.get(host)
         if info is not None:
             try:
-                values = await self._data.get(info, [key for key, _ in wanted])
+                values = await self._data.get(info, wanted)
             except OSError as error:
                 logger.info("%d results could not be read at %s: %s", len(wanted), info.address, error)
         for key, attempt in wanted:
@@ -131,7 +131,9 @@ class Hosts:
 
     async def _put(self, parcel: Parcel, host: HostInfo, attempt: int) -> DataPlaced:
         nbytes = await self._data.put(host, parcel.key, parcel.frames, attempt=attempt)
-        return DataPlaced(parcel.key, parcel.group, host.host, nbytes, parcel.type_name, parcel.wanted, attempt)
+        return DataPlaced(
+            parcel.key, parcel.group, host.host, nbytes, parcel.type_name, parcel.wanted, attempt, parcel.origin
+        )
 
     async def _choose_host(self, tried: set[HostId], among: Sequence[HostInfo] | None) -> HostInfo:
         deadline = time.monotonic() + HOST_PATIENCE

@@ -14,6 +14,7 @@ its answer all news of the key are of the earlier task.
 Guarantees
 ----------
 - A key is in the table if and only if the scheduler believes that this client wants it (once all is delivered).
+- A wish about a future is a wish about its record: one that left the table says nothing of what its key stands for now.
 - Every watcher is called exactly once, however the key ends, the scheduler's death and ``close()`` included.
 """
 
@@ -45,6 +46,7 @@ from himalia.client.state import (
     Notify,
     ReadFailed,
     Record,
+    ReportKeyTaken,
     RequestMade,
     RetryAsked,
     ShowOutput,
@@ -60,6 +62,7 @@ from himalia.messages import (
     GetKeys,
     HostInfo,
     HostsChanged,
+    KeyTaken,
     ReleaseKeys,
     Reply,
     ReportMissing,
@@ -122,6 +125,7 @@ class ClientMachine:
             HostsChanged: self._hosts_changed,
             Telemetry: lambda event: [Deliver(event)],
             CallOutput: lambda event: [ShowOutput(event)],
+            KeyTaken: lambda event: [ReportKeyTaken(event)],
             Ticked: self._ticked,
             ValuePlaced: self._placed,
             KeysHeld: self._held,
@@ -179,10 +183,13 @@ class ClientMachine:
             if record is None:
                 if spec.wanted:
                     record = new[key] = Record(key, PENDING, 1)
+                    if spec.options is not None:
+                        record.origin = spec.options.origin
                     if watch_stale and self._is_recent(key):
                         refenced.append(record)
             elif record.status == LOST:
                 record.status, record.error = PENDING, None
+                record.origin = "" if spec.options is None else spec.options.origin
                 record.refs += spec.wanted
                 if not spec.wanted:  # somebody here holds a future of it
                     spec = msgspec.structs.replace(spec, wanted=True)
@@ -227,7 +234,7 @@ class ClientMachine:
         if message.wanted:
             record = self.records.get(message.key)
             if record is None:
-                record = self.records[message.key] = Record(message.key)
+                record = self.records[message.key] = Record(message.key, origin=message.origin)
                 if self._is_recent(message.key):
                     instructions += self._fence([record])
             record.refs += event.hold
@@ -275,11 +282,9 @@ class ClientMachine:
     def _cancel(self, event: CancelAsked) -> list[Instruction]:
         instructions: list[Instruction] = []
         keys = []
-        for key in event.keys:
-            record = self.records.get(key)
-            if record is not None:
-                keys.append(key)
-                instructions += self._end_cancelled(record, event.reason)
+        for record in self._held_of(event.records):
+            keys.append(record.key)
+            instructions += self._end_cancelled(record, event.reason)
         if keys and not self.gone:
             self._released.update(dict.fromkeys(keys))
             instructions += [Send(SCHEDULER, CancelKeys(part, event.force, event.reason)) for part in _keys_of(keys)]
@@ -288,11 +293,10 @@ class ClientMachine:
     def _retry(self, event: RetryAsked) -> list[Instruction]:
         self._check_open()
         keys = []
-        for key in event.keys:
-            record = self.records.get(key)
-            if record is not None and record.status in (ERROR, LOST):
+        for record in self._held_of(event.records):
+            if record.status in (ERROR, LOST):
                 record.status, record.error = PENDING, None
-                keys.append(key)
+                keys.append(record.key)
         return [Send(SCHEDULER, RetryKeys(part)) for part in _keys_of(keys)]
 
     def _read_failed(self, event: ReadFailed) -> list[Instruction]:
@@ -310,9 +314,8 @@ class ClientMachine:
 
     def _refused(self, event: CallsRefused) -> list[Instruction]:
         instructions: list[Instruction] = []
-        for key in event.keys:
-            record = self.records.get(key)
-            if record is not None and record.status == PENDING:
+        for record in self._held_of(event.records):
+            if record.status == PENDING:
                 record.status, record.error = ERROR, event.error
                 instructions += self._settle(record)
         return instructions
@@ -420,6 +423,11 @@ class ClientMachine:
     def _check_open(self) -> None:
         if self.gone:
             raise ClosedError(self.gone)
+
+    def _held_of(self, records: Sequence[Record]) -> list[Record]:
+        """Return those of these that still stand for their keys, each once."""
+        once = {id(record): record for record in records}
+        return [record for record in once.values() if self.records.get(record.key) is record]
 
     def _is_recent(self, key: Key) -> bool:
         return key in self._released or key in self._releasing

@@ -6,6 +6,8 @@ one outbox, in the order of the lock, and the loop empties it.
 Guarantees
 ----------
 - ``drop`` takes no lock: it is what a future's ``__del__`` calls, which may run anywhere, inside this lock too.
+- What was let go of before a call is gone for that call: everything that looks a key up, or names one, has the drops
+  handled first.  (The records are a shell's own; who is outside asks ``hold_known``.)
 - Nothing done under the lock waits, or runs code of the user.
 - An interrupt (ctrl-C) of a user's thread can end it between any two lines and leaves all this usable: at worst
   something is flushed by the next tick.
@@ -25,6 +27,7 @@ from himalia.client.calls import Parcel
 from himalia.client.functions import FunctionCache, PickledFunction
 from himalia.client.hosts import Hosts
 from himalia.client.machine import ClientMachine
+from himalia.client.origin import text_of_other
 from himalia.client.state import (
     LOST,
     Answer,
@@ -36,6 +39,7 @@ from himalia.client.state import (
     KeysHeld,
     Notify,
     Record,
+    ReportKeyTaken,
     RequestMade,
     ShowOutput,
     Watcher,
@@ -141,6 +145,7 @@ class ClientShell:
             Answer: self._answer,
             Deliver: self._deliver,
             ShowOutput: self._show_output,
+            ReportKeyTaken: self._report_key_taken,
             ForgetHost: self._forget_host,
         }
         self._driver = LockedDriver(
@@ -294,13 +299,18 @@ class ClientShell:
     def hold(self, keys: list[Key]) -> list[Record]:
         """Hold futures of keys that were submitted elsewhere, or earlier; return their records, one for each."""
         with self.lock:
+            if self._dropped:
+                self._release_dropped()
             self._perform_all(self.machine.handle(KeysHeld(keys)))
             records = [self.machine.records[key] for key in keys]
         self.wake()
         return records
 
     def hold_known(self, key: Key) -> Record | None:
-        """Hold one more future of a key that this client has one of and return its record; ``None`` if it has none."""
+        """Hold one more future of a key that this client has one of and return its record; ``None`` if it has none.
+
+        Data that were lost count as none: they have to be submitted again.
+        """
         with self.lock:
             if self._dropped:
                 self._release_dropped()
@@ -476,6 +486,10 @@ class ClientShell:
     def _show_output(self, instruction: ShowOutput) -> None:
         if self.show_output is not None and not self.closed:
             self.show_output(instruction.output)
+
+    def _report_key_taken(self, instruction: ReportKeyTaken) -> None:
+        message = instruction.message
+        logger.warning("%s", text_of_other(message.key, message.before, message.now))
 
     def _forget_host(self, instruction: ForgetHost) -> None:
         if self._hosts is not None and not self.closed:

@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from himalia.machine import Event, Instruction
-from himalia.messages import CallOutput, ClientToScheduler, DataPlaced, TaskError, TaskSpec, Telemetry
+from himalia.messages import CallOutput, ClientToScheduler, DataPlaced, KeyTaken, TaskError, TaskSpec, Telemetry
 from himalia.names import HostId, Key
 
 PENDING: Final = "pending"
@@ -59,6 +59,8 @@ class Record(msgspec.Struct, gc=False, eq=False):
     """Number of the request whose answer ends the time in which news of this key are of an earlier task."""
     watchers: list[Watcher] | None = None
     """Told once when the key settles; only of ``pending``."""
+    origin: str = ""
+    """What its key stands for, if the user chose that; see ``origin.py``."""
 
 
 Watcher = Callable[[Record], None]
@@ -103,7 +105,7 @@ class FuturesDropped(Event):
 class CancelAsked(Event):
     """The user cancelled these."""
 
-    keys: list[Key]
+    records: list[Record]
     force: bool = False
     reason: str = ""
 
@@ -111,7 +113,7 @@ class CancelAsked(Event):
 class RetryAsked(Event):
     """The user wants these, which ended in an error, to be computed again."""
 
-    keys: list[Key]
+    records: list[Record]
 
 
 class ReadFailed(Event):
@@ -125,7 +127,7 @@ class ReadFailed(Event):
 class CallsRefused(Event):
     """These calls can't be sent, because their arguments could not be stored anywhere."""
 
-    keys: list[Key]
+    records: list[Record]
     error: TaskError
 
 
@@ -175,6 +177,12 @@ class ShowOutput(Instruction):
     """Show the user what a call wrote."""
 
     output: CallOutput
+
+
+class ReportKeyTaken(Instruction):
+    """Tell the user that a key of his is in use for something else."""
+
+    message: KeyTaken
 
 
 class ForgetHost(Instruction):

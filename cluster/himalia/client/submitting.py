@@ -12,7 +12,8 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from typing import Any, Final
 
 from himalia import serialize
-from himalia.client.calls import Call, CallMaker, KeyMaker, Parcel
+from himalia.client import origin
+from himalia.client.calls import Call, CallMaker, KeyMaker, Parcel, named_options
 from himalia.client.cells import current_span
 from himalia.client.functions import BODY_LIMIT, PickledFunction
 from himalia.client.remote import Reference
@@ -69,15 +70,42 @@ class Submitter:
         parcels = [parcel for call in calls for parcel in call.parcels]
         named = {call.named.digest: call.named for call in calls if call.named is not None}
         specs = [call.spec for call in calls]
-        before = self.store(parcels, [spec.key for spec in specs]) if parcels else []
+        made: list[Record] = []
+        before = self.store(parcels, made) if parcels else []
         batch = batch or self.shell.machine.next_batch()
         event = CallsSubmitted(batch, specs, last, current_span(self.shell.me))
         if self.shell.congested and self._run is not None:
             self.shell.wait_for_room()
-        return self.shell.submit(event, tuple(named.values()), before)
+        made += self.shell.submit(event, tuple(named.values()), before)
+        return self._compared(made, specs)
 
-    def store(self, parcels: Sequence[Parcel], keys: list[Key]) -> list[ClientToScheduler | Gate]:
-        """Store values that calls need, and return what has to be sent before these."""
+    def _compared(self, made: list[Record], specs: Sequence[TaskSpec]) -> list[Record]:
+        """Return the records of calls that were submitted; warn of those whose name was in use for another call."""
+        wanted = (spec for spec in specs if spec.wanted)
+        for record, spec in zip(made, wanted, strict=True):
+            if spec.options is not None and spec.options.origin:
+                origin.warn_if_other(record, spec.options.origin)
+        return made
+
+    def compare(
+        self, record: Record, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Warn if the name of a record was submitted again for another call than this."""
+        if not record.origin:
+            return
+        try:
+            with serialize.collecting():
+                frames = serialize.dumps((args, kwargs))
+            now = origin.of_call(self.shell.functions.pickle(function), frames)
+        except Exception:  # what can't be pickled isn't sent, so it isn't wrong either
+            return
+        origin.warn_if_other(record, now)
+
+    def store(self, parcels: Sequence[Parcel], made: list[Record]) -> list[ClientToScheduler | Gate]:
+        """Store values that calls need, and return what has to be sent before these.
+
+        ``made`` will be the records of these calls, once they are submitted.
+        """
         if self._run is not None:
             placed: list[ClientToScheduler | Gate] = []
             for messages in self._run(self.shell.hosts.place_all(parcels), None):
@@ -85,9 +113,9 @@ class Submitter:
             return placed
 
         def refuse(error: Exception) -> None:
-            self.shell.tell(
-                CallsRefused(keys, TaskError("refused", keys[0], f"Its arguments can't be stored: {error}"))
-            )
+            if made:
+                text = f"Its arguments can't be stored: {error}"
+                self.shell.tell(CallsRefused(made, TaskError("refused", made[0].key, text)))
 
         return [self.shell.place_behind(parcels, refuse)]
 
@@ -151,8 +179,10 @@ class Submitter:
                     call = b""
                 else:
                     call = frames[0]  # type: ignore[assignment]  # the first frame is always bytes
+                asked = options
                 if keys is not None:
                     key = keys[order - start]
+                    asked = named_options(options, origin.of_call(pickled, frames))
                 elif pure and call:
                     content = hash_start.copy()
                     content.update(call)
@@ -164,13 +194,14 @@ class Submitter:
                     found.clear()
                 else:
                     dependencies = ()
-                specs.append(TaskSpec(key, name, digest, call, dependencies, order, True, "", options))  # type: ignore[arg-type]
+                specs.append(TaskSpec(key, name, digest, call, dependencies, order, True, "", asked))  # type: ignore[arg-type]
                 order += 1
         if large:
-            return self._send_mixed(pickled, rows, kwargs, specs, large, batch, pure and keys is None, prefix)
+            return self._send_mixed(pickled, rows, kwargs, specs, large, batch, pure and keys is None, prefix, options)
         if self.shell.congested and self._run is not None:
             self.shell.wait_for_room()
-        return self.shell.submit(CallsSubmitted(batch, specs, True, current_span(self.shell.me)), (pickled,))
+        made = self.shell.submit(CallsSubmitted(batch, specs, True, current_span(self.shell.me)), (pickled,))
+        return made if keys is None else self._compared(made, specs)
 
     def _send_mixed(
         self,
@@ -182,6 +213,7 @@ class Submitter:
         batch: int,
         pure: bool,
         prefix: str,
+        options: TaskOptions | None,
     ) -> list[Record]:
         """Send a chunk of a map of which some calls are too large for a message."""
         special = set(large)
@@ -194,7 +226,7 @@ class Submitter:
                 continue
             key = None if pure else spec.key
             call = self.calls.make(
-                pickled, rows[index], kwargs, key=key, pure=pure, order=spec.order, options=spec.options, prefix=prefix
+                pickled, rows[index], kwargs, key=key, pure=pure, order=spec.order, options=options, prefix=prefix
             )
             calls.append(call)
             waiting += sum(serialize.nbytes(parcel.frames) for parcel in call.parcels)

@@ -91,8 +91,8 @@ class DataClient:
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    async def get(self, host: HostInfo, keys: Iterable[Key]) -> dict[Key, list[memoryview] | None]:
-        """Read results of one host.
+    async def get(self, host: HostInfo, data: Iterable[tuple[Key, int]]) -> dict[Key, list[memoryview] | None]:
+        """Read results of one host, each named by key and attempt.
 
         Returns
         -------
@@ -109,15 +109,15 @@ class DataClient:
         link = await record.connect()
         arena = record.reader
         try:
-            await self._ask(link, list(keys), lambda count: Getting(count, results, arena), arena is not None)
+            await self._ask(link, dict(data), lambda count: Getting(count, results, arena), arena is not None)
         finally:
             self._watch_mappings()
         return results
 
     async def fetch(
-        self, host: HostInfo, keys: Iterable[Key], store: Store
+        self, host: HostInfo, data: Iterable[tuple[Key, int]], store: Store
     ) -> dict[Key, HeldData | StoreFullError | None]:
-        """Bring results of another host into the store of this one.
+        """Bring results of another host, each named by key and attempt, into the store of this one.
 
         Returns
         -------
@@ -138,7 +138,7 @@ class DataClient:
 
         link = await self._host(host).connect()
         try:
-            await self._ask(link, list(keys), start, False)
+            await self._ask(link, dict(data), start, False)
         except BaseException:
             for fetching in started:
                 fetching.abandon()
@@ -196,15 +196,16 @@ class DataClient:
             record = self._hosts[host.host] = _Host(self, host)
         return record
 
-    async def _ask(self, link: _Link, keys: list[Key], start: Callable[[int], Transfer], is_mapped: bool) -> None:
-        """Ask for ``keys`` until each has been answered, one way or the other."""
+    async def _ask(self, link: _Link, data: dict[Key, int], start: Callable[[int], Transfer], is_mapped: bool) -> None:
+        """Ask for data (key → attempt) until each has been answered, one way or the other."""
+        keys = list(data)
         pause = waited = 0.0
         while keys:
             now, keys = keys[:KEYS_AT_ONCE], keys[KEYS_AT_ONCE:]
             request = next(self._requests)
             transfer = start(len(now))
             finished = link.begin(request, transfer)
-            link.send(GetData(request, now, is_mapped))
+            link.send(GetData(request, [(key, data[key]) for key in now], is_mapped))
             await finished
             if transfer.busy:
                 if waited >= BUSY_LIMIT:

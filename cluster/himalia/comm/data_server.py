@@ -163,20 +163,20 @@ class _Serving(DataConnection):
 
     def _get(self, message: GetData) -> None:
         request, is_mapped = message.request, message.map
-        for key in message.keys:
-            self.send_later(lambda key=key: self._answer(request, key, is_mapped))  # type: ignore[misc]
+        for key, attempt in message.data:
+            self.send_later(lambda key=key, attempt=attempt: self._answer(request, key, attempt, is_mapped))  # type: ignore[misc]
 
-    def _answer(self, request: int, key: Key, is_mapped: bool) -> Outgoing:
+    def _answer(self, request: int, key: Key, attempt: int, is_mapped: bool) -> Outgoing:
         store = self._store
         try:
-            pin = None if is_mapped else store.pin(key)
-            held = store.get(key)
+            pin = None if is_mapped else store.pin(key, attempt)
+            held = store.get(key, attempt)
             if held is None:
                 raise KeyError(key)
             if pin is None:
-                place = store.place(key, self.peer)
+                place = store.place(key, self.peer, attempt)
                 return Outgoing(encode(DataFollows(request, key, held.attempt, True, place)))
-            views = store.views(key)
+            views = store.views(key, attempt)
         except KeyError:
             return Outgoing(encode(DataFollows(request, key, 0, False)))
         except StoreDamagedError as error:
@@ -190,7 +190,7 @@ class _Serving(DataConnection):
 
     def _put(self, message: PutData) -> None:
         if message.inline is not None:
-            nbytes = self._store.put_inline(message.key, message.attempt, message.inline, replace=False)
+            nbytes = self._store.put_inline(message.key, message.attempt, message.inline)
             self._acknowledge(message, nbytes)
             return
         sizes = message.sizes
@@ -224,7 +224,7 @@ class _Serving(DataConnection):
 
     def _adopt(self, request: int) -> None:
         message, offset, length = self._granted.pop(request)
-        nbytes = self._store.adopt(message.key, message.attempt, self.peer, offset, message.sizes, replace=False)
+        nbytes = self._store.adopt(message.key, message.attempt, self.peer, offset, message.sizes)
         used = range_length(message.sizes)
         if used < length:
             self._store.hand_back(self.peer, [(offset + used, length - used)])

@@ -142,7 +142,7 @@ class Fetching(Transfer):
             raise WireError("a range of memory of another host")
         if self._is_abandoned:
             return
-        nbytes = self._store.put_inline(key, message.attempt, place.inline, replace=False)
+        nbytes = self._store.put_inline(key, message.attempt, place.inline)
         self._results[key] = HeldData(key, message.attempt, nbytes)
 
     def receive(self, message: DataFollows, reader: DataReader) -> None:
@@ -178,7 +178,7 @@ class Fetching(Transfer):
         else:
             offset, _ = self._granted
             self._granted = None
-            nbytes = self._store.adopt(message.key, message.attempt, self._owner, offset, message.sizes, replace=False)
+            nbytes = self._store.adopt(message.key, message.attempt, self._owner, offset, message.sizes)
             self._results[message.key] = HeldData(message.key, message.attempt, nbytes)
         self._count()
 

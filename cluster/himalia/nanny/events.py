@@ -183,10 +183,10 @@ class FreeFromStore(Instruction):
 
 
 class Fetch(Instruction):
-    """Fetch these results into the store.  Owed: one :class:`DataFetched` per key."""
+    """Fetch these results (key, attempt) into the store.  Owed: one :class:`DataFetched` per key."""
 
     host: HostInfo
-    keys: list[Key]
+    data: list[tuple[Key, int]]
 
 
 # Instructions: the rest

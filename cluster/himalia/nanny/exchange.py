@@ -178,7 +178,7 @@ class Exchange:
         unreadable: list[Key] = []
         for dependency in instruction.compute.dependencies:
             try:
-                place = self._store.place(dependency.key, WORKERS)
+                place = self._store.place(dependency.key, WORKERS, dependency.attempt)
             except KeyError:
                 unreadable.append(dependency.key)
                 continue

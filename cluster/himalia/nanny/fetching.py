@@ -8,10 +8,10 @@ that did not have it.
 from __future__ import annotations
 
 from himalia.messages import DataAdded, DataLost, Dependency, FreeData, HostsChanged, Replicate
-from himalia.names import Key, PeerId, digest
+from himalia.names import Key, PeerId, digest, is_good_for
 from himalia.nanny.events import DataFetched, DataStored, DataUnreadable, Fetch, FreeFromStore
 from himalia.nanny.runs import give_back, make_ready
-from himalia.nanny.state import WAITING, NannyFetch, NannyState, NannyTask, is_older
+from himalia.nanny.state import WAITING, NannyFetch, NannyState, NannyTask
 
 
 def fetch_inputs(state: NannyState, task: NannyTask) -> None:
@@ -20,8 +20,9 @@ def fetch_inputs(state: NannyState, task: NannyTask) -> None:
     missing = []
     for dependency in task.compute.dependencies:
         held = data.get(dependency.key)
-        if held is None or is_older(held[0], dependency.attempt):
-            missing.append(dependency)
+        if held is None or held[0] != dependency.attempt:  # mostly it is the one in front
+            if state.find_good(dependency.key, dependency.attempt) is None:
+                missing.append(dependency)
     if not missing:
         return
     task.status = WAITING
@@ -44,8 +45,7 @@ def fetch_inputs(state: NannyState, task: NannyTask) -> None:
 def replicate(state: NannyState, message: Replicate, source: PeerId) -> None:
     """Fetch copies that no task waits for."""
     for dependency in message.data:
-        held = state.data.get(dependency.key)
-        if held is None or is_older(held[0], dependency.attempt):
+        if state.find_good(dependency.key, dependency.attempt) is None:
             fetch = fetch_of(state, dependency)
             if fetch.host is None:
                 ask_next(state, fetch)
@@ -56,7 +56,7 @@ def fetch_of(state: NannyState, dependency: Dependency) -> NannyFetch:
     fetch = state.fetches.get(dependency.key)
     if fetch is None:
         fetch = state.fetches[dependency.key] = NannyFetch(dependency.key, dependency.attempt)
-    if is_older(fetch.attempt, dependency.attempt):
+    if fetch.attempt != dependency.attempt and not is_good_for(fetch.attempt, dependency.attempt):
         fetch.attempt = dependency.attempt
     for host in dependency.holders:
         if host != fetch.host and host not in fetch.holders:
@@ -97,7 +97,7 @@ def ask_hosts(state: NannyState) -> None:
     for host, keys in batches.items():
         info = state.hosts.get(host)
         if info is not None:
-            state.out.append(Fetch(info, keys))
+            state.out.append(Fetch(info, [(key, state.fetches[key].attempt) for key in keys if key in state.fetches]))
 
 
 def data_fetched(state: NannyState, event: DataFetched, source: PeerId) -> None:
@@ -108,7 +108,7 @@ def data_fetched(state: NannyState, event: DataFetched, source: PeerId) -> None:
         keep(state, held.key, held.attempt, held.nbytes)
     if fetch is None:
         return
-    if held is None or is_older(held.attempt, fetch.attempt):
+    if held is None or not is_good_for(held.attempt, fetch.attempt):
         if event.host == fetch.host:
             ask_next(state, fetch)
         return
@@ -126,7 +126,7 @@ def keep(state: NannyState, key: Key, attempt: int, nbytes: int) -> None:
     if held is not None and 0 <= attempt < held[0]:
         state.out.append(FreeFromStore(key, attempt))
         return
-    if held is not None and is_older(held[0], attempt):
+    if held is not None and 0 <= held[0] < attempt:
         drop(state, key, held[0])
     state.add_data(key, attempt, nbytes, digest(key, attempt))
     state.send(DataAdded(key, attempt, nbytes))

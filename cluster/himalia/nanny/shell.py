@@ -221,22 +221,22 @@ class NannyShell:
         self.store.free(instruction.key, instruction.attempt)
 
     def _fetch(self, instruction: events.Fetch) -> None:
-        self._begin(self._fetch_all(instruction.host, instruction.keys))
+        self._begin(self._fetch_all(instruction.host, instruction.data))
 
-    async def _fetch_all(self, host: HostInfo, keys: list[Key]) -> None:
+    async def _fetch_all(self, host: HostInfo, data: list[tuple[Key, int]]) -> None:
         reason = "it isn't there"
         results: dict[Key, HeldData | StoreFullError | None] = {}
         began = self.loop.time()
         try:
-            results = await self.data_client.fetch(host, keys, self.store)
+            results = await self.data_client.fetch(host, data, self.store)
         except (HimaliaError, OSError) as error:
             reason = str(error)
-            logger.warning("%d inputs could not be fetched from %s: %s", len(keys), host.address, error)
+            logger.warning("%d inputs could not be fetched from %s: %s", len(data), host.address, error)
             self.data_client.forget(host.host)
         sizes = [held.nbytes for held in results.values() if isinstance(held, HeldData)]
         if sizes:
             self.driver.feed(events.Transferred(host.host, sum(sizes), self.loop.time() - began, len(sizes)))
-        for key in keys:
+        for key, _ in data:
             held = results.get(key)
             if isinstance(held, HeldData):
                 self.driver.feed(events.DataFetched(key, host.host, held))

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from himalia.machine import Send
 from himalia.messages import Compute, HeldData, HostInfo, HostMetrics, Message, WorkerInfo
-from himalia.names import SCHEDULER, Digest, HostId, Key, WorkerName, digest
+from himalia.names import SCHEDULER, Digest, HostId, Key, WorkerName, digest, is_good_for
 from himalia.nanny.activity import Activity
 from himalia.nanny.events import ReadSlots
 from himalia.nanny.output import OutgoingLines
@@ -359,6 +359,16 @@ class NannyState:
             return held is not None
         return any(attempt == other[0] for other in self.shadowed.get(key, ()))
 
+    def attempts_held(self, key: Key) -> list[int]:
+        """Return the attempts of a result that are held, the one in front first."""
+        if key not in self.data:
+            return []
+        return [self.data[key][0], *(other[0] for other in reversed(self.shadowed.get(key, ())))]
+
+    def find_good(self, key: Key, needed: int) -> int | None:
+        """Return the attempt that is read for this one (:func:`~himalia.names.is_good_for`), as the store does."""
+        return next((attempt for attempt in self.attempts_held(key) if is_good_for(attempt, needed)), None)
+
     def all_data(self) -> list[tuple[Key, int, int, int]]:
         """Return all that the store holds, shadowed results first: key, attempt, bytes, digest."""
         shadowed = [(key, *entry) for key, entries in self.shadowed.items() for entry in entries]
@@ -391,8 +401,3 @@ class NannyState:
 
 GROUPS: Final = 1000
 """Kinds of tasks whose durations are remembered; a job has tens.  Guess."""
-
-
-def is_older(attempt: int, needed: int) -> bool:
-    """Whether a held result is older than the needed one; of placed data (negative) any will do."""
-    return 0 <= attempt < needed

@@ -20,7 +20,7 @@ from himalia.comm.mapping import frame_offsets, pages, range_length
 from himalia.comm.packing import unpack
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.messages import HeldData, Place, StoreMove
-from himalia.names import Key, shorten
+from himalia.names import Key, is_good_for, shorten
 from himalia.nanny.activity import Moves
 from himalia.nanny.arena import Arena
 from himalia.nanny.ledger import Block, Ledger
@@ -66,7 +66,7 @@ class Store:
         self._overflow = Overflow(self._arena, self._ledger, directory)
         self._directory = directory
         self._held: dict[Key, Held] = {}
-        self._shadowed: dict[Key, list[Held]] = {}  # other attempts, which a client's value was placed in front of
+        self._shadowed: dict[Key, list[Held]] = {}  # other attempts, which a newer value came in front of
         self.path = self._arena.path
         self.moves = Moves()
 
@@ -104,20 +104,20 @@ class Store:
             for held in others:
                 yield HeldData(key, held.attempt, held.nbytes)
 
-    def get(self, key: Key) -> HeldData | None:
-        """Return what is known of a result, without touching it."""
-        held = self._held.get(key)
-        return None if held is None else HeldData(key, held.attempt, held.nbytes)
+    def get(self, key: Key, attempt: int | None = None) -> HeldData | None:
+        """Return what is known of a result, without touching it; ``attempt`` is as for :meth:`place`."""
+        try:
+            held = self._find(key, attempt)
+        except KeyError:
+            return None
+        return HeldData(key, held.attempt, held.nbytes)
 
     # adding
 
-    def put_inline(self, key: Key, attempt: int, data: bytes, *, replace: bool = True) -> int:
-        """Keep a packed value as it is, and return its size.
-
-        With ``replace`` a value of another attempt is given up; without, it is read again once this one is freed.
-        """
+    def put_inline(self, key: Key, attempt: int, data: bytes) -> int:
+        """Keep a packed value as it is, in front of other attempts of its key, and return its size."""
         if key in self._held:
-            self._displace(key, attempt, replace)
+            self._displace(key, attempt)
         size = len(data)
         held = self._held[key] = Held(attempt, size, data)
         self._overflow.add(held)
@@ -153,12 +153,8 @@ class Store:
             raise ValueError(f"{owner} was not granted bytes {offset} to {offset + length} of the arena.")
         return self._arena.map(offset, length, writable=True)
 
-    def adopt(
-        self, key: Key, attempt: int, owner: str, offset: int, sizes: Sequence[int], *, replace: bool = True
-    ) -> int:
+    def adopt(self, key: Key, attempt: int, owner: str, offset: int, sizes: Sequence[int]) -> int:
         """Make a result of frames that ``owner`` wrote at ``offset`` of its grant, and return their bytes.
-
-        ``replace`` is as for :meth:`put_inline`.
 
         Raises
         ------
@@ -167,7 +163,7 @@ class Store:
         """
         block = self._ledger.adopt(owner, offset, range_length(sizes))
         if key in self._held:
-            self._displace(key, attempt, replace)
+            self._displace(key, attempt)
         held = self._held[key] = Held(attempt, sum(sizes), None, block, None, tuple(sizes))
         self._overflow.add(held)
         if self.nbytes > self._target:
@@ -187,8 +183,11 @@ class Store:
 
     # reading
 
-    def place(self, key: Key, reader: str) -> Place:
+    def place(self, key: Key, reader: str, attempt: int | None = None) -> Place:
         """Return where a result is, in memory; a range counts as mapped by ``reader`` until it calls :meth:`unmap`.
+
+        One that is good for ``attempt`` (:func:`~himalia.names.is_good_for`) is chosen, among all that are held of the
+        key; without, the newest.
 
         Raises
         ------
@@ -199,7 +198,7 @@ class Store:
         StoreFullError
             If it is on disk and there is no room to bring it back.
         """
-        held = self._held[key]
+        held = self._find(key, attempt)
         block = self._load(key, held)
         if block is None:
             return Place(held.inline)
@@ -216,9 +215,9 @@ class Store:
             self._ledger.unmap(reader, offset)
         self._trim()
 
-    def views(self, key: Key) -> list[memoryview]:
-        """Return a result's frames, read-only; hold a :meth:`pin` while they are used.  Raises as :meth:`place`."""
-        held = self._held[key]
+    def views(self, key: Key, attempt: int | None = None) -> list[memoryview]:
+        """Return a result's frames, read-only; hold a :meth:`pin` while they are used.  Chooses as :meth:`place`."""
+        held = self._find(key, attempt)
         block = self._load(key, held)
         if block is None:
             assert held.inline is not None
@@ -227,9 +226,9 @@ class Store:
         offsets, _ = frame_offsets(held.sizes)
         return [whole[start : start + size] for start, size in zip(offsets, held.sizes, strict=True)]
 
-    def pin(self, key: Key) -> Block | None:
-        """Keep a result where it is while a transfer reads it; :meth:`unpin` the answer.  Raises as :meth:`place`."""
-        block = self._load(key, self._held[key])
+    def pin(self, key: Key, attempt: int | None = None) -> Block | None:
+        """Keep a result where it is while a transfer reads it; :meth:`unpin` the answer.  Chooses as :meth:`place`."""
+        block = self._load(key, self._find(key, attempt))
         if block is not None:
             self._ledger.pin(block)
         return block
@@ -280,10 +279,20 @@ class Store:
 
     # other attempts of the same key
 
-    def _displace(self, key: Key, attempt: int, replace: bool) -> None:
-        """Make way for a newer value of a key."""
+    def _find(self, key: Key, attempt: int | None) -> Held:
+        """Return the value of a key that is good for an attempt; KeyError if there is none."""
+        held = self._held[key]
+        if attempt is None or is_good_for(held.attempt, attempt):
+            return held
+        for other in reversed(self._shadowed.get(key, ())):
+            if is_good_for(other.attempt, attempt):
+                return other
+        raise KeyError(key)
+
+    def _displace(self, key: Key, attempt: int) -> None:
+        """Make way for a newer value; one of the same attempt is given up, others stay until they are freed."""
         held = self._held.pop(key)
-        if replace or held.attempt == attempt:
+        if held.attempt == attempt:
             self._overflow.remove(held)
         else:
             self._shadowed.setdefault(key, []).append(held)
@@ -353,7 +362,7 @@ class Store:
         is_whole = self._overflow.load(held)
         self.moves.add(StoreMove("unspill", began, time.time() - began, held.nbytes))
         if not is_whole:
-            self._forget(key)
+            self.free(key, held.attempt)
             raise StoreDamagedError(
                 f"The copy of {shorten(key)} on disk at {self._directory} is not what was written there. It was "
                 f"dropped; a computed result is computed again.",

@@ -53,9 +53,11 @@ def returned(state: NannyState, message: Returned, source: PeerId) -> None:
     task.status = GONE
     state.remove_task(task)
     key, attempt, out = task.key, task.attempt, state.out
-    while key in state.data:
-        out.append(FreeFromStore(key, state.data[key][0]))
-        state.remove_data(key, state.data[key][0])
+    if key in state.data:
+        for older in state.attempts_held(key):
+            if older >= 0:  # what a client placed may be of a later use of the key, of which this host hasn't heard yet
+                out.append(FreeFromStore(key, older))
+                state.remove_data(key, older)
     state.add_data(key, attempt, message.nbytes, task.digest)
     data = place.inline
     if data is not None:
@@ -106,8 +108,9 @@ def dispatch_failed(state: NannyState, event: DispatchFailed, source: PeerId) ->
         return
     attempts = {dependency.key: dependency.attempt for dependency in task.compute.dependencies}
     for key in event.unreadable:
-        if key in state.data:
-            data_unreadable(state, DataUnreadable(key, state.data[key][0], event.reason), source)
+        held = state.find_good(key, attempts[key])
+        if held is not None:
+            data_unreadable(state, DataUnreadable(key, held, event.reason), source)
     give_back(state, task, [(key, attempts[key], state.info.host) for key in event.unreadable])
 
 

@@ -5,7 +5,7 @@ A submission may span several messages; nothing of it is forgotten before its en
 
 from __future__ import annotations
 
-from himalia.messages import DataPlaced, ResultErred, Submit, TaskError, TaskSpec
+from himalia.messages import DataPlaced, KeyTaken, ResultErred, ResultPending, Submit, TaskError, TaskOptions, TaskSpec
 from himalia.names import Key, shorten
 from himalia.scheduler.restrictions import requirement_of
 from himalia.scheduler.state import (
@@ -47,6 +47,13 @@ def submit(core: SchedulerState, client: ClientState, message: Submit) -> None:
                 refuse(core, client, spec, "its function was not sent before it; this is a fault of the client")
                 continue
             task = create(core, client, spec)
+        elif task.placed and task.status is ERRED:
+            if needs_itself(task, spec):
+                refuse(core, client, spec, "it needs, directly or not, what was computed from an earlier value of it")
+                continue
+            redefine(core, client, task, spec)
+        elif spec.options is not None and spec.options.origin:
+            compare(core, client, task, spec.options.origin)
         if spec.wanted:
             want(core, client, task)
             if task.status is RELEASED:
@@ -75,11 +82,57 @@ def refuse(core: SchedulerState, client: ClientState, spec: TaskSpec, why: str) 
     core.send(client, ResultErred(spec.key, TaskError(kind="refused", key=spec.key, text=text)))
 
 
+def compare(core: SchedulerState, client: ClientState, task: SchedulerTask, origin: str) -> None:
+    """Tell a client whose key is in use for something else: other clients want that, or calls that aren't done need it.
+
+    A task without an origin has a name that says what it is.
+    """
+    before = "" if task.options is None else task.options.origin
+    if before and before != origin:
+        core.send(client, KeyTaken(task.key, before, origin))
+
+
 def create(core: SchedulerState, client: ClientState, spec: TaskSpec) -> SchedulerTask:
     """Make the task that ``spec`` describes, RELEASED; a dependency that doesn't exist is made an erred one."""
     task = SchedulerTask(spec.key, core.group(client, spec.group))
     core.tasks[spec.key] = task
     task.group.tasks += 1
+    describe(core, client, task, spec)
+    return task
+
+
+def redefine(core: SchedulerState, client: ClientState, task: SchedulerTask, spec: TaskSpec) -> None:
+    """Make a call of a key whose value was placed and is lost, or that was named as an input and never existed."""
+    move(task, RELEASED)  # which its group counts, so this comes first
+    task.group.tasks -= 1
+    task.group = core.group(client, spec.group)
+    task.group.tasks += 1
+    task.placed = False
+    task.error = None
+    task.strikes = 0
+    describe(core, client, task, spec)
+    for wanting in task.wanted_by:
+        if wanting is not client:
+            core.send(wanting, ResultPending(task.key))
+
+
+def needs_itself(task: SchedulerTask, spec: TaskSpec) -> bool:
+    """Whether ``spec``, as the call of a task that others depend on already, would close a circle."""
+    inputs = set(spec.dependencies)
+    seen = {task}
+    stack = [task]
+    while stack:
+        member = stack.pop()
+        if member.key in inputs:
+            return True
+        fresh = [dependent for dependent in member.dependents or () if dependent not in seen]
+        seen.update(fresh)
+        stack.extend(fresh)
+    return False
+
+
+def describe(core: SchedulerState, client: ClientState, task: SchedulerTask, spec: TaskSpec) -> None:
+    """Enter what ``spec`` says of a task that has no call yet."""
     task.function = spec.function
     task.call = spec.call
     task.argument = spec.argument
@@ -99,7 +152,6 @@ def create(core: SchedulerState, client: ClientState, spec: TaskSpec) -> Schedul
             if dependency.dependents is None:
                 dependency.dependents = {}
             dependency.dependents[task] = None
-    return task
 
 
 def find_input(core: SchedulerState, client: ClientState, key: Key, spec: TaskSpec) -> SchedulerTask:
@@ -144,6 +196,8 @@ def place_data(core: SchedulerState, client: ClientState, message: DataPlaced) -
         if host is not None:
             core.to_free.setdefault(host, []).append((message.key, message.attempt))
         if message.wanted:
+            if message.origin:
+                compare(core, client, task, message.origin)
             want(core, client, task)
             tell_status(core, client, task)
         return
@@ -151,6 +205,8 @@ def place_data(core: SchedulerState, client: ClientState, message: DataPlaced) -
         task = core.tasks[message.key] = SchedulerTask(message.key, core.group(client, message.group))
         task.group.tasks += 1
         task.placed = True
+        if message.origin:
+            task.options = TaskOptions(origin=message.origin)
     if message.wanted:
         want(core, client, task)
     else:

@@ -162,7 +162,7 @@ class NannyProcess(Process):
         compute = instruction.compute
         inputs, bad = [], []
         for dependency in compute.dependencies:
-            stored = self.store.get(dependency.key)
+            stored = self.store.get(dependency.key, dependency.attempt)
             if stored is None or stored.is_spoiled:
                 bad.append(dependency.key)
             else:
@@ -240,9 +240,9 @@ class NannyProcess(Process):
         self.arena[self.next_offset] = (worker, data)
         return self.next_offset
 
-    def read(self, key: Key) -> Stored | None:
+    def read(self, key: Key, attempt: int) -> Stored | None:
         """Return a result to a reader of another process; one that turns out to be unreadable is gone."""
-        stored = self.store.get(key)
+        stored = self.store.get(key, attempt)
         if stored is not None and stored.is_spoiled:
             self.store.free(key, stored.attempt)
             self.feed(e.DataUnreadable(key, stored.attempt, "its checksum is wrong"))
@@ -278,18 +278,18 @@ class NannyProcess(Process):
 
     def _fetch(self, instruction: e.Fetch) -> None:
         delay = self.cluster.fetch_delay(self.random)
-        for key in instruction.keys:
+        for key, attempt in instruction.data:
             delay += self.random.random() * self.behaviour.fetch
-            self.after(delay / 2, self._fetch_one, instruction.host, key, delay / 2)
+            self.after(delay / 2, self._fetch_one, instruction.host, key, attempt, delay / 2)
 
-    def _fetch_one(self, host: HostInfo, key: Key, delay: float) -> None:
+    def _fetch_one(self, host: HostInfo, key: Key, attempt: int, delay: float) -> None:
         """Read a result over there; it arrives later."""
         other = self.cluster.reach(self, host.host)
         if other is None or self.random.random() < self.behaviour.failed_fetch:
             self.cluster.witness.data_endangered([key])  # the scheduler has to take it for lost
             self.after(delay, self.feed, e.DataFetched(key, host.host, None, "it can't be reached"))
             return
-        stored = other.read(key)
+        stored = other.read(key, attempt)
         if stored is None:
             self.after(delay, self.feed, e.DataFetched(key, host.host, None, "it isn't there"))
             return

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from himalia.names import Key
+from himalia.names import Key, is_good_for
 
 
 class Stored(msgspec.Struct):
@@ -43,10 +43,10 @@ class SimulatedStore:
         held = [other for other in self._held.get(key, []) if other.attempt != stored.attempt]
         self._held[key] = [*held, stored]
 
-    def get(self, key: Key) -> Stored | None:
-        """Return what a reader of a key gets."""
-        held = self._held.get(key)
-        return held[-1] if held else None
+    def get(self, key: Key, attempt: int | None = None) -> Stored | None:
+        """Return what a reader of a key gets: the newest that is good for an attempt."""
+        held = reversed(self._held.get(key, []))
+        return next((stored for stored in held if attempt is None or is_good_for(stored.attempt, attempt)), None)
 
     def free(self, key: Key, attempt: int) -> None:
         """Give up one attempt."""

@@ -319,11 +319,12 @@ class ClientProcess(Process):
             self.feed(MessageMade(CancelSpan(str(self.me), "its cell was interrupted")))
         elif keys:
             self.cluster.witness.cancelled(self, keys, op.force)
-            self.feed(CancelAsked(keys, op.force, "the user said so"))
+            self.feed(CancelAsked([self.machine.records[key] for key in keys], op.force, "the user said so"))
 
     def _do_retry(self, op: UserOp) -> None:
         self.cluster.witness.was_retried = True
-        self.feed(RetryAsked([key for key in op.keys if key in self.machine.records]))
+        records = self.machine.records
+        self.feed(RetryAsked([records[key] for key in op.keys if key in records]))
 
     def _do_gather(self, op: UserOp) -> None:
         for key in op.keys:
@@ -399,7 +400,7 @@ class ClientProcess(Process):
 
     def _read(self, record: Record, attempt: int, host: HostId) -> None:
         nanny = self.cluster.reach(self, host)
-        stored = nanny.read(record.key) if nanny is not None else None
+        stored = nanny.read(record.key, record.attempt) if nanny is not None else None
         self.reading.discard(record.key)
         if self.machine.records.get(record.key) is not record or not self.is_usable:
             return  # released meanwhile

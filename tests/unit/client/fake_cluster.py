@@ -41,6 +41,8 @@ from himalia.messages import (
     TaskFailed,
     TaskFinished,
     Timing,
+    Withdraw,
+    Withdrawn,
     WorkerInfo,
     WorkerStarted,
 )
@@ -87,6 +89,8 @@ class FakeCluster:
         self.lose: set[Key] = set()
         """Keys that the next read doesn't find."""
         self.stores: dict[HostId, dict[Key, list[Any]]] = {}
+        self.attempts: dict[tuple[HostId, Key], int] = {}
+        self.withdrawn: set[tuple[Key, int]] = set()
         self.hosts = [self._make_host(number, max(1, threads)) for number in range(hosts)]
         _clusters[self.addresses[0]] = self
 
@@ -134,8 +138,11 @@ class FakeCluster:
             case Compute():
                 self._start(host, message)
             case FreeData(data=data):
-                for key, _ in data:
-                    self.stores[host].pop(key, None)
+                for key, attempt in data:
+                    if self.attempts.get((host, key)) == attempt:  # another one may have been put in its place
+                        self.stores[host].pop(key, None)
+            case Withdraw(key=key, attempt=attempt):
+                self.withdrawn.add((key, attempt))  # it runs on, and what comes of it is dropped
             case RunFunction(request=request, call=call, workers=workers):
                 self._later(self.from_host, host, Reply(request, {name: _call(call) for name in workers or ()}))
             case GetLogs(request=request):
@@ -177,7 +184,11 @@ class FakeCluster:
             raised = TaskError("exception", message.key, text, serialize.dumps_packed(error), frames_seen, "n0-0", 1)
             self._later(self.from_host, host, TaskFailed(message.key, message.attempt, raised, timing))
             return
+        if (message.key, message.attempt) in self.withdrawn:
+            self._later(self.from_host, host, Withdrawn(message.key, message.attempt, started=False))
+            return
         self.stores[host][message.key] = frames
+        self.attempts[host, message.key] = message.attempt
         nbytes = serialize.nbytes(frames)
         data = serialize.pack(frames) if message.wanted and nbytes <= DEFAULT.inline_limit else None
         kind = type(serialize.loads(frames)).__name__
@@ -293,11 +304,11 @@ class FakeData:
                 return cluster, cluster.stores[host.host]
         raise UnreachableError(host.address)
 
-    async def get(self, host: HostInfo, keys: Iterable[Key]) -> Mapping[Key, list[memoryview] | None]:
+    async def get(self, host: HostInfo, data: Iterable[tuple[Key, int]]) -> Mapping[Key, list[memoryview] | None]:
         await asyncio.sleep(0)
         cluster, store = self._store(host)  # a host that left, or never was, raises
         found: dict[Key, list[memoryview] | None] = {}
-        for key in keys:
+        for key, _ in data:
             lost = key in cluster.lose
             cluster.lose.discard(key)
             if lost:
@@ -307,8 +318,9 @@ class FakeData:
 
     async def put(self, host: HostInfo, key: Key, frames: Sequence[Any], attempt: int = 0) -> int:
         await asyncio.sleep(0)
-        _, store = self._store(host)
+        cluster, store = self._store(host)
         store[key] = [bytes(frame) for frame in frames]
+        cluster.attempts[host.host, key] = attempt
         return serialize.nbytes(store[key])
 
     def forget(self, host: HostId) -> None:

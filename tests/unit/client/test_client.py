@@ -75,7 +75,8 @@ def test_an_impure_call_is_another_task_each_time(client: Client) -> None:
 
 def test_a_key_is_a_name_and_the_second_call_of_that_name_does_not_run(client: Client) -> None:
     first = client.submit(inc, 1, key="mine")
-    second = client.submit(inc, 100, key="mine")
+    with pytest.warns(UserWarning, match="'mine' is in use"):
+        second = client.submit(inc, 100, key="mine")
     assert first.key == "mine"
     assert second.result(5) == 2
 

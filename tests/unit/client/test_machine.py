@@ -257,8 +257,7 @@ def test_news_of_the_earlier_task_of_a_key_are_ignored_until_the_fence() -> None
 
 def test_a_cancelled_key_that_is_submitted_again_is_fenced_too() -> None:
     machine = ClientMachine()
-    hold(machine)
-    machine.handle(CancelAsked([X]))
+    machine.handle(CancelAsked([hold(machine)]))
     fence, _ = sent(submit(machine, spec()))
     machine.handle(ResultCancelled(X, "the first one"))
     machine.handle(Reply(fence.request, {}))
@@ -278,7 +277,7 @@ def test_cancelling_settles_the_futures_at_once_and_tells_the_scheduler() -> Non
     machine = ClientMachine()
     record = hold(machine)
     watching = watch(machine, record)
-    instructions = machine.handle(CancelAsked([X], True, "enough"))
+    instructions = machine.handle(CancelAsked([record], True, "enough"))
     notify(instructions)
     assert watching.seen == ["cancelled"]
     assert record.reason == "enough"
@@ -297,10 +296,32 @@ def test_a_dependent_of_a_cancelled_key_is_cancelled_by_the_scheduler() -> None:
 
 def test_only_failed_keys_are_retried() -> None:
     machine = ClientMachine()
-    hold(machine, X), hold(machine, Y)
+    records = [hold(machine, X), hold(machine, Y)]
     machine.handle(ResultErred(X, ERROR))
-    assert machine.handle(RetryAsked([X, Y])) == [Send(SCHEDULER, RetryKeys([X]))]
+    assert machine.handle(RetryAsked(records)) == [Send(SCHEDULER, RetryKeys([X]))]
     assert machine.records[X].status == "pending"
+
+
+@pytest.mark.parametrize("wish", [lambda record: CancelAsked([record]), lambda record: CallsRefused([record], ERROR)])
+def test_a_wish_about_a_future_that_is_gone_does_nothing_to_a_later_call_of_its_key(wish: Any) -> None:
+    machine = ClientMachine()
+    earlier = hold(machine)
+    machine.handle(CancelAsked([earlier]))
+    later = hold(machine)
+    assert machine.handle(wish(earlier)) == []
+    assert later.status == "pending"
+    assert machine.records[X] is later
+
+
+def test_a_failed_call_of_an_earlier_future_of_a_key_is_not_retried_in_place_of_a_later_one() -> None:
+    machine = ClientMachine()
+    earlier = hold(machine)
+    machine.handle(ResultErred(X, ERROR))
+    drop(machine, earlier)
+    later = hold(machine)
+    later.status, later.error = "error", ERROR
+    assert machine.handle(RetryAsked([earlier])) == []
+    assert sent(machine.handle(RetryAsked([later]))) == [RetryKeys([X])]
 
 
 def test_keys_of_others_are_wanted_when_futures_of_them_are_made() -> None:
@@ -348,7 +369,7 @@ def test_calls_whose_arguments_could_not_be_stored_fail() -> None:
     machine = ClientMachine()
     record = hold(machine)
     watching = watch(machine, record)
-    notify(machine.handle(CallsRefused([X], ERROR)))
+    notify(machine.handle(CallsRefused([record], ERROR)))
     assert watching.seen == ["error"]
 
 
@@ -428,7 +449,7 @@ def test_whatever_happens_the_records_stay_consistent_and_every_watcher_is_calle
         if kind == 3 and held:
             return drop(machine, held.pop(chance.randrange(len(held))))
         if kind == 4:
-            return machine.handle(CancelAsked([key]))
+            return machine.handle(CancelAsked([machine.records[key]] if key in machine.records else []))
         if kind == 5:
             return machine.handle(ResultErred(key, TaskError(chance.choice(["exception", "lost"]), key, "no")))
         if kind == 6:

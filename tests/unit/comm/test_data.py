@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,11 @@ from himalia.system import machine_identity
 MACHINE = machine_identity()
 SECRET = Credentials("cluster", b"s" * 32)
 K = Key("k")
+
+
+def wanted(keys: Iterable[Key]) -> list[tuple[Key, int]]:
+    """Name results of whatever computed attempt."""
+    return [(key, 0) for key in keys]
 
 
 class NannyStage:
@@ -121,7 +126,7 @@ def test_values_of_any_size_come_back_equal_and_writable(run: Run, place: Path, 
                 assert await client.put(stage.info, key, sent, attempt=3) == serialize.nbytes(sent)
                 assert stage.store.get(key) == HeldData(key, 3, serialize.nbytes(sent))
 
-            found = await client.get(stage.info, [*values, Key("nowhere")])
+            found = await client.get(stage.info, wanted([*values, Key("nowhere")]))
 
             assert found.pop(Key("nowhere")) is None
             assert list(found) == list(values)
@@ -146,7 +151,7 @@ def test_many_requests_at_once_are_answered_each_with_its_own(run: Run, place: P
 
             async def ask(client: DataClient, index: int) -> None:
                 key = Key(f"k{index}")
-                found = await client.get(stage.info, [K, key] if index % 2 else [key])
+                found = await client.get(stage.info, wanted([K, key] if index % 2 else [key]))
                 assert serialize.loads(found[key] or []) == index
                 if index % 2:
                     np.testing.assert_array_equal(serialize.loads(found[K] or []), big)
@@ -163,7 +168,7 @@ def test_a_store_full_of_keys_is_read_in_one_request(run: Run, place: Path) -> N
             for index, key in enumerate(keys):
                 stage.store.put_inline(key, 1, serialize.dumps_packed(index))
 
-            found = await stage.client().get(stage.info, keys)
+            found = await stage.client().get(stage.info, wanted(keys))
 
             assert [serialize.loads(frames or []) for frames in found.values()] == list(range(25_000))
 
@@ -178,7 +183,7 @@ def test_a_nanny_fetches_straight_into_its_store(run: Run, place: Path) -> None:
             stage.store.put_inline(Key("small"), 2, b"\x80small")
 
             client = other.client(role="data-nanny")
-            found = await client.fetch(stage.info, [K, Key("small"), Key("nowhere")], other.store)
+            found = await client.fetch(stage.info, wanted([K, Key("small"), Key("nowhere")]), other.store)
 
             assert found == {
                 K: HeldData(K, 4, serialize.nbytes(big)),
@@ -197,7 +202,7 @@ def test_what_does_not_fit_is_said_for_its_key_alone(run: Run, place: Path) -> N
             await stage.client().put(stage.info, K, serialize.dumps(random_array(4 * MIB)))
             await stage.client().put(stage.info, Key("fits"), serialize.dumps(random_array(MIB)))
 
-            found = await other.client(role="data-nanny").fetch(stage.info, [K, Key("fits")], other.store)
+            found = await other.client(role="data-nanny").fetch(stage.info, wanted([K, Key("fits")]), other.store)
 
             assert isinstance(found[K], StoreFullError)
             assert isinstance(found[Key("fits")], HeldData)
@@ -228,7 +233,7 @@ def test_a_range_is_reused_only_after_its_client_reported_the_mapping_gone(run: 
         async with nanny(place) as stage:
             client = stage.client()
             await client.put(stage.info, K, serialize.dumps(random_array(MIB)))
-            found = serialize.loads((await client.get(stage.info, [K]))[K] or [])
+            found = serialize.loads((await client.get(stage.info, wanted([K])))[K] or [])
             stage.store.free(K, 0)
             await asyncio.sleep(0.7)
             assert stage.store.nbytes > MIB
@@ -250,7 +255,7 @@ def test_arrays_outlive_their_client_unchanged_and_their_range_is_kept_until_the
             client = stage.client()
             value = random_array(MIB)
             await client.put(stage.info, K, serialize.dumps(value))
-            found = serialize.loads((await client.get(stage.info, [K]))[K] or [])
+            found = serialize.loads((await client.get(stage.info, wanted([K])))[K] or [])
             stage.store.free(K, 0)
             client.close()
             await asyncio.sleep(0.1)
@@ -277,12 +282,12 @@ def test_a_client_that_comes_back_still_counts_for_what_it_mapped(
         async with nanny(place) as stage:
             client = stage.client()
             await client.put(stage.info, K, serialize.dumps(random_array(MIB)))
-            found = await client.get(stage.info, [K])
+            found = await client.get(stage.info, wanted([K]))
             for connection in [*stage.server._connections[client.me]]:
                 connection._abort()
             await until(lambda: not stage.server._connections)
             stage.store.free(K, 0)
-            assert await client.get(stage.info, [K]) == {K: None}
+            assert await client.get(stage.info, wanted([K])) == {K: None}
 
             await asyncio.sleep(0.1)
             assert stage.store.nbytes > MIB
@@ -300,7 +305,7 @@ def test_a_host_that_is_gone_is_unreachable_at_once(run: Run, place: Path) -> No
 
             start = time.monotonic()
             with pytest.raises(UnreachableError):
-                await client.get(stage.info, [K])
+                await client.get(stage.info, wanted([K]))
             assert time.monotonic() - start < 2
 
     run(main())
@@ -315,9 +320,9 @@ def test_a_host_that_goes_away_in_the_middle_leaves_nothing_half_done(run: Run, 
             client = other.client(maps=False)
             request: Awaitable[object]
             if what == "get":
-                request = client.get(stage.info, [Key("small"), K])
+                request = client.get(stage.info, wanted([Key("small"), K]))
             elif what == "fetch":
-                request = client.fetch(stage.info, [Key("small"), K], other.store)
+                request = client.fetch(stage.info, wanted([Key("small"), K]), other.store)
             else:
                 request = client.put(stage.info, Key("new"), serialize.dumps(random_array(100 * MIB)))
             task = asyncio.ensure_future(request)
@@ -335,7 +340,7 @@ def test_a_host_that_goes_away_in_the_middle_leaves_nothing_half_done(run: Run, 
             assert stage.store.free(K, 0)
             await until(lambda: stage.store.nbytes == 1)
 
-            assert await client.get(stage.info, [K]) == {K: None}
+            assert await client.get(stage.info, wanted([K])) == {K: None}
 
     run(main())
 
@@ -346,12 +351,12 @@ def test_a_cancelled_request_leaves_nothing_behind_and_the_connection_goes_on(ru
         async with nanny(place / "a", 256 * MIB) as stage, nanny(place / "b", 256 * MIB) as other:
             await stage.client().put(stage.info, K, serialize.dumps(random_array(20 * MIB)))
             client = other.client(maps=what == "put")
-            await client.get(stage.info, [Key("nowhere")])
+            await client.get(stage.info, wanted([Key("nowhere")]))
             request: Awaitable[object]
             if what == "get":
-                request = client.get(stage.info, [K])
+                request = client.get(stage.info, wanted([K]))
             elif what == "fetch":
-                request = client.fetch(stage.info, [K], other.store)
+                request = client.fetch(stage.info, wanted([K]), other.store)
             else:
                 request = client.put(stage.info, Key("new"), serialize.dumps(random_array(20 * MIB)))
             task = asyncio.ensure_future(request)
@@ -360,7 +365,7 @@ def test_a_cancelled_request_leaves_nothing_behind_and_the_connection_goes_on(ru
             with pytest.raises(asyncio.CancelledError):
                 await task
 
-            found = await client.get(stage.info, [K])
+            found = await client.get(stage.info, wanted([K]))
             assert found[K] is not None
             await until(lambda: not stage.store.granted)
             assert (other.store.nbytes, other.store.granted) == (0, 0)
@@ -377,7 +382,7 @@ def test_another_nanny_at_the_same_address_is_not_taken_for_the_one_that_is_gone
             gone = HostInfo(HostId(PeerId("nanny-0")), i.address, i.hostname, 0, i.machine, i.arena, 0, "")
 
             with pytest.raises(UnreachableError, match="another nanny"):
-                await stage.client().get(gone, [K])
+                await stage.client().get(gone, wanted([K]))
 
     run(main())
 
@@ -388,9 +393,9 @@ def test_only_data_roles_with_the_secret_are_let_in(run: Run, place: Path) -> No
             stage.store.put_inline(K, 1, b"\x80")
 
             with pytest.raises(HandshakeError, match="secret"):
-                await stage.client(credentials=Credentials("cluster", b"t" * 32)).get(stage.info, [K])
+                await stage.client(credentials=Credentials("cluster", b"t" * 32)).get(stage.info, wanted([K]))
             with pytest.raises(HandshakeError):
-                await stage.client(role="client").get(stage.info, [K])
+                await stage.client(role="client").get(stage.info, wanted([K]))
 
     run(main())
 
@@ -407,7 +412,7 @@ def test_a_result_damaged_on_disk_is_not_found_and_the_nanny_is_told(run: Run, p
             assert held.disk is not None
             held.disk.crc ^= 1
 
-            assert await client.get(stage.info, [K]) == {K: None}
+            assert await client.get(stage.info, wanted([K])) == {K: None}
             assert stage.told == [(K, 7)]
 
     run(main())
@@ -422,7 +427,7 @@ def test_results_on_disk_are_read_back_for_whoever_asks(run: Run, place: Path) -
                 await client.put(stage.info, key, serialize.dumps(value))
             assert stage.store.spilled > 10 * MIB
 
-            found = await client.get(stage.info, values)
+            found = await client.get(stage.info, wanted(values))
 
             for key, value in values.items():
                 np.testing.assert_array_equal(serialize.loads(found[key] or []), value)
@@ -442,7 +447,7 @@ def test_a_host_whose_memory_is_in_use_is_asked_again(run: Run, place: Path, mon
             stage.store.grant("worker", 3 * MIB)
             asyncio.get_running_loop().call_later(0.1, stage.store.release_owner, "worker")
 
-            found = await client.get(stage.info, [K])
+            found = await client.get(stage.info, wanted([K]))
 
             np.testing.assert_array_equal(serialize.loads(found[K] or []), value)
 
@@ -450,7 +455,7 @@ def test_a_host_whose_memory_is_in_use_is_asked_again(run: Run, place: Path, mon
             stage.store.grant("worker", 3 * MIB)
             monkeypatch.setattr(data_client, "BUSY_LIMIT", 0.05)
             with pytest.raises(UnreachableError, match="no memory to read 1 results back"):
-                await client.get(stage.info, [K])
+                await client.get(stage.info, wanted([K]))
 
     run(main())
 
@@ -461,7 +466,7 @@ def test_garbage_from_a_peer_ends_its_connection_and_no_other(run: Run, place: P
             good, bad = stage.client(), stage.client()
             stage.store.put_inline(K, 1, b"\x80")
             for client in (good, bad):
-                await client.get(stage.info, [K])
+                await client.get(stage.info, wanted([K]))
             link = bad._hosts[stage.info.host]._link
             assert link is not None
             assert link._transport is not None
@@ -469,7 +474,7 @@ def test_garbage_from_a_peer_ends_its_connection_and_no_other(run: Run, place: P
             await until(lambda: bad.me not in stage.server._connections)
 
             for client in (good, bad):
-                found = await client.get(stage.info, [K])
+                found = await client.get(stage.info, wanted([K]))
                 assert [bytes(frame) for frame in found[K] or []] == [b"\x80"]
 
     run(main())
@@ -490,7 +495,7 @@ def test_the_loop_stays_free_while_a_large_value_travels(run: Run, place: Path) 
 
             counting = asyncio.ensure_future(count())
             await client.put(stage.info, K, frames)
-            await client.get(stage.info, [K])
+            await client.get(stage.info, wanted([K]))
             counting.cancel()
             assert turns >= 16  # each way 64 MiB, of which a socket holds 8 at most
 
@@ -505,7 +510,7 @@ def test_a_closed_client_says_so(run: Run, place: Path) -> None:
             client.close()
 
             with pytest.raises(ClosedError):
-                await client.get(stage.info, [K])
+                await client.get(stage.info, wanted([K]))
 
     run(main())
 
@@ -519,7 +524,7 @@ def test_a_machine_whose_arena_can_not_be_opened_gets_bytes(run: Run, place: Pat
             value = random_array(MIB)
 
             await client.put(stage.info, K, serialize.dumps(value))
-            found = await client.get(stage.info, [K])
+            found = await client.get(stage.info, wanted([K]))
 
             np.testing.assert_array_equal(serialize.loads(found[K] or []), value)
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from himalia import messages as m
+from himalia.machine import Send
 from himalia.names import HostId, Key, PeerId
 from himalia.nanny import events as e
 from himalia.testing.builders import make_compute, make_dependency, make_host_info
@@ -38,7 +41,7 @@ def test_an_input_that_is_here_is_used() -> None:
 
 def test_a_missing_input_is_fetched_announced_and_used() -> None:
     stage = stage_with_hosts()
-    assert stage.scheduler(NEEDS_X) == [e.Fetch(TWO, [X])]
+    assert stage.scheduler(NEEDS_X) == [e.Fetch(TWO, [(X, 1)])]
     stage.now += 2.0
     assert stage.event(fetched(X)) == [sent(m.DataAdded(X, 1, 8)), e.Dispatch(1, NEEDS_X, None)]
     assert stage.returns(1)[-1] == finished(NEEDS_X, transfer=2.0, moved=8)
@@ -46,7 +49,7 @@ def test_a_missing_input_is_fetched_announced_and_used() -> None:
 
 def test_inputs_of_one_host_are_fetched_together() -> None:
     call = make_compute("a", 5, make_dependency("x", 1, "nanny-2"), make_dependency("y", 2, "nanny-2"))
-    assert stage_with_hosts().scheduler(call) == [e.Fetch(TWO, [X, Y])]
+    assert stage_with_hosts().scheduler(call) == [e.Fetch(TWO, [(X, 1), (Y, 2)])]
 
 
 def test_an_input_is_fetched_once_for_all_who_wait() -> None:
@@ -61,7 +64,7 @@ def test_an_input_is_fetched_once_for_all_who_wait() -> None:
 def test_the_next_holder_is_asked_when_one_fails() -> None:
     stage = stage_with_hosts()
     stage.scheduler(NEEDS_X)
-    assert stage.event(missing(X)) == [e.Fetch(THREE, [X])]
+    assert stage.event(missing(X)) == [e.Fetch(THREE, [(X, 1)])]
 
 
 def test_a_task_is_given_back_with_all_who_failed() -> None:
@@ -81,13 +84,31 @@ def test_an_input_believed_to_be_here_is_reported_as_missing_here() -> None:
 
 def test_a_holder_that_nobody_introduced_counts_as_failed() -> None:
     call = make_compute("a", 5, make_dependency("x", 1, "nanny-9", "nanny-2"))
-    assert stage_with_hosts().scheduler(call) == [e.Fetch(TWO, [X])]
+    assert stage_with_hosts().scheduler(call) == [e.Fetch(TWO, [(X, 1)])]
+
+
+@pytest.mark.parametrize(("here", "needed"), [(-7, 4), (-7, -8), (4, -8)])
+def test_a_value_of_another_use_of_the_key_is_not_read_in_its_place(here: int, needed: int) -> None:
+    stage = stage_with_hosts()
+    stage.event(e.DataStored(m.HeldData(X, here, 8)))
+    call = make_compute("a", 5, make_dependency("x", needed, "nanny-2"))
+    assert stage.scheduler(call) == [e.Fetch(TWO, [(X, needed)])]
+    dispatched = stage.event(fetched(X, attempt=needed))
+    assert [type(instruction) for instruction in dispatched] == [Send, e.Dispatch]
+
+
+def test_a_value_behind_another_one_of_its_key_is_here_too() -> None:
+    stage = stage_with_hosts()
+    stage.event(e.DataStored(m.HeldData(X, -7, 8)))
+    stage.event(e.DataStored(m.HeldData(X, -9, 8)))
+    call = make_compute("a", 5, make_dependency("x", -7))
+    assert [type(instruction) for instruction in stage.scheduler(call)] == [e.Dispatch]
 
 
 def test_a_host_that_leaves_is_not_waited_for() -> None:
     stage = stage_with_hosts()
     stage.scheduler(NEEDS_X)
-    assert stage.scheduler(m.HostsChanged([], [TWO.host])) == [e.Fetch(THREE, [X])]
+    assert stage.scheduler(m.HostsChanged([], [TWO.host])) == [e.Fetch(THREE, [(X, 1)])]
     assert stage.event(missing(X, TWO)) == []
 
 
@@ -95,7 +116,7 @@ def test_an_old_copy_is_not_good_enough() -> None:
     stage = stage_with_hosts()
     needs = make_compute("a", 5, make_dependency("x", 4, "nanny-2", "nanny-3"))
     stage.scheduler(needs)
-    assert stage.event(fetched(X, attempt=3)) == [sent(m.DataAdded(X, 3, 8)), e.Fetch(THREE, [X])]
+    assert stage.event(fetched(X, attempt=3)) == [sent(m.DataAdded(X, 3, 8)), e.Fetch(THREE, [(X, 4)])]
 
 
 def test_what_arrives_for_a_withdrawn_task_is_kept_and_announced() -> None:
@@ -109,7 +130,7 @@ def test_what_arrives_for_a_withdrawn_task_is_kept_and_announced() -> None:
 
 def test_copies_are_fetched_when_asked_for() -> None:
     stage = stage_with_hosts()
-    assert stage.scheduler(m.Replicate([make_dependency("x", 1, "nanny-2")])) == [e.Fetch(TWO, [X])]
+    assert stage.scheduler(m.Replicate([make_dependency("x", 1, "nanny-2")])) == [e.Fetch(TWO, [(X, 1)])]
     assert stage.event(fetched(X)) == [sent(m.DataAdded(X, 1, 8))]
 
 

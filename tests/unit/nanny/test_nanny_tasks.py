@@ -130,6 +130,16 @@ def test_a_recomputed_result_replaces_the_old_one() -> None:
     assert stage.returns(2) == [e.FreeFromStore(A.key, 1), e.StoreInline(A.key, 7, b"value"), finished(newer)]
 
 
+def test_a_result_leaves_what_a_client_placed_under_its_key_meanwhile() -> None:
+    stage = Stage()
+    stage.scheduler(A)
+    stage.event(e.DataStored(m.HeldData(A.key, -5, 8)))
+    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value"), finished(A)]
+    assert stage.machine.state.attempts_held(A.key) == [1, -5]
+    assert stage.scheduler(m.FreeData([(A.key, 1)])) == [e.FreeFromStore(A.key, 1)]
+    assert stage.machine.state.attempts_held(A.key) == [-5]
+
+
 def test_an_answer_to_an_unknown_run_frees_its_memory_and_nothing_else() -> None:
     stage = Stage()
     assert stage.returns(99) == []

@@ -351,20 +351,42 @@ def test_the_death_of_a_worker_frees_its_grants_and_mappings_only(stage: StoreSt
     assert stage.store.nbytes == 0
 
 
-def test_a_newer_attempt_replaces_an_older_one(stage: StoreStage) -> None:
+def test_a_result_that_is_stored_again_is_there_once(stage: StoreStage) -> None:
     stage.put("k", data_of(1), attempt=1)
-    stage.put("k", data_of(2), attempt=2)
-    assert stage.read("k") == data_of(2)
+    stage.put("k", data_of(1), attempt=1)
+    assert stage.read("k") == data_of(1)
 
-    stage.store.put_inline(Key("k"), 3, b"\x80")
+    stage.store.put_inline(Key("k"), 1, b"\x80")
     assert stage.store.nbytes == 1
-    assert [*stage.store.inventory()] == [HeldData(Key("k"), 3, 1)]
+    assert [*stage.store.inventory()] == [HeldData(Key("k"), 1, 1)]
+
+
+def test_who_needs_an_attempt_gets_no_other_value_of_its_key(stage: StoreStage) -> None:
+    stage.put("k", data_of(1), attempt=-7)
+    stage.put("k", data_of(2), attempt=2)
+    stage.store.put_inline(Key("k"), -9, b"\x80placed")
+
+    def read(needed: int) -> object:
+        pin = stage.store.pin(Key("k"), needed)
+        found = b"".join(stage.store.views(Key("k"), needed))
+        stage.store.unpin(pin)
+        held = stage.store.get(Key("k"), needed)
+        assert held is not None
+        return held.attempt, found
+
+    assert read(-9) == (-9, b"\x80placed")
+    assert read(2) == read(1) == (2, data_of(2))
+    assert read(-7) == (-7, data_of(1))
+    for needed in (3, -8):
+        assert stage.store.get(Key("k"), needed) is None
+        with pytest.raises(KeyError):
+            stage.store.place(Key("k"), "reader", needed)
 
 
 @pytest.mark.parametrize("freed", [1, 2])
 def test_a_value_placed_in_front_of_another_leaves_it_there(stage: StoreStage, freed: int) -> None:
     stage.put("k", data_of(1), attempt=1)
-    stage.store.put_inline(Key("k"), 2, b"\x80placed", replace=False)
+    stage.store.put_inline(Key("k"), 2, b"\x80placed")
     assert stage.read("k") == b"\x80placed"
     assert {held.attempt for held in stage.store.inventory()} == {1, 2}
     stage.store.validate()
