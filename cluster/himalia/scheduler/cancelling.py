@@ -33,24 +33,19 @@ from himalia.scheduler.transitions import (
 
 def cancel(core: SchedulerState, client: ClientState, keys: list[Key], *, force: bool, reason: str) -> None:
     """Stop tasks and what depends on them; what another client wants is only let go by this one, unless forced."""
-    for key in keys:
-        task = core.tasks.get(key)
-        if task is None:
-            continue
-        family = with_dependents(task)
-        shared = not force and any(other is not client for member in family for other in member.wanted_by)
-        for member in family:
-            for other in (client,) if shared else member.wanted_by:
-                if unwant(member, other):
-                    core.send(other, ResultCancelled(member.key, reason))
-        if not shared:
-            for member in family:
-                if member.status in ACTIVE:
-                    stop(core, member, interrupt=True)
-                    for dependency in drop_inputs(member):
-                        settle(core, dependency)
-        for member in reversed(family):
-            settle(core, member)
+    family = with_dependents([core.tasks[key] for key in keys if key in core.tasks])
+    spared = {} if force else shared(family, client)
+    for member in family:
+        for other in (client,) if member in spared else member.wanted_by:
+            if unwant(member, other):
+                core.send(other, ResultCancelled(member.key, reason))
+    for member in family:
+        if member not in spared and member.status in ACTIVE:
+            stop(core, member, interrupt=True)
+            for dependency in drop_inputs(member):
+                settle(core, dependency)
+    for member in reversed(family):
+        settle(core, member)
 
 
 def cancel_span(core: SchedulerState, client: ClientState, span: str, reason: str) -> None:
@@ -67,10 +62,24 @@ def cancel_span(core: SchedulerState, client: ClientState, span: str, reason: st
     cancel(core, client, keys, force=False, reason=reason)
 
 
-def with_dependents(task: SchedulerTask) -> list[SchedulerTask]:
-    """Return a task and everything that depends on it, inputs before dependents."""
-    found = {task: None}
-    stack = [task]
+def shared(family: list[SchedulerTask], client: ClientState) -> dict[SchedulerTask, None]:
+    """Return those of a family that another client wants, and those that these need."""
+    found = {
+        member: None for member in family if member.wanted_by and any(other is not client for other in member.wanted_by)
+    }
+    stack = list(found)
+    while stack:
+        for dependency in stack.pop().dependencies:
+            if dependency not in found:
+                found[dependency] = None
+                stack.append(dependency)
+    return found
+
+
+def with_dependents(tasks: list[SchedulerTask]) -> list[SchedulerTask]:
+    """Return tasks and everything that depends on them, each once: many keys of one chain are no quadratic walk."""
+    found = dict.fromkeys(tasks)
+    stack = list(found)
     while stack:
         for dependent in stack.pop().dependents or ():
             if dependent not in found:

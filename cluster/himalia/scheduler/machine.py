@@ -7,7 +7,7 @@ never change anything else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import himalia.messages as m
 from himalia.errors import HimaliaError
@@ -27,7 +27,7 @@ from himalia.scheduler import (
     validate,
 )
 from himalia.scheduler.placement import refill_all
-from himalia.scheduler.state import RELEASED, ClientState, HostState, SchedulerState
+from himalia.scheduler.state import GROUPS, RELEASED, ClientState, HostState, SchedulerState
 from himalia.scheduler.task_page import describe_task
 from himalia.settings import DEFAULT, Settings
 
@@ -42,8 +42,6 @@ class SelfMeasured(Event):
     process: m.ProcessMetrics
 
 
-GROUPS: Final = 1000
-"""Groups beyond which those without a task are forgotten: a push with all of them has 100 KB.  Guess."""
 NOBODY = PeerId("")
 """Source of events of this side."""
 

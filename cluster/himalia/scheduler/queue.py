@@ -1,19 +1,24 @@
 """Ready tasks in priority order, made for the way they usually come: already sorted.
 
-Entries whose task was placed otherwise meanwhile are void; they are dropped when they come first.
+Entries whose task was placed otherwise meanwhile are void; they are dropped when they come first, or when there may be
+as many of them as of the others.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from himalia.scheduler.state import SchedulerTask
 
 Entry = tuple[tuple[float, int, int], int, "SchedulerTask"]
 """Priority, number (rising, so tasks are never compared), task."""
+
+
+SWEEP: Final = 1024
+"""Entries below which nobody looks for void ones."""
 
 
 class TaskQueue:
@@ -23,11 +28,13 @@ class TaskQueue:
     a heap.
     """
 
-    __slots__ = ("_heap", "_rising")
+    __slots__ = ("_heap", "_rising", "_sweep_at")
 
     def __init__(self) -> None:
         self._rising: deque[Entry] = deque()
         self._heap: list[Entry] = []
+        self._sweep_at = SWEEP
+        """Entries at which void ones are looked for."""
 
     def __len__(self) -> int:
         return len(self._rising) + len(self._heap)
@@ -39,6 +46,15 @@ class TaskQueue:
             rising.append(entry)
         else:
             heappush(self._heap, entry)
+        if len(rising) + len(self._heap) >= self._sweep_at:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Drop void entries: with no workers none comes first, however many calls are submitted and cancelled."""
+        self._rising = deque([entry for entry in self._rising if entry[2].queued == entry[1]])
+        self._heap = [entry for entry in self._heap if entry[2].queued == entry[1]]
+        heapify(self._heap)
+        self._sweep_at = max(SWEEP, 2 * len(self))
 
     def first(self) -> SchedulerTask | None:
         """Return the task to be placed first, if any still waits."""

@@ -27,6 +27,13 @@ from himalia.telemetry.events import EventLog
 from himalia.telemetry.groups import Pace, TaskGroup
 from himalia.telemetry.stream import TelemetryLog
 
+GROUPS: Final = 1000
+"""Groups beyond which those without a task are forgotten: a push with all of them has 100 KB.  Guess."""
+MOST_GROUPS: Final = 2 * GROUPS
+"""Groups beyond which tasks of other names are counted as one: to look at all costs 1 ms, ten times a second."""
+OTHERS: Final = "(others)"
+"""Name of that one; no function is called so."""
+
 
 class Status(enum.IntEnum):
     """Where a task stands; the module's docstring draws the moves.  Also the index of its count in a group."""
@@ -374,15 +381,30 @@ class SchedulerState:
         self.out.append(Send(peer.id, message))
 
     def group(self, client: ClientState, name: str) -> TaskGroup:
-        """Return the group of that name for what a client submits now, made at its first use."""
+        """Return the group of that name for what a client submits now, made at its first use.
+
+        Beyond ``MOST_GROUPS`` there are no new names: a graph whose keys all differ (``x0-5``, ``x1-5``) would make one
+        for each task, and what looks at groups a few times a second would take all the time there is.
+        """
         group = client.groups.get(name)
         if group is None:
-            place = (name, client.span)
-            group = self.groups.get(place)
+            group = self.groups.get((name, client.span))
+            if group is None and len(self.groups) >= MOST_GROUPS:
+                return self.other_group(client)
             if group is None:
-                pace = self.paces.setdefault(name, Pace())
-                group = self.groups[place] = TaskGroup(name, client.span, client.id, pace, len(Status))
+                group = self.make_group(client, name, client.span)
             client.groups[name] = group
+        return group
+
+    def other_group(self, client: ClientState) -> TaskGroup:
+        """Return the group of tasks that get none of their own: of the client's span, or of all its spans."""
+        span = client.span if len(self.groups) < 2 * MOST_GROUPS else str(client.id)
+        return self.groups.get((OTHERS, span)) or self.make_group(client, OTHERS, span)
+
+    def make_group(self, client: ClientState, name: str, span: str) -> TaskGroup:
+        """Begin to count under a name and a span."""
+        pace = self.paces.setdefault(name, Pace())
+        group = self.groups[name, span] = TaskGroup(name, span, client.id, pace, len(Status))
         return group
 
     def count_error(self, task: SchedulerTask, error: TaskError) -> None:

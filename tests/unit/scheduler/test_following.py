@@ -6,7 +6,7 @@ import pytest
 import himalia.messages as m
 from himalia.machine import Ticked
 from himalia.names import ClientId, HostId, Key, PeerId
-from himalia.scheduler.machine import GROUPS
+from himalia.scheduler.state import GROUPS
 from tests.unit.scheduler.stage import Stage, spec
 
 
