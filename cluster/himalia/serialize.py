@@ -5,7 +5,8 @@ becomes the name of a dependency.  It never decides where the bytes go.
 
 A value is a list of *frames*: the pickle, then the buffers it refers to (protocol 5, out of band).  The C pickler goes
 first, because it is ten times faster; cloudpickle writes what it can't (lambdas, closures) and what it would write
-wrongly: a class of ``__main__`` by reference, where the reader has another ``__main__``.
+wrongly: by reference, what is defined in a module that the reader doesn't have, or of which it has another (a
+notebook's ``__main__``; ``local_modules``).
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import Any, Final
 
 from himalia.comm.packing import Buffer, nbytes, pack, unpack
 from himalia.errors import UsageError
+from himalia.local_modules import LOCAL_MODULES
 from himalia.names import Digest, Key, shorten
 
 __all__ = [
     "Buffer", "collecting", "dumps", "dumps_function", "dumps_packed", "loads", "loads_packed", "nbytes", "pack",
-    "reference", "resolve", "resolving", "unpack",
+    "reference", "resolve", "resolving", "travels_by_value", "unpack",
 ]  # fmt: skip
 
 OUT_OF_BAND: Final = 4096
@@ -48,20 +50,19 @@ def dumps(value: Any) -> list[Buffer]:
         If neither pickle nor cloudpickle can write it; the cause is chained.
     """
     frames: list[Buffer] = [b""]
-    if not _by_value_modules():
-        found = _context.found
-        before = 0 if found is None else len(found)
-        try:
-            body = pickle.dumps(value, 5, buffer_callback=_collector(frames))
-        except Exception:  # anything: user code runs in here; cloudpickle may know better, or says it better
-            pass
-        else:
-            if b"__main__" not in body:
-                frames[0] = body
-                return frames
-        if found is not None:
-            while len(found) > before:
-                found.popitem()
+    found = _context.found
+    before = 0 if found is None else len(found)
+    try:
+        body = pickle.dumps(value, 5, buffer_callback=_collector(frames))
+    except Exception:  # anything: user code runs in here; cloudpickle may know better, or says it better
+        pass
+    else:
+        if not LOCAL_MODULES.are_named_in(body):
+            frames[0] = body
+            return frames
+    if found is not None:
+        while len(found) > before:
+            found.popitem()
     return _cloud_dumps(value)
 
 
@@ -113,11 +114,11 @@ def _collector(frames: list[Buffer]) -> Callable[[pickle.PickleBuffer], bool]:
 
 
 def _cloud_dumps(value: Any) -> list[Buffer]:
-    import cloudpickle
-
     frames: list[Buffer] = [b""]
     try:
-        frames[0] = cloudpickle.dumps(value, protocol=5, buffer_callback=_collector(frames))
+        from himalia import cloud
+
+        frames[0] = cloud.dumps(value, _collector(frames))
     except Exception as error:
         raise UsageError(_unpicklable_text(value, error)) from error
     return frames
@@ -140,10 +141,9 @@ def _unpicklable_text(value: Any, error: Exception) -> str:
     )
 
 
-def _by_value_modules() -> bool:
-    """Whether the user asked cloudpickle to take some modules by value: the C pickler would name them only."""
-    cloudpickle = sys.modules.get("cloudpickle.cloudpickle")
-    return cloudpickle is not None and bool(cloudpickle.list_registry_pickle_by_value())
+def travels_by_value(module: str) -> bool:
+    """Return whether what a module defines travels by value: others don't have it, or the user wants it so."""
+    return module in LOCAL_MODULES.names()
 
 
 def _writable(frame: Buffer) -> Buffer:

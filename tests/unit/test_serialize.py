@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pickle
+import runpy
 import subprocess
 import sys
 import threading
+import types
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -149,6 +154,136 @@ def test_a_module_registered_by_value_is_sent_by_value() -> None:
         assert b"cloudpickle" in serialize.dumps(there_and_back)[0]
     finally:
         cloudpickle.unregister_pickle_by_value(module)
+
+
+MODULE = """
+import dataclasses, enum, functools
+
+class Colour(enum.Enum):
+    RED = 1
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    colour: Colour = Colour.RED
+
+class Invalid(ValueError):
+    pass
+
+def double(point): return Point(helper(point.x))
+def helper(x): return x * 2
+
+@functools.lru_cache(maxsize=7)
+def slow(x): return helper(x)
+
+def fail(): raise Invalid("no")
+"""
+READER = """
+import dataclasses, sys
+from himalia import serialize
+point, double, slow, fail, kinds = serialize.loads_packed(sys.stdin.buffer.read())
+assert double(point).x == 6 and slow(4) == 8 and slow.cache_parameters()["maxsize"] == 7
+assert [field.name for field in dataclasses.fields(point)] == ["x", "colour"]
+try:
+    fail()
+except ValueError as error:
+    raised = error
+sys.stdout.buffer.write(serialize.dumps_packed([double(point), raised, *kinds]))
+"""
+
+
+def by_exec(name: str, path: Path) -> types.ModuleType:
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    exec(MODULE, module.__dict__)
+    return module
+
+
+def by_file(name: str, path: Path) -> types.ModuleType:
+    (path / "source.py").write_text(MODULE)
+    spec = importlib.util.spec_from_file_location(name, path / "source.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def by_runpy(name: str, path: Path) -> types.ModuleType:
+    (path / "script.py").write_text(MODULE)
+    module = types.ModuleType(name)
+    module.__dict__.update(runpy.run_path(str(path / "script.py"), run_name="a_script"))
+    return module
+
+
+def by_lost_path(name: str, path: Path) -> types.ModuleType:
+    (path / f"{name}.py").write_text(MODULE)
+    sys.path.insert(0, str(path))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(path))
+
+
+def by_package(name: str, path: Path) -> types.ModuleType:
+    (path / name).mkdir()
+    (path / name / "__init__.py").write_text("")
+    (path / name / "inner.py").write_text(MODULE)
+    sys.path.insert(0, str(path))
+    try:
+        return importlib.import_module(f"{name}.inner")
+    finally:
+        sys.path.remove(str(path))
+
+
+@pytest.mark.parametrize("name", ["only_here", "__mp_main__", "colorsys_of_mine"])
+@pytest.mark.parametrize("make", [by_exec, by_file, by_runpy, by_lost_path, by_package])
+def test_what_a_module_defines_that_exists_here_only_travels_by_value_both_ways(
+    name: str, make: Callable[[str, Path], types.ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, types.ModuleType(name))  # so that it is taken out again
+    del sys.modules[name]
+    module = make(name, tmp_path)
+    kinds = [module.Point, module.Colour, module.Colour.RED]
+    sent = serialize.dumps_packed([module.Point(3), module.double, module.slow, module.fail, kinds])
+
+    answer = subprocess.run([sys.executable, "-c", READER], input=sent, stdout=subprocess.PIPE, check=True, timeout=25)
+
+    point, raised, *back = serialize.loads_packed(answer.stdout)
+    assert point == module.Point(6)
+    assert type(raised) is module.Invalid
+    assert back == kinds
+    for child in [child for child in sys.modules if child.startswith(f"{name}.")]:
+        del sys.modules[child]
+
+
+def test_a_function_of_main_that_uses_a_module_made_by_hand_takes_it_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("made_by_hand")
+    monkeypatch.setitem(sys.modules, "made_by_hand", module)
+    exec("def double(x): return x * 2", module.__dict__)
+    cell: dict[str, Any] = {"__name__": "__main__", "module": module}
+    exec("def f(x): return module.double(x)", cell)
+    sent = serialize.dumps_packed(cell["f"])
+    code = "import sys; from himalia import serialize; print(serialize.loads_packed(sys.stdin.buffer.read())(21))"
+    assert subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, check=True).stdout == b"42\n"
+
+
+def test_what_lies_in_files_that_others_find_is_named() -> None:
+    for value in (Path, np.sin, pytest.raises, there_and_back, serialize.dumps, [Path("x"), np.arange(3)]):
+        assert b"cloudpickle" not in serialize.dumps(value)[0]
+    assert not serialize.travels_by_value("six.moves")
+
+
+def test_asking_cloudpickle_for_a_module_is_over_when_the_pickle_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = by_exec("for_a_moment", Path())
+    monkeypatch.setitem(sys.modules, "for_a_moment", module)
+    serialize.dumps(module.double)
+    assert not cloudpickle.list_registry_pickle_by_value()
+
+
+def test_a_string_that_looks_like_a_module_costs_nothing_else() -> None:
+    assert there_and_back(["__main__", Path("__main__")]) == ["__main__", Path("__main__")]
 
 
 def test_nesting_that_is_too_deep_is_a_usage_error_that_says_so() -> None:

@@ -10,6 +10,7 @@ worker.  Nodes inside nodes are sent as they are and evaluated there.
 
 from __future__ import annotations
 
+import io
 import pickle
 import types
 from collections import Counter
@@ -22,6 +23,7 @@ from himalia.client.functions import BODY_LIMIT, PickledFunction, is_importable
 from himalia.client.graph_keys import GraphKeys
 from himalia.client.grouping import group_name
 from himalia.client.remote import Reference, identity, run_node
+from himalia.local_modules import LOCAL_MODULES
 from himalia.messages import TaskOptions, TaskSpec
 from himalia.names import Key
 
@@ -244,37 +246,35 @@ class Graph:
         try:
             data = pickle.dumps(value, 5)
         except Exception:  # the notebook's functions can't be named; nor can what isn't to be pickled at all
-            data = b"__main__"
-        if b"__main__" in data:
-            data = _FunctionPickler.dumps(value, self._pickled)
-            if b"__main__" in data:
-                return serialize.dumps(value)
-        elif len(data) > self._limit:
+            data = b""
+        if not data or LOCAL_MODULES.are_named_in(data):
+            return self._dumps_by_value(value)
+        if len(data) > self._limit:
             return serialize.dumps(value)  # buffers apart
         return [data]
 
+    def _dumps_by_value(self, value: Any) -> list[serialize.Buffer]:
+        file = io.BytesIO()
+        try:
+            _FunctionPickler(file, self._pickled).dump(value)
+        except Exception:  # cloudpickle may know better, or says it better
+            return serialize.dumps(value)
+        return [file.getvalue()]
+
 
 class _FunctionPickler(pickle.Pickler):
-    """A pickler that puts in functions which were pickled before."""
+    """A pickler that puts in functions which were pickled before, and refuses whatever else is in this process only."""
 
     def __init__(self, file: Any, pickled: Callable[[Callable[..., Any]], PickledFunction]) -> None:
         super().__init__(file, 5)
         self._pickled = pickled
 
-    @classmethod
-    def dumps(cls, value: Any, pickled: Callable[[Callable[..., Any]], PickledFunction]) -> bytes:
-        """Return the pickle of ``value``; ``b"__main__"`` if this pickler can't write it."""
-        import io
-
-        file = io.BytesIO()
-        try:
-            cls(file, pickled).dump(value)
-        except Exception:  # cloudpickle may know better, or says it better
-            return b"__main__"
-        return file.getvalue()
-
     def reducer_override(self, value: Any) -> Any:
-        if type(value) is not types.FunctionType or is_importable(value):
+        """Return how to pickle a function; see ``pickle.Pickler``."""
+        kind = type(value)
+        if issubclass(kind, type) and serialize.travels_by_value(value.__module__):
+            raise pickle.PicklingError(f"{value!r} is to be pickled by value")
+        if kind is not types.FunctionType or is_importable(value):
             return NotImplemented
         pickled = self._pickled(value)
         for key in pickled.dependencies:

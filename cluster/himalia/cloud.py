@@ -1,0 +1,92 @@
+"""The pickler for what the C pickler can't write or would only name: cloudpickle, told what exists here alone.
+
+It decides nothing itself: which modules those are says ``local_modules``.  Imported when it is first needed.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import sys
+import threading
+import types
+from collections import ChainMap
+from collections.abc import Callable
+from typing import Any, Final
+
+import cloudpickle
+
+from himalia.local_modules import LOCAL_MODULES
+
+CACHED: Final = type(functools.lru_cache(lambda: None))
+reduce_module: Final[Callable[[Any], Any]] = cloudpickle.Pickler.dispatch_table[types.ModuleType]
+_registering = threading.RLock()
+
+
+class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is untyped
+    """Writes functions, classes and modules by value that others can't import."""
+
+    def __init__(self, file: Any, buffer_callback: Callable[[Any], bool] | None = None) -> None:
+        super().__init__(file, 5, buffer_callback)
+        self._by_value = LOCAL_MODULES.names()
+
+    dispatch_table = ChainMap(
+        {types.ModuleType: lambda module: _by_value(module.__name__, reduce_module, module)},
+        cloudpickle.Pickler.dispatch_table,
+    )
+
+    def reducer_override(self, value: Any) -> Any:
+        """Return how to pickle functions and classes; see ``pickle.Pickler``."""
+        kind = type(value)
+        if kind is CACHED:
+            return self._reduce_cached(value)
+        if kind is types.FunctionType or issubclass(kind, type):
+            module = getattr(value, "__module__", None)
+            if module in self._by_value and module != "__main__":
+                return _by_value(module, super().reducer_override, value)
+        return super().reducer_override(value)
+
+    def _reduce_cached(self, value: Any) -> Any:
+        """Return a function with an ``lru_cache`` by value, empty, if it can't be named."""
+        module, name = value.__module__, value.__qualname__
+        if module not in self._by_value:
+            found: Any = sys.modules.get(module)
+            for part in name.split("."):
+                found = getattr(found, part, None)
+            if found is value:
+                return NotImplemented
+        parameters = value.cache_parameters()
+        return cached, (value.__wrapped__, parameters["maxsize"], parameters["typed"])
+
+
+def dumps(value: Any, buffer_callback: Callable[[Any], bool] | None) -> bytes:
+    """Return the pickle of ``value``.
+
+    Raises
+    ------
+    Exception
+        Whatever hinders it.
+    """
+    file = io.BytesIO()
+    CloudPickler(file, buffer_callback).dump(value)
+    return file.getvalue()
+
+
+def cached(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Callable[..., Any]:
+    """Return ``function`` with an empty ``lru_cache``."""
+    return functools.lru_cache(maxsize, typed)(function)
+
+
+def _by_value(name: str, reduce: Callable[[Any], Any], value: Any) -> Any:
+    """Reduce ``value`` while cloudpickle takes this module by value; no longer, for others use cloudpickle too."""
+    module = sys.modules.get(name)
+    if module is None or name == "__main__" or name not in LOCAL_MODULES.names():
+        return reduce(value)
+    with _registering:
+        if module.__name__ in cloudpickle.list_registry_pickle_by_value():
+            return reduce(value)
+        cloudpickle.register_pickle_by_value(module)
+        try:
+            return reduce(value)
+        finally:
+            cloudpickle.unregister_pickle_by_value(module)
