@@ -8,26 +8,52 @@ When a pickle may be used again
 A notebook redefines things all the time: a global that a function reads, a variable in its closure, a helper it calls.
 Its pickle carries all of those, so it is used again only while each of them is still *the same object* and none of them
 can change inside.  Whatever captures a list, an instance or a class of the notebook is pickled for every call.
+
+When a live function may be used again
+--------------------------------------
+A worker that keeps the function it unpickled hands one call what another call left in it.  Only the client has the
+object at hand, so it says with the body which of the two it is: a function that can't carry state, which calls share,
+or one that is unpickled for each call: everything that captures what can change inside, and everything that writes to
+what it captured (``global``, ``nonlocal``, attributes of functions).
 """
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import dis
 import functools
+import itertools
+import operator
+import re
 import sys
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from himalia import serialize
+from himalia import callables, serialize
 from himalia.messages import ClientToScheduler, ForgetFunctions, FunctionBody
 from himalia.names import Digest, Key
 
 BODY_LIMIT: Final = 1024 * 1024
 """Bytes of a pickled function that still travels as a message; larger ones are stored like data.  Guess."""
-ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes, type(...), range, types.ModuleType})
+ATOMS: Final = frozenset({
+    type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, range, datetime.date,
+    datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone, decimal.Decimal, re.Pattern,
+})  # fmt: skip
 """Types of values that can't change inside."""
 MISSING: Final = object()
+TRAITS: Final = 100
+"""Functions of a notebook that one may refer to in all; looking at more before each call costs too much.  Guess."""
+REWRITES: Final = frozenset({dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"]})
+CELL_REWRITES: Final = frozenset({dis.opmap["STORE_DEREF"], dis.opmap["DELETE_DEREF"]})
+ATTRIBUTE_REWRITES: Final = frozenset({dis.opmap["STORE_ATTR"], dis.opmap["DELETE_ATTR"]})
+DETOURS: Final = frozenset({
+    "__closure__", "__code__", "__defaults__", "__dict__", "__globals__", "__kwdefaults__", "__setattr__",
+    "delattr", "eval", "exec", "globals", "setattr", "vars",
+})  # fmt: skip
+"""Names by which code can change what it captured without any of the instructions above."""
 
 
 class PickledFunction:
@@ -37,9 +63,11 @@ class PickledFunction:
     ----------
     dependencies : tuple of Key
         Futures that it captured; such a function is of one use only.
+    is_shared : bool
+        Whether calls in one worker may share the live function: it can't carry anything from one to the next.
     """
 
-    __slots__ = ("body", "dependencies", "digest", "function", "name", "traits")
+    __slots__ = ("body", "dependencies", "digest", "function", "is_shared", "name", "traits")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -48,6 +76,7 @@ class PickledFunction:
             self.digest, self.body = serialize.dumps_function(function)
         self.dependencies: tuple[Key, ...] = tuple(found)
         self.traits = None if found else traits_of(function)
+        self.is_shared = self.traits is not None and not carries_state(self.traits)
 
     def is_current(self) -> bool:
         """Return whether pickling the function again would give the same."""
@@ -104,7 +133,8 @@ class FunctionCache:
             self._sent.move_to_end(digest)
             return []
         self._sent[digest] = None
-        messages: list[ClientToScheduler] = [FunctionBody(digest, pickled.body)]
+        body = pickled.body if pickled.is_shared else callables.per_call(pickled.body)
+        messages: list[ClientToScheduler] = [FunctionBody(digest, body)]
         if len(self._sent) > self._limit:
             messages.append(ForgetFunctions([self._sent.popitem(last=False)[0]]))
         return messages
@@ -114,28 +144,43 @@ class FunctionCache:
         self._sent.pop(pickled.digest, None)
 
 
-class Trait:
-    """What one Python function consists of, by identity: its code, defaults, closure, and the globals it reads."""
+class FunctionTrait:
+    """What one Python function consists of, by identity: code, defaults, closure, attributes, the globals it reads."""
 
-    __slots__ = ("cells", "code", "contents", "defaults", "function", "globals", "kwdefaults", "names", "values")
+    __slots__ = (
+        "cells",
+        "code",
+        "contents",
+        "defaults",
+        "function",
+        "globals",
+        "kwdefaults",
+        "names",
+        "values",
+        "wraps",
+    )
 
     def __init__(self, function: types.FunctionType) -> None:
         self.function = function
         self.code = function.__code__
         self.defaults = function.__defaults__
-        self.kwdefaults = function.__kwdefaults__
+        self.kwdefaults = _items(function.__kwdefaults__)
         self.cells = function.__closure__ or ()
         self.contents = tuple(map(_contents, self.cells))
         self.globals = function.__globals__
         self.names = tuple(dict.fromkeys(_global_names(self.code)))
         self.values = tuple(self.globals.get(name, MISSING) for name in self.names)
+        self.wraps = function.__dict__.get("__wrapped__", MISSING)
 
     def holds(self) -> bool:
         """Return whether all of it is still the same."""
         function = self.function
         if function.__code__ is not self.code or function.__defaults__ is not self.defaults:
             return False
-        if function.__kwdefaults__ is not self.kwdefaults:
+        if (function.__kwdefaults__ or self.kwdefaults) and not _same(_items(function.__kwdefaults__), self.kwdefaults):
+            return False
+        attributes = function.__dict__
+        if attributes and (len(attributes) > 1 or attributes.get("__wrapped__", self) is not self.wraps):
             return False
         for cell, content in zip(self.cells, self.contents, strict=True):
             if _contents(cell) is not content:
@@ -148,10 +193,37 @@ class Trait:
 
     def captured(self) -> Iterator[Any]:
         """Yield every object that its pickle contains."""
-        yield from self.contents
-        yield from (value for value in self.values if value is not MISSING)
+        yield from (value for value in (*self.contents, *self.values, self.wraps) if value is not MISSING)
         yield from self.defaults or ()
-        yield from (self.kwdefaults or {}).values()
+        yield from self.kwdefaults[1::2]
+
+
+class PartialTrait:
+    """What one ``functools.partial`` consists of; its keywords are a dict that anybody can change."""
+
+    __slots__ = ("args", "function", "keywords", "partial")
+
+    def __init__(self, partial: functools.partial[Any]) -> None:
+        self.partial = partial
+        self.function = partial.func
+        self.args = partial.args
+        self.keywords = _items(partial.keywords)
+
+    def holds(self) -> bool:
+        """Return whether all of it is still the same."""
+        partial = self.partial
+        if partial.func is not self.function or partial.args is not self.args or partial.__dict__:
+            return False
+        return _same(_items(partial.keywords), self.keywords)
+
+    def captured(self) -> Iterator[Any]:
+        """Yield every object that its pickle contains."""
+        yield self.function
+        yield from self.args
+        yield from self.keywords[1::2]
+
+
+Trait = FunctionTrait | PartialTrait
 
 
 def traits_of(function: Callable[..., Any]) -> list[Trait] | None:
@@ -166,33 +238,74 @@ def traits_of(function: Callable[..., Any]) -> list[Trait] | None:
         seen.add(id(value))
         if type(value) in (tuple, frozenset):
             todo.extend(value)
-        elif is_importable(value):
             continue
-        elif type(value) is types.FunctionType:
-            if value.__dict__.keys() - {"__wrapped__"} or len(traits) > 100:  # attributes travel too
-                return None
-            todo.extend(value.__dict__.values())
-            trait = Trait(value)
-            traits.append(trait)
-            todo.extend(trait.captured())
+        if is_importable(value) or is_numpys(value):
+            continue
+        trait: Trait
+        if type(value) is types.FunctionType and not value.__dict__.keys() - {"__wrapped__"}:  # attributes travel too
+            trait = FunctionTrait(value)
         elif type(value) is functools.partial and not value.__dict__:
-            todo.extend((value.func, value.args, *value.keywords.values()))
+            trait = PartialTrait(value)
         else:
             return None
+        traits.append(trait)
+        if len(traits) > TRAITS:
+            return None
+        todo.extend(trait.captured())
     return traits
 
 
+def is_numpys(value: Any) -> bool:
+    """Return whether it is something of NumPy that can't change inside: a data type, a ufunc, a number."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, (numpy.dtype, numpy.ufunc, numpy.generic)):
+        return False
+    return not isinstance(value, (numpy.void, numpy.object_))
+
+
+def carries_state(traits: list[Trait]) -> bool:
+    """Return whether a call can leave something behind in functions that consist of these."""
+    functions = [trait for trait in traits if type(trait) is FunctionTrait]
+    if any(rewrites_captured(trait.code) for trait in functions):
+        return True
+    if not any(rewrites_attributes(trait.code) for trait in functions):
+        return False
+    return any(type(value) is types.FunctionType for trait in traits for value in trait.captured())
+
+
+@functools.lru_cache(1000)
+def rewrites_captured(code: types.CodeType) -> bool:
+    """Return whether code, or code inside of it, may rebind a global or a variable of a closure that it came with."""
+    free = frozenset(code.co_freevars)
+    for inner in _codes(code):
+        operations = set(inner.co_code[::2])
+        if operations & REWRITES or not DETOURS.isdisjoint(inner.co_names):
+            return True
+        if free and operations & CELL_REWRITES:
+            if any(step.opcode in CELL_REWRITES and step.argval in free for step in dis.get_instructions(inner)):
+                return True
+    return False
+
+
+@functools.lru_cache(1000)
+def rewrites_attributes(code: types.CodeType) -> bool:
+    """Return whether code, or code inside of it, sets attributes: of a function that it captured, perhaps."""
+    return any(set(inner.co_code[::2]) & ATTRIBUTE_REWRITES for inner in _codes(code))
+
+
 def is_importable(value: Any) -> bool:
-    """Return whether pickle names ``value`` by its module: a function or class of a file, not of a notebook."""
+    """Return whether pickle names ``value`` by its module: of a file that others have too, not of a notebook."""
+    if isinstance(value, types.ModuleType):
+        return sys.modules.get(value.__name__) is value and not serialize.travels_by_value(value.__name__)
     if not isinstance(value, types.FunctionType | types.BuiltinFunctionType | type):
         return False
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if module is None or name is None or module == "__main__" or "<" in name:
+    if module is None or name is None or "<" in name:
         return False
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
-    return found is value and not _is_by_value(module)
+    return found is value and not serialize.travels_by_value(module)
 
 
 def function_name(function: Callable[..., Any]) -> str:
@@ -203,14 +316,6 @@ def function_name(function: Callable[..., Any]) -> str:
     return "lambda" if name == "<lambda>" else str(name)
 
 
-def _is_by_value(module: str) -> bool:
-    """Whether the user asked cloudpickle to pickle this module, or its package, by value."""
-    cloudpickle = sys.modules.get("cloudpickle.cloudpickle")
-    if cloudpickle is None:
-        return False
-    return any(module == name or module.startswith(name + ".") for name in cloudpickle.list_registry_pickle_by_value())
-
-
 def _contents(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
@@ -218,9 +323,24 @@ def _contents(cell: types.CellType) -> Any:
         return MISSING
 
 
-def _global_names(code: types.CodeType) -> Iterator[str]:
-    """Yield the names that ``code`` and the functions inside of it may look up in their globals."""
-    yield from code.co_names
+def _items(mapping: Mapping[str, Any] | None) -> tuple[Any, ...]:
+    """Return names and values, one after the other."""
+    return tuple(itertools.chain.from_iterable(mapping.items())) if mapping else ()
+
+
+def _same(now: tuple[Any, ...], then: tuple[Any, ...]) -> bool:
+    return len(now) == len(then) and all(map(operator.is_, now, then))
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """Yield ``code`` and the code of the functions inside of it."""
+    yield code
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _global_names(constant)
+            yield from _codes(constant)
+
+
+def _global_names(code: types.CodeType) -> Iterator[str]:
+    """Yield the names that ``code`` and the functions inside of it may look up in their globals."""
+    for inner in _codes(code):
+        yield from inner.co_names

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from himalia import serialize
+from himalia.callables import read_function
 from himalia.client.calling import Calling
 from himalia.client.errors_view import error_of, folded
 from himalia.client.future import Future
@@ -147,7 +148,7 @@ def read_call(call: Mapping[str, Any], inputs: Mapping[Key, Frames]) -> Call:
     """
     argument = call["argument"]
     values = {key: serialize.loads(frames) for key, frames in inputs.items() if key != argument}
-    function = serialize.loads_packed(call["function"]) if call["function"] else None
+    function = read_function(call["function"]) if call["function"] else None
     with serialize.resolving(values):
         parts = serialize.loads(inputs[argument]) if argument else serialize.loads_packed(call["call"])
     if function is None:

@@ -112,6 +112,9 @@ class Submitter:
                 placed += messages
             return placed
 
+        for parcel in parcels:  # they are stored after we return, and show what the user's arrays hold by then
+            parcel.frames = [bytes(frame) for frame in parcel.frames]
+
         def refuse(error: Exception) -> None:
             if made:
                 text = f"Its arguments can't be stored: {error}"

@@ -11,6 +11,7 @@ from time import perf_counter, time
 from typing import Any, Final
 
 from himalia import serialize
+from himalia.callables import PerCall
 from himalia.comm.mapping import ArenaReader
 from himalia.messages import CallReturned, FunctionBody, NeedFunction, Place, Raised, Returned, Run, TaskError, Timing
 from himalia.names import Digest, Key, shorten
@@ -63,6 +64,9 @@ class Calls:
         self._copy_limit = copy_limit
         self._function_cache = function_cache
         self._functions: dict[bytes, Callable[..., Any]] = {}
+        """Those that calls share."""
+        self._makers: dict[bytes, PerCall] = {}
+        """What makes the others, for each call anew."""
         self._bodies: dict[bytes, bytes] = {}
         self._asked: set[bytes] = set()
         """Functions on their way here."""
@@ -167,11 +171,17 @@ class Calls:
 
     def _find_function(self, digest: bytes) -> Callable[..., Any]:
         """Return a function by its digest, asking the nanny if this is the first time."""
+        kept = self._find_kept(digest)
+        return kept.make() if isinstance(kept, PerCall) else kept
+
+    def _find_kept(self, digest: bytes) -> Callable[..., Any] | PerCall:
+        """Return what is kept of a function: itself, or what makes one for each call."""
         with self._arrived:
             while True:
-                known = self._functions.get(digest)
-                if known is not None:
-                    return known
+                if digest in self._functions:
+                    return self._functions[digest]
+                if digest in self._makers:
+                    return self._makers[digest]
                 body = self._bodies.pop(digest, None)
                 if body is not None:
                     break
@@ -180,7 +190,7 @@ class Calls:
                     self._send(NeedFunction(Digest(digest)))
                 self._arrived.wait()
             self._asked.add(digest)
-        function: Callable[..., Any] | None = None
+        function: Callable[..., Any] | PerCall | None = None
         try:
             if not body:
                 raise LookupError("its nanny doesn't know the function; this is a fault of himalia")
@@ -190,13 +200,14 @@ class Calls:
         assert function is not None
         return function
 
-    def _remember(self, digest: bytes, function: Callable[..., Any] | None) -> None:
+    def _remember(self, digest: bytes, function: Callable[..., Any] | PerCall | None) -> None:
         """Keep a function that was read, or (``None``) let whoever else waits for it try for himself."""
         with self._arrived:
             if function is not None:
-                while len(self._functions) >= self._function_cache:
-                    del self._functions[next(iter(self._functions))]
-                self._functions[digest] = function
+                kept: dict[bytes, Any] = self._makers if isinstance(function, PerCall) else self._functions
+                while len(kept) >= self._function_cache:
+                    del kept[next(iter(kept))]
+                kept[digest] = function
             self._asked.discard(digest)
             self._arrived.notify_all()
 

@@ -17,6 +17,7 @@ from typing import Any, Self
 import msgspec
 
 from himalia import serialize
+from himalia.callables import read_function
 from himalia.client import shell as client_shell
 from himalia.comm.security import Credentials
 from himalia.errors import UnreachableError
@@ -175,7 +176,7 @@ class FakeCluster:
                     call = serialize.loads(self.frames_of(Key(message.argument)))
                 else:
                     call = serialize.loads_packed(message.call)
-                function = serialize.loads_packed(self.functions[message.function]) if message.function else call[0]
+                function = read_function(self.functions[message.function]) if message.function else call[0]
             args, kwargs = call[-2:]
             frames = [bytes(frame) for frame in serialize.dumps(function(*args, **kwargs))]
         except BaseException as error:

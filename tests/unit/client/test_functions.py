@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import functools
 import math
+import types
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from himalia import serialize
+from himalia.callables import PerCall
 from himalia.client.functions import FunctionCache, PickledFunction, function_name, is_importable, traits_of
 from himalia.messages import ForgetFunctions, FunctionBody
 
@@ -119,7 +121,7 @@ def test_what_cannot_be_imported_is_not(function: Callable[..., Any]) -> None:
 
 
 def test_partials_are_looked_into() -> None:
-    assert traits_of(functools.partial(by_factor, 1)) == []
+    assert traits_of(functools.partial(by_factor, 1)) is not None
     assert traits_of(functools.partial(print, [1])) is None
 
 
@@ -127,6 +129,92 @@ def test_bound_methods_and_instances_are_pickled_each_time() -> None:
     cache = FunctionCache(10)
     method = [3, 1].count
     assert cache.pickle(method) is not cache.pickle(method)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f: f.__kwdefaults__.update(x=7),
+        lambda f: setattr(f, "x", 1),
+        lambda f: setattr(f, "__wrapped__", len),
+    ],
+)
+def test_changed_keyword_defaults_and_attributes_are_seen(change: Callable[[Any], None]) -> None:
+    cache = FunctionCache(10)
+    function, _ = notebook("def f(*, x=1): return x")
+    before = cache.pickle(function)
+    change(function)
+    assert cache.pickle(function).digest != before.digest
+
+
+def test_a_changed_keyword_of_a_partial_is_seen() -> None:
+    cache = FunctionCache(10)
+    function = functools.partial(notebook("def f(x): return x")[0], x=1)
+    assert call(cache.pickle(function)) == 1
+    function.keywords["x"] = 2
+    assert call(cache.pickle(function)) == 2
+
+
+def test_a_module_made_by_hand_can_change_inside() -> None:
+    function, _ = notebook("def f(): return module.x", module=types.ModuleType("made_by_hand"))
+    assert traits_of(function) is None
+
+
+SHARED = [
+    "def f(x): return x + 1",
+    "def f(x):\n    n = 0\n    def g():\n        nonlocal n\n        n += 1\n    g()\n    return n",
+    "def f(x):\n    thing.x = 1\n    return math.sin(x)",
+    "def g(x): return x\ndef f(x): return g(x)",
+    "def f(x=(1, 'a', frozenset({2}), math), *, y=1.5): return x",
+    "import functools\ndef g(x, y): return x\nf = functools.partial(g, 1, y=(2, 3))",
+]
+STATEFUL = [
+    "def f(x, seen=[]): seen.append(x); return seen",
+    "def f(x, *, seen={}): seen[x] = x; return seen",
+    "def f():\n    global n\n    n = 1",
+    "def f():\n    def g():\n        global n\n        del n\n    g()",
+    "def f(): f.calls = 1",
+    "def g(): f.calls += 1\ndef f(): g()",
+    "def f(): setattr(f, 'calls', 1)",
+    "def f(): f.__dict__['calls'] = 1",
+    "def f(): globals()['n'] = 1",
+    "def f(): exec('n = 1', globals())",
+    "def f(): pass\nf.calls = 0",
+    "def make(n):\n    def f():\n        nonlocal n\n        n += 1\n        return n\n    return f\nf = make(0)",
+    "def make(n):\n    def f():\n        def g():\n            nonlocal n; del n\n    return f\nf = make(0)",
+    "seen = []\ndef f(x): seen.append(x)",
+    "import itertools, functools\nf = functools.partial(next, itertools.count())",
+    "import functools\nf = functools.partial(lambda x, y: y, y=[])",
+    "f = [].append",
+    "f = {}.setdefault",
+    "class Thing:\n    def __call__(self): pass\nf = Thing()",
+    "class Thing:\n    def do(self): pass\nf = Thing().do",
+    "class Thing:\n    n = 0\n    @classmethod\n    def f(cls): cls.n += 1\nf = Thing.f",
+    "import functools\n@functools.lru_cache\ndef f(x): return [x]",
+    "import collections\nf = collections.deque().append",
+]
+
+
+@pytest.mark.parametrize("source", SHARED)
+def test_functions_that_can_not_carry_state_are_shared_by_calls(source: str) -> None:
+    function, _ = notebook(source, math=math)
+    pickled = FunctionCache(10).pickle(function)
+    assert pickled.is_shared
+    (body,) = FunctionCache(10).announce(pickled)
+    assert body == FunctionBody(pickled.digest, pickled.body)
+
+
+@pytest.mark.parametrize("source", STATEFUL)
+def test_of_functions_that_may_carry_state_each_call_gets_its_own(source: str) -> None:
+    function, _ = notebook(source)
+    pickled = FunctionCache(10).pickle(function)
+    assert not pickled.is_shared
+    (message,) = FunctionCache(10).announce(pickled)
+    assert isinstance(message, FunctionBody)
+    assert message.digest == pickled.digest
+    kept = serialize.loads_packed(message.body)
+    assert isinstance(kept, PerCall)
+    assert kept.make() is not kept.make()
 
 
 def test_functions_that_refer_to_each_other_are_looked_at_once() -> None:

@@ -1,0 +1,46 @@
+"""What the body of a function becomes in a worker: the function itself, or what makes one for each call.
+
+It decides nothing: the client, which has the live object, says with the body what calls may share.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from himalia import serialize
+
+
+class PerCall:
+    """A function that may carry state from one call to the next, so that each call gets one of its own.
+
+    Parameters
+    ----------
+    body : bytes
+        Its packed pickle.
+    """
+
+    __slots__ = ("body",)
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    def __reduce__(self) -> tuple[type[PerCall], tuple[bytes]]:
+        return PerCall, (self.body,)
+
+    def make(self) -> Callable[..., Any]:
+        """Return the function as it was when it was pickled."""
+        function: Callable[..., Any] = serialize.loads_packed(self.body)
+        return function
+
+
+def per_call(body: bytes) -> bytes:
+    """Return the body of a function that is unpickled for each call."""
+    return pickle.dumps(PerCall(body), 5)
+
+
+def read_function(body: bytes) -> Callable[..., Any]:
+    """Return a function by its body, for one call."""
+    function: Any = serialize.loads_packed(body)
+    return function.make() if type(function) is PerCall else function
