@@ -84,7 +84,8 @@ class TaskError(Part):
     """How a call ended that has no result."""
 
     kind: str
-    """``exception`` (user code raised), ``killed`` (took its worker down), ``lost`` (data are gone), ``refused``."""
+    """``exception`` (user code raised), ``killed`` (took its worker down), ``lost`` (data are gone), ``full`` (they
+    can never be in a store together), ``refused``."""
     key: Key
     """The key that failed; dependents carry the error of their root cause."""
     text: str
@@ -809,6 +810,8 @@ class Place(Part):
     inline: bytes | None
     offset: int = 0
     sizes: tuple[int, ...] = ()
+    is_copied: bool = False
+    """Whoever reads it has to copy it and not to map it: mappings of earlier calls keep enough of the store."""
 
 
 class Run(Message, tag=110):
@@ -898,6 +901,9 @@ class NeedSpace(Message, tag=124):
 
     request: int
     nbytes: int
+    """What the worker would like to have, for results to come."""
+    least: int
+    """What the result needs that it has now."""
     unused: list[tuple[int, int]] = []
     """Ranges (offset, length) of earlier grants that the worker hands back."""
 
@@ -948,7 +954,6 @@ class DataFollows(Message, tag=141):
     place: Place | None = None
     """For ``map``, or inline if small.  ``None`` with ``found``: raw bytes of ``sizes`` follow."""
     sizes: tuple[int, ...] = ()
-    busy: bool = False
 
 
 class PutData(Message, tag=142):

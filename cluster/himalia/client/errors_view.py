@@ -25,6 +25,7 @@ from himalia.errors import (
     KilledWorkerError,
     NoSuitableWorkerError,
     RemoteError,
+    StoreFullError,
 )
 from himalia.messages import Frame, TaskError
 from himalia.names import Key, shorten
@@ -39,6 +40,7 @@ KINDS: Final[dict[str, Callable[[str, str], BaseException]]] = {
     "killed": KilledWorkerError,
     "lost": DataLostError,
     "refused": NoSuitableWorkerError,
+    "full": lambda text, key: StoreFullError(text),
 }
 
 

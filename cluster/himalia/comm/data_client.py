@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from himalia.comm.connection import Greeting, Peer, open_authenticated
-from himalia.comm.data_connection import DataConnection, Outgoing, chunks
+from himalia.comm.data_connection import DataConnection, Outgoing
 from himalia.comm.data_transfers import Fetching, Getting, Transfer
-from himalia.comm.data_wire import CHUNK, WireError, encode
+from himalia.comm.data_wire import CHUNK, WireError, chunks, encode
 from himalia.comm.mapping import ArenaReader, ArenaWriter
 from himalia.comm.packing import Buffer, pack
 from himalia.comm.packing import nbytes as size_of
@@ -39,14 +40,11 @@ from himalia.settings import DEFAULT, Settings
 from himalia.version import __version__
 
 if TYPE_CHECKING:
+    from himalia.nanny.room import Room
     from himalia.nanny.store import Store
 
 REPORT_INTERVAL: Final = 0.5
 """Seconds after which a mapping that is gone is reported at the latest, if no request tells it before."""
-BUSY_PAUSE: Final = 0.1
-"""Seconds until a host is asked again that has no memory to read a result back from disk; doubled each time."""
-BUSY_LIMIT: Final = 30.0
-"""Seconds of that after which we give up.  Guess: the same as a host's lease."""
 KEYS_AT_ONCE: Final = 10_000
 """Keys of one request, so that it stays a message of about a megabyte."""
 
@@ -106,18 +104,28 @@ class DataClient:
         """
         results: dict[Key, list[memoryview] | None] = {}
         record = self._host(host)
-        link = await record.connect()
-        arena = record.reader
-        try:
-            await self._ask(link, dict(data), lambda count: Getting(count, results, arena), arena is not None)
-        finally:
-            self._watch_mappings()
+        missing = dict(data)
+        is_second = False
+        while missing:
+            link = await record.connect()
+            start = partial(Getting, results=results, arena=record.reader)
+            try:
+                await self._ask(link, missing, start, record.reader is not None)
+            except UnreachableError:  # a host ends a connection in the middle of a result that is damaged on its disk
+                if is_second:
+                    raise
+                is_second = True
+            finally:
+                self._watch_mappings()
+            missing = {key: attempt for key, attempt in missing.items() if key not in results}
         return results
 
     async def fetch(
-        self, host: HostInfo, data: Iterable[tuple[Key, int]], store: Store
+        self, host: HostInfo, data: Iterable[tuple[Key, int]], store: Store, room: Room
     ) -> dict[Key, HeldData | StoreFullError | None]:
         """Bring results of another host, each named by key and attempt, into the store of this one.
+
+        Each as soon as there is ``room``; the host waits with us.
 
         Returns
         -------
@@ -133,7 +141,7 @@ class DataClient:
         started: list[Fetching] = []
 
         def start(count: int) -> Fetching:
-            started.append(Fetching(count, results, store, self.me))
+            started.append(Fetching(count, results, store, room, self.me))
             return started[-1]
 
         link = await self._host(host).connect()
@@ -199,24 +207,12 @@ class DataClient:
     async def _ask(self, link: _Link, data: dict[Key, int], start: Callable[[int], Transfer], is_mapped: bool) -> None:
         """Ask for data (key → attempt) until each has been answered, one way or the other."""
         keys = list(data)
-        pause = waited = 0.0
         while keys:
             now, keys = keys[:KEYS_AT_ONCE], keys[KEYS_AT_ONCE:]
             request = next(self._requests)
-            transfer = start(len(now))
-            finished = link.begin(request, transfer)
+            finished = link.begin(request, start(len(now)))
             link.send(GetData(request, [(key, data[key]) for key in now], is_mapped))
             await finished
-            if transfer.busy:
-                if waited >= BUSY_LIMIT:
-                    raise UnreachableError(
-                        f"{link.name} has no memory to read {len(transfer.busy)} results back from its disk, for "
-                        f"{waited:.0f} s now: what it has in memory is in use. Release some, or add a host."
-                    )
-                keys += transfer.busy
-                pause = min(2 * pause, 2.0) or BUSY_PAUSE
-                waited += pause
-                await asyncio.sleep(pause)
 
     def _watch_mappings(self) -> None:
         """See to it that ends of mappings are reported, as long as there are any."""
@@ -372,7 +368,7 @@ class _Link(DataConnection):
         if transfer is None:
             raise WireError("an answer that nobody asked for")
         try:
-            transfer.follows(message, self.reader)
+            transfer.follows(message, self)
         except OSError as error:  # the arena could not be read
             raise WireError(f"the memory of {self.name} can't be read: {error}") from error
 

@@ -11,18 +11,21 @@ import contextlib
 import logging
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import msgspec
 
-from himalia.comm.data_wire import CHUNK, DataReader, WireError, encode
+from himalia.comm.data_wire import DataReader, WireError, encode
+from himalia.errors import HimaliaError
 
 logger = logging.getLogger("himalia.comm")
 
 BATCH: Final = 64 * 1024
 """Bytes of small messages that are joined before they are written."""
+PIECES: Final = 16
+"""Writes until the loop looks after others, for a peer that reads as fast as we write: 10 ms of a large result."""
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """Bytes a Unix socket may hold (the system may allow less): each side then runs for longer before the other has to."""
 
@@ -70,6 +73,19 @@ class DataConnection(asyncio.BufferedProtocol):
         self._queue.append(outgoing)
         self._schedule()
 
+    def hold(self) -> None:
+        """Read no more until :meth:`go_on`: what comes next has no place yet."""
+        self.reader.is_held = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """End a :meth:`hold`; for a connection that is gone meanwhile this does nothing."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.resume_reading()
+        self._take(self.reader.resume)
+
     def close(self) -> None:
         """Write what is queued in the transport, then close."""
         self._pump()
@@ -98,8 +114,12 @@ class DataConnection(asyncio.BufferedProtocol):
         return self.reader.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._take(lambda: self.reader.updated(nbytes))
+
+    def _take(self, read: Callable[[], None]) -> None:
+        """Handle what came, and end the connection if that can't be done."""
         try:
-            self.reader.updated(nbytes)
+            read()
         except WireError as error:
             logger.warning("a data connection is closed: %s", error)
             self._abort()
@@ -139,10 +159,16 @@ class DataConnection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        while not self._paused:
+        for _ in range(PIECES):
+            if self._paused:
+                return
             if self._streaming is not None:
                 assert self._streaming.raw is not None
-                chunk = next(self._streaming.raw, None)
+                try:
+                    chunk = next(self._streaming.raw, None)
+                except HimaliaError:  # half of it is at the peer, and there is no way to say that the rest won't come
+                    self._abort()
+                    return
                 if chunk is None:
                     self._finish_streaming(True)
                 else:
@@ -153,6 +179,7 @@ class DataConnection(asyncio.BufferedProtocol):
                 return
             if transport.is_closing():
                 return
+        self._schedule()
 
     def _next_batch(self) -> bytearray:
         """Return queued messages, up to the first that raw bytes follow."""
@@ -169,11 +196,3 @@ class DataConnection(asyncio.BufferedProtocol):
         outgoing, self._streaming = self._streaming, None
         if outgoing is not None and outgoing.done is not None:
             outgoing.done(success)
-
-
-def chunks(frames: Iterable[bytes | bytearray | memoryview]) -> Iterator[memoryview]:
-    """Yield all bytes of ``frames`` in pieces that a loop can write without being away for long."""
-    for frame in frames:
-        view = memoryview(frame)
-        for start in range(0, len(view), CHUNK):
-            yield view[start : start + CHUNK]

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from himalia.comm.connection import Acceptance, Greeting, Listener, Peer, listen_authenticated
-from himalia.comm.data_connection import DataConnection, Outgoing, chunks
+from himalia.comm.data_connection import DataConnection, Outgoing
 from himalia.comm.data_wire import WireError, encode, nowhere
 from himalia.comm.mapping import frame_offsets, range_length
 from himalia.comm.security import Credentials, ServerCertificate
-from himalia.errors import HandshakeError, StoreDamagedError, StoreFullError
+from himalia.errors import HandshakeError, StoreDamagedError
 from himalia.messages import (
     DataFollows,
     DataRequest,
@@ -33,10 +34,14 @@ from himalia.names import Key, PeerId
 from himalia.version import __version__
 
 if TYPE_CHECKING:
+    from himalia.nanny.room import Request, Room
     from himalia.nanny.store import Store
 
 logger = logging.getLogger("himalia.comm")
 
+PUT_SHARE: Final = 8
+"""One connection is granted up to this part (one eighth) of the store ahead of what it wrote, or one value: a client
+that is stopped while it writes keeps no more.  Guess."""
 PRESENCE_INTERVAL: Final = 1.0
 """Seconds between two looks at whether a reader without a connection still maps something.  Guess."""
 
@@ -56,6 +61,8 @@ class DataServer:
         Told of each value that a client placed here.
     damaged : callable, optional
         Told of each result that a peer asked for and that can't be read from disk any more.
+    room : Room
+        Where values wait that have no room in the store now.
     """
 
     def __init__(
@@ -64,10 +71,12 @@ class DataServer:
         *,
         credentials: Credentials,
         me: PeerId,
+        room: Room,
         stored: Callable[[HeldData], None] | None = None,
         damaged: Callable[[Key, int], None] | None = None,
     ) -> None:
         self.store = store
+        self.room = room
         self.stored = stored or _ignore_stored
         self.damaged = damaged or _ignore_damaged
         self._credentials = credentials
@@ -149,6 +158,8 @@ class _Serving(DataConnection):
         self.peer = peer
         self._server = server
         self._store = server.store
+        self._puts: deque[PutData] = deque()  # that wait for others of this connection
+        self._waiting: dict[int, Request] = {}  # that wait for room
         self._granted: dict[int, tuple[PutData, int, int]] = {}  # request -> offset, length of the grant
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -159,6 +170,10 @@ class _Serving(DataConnection):
         for _, offset, length in self._granted.values():
             self._store.hand_back(self.peer, [(offset, length)])
         self._granted.clear()
+        for request in self._waiting.values():
+            self._server.room.forget(request)
+        self._waiting.clear()
+        self._puts.clear()
         self._server.left(self)
 
     def _get(self, message: GetData) -> None:
@@ -168,25 +183,30 @@ class _Serving(DataConnection):
 
     def _answer(self, request: int, key: Key, attempt: int, is_mapped: bool) -> Outgoing:
         store = self._store
+        held = store.get(key, attempt)
+        if held is None:
+            return Outgoing(encode(DataFollows(request, key, 0, False)))
         try:
-            pin = None if is_mapped else store.pin(key, attempt)
-            held = store.get(key, attempt)
-            if held is None:
-                raise KeyError(key)
-            if pin is None:
+            if store.is_small(key, attempt) or (is_mapped and store.may_map(key, self.peer, attempt)):
                 place = store.place(key, self.peer, attempt)
                 return Outgoing(encode(DataFollows(request, key, held.attempt, True, place)))
-            views = store.views(key, attempt)
-        except KeyError:
-            return Outgoing(encode(DataFollows(request, key, 0, False)))
+            sizes, pieces, done = store.stream(key, attempt)
         except StoreDamagedError as error:
-            logger.error("%s", error)
-            self._server.damaged(key, error.attempt)
+            self._damaged(key, error)
             return Outgoing(encode(DataFollows(request, key, 0, False)))
-        except StoreFullError:  # it is on disk, and what is in memory is in use
-            return Outgoing(encode(DataFollows(request, key, 0, True, busy=True)))
-        follows = DataFollows(request, key, held.attempt, True, None, tuple(map(len, views)))
-        return Outgoing(encode(follows), chunks(views), lambda _: store.unpin(pin))
+        follows = DataFollows(request, key, held.attempt, True, None, sizes)
+        return Outgoing(encode(follows), self._checked(key, pieces), lambda _: done())
+
+    def _checked(self, key: Key, pieces: Iterator[memoryview]) -> Iterator[memoryview]:
+        try:
+            yield from pieces
+        except StoreDamagedError as error:
+            self._damaged(key, error)
+            raise
+
+    def _damaged(self, key: Key, error: StoreDamagedError) -> None:
+        logger.error("%s", error)
+        self._server.damaged(key, error.attempt)
 
     def _put(self, message: PutData) -> None:
         if message.inline is not None:
@@ -196,26 +216,59 @@ class _Serving(DataConnection):
         sizes = message.sizes
         if not sizes or min(sizes) < 0:
             raise WireError(f"a value of {len(sizes)} frames, or one of negative size")
-        try:
-            offset, length = self._store.grant(self.peer, range_length(sizes))
-        except StoreFullError as error:
-            self._refuse(message, str(error))
-            return
-        request = message.request
+        if message.map:
+            self._puts.append(message)
+            self._next_puts()
+        elif self._ask(message):
+            self.hold()
+
+    def _next_puts(self) -> None:
+        """Ask for room for what this client wants to write, unless enough of its own is under way."""
+        while self._puts and not self._waiting:
+            granted = sum(length for _, _, length in self._granted.values())
+            message = self._puts[0]
+            if granted and granted + range_length(message.sizes) > self._store.limit // PUT_SHARE:
+                return
+            self._puts.popleft()
+            self._ask(message)
+
+    def _ask(self, message: PutData) -> bool:
+        """Ask for room for a value; whether it has to wait."""
+        request = self._server.room.ask(
+            self.peer,
+            range_length(message.sizes),
+            lambda offset, length: self._has_room(message, offset, length),
+            lambda error: self._refuse(message, str(error)),
+        )
+        if request is not None:
+            self._waiting[message.request] = request
+        return request is not None
+
+    def _has_room(self, message: PutData, offset: int, length: int) -> None:
+        request, sizes = message.request, message.sizes
+        self._waiting.pop(request, None)
         self._granted[request] = message, offset, length
         if message.map:
             self.send(PutGranted(request, offset))
+            self._next_puts()
             return
         window = self._store.window(self.peer, offset, length)
         starts, _ = frame_offsets(sizes)
         targets = [window[start : start + size] for start, size in zip(starts, sizes, strict=True)]
-        self.reader.expect(iter(targets), lambda: self._adopt(request))
+        self._expect(iter(targets), lambda: self._adopt(request))
 
     def _refuse(self, message: PutData, error: str) -> None:
+        self._waiting.pop(message.request, None)
         if message.map:
             self.send(PutGranted(message.request, 0, error))
+            self._next_puts()
         else:
-            self.reader.expect(nowhere(sum(message.sizes)), lambda: self.send(PutStored(message.request, 0, error)))
+            self._expect(nowhere(sum(message.sizes)), lambda: self.send(PutStored(message.request, 0, error)))
+
+    def _expect(self, targets: Iterator[memoryview], received: Callable[[], None]) -> None:
+        self.reader.expect(targets, received)
+        if self.reader.is_held:
+            self.go_on()
 
     def _put_done(self, message: PutDone) -> None:
         if message.request not in self._granted:
@@ -229,6 +282,7 @@ class _Serving(DataConnection):
         if used < length:
             self._store.hand_back(self.peer, [(offset + used, length - used)])
         self._acknowledge(message, nbytes)
+        self._next_puts()
 
     def _acknowledge(self, message: PutData, nbytes: int) -> None:
         self._server.stored(HeldData(message.key, message.attempt, nbytes))

@@ -1,15 +1,17 @@
 """What a request of the data plane does with the answers it gets: one class per way a value can arrive.  Pure.
 
 A transfer is fed :class:`~himalia.messages.DataFollows` messages in the order of the stream, names the memory for raw
-bytes, and says when it is finished.  It never sees the connection; when that is lost, it gives back what it had taken.
+bytes, and says when it is finished.  Of the connection it knows only how to let it wait; when that is lost, it gives
+back what it had taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from himalia.comm.data_wire import DataReader, WireError, nowhere
+from himalia.comm.data_connection import DataConnection
+from himalia.comm.data_wire import WireError, nowhere
 from himalia.comm.mapping import ArenaReader, frame_offsets, range_length
 from himalia.comm.packing import unpack
 from himalia.errors import StoreFullError
@@ -17,6 +19,7 @@ from himalia.messages import DataFollows, HeldData
 from himalia.names import Key, PeerId
 
 if TYPE_CHECKING:
+    from himalia.nanny.room import Request, Room
     from himalia.nanny.store import Store
 
 
@@ -32,24 +35,18 @@ class Transfer:
     ----------
     finished : callable
         Called when all answers are here; set by whoever sent the request.
-    busy : list of Key
-        What the host has, but can't give right now.
     """
 
     def __init__(self, count: int) -> None:
-        self.busy: list[Key] = []
         self.finished: Callable[[], None] = _nothing
         self._left = count
 
-    def follows(self, message: DataFollows, reader: DataReader) -> None:
+    def follows(self, message: DataFollows, connection: DataConnection) -> None:
         """Take one answer, and the raw bytes that follow it."""
-        if message.busy:
-            self.busy.append(message.key)
-            self._count()
-        elif message.found and message.place is None:
+        if message.found and message.place is None:
             if not message.sizes or min(message.sizes) < 0:
                 raise WireError("a result without frames")
-            self.receive(message, reader)
+            self.receive(message, connection)
         else:
             self.take(message)
             self._count()
@@ -58,7 +55,7 @@ class Transfer:
         """Take an answer that is complete in itself."""
         raise NotImplementedError
 
-    def receive(self, message: DataFollows, reader: DataReader) -> None:
+    def receive(self, message: DataFollows, connection: DataConnection) -> None:
         """Say where the raw bytes go; calls :meth:`_count` once they are there."""
         raise NotImplementedError
 
@@ -98,7 +95,7 @@ class Getting(Transfer):
         else:
             raise WireError("a range of memory that this process can't map")
 
-    def receive(self, message: DataFollows, reader: DataReader) -> None:
+    def receive(self, message: DataFollows, connection: DataConnection) -> None:
         offsets, total = frame_offsets(message.sizes)
         whole = memoryview(bytearray(total))
         frames = [whole[start : start + size] for start, size in zip(offsets, message.sizes, strict=True)]
@@ -107,7 +104,7 @@ class Getting(Transfer):
             self._results[message.key] = frames
             self._count()
 
-        reader.expect(iter(frames), received)
+        connection.reader.expect(iter(frames), received)
 
 
 class Fetching(Transfer):
@@ -119,17 +116,21 @@ class Fetching(Transfer):
         Filled: what is in the store, ``None`` if the host doesn't have it, the error if there is no room.
     store : Store
         Of this nanny.
+    room : Room
+        Where results wait that have no room there now; their host waits with them.
     owner : PeerId
         In whose name ranges are granted.
     """
 
     def __init__(
-        self, count: int, results: dict[Key, HeldData | StoreFullError | None], store: Store, owner: PeerId
+        self, count: int, results: dict[Key, HeldData | StoreFullError | None], store: Store, room: Room, owner: PeerId
     ) -> None:
         super().__init__(count)
         self._results = results
         self._store = store
+        self._room = room
         self._owner = owner
+        self._waiting: Request | None = None
         self._granted: tuple[int, int] | None = None
         self._is_abandoned = False
 
@@ -145,20 +146,35 @@ class Fetching(Transfer):
         nbytes = self._store.put_inline(key, message.attempt, place.inline)
         self._results[key] = HeldData(key, message.attempt, nbytes)
 
-    def receive(self, message: DataFollows, reader: DataReader) -> None:
+    def receive(self, message: DataFollows, connection: DataConnection) -> None:
         sizes = message.sizes
-        try:
-            self._granted = self._store.grant(self._owner, range_length(sizes))
-        except StoreFullError as error:
+
+        def granted(offset: int, length: int) -> None:
+            self._waiting = None
+            self._granted = offset, length
+            window = self._store.window(self._owner, offset, length)
+            offsets, _ = frame_offsets(sizes)
+            targets = [window[start : start + size] for start, size in zip(offsets, sizes, strict=True)]
+            expect(iter(targets), lambda: self._received(message))
+
+        def refused(error: StoreFullError) -> None:
+            self._waiting = None
             self._results[message.key] = error
-            reader.expect(nowhere(sum(sizes)), self._count)
-            return
-        window = self._store.window(self._owner, *self._granted)
-        offsets, _ = frame_offsets(sizes)
-        targets = [window[start : start + size] for start, size in zip(offsets, sizes, strict=True)]
-        reader.expect(iter(targets), lambda: self._received(message))
+            expect(nowhere(sum(sizes)), self._count)
+
+        def expect(targets: Iterator[memoryview], received: Callable[[], None]) -> None:
+            connection.reader.expect(targets, received)
+            if connection.reader.is_held:
+                connection.go_on()
+
+        self._waiting = self._room.ask(self._owner, range_length(sizes), granted, refused)
+        if self._waiting is not None:
+            connection.hold()
 
     def lost(self) -> None:
+        if self._waiting is not None:
+            self._room.forget(self._waiting)
+            self._waiting = None
         if self._granted is not None:
             self._store.hand_back(self._owner, [self._granted])
             self._granted = None

@@ -11,7 +11,7 @@ are received right there, without a copy.  Pure: buffers come from and go to an 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -47,6 +47,14 @@ def nowhere(nbytes: int) -> Iterator[memoryview]:
         nbytes -= len(_scratch)
 
 
+def chunks(frames: Iterable[bytes | bytearray | memoryview]) -> Iterator[memoryview]:
+    """Yield all bytes of ``frames`` in pieces that a loop can write without being away for long."""
+    for frame in frames:
+        view = memoryview(frame)
+        for start in range(0, len(view), CHUNK):
+            yield view[start : start + CHUNK]
+
+
 class DataReader:
     """Cuts what was read into messages and raw bytes.
 
@@ -67,6 +75,13 @@ class DataReader:
         self._target: memoryview | None = None
         self._targets: Iterator[memoryview] = iter(())
         self._received: Callable[[], None] = _nothing
+        self.is_held = False
+        """Whether what comes next has to wait in the buffer."""
+
+    def resume(self) -> None:
+        """Go on with what waits in the buffer; raises as :meth:`updated`."""
+        self.is_held = False
+        self._cut()
 
     def expect(self, targets: Iterator[memoryview], received: Callable[[], None]) -> None:
         """Read the next bytes into ``targets``, one after the other, then call ``received``."""
@@ -98,7 +113,7 @@ class DataReader:
         """Handle all that is complete in the buffer, and move the rest to its start."""
         position, end = 0, self._end
         needed = LENGTH.size
-        while True:
+        while not self.is_held:
             if self._target is not None:
                 size = min(len(self._target), end - position)
                 self._target[:size] = self._view[position : position + size]

@@ -107,7 +107,7 @@ class ArenaReader:
         self.reads += 1
         offsets, total = frame_offsets(place.sizes)
         memory: bytearray | mmap.mmap | None = None
-        if total > self._copy_limit:
+        if total > self._copy_limit and not place.is_copied:
             memory = self._map(place.offset, total)
         if memory is None:
             memory = self._copy(place.offset, total)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import reduce
 from operator import xor
 
-from himalia.names import digest
+from himalia.names import Key, digest
 from himalia.nanny.state import (
     DISPATCHED,
     GONE,
     HAVE_RUN,
     INTERRUPTING,
+    LOADING,
     READY,
     WAITING,
     WITHDRAWING,
@@ -37,6 +38,7 @@ def check_tasks(state: NannyState) -> None:
         assert task.status is not READY or id(task) in queued or state.closing is not None, task
         assert (task.status is WAITING) == (task.missing > 0), task
         assert (task.status in HAVE_RUN) == (task.run != 0), task
+        assert (task.status is LOADING) == (state.loading.get(key) is task), task
         assert not task.answered, task
         waits = [fetch.key for fetch in state.fetches.values() if fetch.waiters.get(key) is task]
         assert len(waits) == task.missing, task
@@ -54,6 +56,12 @@ def check_runs(state: NannyState) -> None:
         assert task.status is not DISPATCHED or not task.answered, task
     assert set(state.withdrawing) <= set(state.runs)
     assert set(state.interrupting) <= set(state.runs)
+    claims: dict[Key, int] = {}
+    for task in [*state.runs.values(), *state.loading.values()]:
+        for claimed in task.claims:
+            claims[claimed] = claims.get(claimed, 0) + 1
+    assert claims == {claimed: count for claimed, (count, _) in state.claims.items()}
+    assert state.claimed == sum(nbytes for _, nbytes in state.claims.values())
 
 
 def check_data(state: NannyState) -> None:

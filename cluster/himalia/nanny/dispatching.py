@@ -2,16 +2,19 @@
 
 Every worker of the host reads one queue of the kernel, so a call waits there only while no thread of the host is free.
 What it costs to be far ahead: a run in that queue can't be overtaken by one of higher priority.  So as many runs have
-no end yet as there are threads, and of short calls some more: about ``AHEAD_SECONDS`` of work for every thread.
+no end yet as there are threads, and of short calls some more: about ``AHEAD_SECONDS`` of work for every thread, as
+long as there is room for their inputs (``admission``).
 
 While the nanny is paused (its store is full) it starts something only when nothing runs: slow, but never stuck.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from heapq import heapify, heappop
 from typing import Final
 
+from himalia.nanny.admission import admits, is_too_large, refuse
 from himalia.nanny.runs import give_back, start
 from himalia.nanny.state import READY, NannyState, NannyTask, NannyWorker, WorkerStatus
 
@@ -25,14 +28,22 @@ def dispatch(state: NannyState) -> None:
     """Start what any worker may run; called after every event while there is something ready."""
     ready = state.ready
     runs = state.runs
+    loading = state.loading
     threads = state.threads
     while ready:
         task = ready[0][2]
         if task.status is READY:
-            if len(runs) >= threads and (not threads or len(runs) >= room_for(state, task)):
+            under_way = len(runs) + len(loading)
+            if under_way >= threads and (not threads or under_way >= room_for(state, task)):
                 return
-            if state.paused and runs:
+            if state.paused and under_way:
                 return
+            if task.compute.dependencies:
+                if excess := is_too_large(state, task):
+                    refuse(state, task, excess)
+                    continue
+                if not admits(state, task):
+                    return
             start(state, task, None)
         heappop(ready)
 
@@ -40,16 +51,31 @@ def dispatch(state: NannyState) -> None:
 def dispatch_targeted(state: NannyState) -> None:
     """Start what is bound to one worker; called after every event while there is such a thing."""
     state.targeted = False
-    for worker in state.workers.values():
+    for worker in in_turn(state):
         ready = worker.ready
         while ready and worker.status is WorkerStatus.UP and worker.targeted < state.nthreads:
-            if state.paused and state.runs:
+            if state.paused and (state.runs or state.loading):
                 break
-            task = heappop(ready)[2]
+            task = ready[0][2]
             if task.status is READY:
+                if excess := is_too_large(state, task):
+                    refuse(state, task, excess)
+                    continue
+                if not admits(state, task):
+                    state.is_reserved = True
+                    break
                 start(state, task, worker)
+            heappop(ready)
         if ready:
             state.targeted = True
+
+
+def in_turn(state: NannyState) -> Iterable[NannyWorker]:
+    """Return all workers, the one first whose own task waits for claims to end: else others could claim for ever."""
+    blocked = state.blocked
+    if blocked is None or blocked.status is not READY or not blocked.compute.worker:
+        return state.workers.values()
+    return sorted(state.workers.values(), key=lambda worker: worker.name != blocked.compute.worker)
 
 
 def dispatch_alone(state: NannyState) -> None:
@@ -61,9 +87,15 @@ def dispatch_alone(state: NannyState) -> None:
         if task.status is not READY:
             continue
         worker = free_for(state, task)
-        if worker is not None and not (state.paused and state.runs):
-            worker.alone = task
-            start(state, task, worker)
+        if excess := is_too_large(state, task):
+            refuse(state, task, excess)
+        elif worker is not None and not (state.paused and (state.runs or state.loading)):
+            if admits(state, task):
+                worker.alone = task
+                start(state, task, worker)
+            else:
+                state.is_reserved = True
+                waiting.append(entry)
         elif is_hopeless(state, task):
             give_back(state, task, [])
         else:

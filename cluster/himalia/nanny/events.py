@@ -89,6 +89,24 @@ class DispatchFailed(Event):
     reason: str
 
 
+class DispatchDelayed(Event):
+    """A dispatch was not made because inputs have to be read back from disk first."""
+
+    run: int
+
+
+class InputsLoaded(Event):
+    """Answer to :class:`LoadInputs`: they are in memory and stay there, but for those that can't be read.
+
+    ``problem``: why there will never be room for them.
+    """
+
+    key: Key
+    attempt: int
+    unreadable: list[Key]
+    problem: str = ""
+
+
 # Instructions: workers
 
 
@@ -122,7 +140,8 @@ class SendToWorker(Instruction):
 class Dispatch(Instruction):
     """Put a run into the queue that all workers share, or (``worker``) into one worker's own.
 
-    Owed: one ``Returned`` or ``Raised``, or a :class:`WorkerExited`, or :class:`DispatchFailed`.
+    Owed: one ``Returned`` or ``Raised``, or a :class:`WorkerExited`, or :class:`DispatchFailed`, or
+    :class:`DispatchDelayed`.
     """
 
     run: int
@@ -173,6 +192,25 @@ class HandBack(Instruction):
     worker: WorkerName
     offset: int
     sizes: tuple[int, ...]
+
+
+class LoadInputs(Instruction):
+    """Read inputs of a call back from disk, as soon as there is room, and keep them in memory until :class:`Unload`.
+
+    Owed: :class:`InputsLoaded`, unless it is unloaded before.
+    """
+
+    key: Key
+    attempt: int
+    inputs: list[tuple[Key, int]]
+    """Key, and the attempt that they have to be good for."""
+
+
+class Unload(Instruction):
+    """End a :class:`LoadInputs`, done or not; inputs may move to disk again, or are mapped by now."""
+
+    key: Key
+    attempt: int
 
 
 class FreeFromStore(Instruction):

@@ -5,7 +5,9 @@ It passes on what concerns the machine, and settles what concerns memory alone; 
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from typing import Any, Final
 
 import msgspec
@@ -28,15 +30,17 @@ from himalia.messages import (
 from himalia.names import Key, PeerId, WorkerName
 from himalia.nanny import events
 from himalia.nanny.config import NannyConfig
+from himalia.nanny.loading import Loader
 from himalia.nanny.readers import Readers
-from himalia.nanny.store import Store
+from himalia.nanny.room import Room
+from himalia.nanny.store import WORKERS, Store
 from himalia.nanny.workers import WorkerPool
 from himalia.worker.wiring import DATAGRAM_LIMIT
 
 logger = logging.getLogger("himalia.nanny")
 
-WORKERS: Final = "himalia-workers"
-"""How the store knows all workers of this host as readers; see ``readers``."""
+AHEAD_SHARE: Final = 16
+"""A worker is granted room ahead only if that is at most this part (one sixteenth) of the store.  Guess."""
 SHELL: Final = "himalia-nanny"
 """How the store knows this process as a writer of messages that are too large for a datagram."""
 
@@ -62,7 +66,15 @@ class Exchange:
     def __init__(self, config: NannyConfig, store: Store) -> None:
         self.pool = WorkerPool(config, store.path, self)
         self._store = store
-        self._readers = Readers()
+        self._readers = Readers(store.length_of)
+        self.room = Room(store, time.monotonic, self._is_stuck)
+        """Where everybody waits who needs room in the store."""
+        self.loader = Loader(
+            store, self.room, asyncio.get_running_loop().call_soon, lambda event: self.driver.feed(event)
+        )
+        """Brings inputs of calls back from disk."""
+        store.freed = self._freed
+        self._is_look_due = False
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(WorkerToNanny).decode
         self._stored_messages = 0
@@ -94,6 +106,7 @@ class Exchange:
     def worker_gone(self, name: WorkerName, pid: int, exit: str, running: list[int], log: list[str]) -> None:
         """Free what a process held, and tell the machine."""
         self.driver.feed(events.WorkerExited(name, pid, exit, running, log))
+        self.room.forget_owner(f"{name}/{pid}")
         self._store.unmap(WORKERS, self._readers.left(name, running))
         self._store.release_owner(f"{name}/{pid}")
 
@@ -102,23 +115,44 @@ class Exchange:
         return self.pool.workers[name].owner
 
     def _grant(self, name: WorkerName, message: NeedSpace) -> None:
+        """Grant a worker a range for results: a large one ahead if that is little of the store, else what it needs."""
         owner = self.owner(name)
         self._store.hand_back(owner, message.unused)
-        try:
-            offset, length = self._store.grant(owner, message.nbytes)
-            reply = GrantSpace(message.request, offset, length)
-        except StoreFullError as error:
-            reply = GrantSpace(message.request, 0, 0, str(error))
-        self.send(name, reply)
+        ahead = message.nbytes <= self._store.limit // AHEAD_SHARE
+        self.room.ask(
+            owner,
+            message.nbytes if ahead else message.least,
+            lambda offset, length: self.send(name, GrantSpace(message.request, offset, length)),
+            lambda error: self.send(name, GrantSpace(message.request, 0, 0, str(error))),
+            who=name,
+        )
+
+    def kept(self) -> dict[WorkerName, int]:
+        """Return the bytes of results that each worker maps beside its calls."""
+        return self._readers.kept()
+
+    def _freed(self) -> None:
+        """Look at who waits for room, once for all that is freed in a turn of the loop."""
+        if len(self.room) and not self._is_look_due:
+            self._is_look_due = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        self._is_look_due = False
+        self.room.look()
+
+    def _is_stuck(self, waiting: set[str]) -> bool:
+        return all(name in waiting for name, runs in self.pool.all_running().items() if runs)
 
     def send(self, name: WorkerName, message: NannyToWorker) -> None:
-        """Send a worker a message; one for which there is no room is dropped and logged."""
+        """Send a worker a message, through the arena if it is too large for a datagram."""
         data = self._encode(message)
         if len(data) > DATAGRAM_LIMIT:
             try:
                 place = self._write_message(data)
-            except StoreFullError as error:
-                logger.error("a message for %s has no room: %s", name, error)
+            except StoreFullError as error:  # larger than all of the store: the worker would wait for it for ever
+                logger.error("a message for %s can't be sent, so it is replaced: %s", name, error)
+                self.pool.kill(name)
                 return
             self._readers.count(name, [place.offset], 1)
             data = self._encode(Stored(place))
@@ -129,7 +163,7 @@ class Exchange:
         self._stored_messages += 1
         key = Key(f"himalia-message-{self._stored_messages}")
         length = range_length([len(data)])
-        offset, _ = self._store.grant(SHELL, length)
+        offset, _ = self._store.grant(SHELL, length, force=True)  # a moment's need; who waits for it frees more
         self._store.window(SHELL, offset, length)[: len(data)] = data
         self._store.adopt(key, 0, SHELL, offset, [len(data)])
         place = self._store.place(key, WORKERS)
@@ -159,6 +193,10 @@ class Exchange:
                 offsets.append(place.offset)
                 self._stored_runs[place.offset] = number
                 data = self._encode(Stored(place))
+        except _OnDiskError:
+            self._store.unmap(WORKERS, offsets)
+            self.driver.feed(events.DispatchDelayed(number))
+            return
         except _DispatchError as error:
             self._store.unmap(WORKERS, offsets)
             self.driver.feed(events.DispatchFailed(number, error.unreadable, str(error)))
@@ -176,9 +214,12 @@ class Exchange:
 
     def _place_inputs(self, instruction: events.Dispatch, inputs: list[tuple[Key, Place]], offsets: list[int]) -> None:
         unreadable: list[Key] = []
+        store = self._store
         for dependency in instruction.compute.dependencies:
+            if store.spilled and store.is_on_disk(dependency.key, dependency.attempt):
+                raise _OnDiskError
             try:
-                place = self._store.place(dependency.key, WORKERS, dependency.attempt)
+                place = store.place(dependency.key, WORKERS, dependency.attempt)
             except KeyError:
                 unreadable.append(dependency.key)
                 continue
@@ -186,11 +227,19 @@ class Exchange:
                 logger.error("%s", error)
                 unreadable.append(dependency.key)
                 continue
-            inputs.append((dependency.key, place))
             if place.inline is None:
                 offsets.append(place.offset)
+                place.is_copied = self._must_copy(place)
+            inputs.append((dependency.key, place))
         if unreadable:
             raise _DispatchError(unreadable)
+
+    def _must_copy(self, place: Place) -> bool:
+        """Whether workers map so much beside their calls that the next input has to become their own memory."""
+        kept = sum(self._readers.kept().values())
+        if not kept or self._readers.keeps(place.offset):
+            return False
+        return kept + range_length(place.sizes) > self._store.mapped_limit
 
     def read_slots(self, instruction: events.ReadSlots) -> None:
         """Tell the machine what runs, and which run is next."""
@@ -201,6 +250,10 @@ class Exchange:
         elif head is not None:
             number = self._stored_runs.get(head.place.offset, 1)
         self.driver.feed(events.SlotsRead(self.pool.all_running(), number))
+
+
+class _OnDiskError(Exception):
+    """Inputs of a call have to be read back first."""
 
 
 class _DispatchError(Exception):

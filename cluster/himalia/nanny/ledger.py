@@ -60,11 +60,25 @@ class Ledger:
         self._grants: dict[str, dict[int, tuple[int, bool]]] = {}  # owner -> start -> (length, came from warm)
         self._blocks: dict[int, Block] = {}
         self._readers: dict[str, dict[int, int]] = {}  # reader -> offset of a block -> mappings
+        self._mapped: dict[str, int] = {}  # reader -> bytes of the blocks it maps
 
     @property
     def warm(self) -> int:
         """Free bytes whose pages are still there."""
         return self._warm.total
+
+    @property
+    def mapped(self) -> dict[str, int]:
+        """Bytes of blocks that each reader maps; not to be changed."""
+        return self._mapped
+
+    def maps(self, reader: str, block: Block) -> bool:
+        """Whether ``reader`` maps the block already: another mapping keeps nothing more."""
+        return block.offset in self._readers.get(reader, ())
+
+    def length_of(self, offset: int) -> int:
+        """Return the bytes of the block at an offset."""
+        return self._blocks[offset].length
 
     def grant(self, owner: str, length: int) -> int | None:
         """Give ``owner`` a range to write to; ``None`` if no range of the arena is long enough."""
@@ -111,6 +125,7 @@ class Ledger:
         for offset, (length, _) in self._grants.pop(owner, {}).items():
             self.granted -= length
             self._warm.add(offset, length)  # it may have written to any of it
+        self._mapped.pop(owner, None)
         for offset, count in self._readers.pop(owner, {}).items():
             block = self._blocks[offset]
             block.mappings -= count
@@ -120,19 +135,23 @@ class Ledger:
         """Count one mapping of ``block`` by ``reader``."""
         block.mappings += 1
         counts = self._readers.setdefault(reader, {})
-        counts[block.offset] = counts.get(block.offset, 0) + 1
+        count = counts.get(block.offset, 0)
+        if not count:
+            self._mapped[reader] = self._mapped.get(reader, 0) + block.length
+        counts[block.offset] = count + 1
 
     def unmap(self, reader: str, offset: int) -> None:
         """Count one mapping less; one that was never counted is ignored (its reader was released meanwhile)."""
         counts = self._readers.get(reader)
         if counts is None or offset not in counts:
             return
+        block = self._blocks[offset]
         counts[offset] -= 1
         if not counts[offset]:
             del counts[offset]
+            self._mapped[reader] -= block.length
             if not counts:
-                del self._readers[reader]
-        block = self._blocks[offset]
+                del self._readers[reader], self._mapped[reader]
         block.mappings -= 1
         self._settle(block)
 
@@ -177,6 +196,9 @@ class Ledger:
             assert block.mappings == sum(counts.get(offset, 0) for counts in self._readers.values())
             assert not block.freed or block.is_used
         assert all(count > 0 for counts in self._readers.values() for count in counts.values())
+        assert self._mapped == {
+            reader: sum(self._blocks[offset].length for offset in counts) for reader, counts in self._readers.items()
+        }
 
     def _settle(self, block: Block) -> None:
         if block.freed and not block.is_used:

@@ -6,6 +6,7 @@ Everything that decides is in the modules next to this one, each a set of transi
 ``transitions``  assigned, finished, failed
 ``fetching``     inputs of other hosts
 ``dispatching``  which task goes to the workers next
+``admission``    whether there is room for its inputs
 ``withdrawing``  taking back, interrupting, finding what a dead worker took along
 ``workforce``    starting, replacing, retiring worker processes
 ``deaths``       what follows when one is gone
@@ -92,6 +93,7 @@ class NannyMachine:
         if state.closing is not None:
             finish_closing(state)
             return out
+        state.is_reserved = False
         if state.alone:
             dispatching.dispatch_alone(state)
         if state.targeted:
@@ -173,6 +175,8 @@ TRANSITIONS: dict[type, Transition] = {
     m.Raised: transitions.raised,
     m.Printed: output.printed,
     events.DispatchFailed: transitions.dispatch_failed,
+    events.DispatchDelayed: transitions.dispatch_delayed,
+    events.InputsLoaded: transitions.inputs_loaded,
     m.Withdraw: withdrawing.withdraw,
     events.SlotsRead: withdrawing.slots_read,
     m.FreeData: fetching.free_data,

@@ -7,14 +7,16 @@ costs nothing; such copies are given up first when the disk is full.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
 
+from himalia.comm.data_wire import CHUNK
 from himalia.comm.mapping import frame_offsets, pages
 from himalia.nanny.arena import Arena
 from himalia.nanny.ledger import Block, Ledger
-from himalia.nanny.spill import Extent, SpillFile
+from himalia.nanny.spill import DamagedExtentError, Extent, SpillFile
 from himalia.settings import MIB
 
 SPILL_LEAST: Final = 4096
@@ -22,7 +24,7 @@ SPILL_LEAST: Final = 4096
 SPILL_STEP: Final = 4 * MIB
 """Bytes written between two looks at the budget: a few ms, so that the loop stays responsive."""
 
-_OVERFLOW: Final = "himalia-overflow"
+OVERFLOW: Final = "himalia-overflow"
 """How the ledger knows this file as an owner, while it reads something back."""
 
 
@@ -61,6 +63,15 @@ class _Spilling(msgspec.Struct):
     data: memoryview
 
 
+class _Loading(msgspec.Struct):
+    """A result on its way back from disk."""
+
+    held: Held
+    offset: int
+    length: int
+    steps: Iterator[None]
+
+
 class Overflow:
     """Counts results in memory and on disk, and moves them.
 
@@ -91,6 +102,7 @@ class Overflow:
         self._disk = SpillFile(directory)
         self._coldest: dict[int, Held] = {}  # by id; in memory and worth a move, least recently used first
         self._spilling: _Spilling | None = None
+        self._loading: _Loading | None = None
 
     def add(self, held: Held) -> None:
         """Count a new result, which is in memory."""
@@ -111,6 +123,8 @@ class Overflow:
             self.spilled -= held.nbytes
         if self._spilling is not None and self._spilling.held is held:
             self._stop_spilling()
+        if self._loading is not None and self._loading.held is held:
+            self.stop_loading()
         if held.disk is not None:
             self._disk.release(held.disk)
 
@@ -121,15 +135,71 @@ class Overflow:
 
     def load(self, held: Held) -> bool:
         """Bring a result back from disk, for which there has to be room; ``False`` if it isn't what was written."""
-        if held.sizes:
-            held.block = self._read_block(held)
-        else:
+        if not held.sizes:
             held.inline = self._read_inline(held)
-        if not held.is_in_memory:
+            if held.inline is None:
+                return False
+            self.spilled -= held.nbytes
+            self.add(held)
+            return True
+        length = pages(held.span)
+        offset = self._ledger.grant(OVERFLOW, length)
+        if offset is None:
             return False
-        self.spilled -= held.nbytes
-        self.add(held)
+        self.begin_loading(held, offset, length)
+        is_whole = None
+        while is_whole is None:
+            is_whole = self.load_some()
+        return is_whole
+
+    def begin_loading(self, held: Held, offset: int, length: int) -> None:
+        """Begin to bring a result back in steps, into a range that was granted to :data:`OVERFLOW`."""
+        self.stop_loading()
+        assert held.disk is not None
+        memory = self._arena.map(offset, length, writable=True)[: held.span]
+        self._loading = _Loading(held, offset, length, self._disk.fill(held.disk, memory))
+
+    def is_loading(self, held: Held) -> bool:
+        """Whether a result is on its way back."""
+        return self._loading is not None and self._loading.held is held
+
+    def load_some(self) -> bool | None:
+        """Do a step of what :meth:`begin_loading` began.
+
+        Returns
+        -------
+        bool or None
+            Whether the result is what was written; ``None`` if there is more to do.
+        """
+        job = self._loading
+        assert job is not None
+        try:
+            for _ in job.steps:
+                return None
+        except DamagedExtentError:
+            self.stop_loading()
+            return False
+        self._loading = None
+        job.held.block = self._ledger.adopt(OVERFLOW, job.offset, job.length)
+        self.spilled -= job.held.nbytes
+        self.add(job.held)
         return True
+
+    def stop_loading(self) -> None:
+        """Give up what :meth:`begin_loading` began, if it isn't over."""
+        job, self._loading = self._loading, None
+        if job is not None:
+            self._ledger.hand_back(OVERFLOW, job.offset, job.length)
+
+    def stream(self, held: Held) -> tuple[Iterator[memoryview], Callable[[], None]]:
+        """Return the bytes of a result's frames, read from disk as they are asked for, and what to call afterwards.
+
+        They never come into the arena.  :class:`~himalia.nanny.spill.DamagedExtentError` comes before the last of them.
+        """
+        extent = held.disk
+        assert extent is not None
+        self._disk.pin(extent)
+        return _cut(self._disk.pieces(extent, CHUNK), held.sizes), lambda: self._disk.unpin(extent)
 
     def spill(self, excess: int, budget: int) -> bool:
         """Move the coldest to disk until ``excess`` bytes less are in memory; whether only the budget ended it."""
@@ -146,6 +216,7 @@ class Overflow:
     def close(self) -> None:
         """Give the disk back; may be called twice."""
         self._spilling = None
+        self._loading = None
         self._coldest.clear()
         self._disk.close()
 
@@ -156,6 +227,11 @@ class Overflow:
         assert all(held.disk is not None for held in results if not held.is_in_memory)
         movable = {id(held) for held in results if held.block or (held.inline and held.nbytes >= SPILL_LEAST)}
         assert set(self._coldest) == movable
+
+    @property
+    def has_movable(self) -> bool:
+        """Whether something in memory is used by nobody; looks at all results."""
+        return any(not held.is_used for held in self._coldest.values())
 
     @property
     def _nbytes(self) -> int:
@@ -238,22 +314,23 @@ class Overflow:
             self.inline_bytes -= held.nbytes
 
     def _read_inline(self, held: Held) -> bytes | None:
-        memory = bytearray(held.nbytes)
-        return bytes(memory) if self._read(held, memoryview(memory)) else None
-
-    def _read_block(self, held: Held) -> Block | None:
-        length = pages(held.span)
-        offset = self._ledger.grant(_OVERFLOW, length)
-        if offset is None:
-            return None
-        if not self._read(held, self._arena.map(offset, length, writable=True)[: held.span]):
-            self._ledger.hand_back(_OVERFLOW, offset, length)
-            return None
-        return self._ledger.adopt(_OVERFLOW, offset, length)
-
-    def _read(self, held: Held, memory: memoryview) -> bool:
         assert held.disk is not None
-        try:
-            return self._disk.read(held.disk, memory)
-        except OSError:  # an I/O error of the disk
-            return False
+        memory = bytearray(held.nbytes)
+        return bytes(memory) if self._disk.read(held.disk, memoryview(memory)) else None
+
+
+def _cut(pieces: Iterator[memoryview], sizes: tuple[int, ...]) -> Iterator[memoryview]:
+    """Leave out what lies between the frames."""
+    starts, _ = frame_offsets(sizes)
+    frames = [(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+    position = first = 0
+    for piece in pieces:
+        end = position + len(piece)
+        while first < len(frames) and frames[first][0] < end:
+            start, stop = frames[first]
+            if stop > start:
+                yield piece[max(start, position) - position : min(stop, end) - position]
+            if stop > end:
+                break
+            first += 1
+        position = end

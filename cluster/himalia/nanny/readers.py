@@ -1,5 +1,8 @@
 """Which worker maps which range.  Pure: counts only.
 
+A worker reports the ends of a call's mappings before it answers, so what it maps afterwards is what user code keeps
+(in a global, in a cache).
+
 A run from the shared queue is read by a worker nobody knows in advance.  So the store counts all workers of the host as
 one reader, and this file knows what belongs to whom: first to a run, then to the worker that answered it.  A worker's
 count may go below zero for a moment, when it reports the end of a mapping before it answers.
@@ -7,13 +10,23 @@ count may go below zero for a moment, when it reports the end of a mapping befor
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from himalia.names import Key, WorkerName
 
 
 class Readers:
-    """Mappings of all workers of a host, by run and by worker."""
+    """Mappings of all workers of a host, by run and by worker.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    length_of : callable
+        Returns the bytes of the range at an offset that somebody maps.
+    """
+
+    def __init__(self, length_of: Callable[[int], int]) -> None:
+        self._length_of = length_of
+        self._kept: dict[WorkerName, int] = {}
         self.runs: dict[int, list[int]] = {}
         """Offsets that a run without an answer may map."""
         self._dispatches: dict[tuple[Key, int], int] = {}
@@ -37,15 +50,28 @@ class Readers:
         """Count mappings of a worker up or down."""
         counts = self._workers.setdefault(worker, {})
         for offset in offsets:
-            left = counts.get(offset, 0) + step
+            before = counts.get(offset, 0)
+            left = before + step
             if left:
                 counts[offset] = left
             else:
                 counts.pop(offset, None)
+            if (before > 0) != (left > 0):
+                length = self._length_of(offset)
+                self._kept[worker] = self._kept.get(worker, 0) + (length if left > 0 else -length)
+
+    def keeps(self, offset: int) -> bool:
+        """Whether a worker maps the range at an offset beside what it runs."""
+        return any(counts.get(offset, 0) > 0 for counts in self._workers.values())
+
+    def kept(self) -> dict[WorkerName, int]:
+        """Return the bytes that each worker maps beside what it runs: inputs of calls that are over."""
+        return {worker: nbytes for worker, nbytes in self._kept.items() if nbytes > 0}
 
     def left(self, worker: WorkerName, running: list[int]) -> list[int]:
         """Forget a worker that is gone, and return what it mapped, one entry for each mapping."""
         for run in running:
             self.answered(run, worker)
         counts = self._workers.pop(worker, {})
+        self._kept.pop(worker, None)
         return [offset for offset, count in counts.items() for _ in range(count)]

@@ -6,8 +6,9 @@ from heapq import heappush
 
 from himalia.messages import InputMissing
 from himalia.names import HostId, Key, WorkerName
-from himalia.nanny.events import Dispatch
-from himalia.nanny.state import DISPATCHED, GONE, READY, NannyState, NannyTask, NannyWorker
+from himalia.nanny.admission import claim, unclaim
+from himalia.nanny.events import Dispatch, LoadInputs, Unload
+from himalia.nanny.state import DISPATCHED, GONE, LOADING, READY, NannyState, NannyTask, NannyWorker
 
 
 def make_ready(state: NannyState, task: NannyTask) -> None:
@@ -35,6 +36,8 @@ def start(state: NannyState, task: NannyTask, worker: NannyWorker | None) -> Non
     task.run = run
     task.status = DISPATCHED
     state.runs[run] = task
+    if task.compute.dependencies and not task.claims:
+        claim(state, task)
     if worker is None:
         state.out.append(Dispatch(run, task.compute, None))
     else:
@@ -47,6 +50,8 @@ def end_run(state: NannyState, task: NannyTask) -> None:
     """Forget a task's run; whoever calls this decides what becomes of the task."""
     del state.runs[task.run]
     task.run = 0
+    if task.claims:
+        unclaim(state, task)
     if task.worker is not None:
         worker = state.workers.get(task.worker)
         task.worker = None
@@ -54,6 +59,23 @@ def end_run(state: NannyState, task: NannyTask) -> None:
             worker.targeted -= 1
             if worker.alone is task:
                 worker.alone = None
+
+
+def begin_loading(state: NannyState, task: NannyTask) -> None:
+    """Have the inputs of a task read back that was about to run; they are claimed meanwhile."""
+    end_run(state, task)
+    task.status = LOADING
+    state.loading[task.key] = task
+    claim(state, task)
+    inputs = [(dependency.key, dependency.attempt) for dependency in task.compute.dependencies]
+    state.out.append(LoadInputs(task.key, task.attempt, inputs))
+
+
+def end_loading(state: NannyState, task: NannyTask) -> None:
+    """Let go of inputs that were read back, or are being; whoever calls this decides what becomes of the task."""
+    del state.loading[task.key]
+    unclaim(state, task)
+    state.out.append(Unload(task.key, task.attempt))
 
 
 def give_back(state: NannyState, task: NannyTask, missing: list[tuple[Key, int, HostId]]) -> None:

@@ -78,6 +78,7 @@ class NannyShell:
             self.store,
             credentials=self.credentials,
             me=self.me,
+            room=self.exchange.room,
             stored=lambda held: self.driver.feed(events.DataStored(held)),
             damaged=lambda key, attempt: self.driver.feed(events.DataUnreadable(key, attempt, "damaged on disk")),
         )
@@ -193,6 +194,8 @@ class NannyShell:
             events.AdoptResult: self._adopt,
             events.HandBack: self._hand_back,
             events.FreeFromStore: self._free,
+            events.LoadInputs: exchange.loader.load,
+            events.Unload: exchange.loader.unload,
             events.Fetch: self._fetch,
             events.KeepLines: self._keep_lines,
             events.AnswerLogs: self._answer_logs,
@@ -228,7 +231,7 @@ class NannyShell:
         results: dict[Key, HeldData | StoreFullError | None] = {}
         began = self.loop.time()
         try:
-            results = await self.data_client.fetch(host, data, self.store)
+            results = await self.data_client.fetch(host, data, self.store, self.exchange.room)
         except (HimaliaError, OSError) as error:
             reason = str(error)
             logger.warning("%d inputs could not be fetched from %s: %s", len(data), host.address, error)
@@ -251,6 +254,7 @@ class NannyShell:
         interval = self.config.settings.tick_interval
         self.driver.feed(self.meter.measure(max(0.0, now - due)))
         self._relieve()
+        self.exchange.room.tick()
         self.profiler.tick()
         self.timer = self.loop.call_later(interval, self._measure, now + interval)
 

@@ -10,6 +10,7 @@ import errno
 import mmap
 import os
 import zlib
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -19,6 +20,8 @@ from himalia.nanny.ranges import FreeRanges
 
 FILE_SIZE: Final = 1 << 42
 """Bytes of address space in the file, 4 TiB: ext4 allows four times that."""
+STEP: Final = 4 * 1024 * 1024
+"""Bytes read between two looks at the rest of the world, and still cached when they are summed up: 3 ms."""
 RESERVE: Final = 64 * 1024 * 1024
 """Bytes of a disk that are left to others.  Guess."""
 
@@ -31,6 +34,14 @@ class Extent(msgspec.Struct, gc=False):
     length: int
     crc: int = 0
     written: int = 0
+    readers: int = 0
+    """Transfers that read from it right now."""
+    is_released: bool = False
+    """Given up; its place is free once nobody reads from it."""
+
+
+class DamagedExtentError(Exception):
+    """What is on disk isn't what was written, or can't be read."""
 
 
 class SpillFile:
@@ -79,19 +90,66 @@ class SpillFile:
 
     def read(self, extent: Extent, memory: memoryview) -> bool:
         """Fill ``memory`` with what was written to ``extent``; ``False`` if it isn't what was written."""
+        try:
+            for _ in self.fill(extent, memory):
+                pass
+        except DamagedExtentError:
+            return False
+        return True
+
+    def fill(self, extent: Extent, memory: memoryview) -> Iterator[None]:
+        """Fill ``memory`` in steps; the last one raises :class:`DamagedExtentError` if it isn't what was written."""
         crc = done = 0
         while done < extent.nbytes:
-            chunk = memory[done : done + (1 << 22)]  # cached between being read and being summed up
-            count = os.preadv(self._file, [chunk], extent.offset + done)
+            chunk = memory[done : done + STEP]
+            try:
+                count = os.preadv(self._file, [chunk], extent.offset + done)
+            except OSError as error:
+                raise DamagedExtentError(error.strerror or str(error)) from error
             if count == 0:
-                return False
+                raise DamagedExtentError("the file is too short")
             crc = zlib.crc32(chunk[:count], crc)
             done += count
-        return crc == extent.crc
+            if done < extent.nbytes:
+                yield
+        if crc != extent.crc:
+            raise DamagedExtentError("the checksum is wrong")
+
+    def pieces(self, extent: Extent, size: int) -> Iterator[memoryview]:
+        """Yield what was written to ``extent``, in pieces of ``size`` bytes; hold a :meth:`pin` meanwhile.
+
+        The last piece comes only after the checksum was found right, so whoever has all of it has what was written.
+        """
+        crc = done = 0
+        while done < extent.nbytes:
+            try:
+                piece = os.pread(self._file, min(size, extent.nbytes - done), extent.offset + done)
+            except OSError as error:
+                raise DamagedExtentError(error.strerror or str(error)) from error
+            if not piece:
+                raise DamagedExtentError("the file is too short")
+            crc = zlib.crc32(piece, crc)
+            done += len(piece)
+            if done == extent.nbytes and crc != extent.crc:
+                raise DamagedExtentError("the checksum is wrong")
+            yield memoryview(piece)
+
+    def pin(self, extent: Extent) -> None:
+        """Let an extent keep its place, given up or not, until :meth:`unpin`."""
+        extent.readers += 1
+
+    def unpin(self, extent: Extent) -> None:
+        """End one :meth:`pin`."""
+        extent.readers -= 1
+        if extent.is_released:
+            self.release(extent)
 
     def release(self, extent: Extent) -> None:
         """Give up an extent; its blocks go back to the disk where the file system can do that, else they are reused."""
-        if extent.written:
+        extent.is_released = True
+        if extent.readers:
+            return
+        if extent.written and self._file >= 0:
             try:
                 with mmap.mmap(self._file, extent.length, flags=mmap.MAP_SHARED, offset=extent.offset) as mapping:
                     mapping.madvise(mmap.MADV_REMOVE)

@@ -6,13 +6,15 @@ see several runs (a datagram can die with the worker that took it), a run belong
 ::
 
     WAITING ──► READY ──► DISPATCHED ──► (finished, failed, died with its worker)
-       │          │  ▲        │
+       │          │  ▲        │  ▲
+       │          │  ├────────┤  └── LOADING, which begins where a dispatch finds inputs on disk
        │          │  └────────┤ refused, or lost before it began
        ▼          ▼           ▼
      (given back or withdrawn) WITHDRAWING ──► INTERRUPTING ──► (gone)
                                     └────────► RECALLED ──────► (gone)
 
-WAITING: inputs are being fetched.  READY: in a heap.  DISPATCHED: in a queue of the kernel, or running; nobody knows
+WAITING: inputs are being fetched.  READY: in a heap.  LOADING: inputs are being read back from disk, or wait for room.
+DISPATCHED: in a queue of the kernel, or running; nobody knows
 which, and nobody needs to.  WITHDRAWING: the scheduler wants it back and the slots are being read to see whether it
 runs.  INTERRUPTING: it runs, and its worker was told to stop it.  RECALLED: no worker had begun it, and whoever takes
 it will refuse it; the scheduler has its answer already.
@@ -38,6 +40,7 @@ class Status(enum.Enum):
 
     WAITING = "waiting"
     READY = "ready"
+    LOADING = "loading"
     DISPATCHED = "dispatched"
     WITHDRAWING = "withdrawing"
     INTERRUPTING = "interrupting"
@@ -47,6 +50,7 @@ class Status(enum.Enum):
 
 WAITING: Final = Status.WAITING
 READY: Final = Status.READY
+LOADING: Final = Status.LOADING
 DISPATCHED: Final = Status.DISPATCHED
 WITHDRAWING: Final = Status.WITHDRAWING
 INTERRUPTING: Final = Status.INTERRUPTING
@@ -85,8 +89,8 @@ class NannyTask:
     """An attempt that the scheduler assigned to this host."""
 
     __slots__ = (
-        "answered", "attempt", "compute", "digest", "group", "interrupt", "key", "kill_at", "missing", "moved", "run",
-        "status", "transfer", "waiting_since", "worker",
+        "answered", "attempt", "claims", "compute", "digest", "group", "interrupt", "key", "kill_at", "missing",
+        "moved", "run", "status", "transfer", "waiting_since", "worker",
     )  # fmt: skip
 
     def __init__(self, compute: Compute, group: NannyGroup) -> None:
@@ -96,6 +100,8 @@ class NannyTask:
         self.group = group
         self.digest = digest(compute.key, compute.attempt)
         self.status = READY
+        self.claims: list[Key] = []
+        """LOADING and with a run only: inputs that have to stay in memory for it."""
         self.missing = 0
         """WAITING only: inputs that are not here yet."""
         self.waiting_since = 0.0
@@ -239,6 +245,18 @@ class NannyState:
         """Whether some worker has a heap of its own that isn't empty."""
         self.serial = 0
         """Entries ever put on a heap: ties are broken by age."""
+        self.loading: dict[Key, NannyTask] = {}
+        """LOADING tasks."""
+        self.claims: dict[Key, tuple[int, int]] = {}
+        """Inputs that calls under way need in memory: how many calls, and bytes; see ``admission``."""
+        self.claimed = 0
+        """Bytes of them."""
+        self.largest = 0
+        """Bytes of the largest result ever held."""
+        self.is_reserved = False
+        """Whether a task that is bound to a worker waits for claims to end: no other may claim anything."""
+        self.blocked: NannyTask | None = None
+        """The task that waited last for claims to end; it waits still if it is READY."""
         self.runs: dict[int, NannyTask] = {}
         """Dispatches without an end so far."""
         self.last_run = 0
@@ -326,6 +344,8 @@ class NannyState:
         if key in self.data:
             self.shadowed.setdefault(key, []).append(self.data[key])
         self.data[key] = (attempt, nbytes, digest)
+        if nbytes > self.largest:
+            self.largest = nbytes
         if attempt >= 0:
             self.data_digest ^= digest
             self.data_count += 1

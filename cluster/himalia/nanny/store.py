@@ -8,14 +8,20 @@ Small results are plain ``bytes`` of this process; large ones are ranges of the 
 host map.  Over ``memory_target`` the coldest results that nobody maps are copied to disk: a bounded number of bytes
 each time something is added, more whenever the shell calls :meth:`Store.relieve`.  Only a grant that would exceed the
 limit moves as much as it needs at once.
+
+What somebody maps can't move.  So what processes map beside running calls is bounded: beyond :data:`MAPPED_SHARE` of
+the limit a reader gets a copy (:meth:`Store.may_map`), and what is on disk can be read without coming into memory
+(:meth:`Store.stream`).  A grant that finds no room is refused here; who waits for it, and for how long, is decided in
+``room``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from himalia.comm.data_wire import chunks
 from himalia.comm.mapping import frame_offsets, pages, range_length
 from himalia.comm.packing import unpack
 from himalia.errors import StoreDamagedError, StoreFullError
@@ -25,6 +31,7 @@ from himalia.nanny.activity import Moves
 from himalia.nanny.arena import Arena
 from himalia.nanny.ledger import Block, Ledger
 from himalia.nanny.overflow import SPILL_LEAST, Held, Overflow
+from himalia.nanny.spill import DamagedExtentError
 from himalia.settings import MIB, Settings
 
 SPILL_BUDGET: Final = 16 * MIB
@@ -33,6 +40,12 @@ DISCARD_STEP: Final = 32 * MIB
 """Bytes of free pages given back at once: 9 ms, measured."""
 WARM_SHARE: Final = 4
 """Free pages are kept for reuse up to this part (one fourth) of the limit.  Guess."""
+MAPPED_SHARE: Final = 4
+"""Clients together map up to this part (one fourth) of the limit, and so do workers beside their calls.  Guess: with
+both, and with the half that inputs of running calls may take (``nanny/admission.py``), all is just full."""
+
+WORKERS: Final = "himalia-workers"
+"""How the store knows all workers of this host as one reader; see ``readers``."""
 
 
 class Store:
@@ -55,6 +68,10 @@ class Store:
         The arena, to be opened by processes of the same user and machine.
     moves : Moves
         What went between memory and disk.
+    mapped_limit : int
+        Bytes that clients together map, and workers beside their calls.
+    freed : callable
+        Called when there may be more room than before; to be set by whoever waits for it.
     """
 
     def __init__(self, *, directory: str, limit: int, settings: Settings, anonymous: bool = True) -> None:
@@ -69,6 +86,8 @@ class Store:
         self._shadowed: dict[Key, list[Held]] = {}  # other attempts, which a newer value came in front of
         self.path = self._arena.path
         self.moves = Moves()
+        self.freed: Callable[[], None] = _nothing
+        self.mapped_limit = limit // MAPPED_SHARE
 
     @property
     def nbytes(self) -> int:
@@ -86,9 +105,24 @@ class Store:
         return self._ledger.granted
 
     @property
+    def mapped(self) -> dict[str, int]:
+        """Bytes of results that each reader maps, by reader; not to be changed."""
+        return self._ledger.mapped
+
+    @property
+    def room(self) -> int:
+        """Bytes that could be granted without moving anything."""
+        return max(self.limit - self.nbytes - self._ledger.granted, 0)
+
+    @property
     def disk_error(self) -> str:
         """Why the last attempt to move something to disk failed; empty if it worked."""
         return self._overflow.disk_error
+
+    @property
+    def is_disk_full(self) -> bool:
+        """Whether results could move to disk if that took them."""
+        return bool(self.disk_error) and self._overflow.has_movable
 
     def __len__(self) -> int:
         return len(self._held)
@@ -125,8 +159,10 @@ class Store:
             self.relieve()
         return size
 
-    def grant(self, owner: str, nbytes: int) -> tuple[int, int]:
+    def grant(self, owner: str, nbytes: int, *, force: bool = False) -> tuple[int, int]:
         """Give ``owner`` a range to write results to.
+
+        With ``force`` even if memory is full then: what is written can move to disk as soon as it is a result.
 
         Returns
         -------
@@ -139,11 +175,11 @@ class Store:
             If neither memory nor disk has room.
         """
         length = pages(nbytes)
-        self._make_room(length)
+        self._make_room(length, force)
         offset = self._ledger.grant(owner, length)
         if offset is None:
             raise StoreFullError(f"The store has no {length} bytes in one piece.", length, self._room())
-        while self._room() < self._ledger.warm:  # fresh pages were taken, beside warm ones that were too short
+        while self._ledger.warm > max(self._room(), 0):  # fresh pages were taken, beside warm ones that were too short
             self._discard()
         return offset, length
 
@@ -168,6 +204,7 @@ class Store:
         self._overflow.add(held)
         if self.nbytes > self._target:
             self.relieve()
+        self.freed()  # it can move to disk from now on
         return held.nbytes
 
     def hand_back(self, owner: str, ranges: Sequence[tuple[int, int]]) -> None:
@@ -175,13 +212,115 @@ class Store:
         for offset, length in ranges:
             self._ledger.hand_back(owner, offset, length)
         self._trim()
+        self.freed()
 
     def release_owner(self, owner: str) -> None:
         """Forget a process that is gone: what it was granted and what it mapped."""
         self._ledger.release_owner(owner)
         self._trim()
+        self.freed()
 
     # reading
+
+    def is_on_disk(self, key: Key, attempt: int) -> bool:
+        """Whether a result has to be read back before it can be mapped: :meth:`place` would take its time."""
+        try:
+            held = self._find(key, attempt)
+        except KeyError:
+            return False
+        return bool(held.sizes) and held.block is None
+
+    def length_of(self, offset: int) -> int:
+        """Return the bytes of the range at an offset that somebody maps."""
+        return self._ledger.length_of(offset)
+
+    def may_map(self, key: Key, reader: str, attempt: int) -> bool:
+        """Whether a client may map a result for as long as it likes, or should get a copy; small ones are copied."""
+        held = self._find(key, attempt)
+        if not held.sizes:
+            return True
+        if held.block is None:
+            return False
+        others = sum(nbytes for name, nbytes in self.mapped.items() if name != WORKERS)
+        return others + held.block.length <= self.mapped_limit or self._ledger.maps(reader, held.block)
+
+    def is_small(self, key: Key, attempt: int) -> bool:
+        """Whether a result is plain bytes, and so travels inside messages."""
+        return not self._find(key, attempt).sizes
+
+    def stream(self, key: Key, attempt: int) -> tuple[tuple[int, ...], Iterator[memoryview], Callable[[], None]]:
+        """Return the bytes of a result for somebody who gets a copy, wherever they are.
+
+        Returns
+        -------
+        sizes : tuple of int
+            Of its frames.
+        pieces : iterator of memoryview
+            Their bytes, some at a time; raises :class:`StoreDamagedError` before the last of them if they aren't right.
+        done : callable
+            To be called when nobody reads any more.
+
+        Raises
+        ------
+        KeyError
+            If it isn't here.
+        StoreDamagedError
+            As :meth:`place`.
+        """
+        held = self._find(key, attempt)
+        if held.is_in_memory:
+            block = self.pin(key, attempt)
+            views = self.views(key, attempt)
+            return tuple(map(len, views)), chunks(views), lambda: self.unpin(block)
+        pieces, done = self._overflow.stream(held)
+        self.moves.add(StoreMove("unspill", time.time(), 0.0, held.nbytes))
+        return held.sizes, self._checked(key, held, pieces), done
+
+    def _checked(self, key: Key, held: Held, pieces: Iterator[memoryview]) -> Iterator[memoryview]:
+        try:
+            yield from pieces
+        except DamagedExtentError as error:
+            raise self._damaged(key, held) from error
+
+    # reading back in steps, for a loop that has to look after others meanwhile
+
+    def loading_needs(self, key: Key, attempt: int) -> int:
+        """Return the bytes of room that reading a result back takes; 0 if it is in memory.  Raises KeyError."""
+        held = self._find(key, attempt)
+        if held.is_in_memory:
+            return 0
+        return pages(held.span) if held.sizes else 0
+
+    def begin_loading(self, key: Key, attempt: int, offset: int, length: int) -> None:
+        """Read a result back into a range that was granted to :data:`~himalia.nanny.overflow.OVERFLOW`."""
+        self._overflow.begin_loading(self._find(key, attempt), offset, length)
+
+    def is_loading(self, key: Key, attempt: int) -> bool:
+        """Whether :meth:`begin_loading` was called for it and :meth:`load_some` has more to do.  Raises KeyError."""
+        return self._overflow.is_loading(self._find(key, attempt))
+
+    def load_some(self, key: Key, attempt: int) -> bool:
+        """Read a few milliseconds' worth of a result back; whether it is in memory now.
+
+        Raises
+        ------
+        StoreDamagedError
+            As :meth:`place`.
+        """
+        held = self._find(key, attempt)
+        began = time.time()
+        is_whole = self._overflow.load_some()
+        if is_whole is None:
+            return False
+        self.moves.add(StoreMove("unspill", began, time.time() - began, held.nbytes))
+        if not is_whole:
+            raise self._damaged(key, held)
+        return True
+
+    def stop_loading(self) -> None:
+        """Give up what is being read back."""
+        self._overflow.stop_loading()
+        self.freed()
 
     def place(self, key: Key, reader: str, attempt: int | None = None) -> Place:
         """Return where a result is, in memory; a range counts as mapped by ``reader`` until it calls :meth:`unmap`.
@@ -214,6 +353,7 @@ class Store:
         for offset in offsets:
             self._ledger.unmap(reader, offset)
         self._trim()
+        self.freed()
 
     def views(self, key: Key, attempt: int | None = None) -> list[memoryview]:
         """Return a result's frames, read-only; hold a :meth:`pin` while they are used.  Chooses as :meth:`place`."""
@@ -238,6 +378,7 @@ class Store:
         if block is not None:
             self._ledger.unpin(block)
             self._trim()
+            self.freed()
 
     # removing
 
@@ -249,6 +390,7 @@ class Store:
         elif key not in self._shadowed or not self._drop_shadowed(key, attempt):
             return False
         self._trim()
+        self.freed()
         return True
 
     def relieve(self, budget: int = SPILL_BUDGET) -> bool:
@@ -324,12 +466,19 @@ class Store:
     def _room(self) -> int:
         return self.limit - self.nbytes - self._ledger.granted
 
-    def _make_room(self, length: int) -> None:
-        """Move to disk what is needed for ``length`` more bytes."""
+    def _make_room(self, length: int, force: bool = False) -> None:
+        """Move to disk what is needed for ``length`` more bytes; with ``force`` it is enough to have tried."""
+        if length > self.limit:
+            raise StoreFullError(
+                f"The store of this host has no room for {length:,} bytes: its limit is {self.limit:,}, "
+                f"{length - self.limit:,} less. Make the result smaller, or raise the memory limit.",
+                length,
+                self.limit,
+            )
         needed = length - self._room()
-        if needed > 0 and length <= self.limit:
+        if needed > 0:
             self._spill(needed, self.nbytes)
-        if self._room() < length:
+        if self._room() < length and not force:
             disk = f" The disk failed: {self.disk_error}." if self.disk_error else ""
             raise StoreFullError(
                 f"The store of this host has no room for {length:,} bytes: {self.nbytes:,} of {self.limit:,} hold "
@@ -357,19 +506,25 @@ class Store:
             if held.nbytes >= SPILL_LEAST:
                 self._overflow.touch(held)
             return held.block
-        self._make_room(pages(held.span))
+        if held.sizes:
+            self._make_room(pages(held.span))
         began = time.time()
         is_whole = self._overflow.load(held)
         self.moves.add(StoreMove("unspill", began, time.time() - began, held.nbytes))
         if not is_whole:
-            self.free(key, held.attempt)
-            raise StoreDamagedError(
-                f"The copy of {shorten(key)} on disk at {self._directory} is not what was written there. It was "
-                f"dropped; a computed result is computed again.",
-                key,
-                held.attempt,
-            )
+            raise self._damaged(key, held)
         return held.block
+
+    def _damaged(self, key: Key, held: Held) -> StoreDamagedError:
+        """Give up a result that can't be read any more, and return what to tell."""
+        if any(held is other for other in [self._held.get(key), *self._shadowed.get(key, ())]):
+            self.free(key, held.attempt)
+        return StoreDamagedError(
+            f"The copy of {shorten(key)} on disk at {self._directory} is not what was written there. It was "
+            f"dropped; a computed result is computed again.",
+            key,
+            held.attempt,
+        )
 
     def _discard(self) -> bool:
         """Give one step's worth of free pages back; whether there are more."""
@@ -381,3 +536,7 @@ class Store:
     def _trim(self) -> None:
         if self._ledger.warm > self._warm_limit:
             self._discard()
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -9,11 +9,22 @@ from __future__ import annotations
 import msgspec
 
 from himalia.messages import Compute, Raised, Returned, TaskError, TaskFailed, TaskFinished, Timing
-from himalia.names import PeerId, WorkerName
-from himalia.nanny.events import AdoptResult, DataUnreadable, DispatchFailed, FreeFromStore, HandBack, StoreInline
+from himalia.names import Key, PeerId, WorkerName
+from himalia.nanny.dispatching import free_for
+from himalia.nanny.events import (
+    AdoptResult,
+    DataUnreadable,
+    DispatchDelayed,
+    DispatchFailed,
+    FreeFromStore,
+    HandBack,
+    InputsLoaded,
+    StoreInline,
+    Unload,
+)
 from himalia.nanny.fetching import data_unreadable, fetch_inputs
-from himalia.nanny.runs import end_run, give_back, make_ready
-from himalia.nanny.state import DISPATCHED, GONE, READY, NannyGroup, NannyState, NannyTask
+from himalia.nanny.runs import begin_loading, end_loading, end_run, give_back, make_ready, start
+from himalia.nanny.state import DISPATCHED, GONE, READY, NannyGroup, NannyState, NannyTask, WorkerStatus
 from himalia.nanny.withdrawing import drop, end_withdrawn, keep_after_all
 
 SMOOTHING = 0.2
@@ -100,18 +111,56 @@ def dispatch_failed(state: NannyState, event: DispatchFailed, source: PeerId) ->
         end_withdrawn(state, task)
         return
     end_run(state, task)
-    if not event.unreadable:
+    give_up(state, task, event.unreadable, event.reason)
+
+
+def dispatch_delayed(state: NannyState, event: DispatchDelayed, source: PeerId) -> None:
+    """Have inputs read back first."""
+    task = state.runs.get(event.run)
+    if task is None:
+        return
+    if task.status is DISPATCHED or keep_after_all(state, task):
+        begin_loading(state, task)
+    else:
+        end_withdrawn(state, task)
+
+
+def inputs_loaded(state: NannyState, event: InputsLoaded, source: PeerId) -> None:
+    """Dispatch a task whose inputs are in memory now: it has waited for long enough."""
+    task = state.loading.get(event.key)
+    if task is None or task.attempt != event.attempt:
+        return
+    if event.unreadable or event.problem:
+        end_loading(state, task)
+        give_up(state, task, event.unreadable, event.problem)
+        return
+    wish = task.compute.worker
+    worker = free_for(state, task) if task.compute.alone else state.workers.get(WorkerName(wish)) if wish else None
+    if (wish or task.compute.alone) and (worker is None or worker.status is not WorkerStatus.UP):
+        end_loading(state, task)
+        make_ready(state, task)
+        return
+    del state.loading[task.key]
+    if worker is not None and task.compute.alone:
+        worker.alone = task
+    start(state, task, worker)
+    state.out.append(Unload(task.key, task.attempt))
+
+
+def give_up(state: NannyState, task: NannyTask, unreadable: list[Key], reason: str) -> None:
+    """Give back a task whose inputs can't be read, or fail it (none) for ``reason``."""
+    if not unreadable:
         task.status = GONE
         state.remove_task(task)
-        error = TaskError(kind="refused", key=task.key, text=event.reason)
+        error = TaskError(kind="full", key=task.key, text=reason)
         state.send(TaskFailed(task.key, task.attempt, error, Timing(0.0, 0.0, 0.0, 0.0)))
         return
     attempts = {dependency.key: dependency.attempt for dependency in task.compute.dependencies}
-    for key in event.unreadable:
+    for key in unreadable:
         held = state.find_good(key, attempts[key])
         if held is not None:
-            data_unreadable(state, DataUnreadable(key, held, event.reason), source)
-    give_back(state, task, [(key, attempts[key], state.info.host) for key in event.unreadable])
+            data_unreadable(state, DataUnreadable(key, held, reason), source=PeerId(""))
+    give_back(state, task, [(key, attempts[key], state.info.host) for key in unreadable])
 
 
 def finish_timing(task: NannyTask, timing: Timing) -> Timing:

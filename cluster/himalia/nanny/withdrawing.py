@@ -13,12 +13,13 @@ from himalia.messages import InterruptRun, Withdraw, Withdrawn
 from himalia.names import PeerId, WorkerName, shorten
 from himalia.nanny.events import Recall, SendToWorker, SlotsRead, Unrecall
 from himalia.nanny.fetching import forget_waiter
-from himalia.nanny.runs import end_run, make_ready
+from himalia.nanny.runs import end_loading, end_run, make_ready
 from himalia.nanny.state import (
     DISPATCHED,
     GONE,
     HAVE_RUN,
     INTERRUPTING,
+    LOADING,
     RECALLED,
     WAITING,
     WITHDRAWING,
@@ -37,9 +38,7 @@ def withdraw(state: NannyState, message: Withdraw, source: PeerId) -> None:
     if task is None or task.attempt != message.attempt:
         return
     if task.status not in HAVE_RUN:
-        if task.status is WAITING:
-            forget_waiter(state, task)
-        task.status = GONE
+        leave(state, task)
         answer(state, task)
     elif task.status is DISPATCHED:
         take_back(state, task, interrupt=message.interrupt)
@@ -55,9 +54,16 @@ def drop(state: NannyState, task: NannyTask) -> None:
     elif task.status in HAVE_RUN:
         task.interrupt = True
     else:
-        if task.status is WAITING:
-            forget_waiter(state, task)
-        task.status = GONE
+        leave(state, task)
+
+
+def leave(state: NannyState, task: NannyTask) -> None:
+    """Let go of what a task without a run waits for."""
+    if task.status is WAITING:
+        forget_waiter(state, task)
+    elif task.status is LOADING:
+        end_loading(state, task)
+    task.status = GONE
 
 
 def take_back(state: NannyState, task: NannyTask, *, interrupt: bool) -> None:

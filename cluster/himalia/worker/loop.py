@@ -168,6 +168,9 @@ class Worker:
             data = encode(self.calls.perform(run, thread))
             if self.output.pending:
                 self.output.finish(run.run)
+            reader = self.calls.reader
+            if reader is not None and reader.unmapped:
+                self._report_unmapped()  # first: what is mapped after the answer is what user code keeps
             try:
                 self.channel.send(data)
             except OSError:
@@ -175,9 +178,6 @@ class Worker:
         slots[slot] = 0
         if run.alone:
             self._open_gate()
-        reader = self.calls.reader
-        if reader is not None and reader.unmapped:
-            self._report_unmapped()
 
     def _attend(self) -> Run | None:
         """Return a targeted run, or ``None``; waits while the gate is closed."""

@@ -46,7 +46,7 @@ class Space:
         Raises
         ------
         StoreFullError
-            If the nanny has no room.
+            If the nanny will never have room; for want of room now, it waits.
         """
         sizes = tuple([memoryview(frame).nbytes for frame in frames])
         offset = self._take(range_length(sizes))
@@ -75,7 +75,7 @@ class Space:
         self._offset = self._end = 0
         self._request += 1
         self._answered.clear()
-        self._send(NeedSpace(self._request, max(length, self._nursery), unused))
+        self._send(NeedSpace(self._request, max(length, self._nursery), length, unused))
         self._answered.wait()
         granted = self._granted
         assert granted is not None

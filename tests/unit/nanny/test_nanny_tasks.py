@@ -178,7 +178,7 @@ def test_calls_that_run_alone_get_one_worker_each() -> None:
 def test_a_call_that_no_worker_could_be_sent_is_an_error() -> None:
     stage = Stage()
     stage.scheduler(A)
-    error = m.TaskError("refused", A.key, "no room")
+    error = m.TaskError("full", A.key, "no room")
     assert stage.event(e.DispatchFailed(1, [], "no room")) == [
         sent(m.TaskFailed(A.key, 1, error, m.Timing(0.0, 0.0, 0.0, 0.0)))
     ]

@@ -324,9 +324,7 @@ def test_a_damaged_copy_is_an_error_with_the_key_and_not_garbage(
     elif damage == "truncate":
         os.ftruncate(file, 0)
     else:
-        monkeypatch.setattr(
-            stage.store._overflow._disk, "read", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "broken"))
-        )
+        monkeypatch.setattr(os, "preadv", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "broken")))
 
     with pytest.raises(StoreDamagedError, match="not what was written") as caught:
         stage.store.place(Key("k"), "reader")
