@@ -1,22 +1,19 @@
 """How an error that happened in a worker looks in the client: as itself, with the traceback it had there.
 
 Decides what is raised for a record that has no result, how many others it stands for, and that a traceback goes from
-the user's line here straight to the user's lines there.  Frames of another process can't be brought here, but a
-traceback only needs, for each of them, a frame object that says the same file, function and line; such frames are
-made by running a two-line function whose code object was given those names.  The source lines are found by
-``linecache``, which knows the cells of this notebook too.
+the user's line here straight to the user's lines there (``tracebacks.py``).
 """
 
 from __future__ import annotations
 
-import sys
 import types
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
-from himalia import serialize
+from himalia import exceptions
 from himalia.client.grouping import group_name
 from himalia.client.state import CANCELLED, ERROR, LOST, PENDING, Record
+from himalia.client.tracebacks import REMOTE, traceback_of
 from himalia.errors import (
     CancelledError,
     ClosedError,
@@ -27,12 +24,10 @@ from himalia.errors import (
     RemoteError,
     StoreFullError,
 )
-from himalia.messages import Frame, TaskError
+from himalia.messages import TaskError
 from himalia.names import Key, shorten
 from himalia.telemetry.errors import identify
 
-REMOTE: Final = "__remote__"
-"""Module name of frames that stand for those of a worker."""
 RAISED_BY: Final = "Raised by "
 """How the note begins that every exception of a call gets."""
 
@@ -65,22 +60,13 @@ def error_of(record: Record, gone: str = "") -> BaseException:
 def rebuild(error: TaskError, key: Key) -> BaseException:
     """Return the exception of a failed call, with its remote traceback and notes on where it happened."""
     if error.kind == "exception":
-        exception = _unpickle(error)
+        exception = _unpack(error)
         exception.__traceback__ = traceback_of(error.frames)
     else:
         exception = KINDS.get(error.kind, RemoteError)(error.text, error.key)
     for note in notes_of(error, key):
         exception.add_note(note)
     return exception
-
-
-def traceback_of(frames: Sequence[Frame]) -> types.TracebackType | None:
-    """Return a traceback object with these lines, the outermost first."""
-    trace: types.TracebackType | None = None
-    for frame in reversed(frames):
-        made = _frame(frame)
-        trace = types.TracebackType(trace, made, made.f_lasti, frame.line)
-    return trace
 
 
 def notes_of(error: TaskError, key: Key) -> list[str]:
@@ -148,61 +134,10 @@ def _is_rebuilt(error: BaseException) -> bool:
     return any(isinstance(note, str) and note.startswith(RAISED_BY) for note in getattr(error, "__notes__", ()))
 
 
-def _unpickle(error: TaskError) -> BaseException:
+def _unpack(error: TaskError) -> BaseException:
     if error.exception:
         try:
-            exception = serialize.loads_packed(error.exception)
-        except Exception as failure:  # whatever the user's class does when it is unpickled
-            return RemoteError(f"{error.text}\n(The exception can't be unpickled here: {failure!r})", error.key)
-        if isinstance(exception, BaseException):
-            return exception
+            return exceptions.unpack(error.exception, traceback_of)
+        except Exception as failure:  # a fault of ours, or of another version of us
+            return RemoteError(f"{error.text}\n(The exception can't be unpacked here: {failure!r})", error.key)
     return RemoteError(error.text, error.key)
-
-
-def _stand_in() -> types.FrameType:
-    return sys._getframe()
-
-
-def _columnless_lines(units: int, line: int) -> bytes:
-    """Return a line table that puts all code on one line, without columns, so that nothing is underlined.
-
-    The format is that of CPython's ``Objects/locations.md``: entries of up to 8 code units, kind 13 has a line only,
-    which is told as a signed difference (here never negative) in groups of six bits.
-
-    Parameters
-    ----------
-    units : int
-        Length of the code.
-    line : int
-        Counted from the first line of the function, which is 0.
-    """
-    table = bytearray()
-    while units > 0:
-        table.append(0x80 | (13 << 3) | (min(units, 8) - 1))
-        difference = line << 1
-        while difference >= 64:
-            table.append(64 | (difference & 63))
-            difference >>= 6
-        table.append(difference)
-        units -= 8
-        line = 0
-    return bytes(table)
-
-
-_template = _stand_in.__code__
-
-
-def _frame(frame: Frame) -> types.FrameType:
-    """Return a frame object that says it is at that place."""
-    line = max(1, frame.line)
-    first = max(1, min(frame.first, line))
-    code = _template.replace(
-        co_filename=frame.filename,
-        co_name=frame.function.rpartition(".")[2],
-        co_qualname=frame.function,
-        co_firstlineno=first,
-        co_linetable=_columnless_lines(len(_template.co_code) // 2, line - first),
-    )
-    module: dict[str, Any] = {"sys": sys, "__name__": REMOTE, "__file__": frame.filename}
-    made: types.FrameType = types.FunctionType(code, module)()
-    return made

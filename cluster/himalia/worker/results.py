@@ -9,12 +9,10 @@ import os
 from types import TracebackType
 from typing import Any, Final
 
-from himalia import serialize
+from himalia import exceptions, serialize
 from himalia.messages import Frame, TaskError
 from himalia.names import Key
 
-EXCEPTION_LIMIT: Final = 48 * 1024
-"""Bytes of a pickled exception; a larger one travels as text, so that the answer stays a datagram."""
 TEXT_LIMIT: Final = 8 * 1024
 """Characters of an error's text."""
 FRAMES: Final = 60
@@ -52,23 +50,9 @@ def describe(error: BaseException, key: Key, worker: str, before: str = "") -> T
     before : str
         What failed, if it wasn't the call itself.
     """
-    data, problem = pack_exception(error)
-    text = before + explain(error) + problem
+    text = before + explain(error)
     frames = user_frames(error.__traceback__)
-    return TaskError("exception", key, text[:TEXT_LIMIT], data, frames, worker)
-
-
-def pack_exception(error: BaseException) -> tuple[bytes, str]:
-    """Return an exception's packed pickle, or nothing and why."""
-    try:
-        data = serialize.dumps_packed(error)
-        if len(data) > EXCEPTION_LIMIT:
-            return b"", f"\n(the exception itself is {len(data):,} bytes, too large to be brought along)"
-        if type(error).__module__ != "builtins":
-            serialize.loads_packed(data)
-    except BaseException as problem:  # a user's class may raise anything here
-        return b"", f"\n(the exception itself can't be pickled: {explain(problem, causes=0)})"
-    return data, ""
+    return TaskError("exception", key, text[:TEXT_LIMIT], exceptions.pack(error, user_frames), frames, worker)
 
 
 def explain(error: BaseException, causes: int = 3) -> str:

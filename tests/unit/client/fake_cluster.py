@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import msgspec
 
-from himalia import serialize
+from himalia import exceptions, serialize
 from himalia.callables import read_function
 from himalia.client import shell as client_shell
 from himalia.comm.security import Credentials
@@ -182,7 +182,9 @@ class FakeCluster:
         except BaseException as error:
             frames_seen = (Frame("/somewhere/user.py", 7, "outer"), Frame("/somewhere/user.py", 12, "inner"))
             text = f"{type(error).__name__}: {error}"
-            raised = TaskError("exception", message.key, text, serialize.dumps_packed(error), frames_seen, "n0-0", 1)
+            raised = TaskError(
+                "exception", message.key, text, exceptions.pack(error, lambda trace: ()), frames_seen, "n0-0", 1
+            )
             self._later(self.from_host, host, TaskFailed(message.key, message.attempt, raised, timing))
             return
         if (message.key, message.attempt) in self.withdrawn:
@@ -217,7 +219,7 @@ def _call(call: bytes) -> bytes:
     try:
         return msgspec.msgpack.encode(["ok", serialize.dumps_packed(function(*args, **kwargs))])
     except Exception as error:
-        failed = TaskError("exception", Key(""), str(error), serialize.dumps_packed(error))
+        failed = TaskError("exception", Key(""), str(error), exceptions.pack(error, lambda trace: ()))
         return msgspec.msgpack.encode(["error", failed])
 
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from himalia import serialize
+from himalia import exceptions, serialize
 from himalia.client.calls import KeyMaker, check_callable, make_options
 from himalia.client.durations import seconds
-from himalia.client.errors_view import error_of, rebuild, traceback_of
+from himalia.client.errors_view import error_of, rebuild
 from himalia.client.grouping import group_name
 from himalia.client.nesting import pack_futures, unpack_futures
 from himalia.client.progress import line
 from himalia.client.state import Record
+from himalia.client.tracebacks import traceback_of
 from himalia.client.versions import compare, versions_here
 from himalia.client.watchers import Countdown, Sleeper
 from himalia.errors import (
@@ -180,7 +181,9 @@ def test_a_countdown_may_end_at_the_first_error() -> None:
 
 def raised(exception: BaseException, **fields: Any) -> TaskError:
     frames = (Frame("/nb/cell.py", 3, "outer"), Frame("/nb/cell.py", 9, "Thing.inner"))
-    return TaskError("exception", X, repr(exception), serialize.dumps_packed(exception), frames, "w-1", **fields)
+    return TaskError(
+        "exception", X, repr(exception), exceptions.pack(exception, lambda trace: ()), frames, "w-1", **fields
+    )
 
 
 def test_an_exception_arrives_as_itself_with_the_users_frames() -> None:
