@@ -12,6 +12,7 @@ Pieces take text and escape it, except where a parameter is said to be HTML.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
@@ -37,6 +38,7 @@ radial-gradient(circle at 32% 30%,#f3e3cd,#c99f74 58%,#7d5a40)}
 .himalia .h-status{flex:none;display:inline-flex;align-items:center;gap:.5em;padding:.15em .75em;
 border:1px solid var(--h-line);border-radius:99px;font-size:12px}
 .himalia .h-status::before{content:"";width:8px;height:8px;border-radius:50%;background:var(--h-off)}
+.himalia .h-was::before{display:none}
 .himalia .h-running::before{background:var(--h-ok);box-shadow:0 0 0 3px rgba(47,168,102,.2)}
 .himalia .h-created::before,.himalia .h-starting::before,.himalia .h-closing::before
 {background:var(--h-busy)}
@@ -82,7 +84,9 @@ font-family:var(--h-code);font-size:12px;white-space:pre-wrap;overflow-wrap:anyw
 """.replace("\n", "")
 
 
-def card(title: str, subject: str, *, status: str, content: str, label: str = "", moon: bool = False) -> str:
+def card(
+    title: str, subject: str, *, status: str, content: str, label: str = "", taken: float = 0.0, moon: bool = False
+) -> str:
     """Return a framed card with its style sheet.
 
     Parameters
@@ -95,10 +99,18 @@ def card(title: str, subject: str, *, status: str, content: str, label: str = ""
         HTML: what is below.
     label : str
         Text of that mark, if it isn't the status itself.
+    taken : float
+        When it was so, epoch seconds, of what may have changed since: told, and no mark that looks alive is beside it.
+        0: it stays so.
     moon : bool
         Whether the picture of a moon is at the left.
     """
     known = status if status.isalpha() else "unknown"
+    when = "Status"
+    if taken:
+        label = label or f"as of {time_of_day(taken)}"
+        when = f"So it was at {exact(taken)}; it may have changed since."
+        known = "was"
     picture = '<span class="h-moon" aria-hidden="true"></span>' if moon else ""
     return (
         f"<style>{STYLE}</style>"
@@ -106,7 +118,7 @@ def card(title: str, subject: str, *, status: str, content: str, label: str = ""
         f'<div class="h-head">{picture}'
         f'<div class="h-title"><h3 class="h-name">{escape(title)}</h3>'
         f'<p class="h-id">{escape(subject)}</p></div>'
-        f'<span class="h-status h-{known}" title="Status">{escape(label or known)}</span></div>'
+        f'<span class="h-status h-{known}" title="{when}">{escape(label or known)}</span></div>'
         f"{content}</div>"
     )
 
@@ -172,9 +184,11 @@ def share(counts: Mapping[str, int]) -> str:
     return f'<div class="h-share" aria-hidden="true">{parts}</div>'
 
 
-def anchor(link: str, text: str = "") -> str:
-    """Return a link that opens a page of its own, with a text or the address; what isn't a web address stays text."""
-    shown = escape(text or link)
-    if not link.startswith(("http://", "https://", "/")):
-        return shown
-    return f'<a href="{escape(link)}" target="_blank" rel="noopener noreferrer">{shown}</a>'
+def time_of_day(moment: float, form: str = "%H:%M:%S") -> str:
+    """Return a time, epoch seconds, as a clock on the wall shows it."""
+    return datetime.fromtimestamp(moment).astimezone().strftime(form)
+
+
+def exact(moment: float) -> str:
+    """Return a time, epoch seconds, for whoever reads it elsewhere and later."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -249,10 +249,54 @@ class ClusterEvent(Part):
     text: str
 
 
+class TaskCounts(Part):
+    """How many tasks are where: of a function, a cell or a cluster, in every view.
+
+    A task is what was submitted once; it counts in one place, however often it was tried.  Values that clients placed
+    are no tasks here.
+    """
+
+    waiting: int = 0
+    """For inputs, or ready and held back."""
+    assigned: int = 0
+    """At a host: running, or next in line there."""
+    done: int = 0
+    """Its result was computed, whether or not somebody still holds it."""
+    failed: int = 0
+    """It ended by an error, its own or that of an input, and wasn't retried by hand since."""
+    cancelled: int = 0
+    """Nobody wanted it any more before it had ended: cancelled, interrupted or let go of."""
+
+    @property
+    def left(self) -> int:
+        """Tasks that have not ended."""
+        return self.waiting + self.assigned
+
+    @property
+    def ended(self) -> int:
+        """Tasks that came to an end of their own: what "7 of 12" counts."""
+        return self.done + self.failed
+
+    @property
+    def total(self) -> int:
+        """All: the 12 of "7 of 12"."""
+        return self.left + self.ended + self.cancelled
+
+    def __add__(self, other: TaskCounts) -> TaskCounts:
+        return TaskCounts(
+            self.waiting + other.waiting,
+            self.assigned + other.assigned,
+            self.done + other.done,
+            self.failed + other.failed,
+            self.cancelled + other.cancelled,
+        )
+
+
 class SchedulerStatus(Part):
     """How the scheduler is doing."""
 
     clients: int = 0
+    """Sessions of people; those that only look on (a cluster object, a widget, a dashboard) don't count."""
     tasks: int = 0
     queued: int = 0
     """Ready, and held back until a worker is free."""
@@ -260,8 +304,10 @@ class SchedulerStatus(Part):
     """Changes with every coming or leaving of hosts and workers: ask :class:`GetInfo` again."""
     uptime: float = 0.0
     total: int = 0
-    """Calls that ended so far."""
+    """Calls that ended so far, each attempt: as many as there are records."""
     process: ProcessMetrics = msgspec.field(default_factory=ProcessMetrics)
+    counts: TaskCounts | None = None
+    """All tasks that there ever were; None: whoever wrote this didn't count them."""
 
 
 class HostMetrics(Part):
@@ -305,14 +351,15 @@ class GroupSummary(Part):
     span: str = ""
     """What the calls were submitted under: a client's cell, or a client (see :class:`Submit`)."""
     waiting: int = 0
-    """Waiting for inputs, or ready and held back."""
+    """See :class:`TaskCounts`; as are ``assigned``, ``erred`` (failed there), ``done`` and ``cancelled``."""
     assigned: int = 0
-    """At a host: in its queue or running."""
     in_memory: int = 0
+    """Tasks whose result is held now, those included that a client placed."""
     erred: int = 0
     finished: int = 0
     """Completions ever counted, recomputations included."""
     failed: int = 0
+    """Attempts that raised, those included that were tried again."""
     compute: float = 0.0
     """Sum over completions, seconds; as are the three below."""
     transfer: float = 0.0
@@ -328,6 +375,26 @@ class GroupSummary(Part):
     """Bytes of inputs that were fetched from other hosts."""
     tasks: int = 0
     """Tasks that exist now."""
+    done: int = -1
+    """-1: whoever wrote this didn't count; then it is ``finished``."""
+    cancelled: int = 0
+    stopping: int = 0
+    """Calls that nobody wants any more and that a host hasn't stopped yet."""
+    wasted: float = 0.0
+    """Seconds that worker threads were occupied by calls that failed or were stopped; never part of those above."""
+    duration: float = -1.0
+    """Seconds that a call of this name occupies its thread, moving average; -1: none ended yet."""
+
+    @property
+    def counts(self) -> TaskCounts:
+        """Where its tasks are."""
+        done = self.done if self.done >= 0 else self.finished
+        return TaskCounts(self.waiting, self.assigned, done, self.erred, self.cancelled)
+
+    @property
+    def occupied(self) -> float:
+        """Seconds that its calls occupied threads of workers: thread-seconds, not CPU time."""
+        return self.deserialize + self.compute + self.serialize + self.wasted
 
 
 # Both ways
@@ -753,6 +820,8 @@ class Withdrawn(Message, tag=97):
     key: Key
     attempt: int
     started: bool
+    seconds: float = 0.0
+    """How long it occupied a thread before it was stopped, as far as that is known."""
 
 
 class DataAdded(Message, tag=98):

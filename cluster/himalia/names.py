@@ -36,6 +36,15 @@ def new_incarnation(role: str) -> PeerId:
     return PeerId(f"{role}-{secrets.token_hex(8)}")
 
 
+def role_of(peer: PeerId) -> str:
+    """Return the role that an id was made for.
+
+    >>> role_of(PeerId("client-0123456789abcdef"))
+    'client'
+    """
+    return peer.rpartition("-")[0]
+
+
 def digest(key: Key, attempt: int) -> int:
     """Return what one (key, attempt) adds, by xor, to a heartbeat's digest of beliefs; the same in every process."""
     return crc32(key.encode()) ^ attempt

@@ -16,7 +16,7 @@ from himalia.client.durations import seconds
 from himalia.client.errors_view import folded
 from himalia.client.future import Future
 from himalia.client.futures_in import futures_of
-from himalia.client.gathering import gather_here, gather_in_loop
+from himalia.client.gathering import clock, gather_here, gather_in_loop
 from himalia.client.inquiries import select_hosts
 from himalia.client.nesting import pack_futures, unpack_futures
 from himalia.client.state import CancelAsked, Record, RetryAsked
@@ -288,7 +288,7 @@ class Calling(ClientBase):
 
     def retry(self, futures: Any) -> Any:
         """Run calls that failed again."""
-        self._shell.tell(RetryAsked(self._records_of(futures)))
+        self._shell.tell(RetryAsked(self._records_of(futures), clock()))
         return self._nothing()
 
     def _records_of(self, futures: Any) -> list[Record]:

@@ -44,6 +44,8 @@ class Cells:
         Number of the cell that submitted something last; 0 before the first.
     on_submission : callable or None
         Called with that number, in the submitting thread, when it changes.
+    on_closing : callable or None
+        Called before a client or a cluster closes, while it still answers; not in a loop's thread.
     """
 
     def __init__(self, shell: Any) -> None:
@@ -51,6 +53,7 @@ class Cells:
         self.listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
         self.submitting = 0
         self.on_submission: Callable[[int], object] | None = None
+        self.on_closing: Callable[[], object] | None = None
         self._shell = shell
         self._numbers: dict[str, int] = {}
         """By the id of the message that had it executed."""
@@ -116,3 +119,14 @@ def current_span(client_id: str) -> str:
     """Return what a client that submits in this thread does it under; empty where there is no cell.  Cheap."""
     number = _cells.note_submission() if _cells is not None else 0
     return f"{client_id}/{number}" if number else ""
+
+
+def has_to_tell() -> bool:
+    """Whether anybody wants to hear of :func:`tell_closing`."""
+    return _cells is not None and _cells.on_closing is not None
+
+
+def tell_closing() -> None:
+    """Let those who show something of this kernel's cells ask a last time; called before a client or cluster closes."""
+    if _cells is not None and _cells.on_closing is not None:
+        _cells.on_closing()

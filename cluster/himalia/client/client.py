@@ -11,6 +11,7 @@ import asyncio
 import atexit
 import logging
 import os
+import time
 import weakref
 from collections.abc import Generator, Mapping
 from types import TracebackType
@@ -18,7 +19,7 @@ from typing import Any, Self
 
 from himalia.client import default, listing, portal
 from himalia.client.callbacks import CallbackThread
-from himalia.client.cells import find_cells
+from himalia.client.cells import find_cells, has_to_tell, tell_closing
 from himalia.client.collections import Collections
 from himalia.client.connecting import Target, find_target
 from himalia.client.durations import seconds
@@ -26,7 +27,7 @@ from himalia.client.future import Future
 from himalia.client.inquiries import Inquiries
 from himalia.client.output import OutputForwarder
 from himalia.client.recreate import Recreating
-from himalia.client.reprs import client_html, client_text, task_words
+from himalia.client.reprs import client_html, client_text, info_task_words
 from himalia.client.shell import ClientShell
 from himalia.client.state import MessageMade
 from himalia.client.submitting import Submitter
@@ -267,6 +268,8 @@ class Client(Inquiries, Recreating, Collections):
         return None
 
     def _close_here(self, timeout: float) -> None:
+        if self.status == "running":
+            tell_closing()
         if not self._begin_close():
             return
         try:
@@ -283,6 +286,8 @@ class Client(Inquiries, Recreating, Collections):
                 self.cluster.close()
 
     async def _close_in_loop(self, timeout: float) -> None:
+        if self.status == "running" and has_to_tell():
+            await asyncio.to_thread(tell_closing)
         if not self._begin_close():
             return
         try:
@@ -392,8 +397,8 @@ class Client(Inquiries, Recreating, Collections):
 
     def _repr_html_(self) -> str:
         info = self._known_info()
-        tasks = task_words(info.get("tasks", 0), info.get("queued", 0))
-        return client_html(type(self).__name__, self.name, self.status, self._summary(info), tasks)
+        kind, summary = type(self).__name__, self._summary(info)
+        return client_html(kind, self.name, self.status, summary, info_task_words(info), taken=time.time())
 
     def _summary(self, info: Mapping[str, Any]) -> ClusterSummary:
         return summarize(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any, Final
 
+from himalia.client.reprs import info_task_words
 from himalia.deploy.html import SHOWN
 from himalia.deploy.summary import natural
 from himalia.deploy.text import limit_text
@@ -18,7 +19,15 @@ from himalia.look import card, cell, code, fact, facts, section, table
 
 
 class Described(dict[str, Any]):
-    """A dict that looks like what it describes."""
+    """A dict that looks like what it describes, at the time it was said: ``taken``, epoch seconds."""
+
+    def __init__(self, info: Mapping[str, Any], *, taken: float = 0.0) -> None:
+        super().__init__(info)
+        self.taken = taken
+
+    def _card(self, title: str, subject: str, content: str) -> str:
+        label = "" if self.taken else "as it was"
+        return card(title, subject, status="was", label=label, taken=self.taken, content=content)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return dict, (dict(self),)
@@ -27,9 +36,10 @@ class Described(dict[str, Any]):
 class SchedulerInfo(Described):
     """The scheduler's answer about itself, its hosts and its workers."""
 
-    def __init__(self, info: Mapping[str, Any]) -> None:
-        super().__init__(info)
-        self["workers"] = {address: WorkerInfo(worker) for address, worker in info.get("workers", {}).items()}
+    def __init__(self, info: Mapping[str, Any], *, taken: float = 0.0) -> None:
+        super().__init__(info, taken=taken)
+        workers = info.get("workers", {}).items()
+        self["workers"] = {address: WorkerInfo(worker, taken=taken) for address, worker in workers}
 
     def _repr_html_(self) -> str:
         workers, hosts = self["workers"].values(), self.get("hosts", {}).values()
@@ -39,12 +49,12 @@ class SchedulerInfo(Described):
             fact("Workers", str(len(workers))),
             fact("Total threads", str(sum(worker["nthreads"] for worker in workers))),
             fact("Total memory", limit_text(sum(limits) if all(limits) else 0) if limits else "0 B"),
-            fact("Tasks", f"{self.get('tasks', 0):,}"),
+            fact("Tasks", escape(info_task_words(self))),
             fact("Clients", str(self.get("clients", 0))),
         )
         content += section("Hosts", host_table(self), note=str(len(hosts)))
         content += section("Workers", worker_table(self["workers"]), note=str(len(workers)))
-        return card(str(self.get("type", "Scheduler")), str(self.get("address", "")), status="running", content=content)
+        return self._card(str(self.get("type", "Scheduler")), str(self.get("address", "")), content)
 
 
 class WorkerInfo(Described):
@@ -69,7 +79,7 @@ class WorkerInfo(Described):
             ),
             fine=True,
         )  # fmt: skip
-        return card(str(self.get("type", "Worker")), str(self.get("name", "")), status="running", content=content)
+        return self._card(str(self.get("type", "Worker")), str(self.get("name", "")), content)
 
 
 HEADS: Final = ("Name", "Host", "Threads", "Running", "CPU", "Memory", "Memory limit")

@@ -149,6 +149,11 @@ def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
+def wall_clock() -> float:
+    """Return the time of day, seconds since the epoch."""
+    return time.time()
+
+
 def clock() -> float:
     """Return seconds, monotonic."""
     return time.monotonic()

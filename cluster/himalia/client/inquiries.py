@@ -17,7 +17,7 @@ from himalia.client.described import SchedulerInfo
 from himalia.client.durations import seconds
 from himalia.client.errors_view import folded, rebuild
 from himalia.client.futures_in import futures_of
-from himalia.client.gathering import poll
+from himalia.client.gathering import poll, wall_clock
 from himalia.client.grouping import group_name
 from himalia.client.profile import Profile
 from himalia.client.state import MessageMade
@@ -63,7 +63,7 @@ class Inquiries(ClientBase):
         """
 
         async def describe() -> SchedulerInfo:
-            return SchedulerInfo(await self._info(n_workers))
+            return SchedulerInfo(await self._info(n_workers), taken=wall_clock())
 
         return self._sync(describe())
 

@@ -176,19 +176,20 @@ class ClientMachine:
         records = self.records
         refenced = []
         new: dict[Key, Record] = {}
+        at = event.at
         watch_stale = bool(self._released or self._releasing)
         for spec in event.tasks:
             key = spec.key
             record = records.get(key) or new.get(key)
             if record is None:
                 if spec.wanted:
-                    record = new[key] = Record(key, PENDING, 1)
+                    record = new[key] = Record(key, PENDING, 1, submitted=at)
                     if spec.options is not None:
                         record.origin = spec.options.origin
                     if watch_stale and self._is_recent(key):
                         refenced.append(record)
             elif record.status == LOST:
-                record.status, record.error = PENDING, None
+                record.status, record.error, record.submitted = PENDING, None, at
                 record.origin = "" if spec.options is None else spec.options.origin
                 record.refs += spec.wanted
                 if not spec.wanted:  # somebody here holds a future of it
@@ -295,7 +296,7 @@ class ClientMachine:
         keys = []
         for record in self._held_of(event.records):
             if record.status in (ERROR, LOST):
-                record.status, record.error = PENDING, None
+                record.status, record.error, record.submitted = PENDING, None, event.at
                 keys.append(record.key)
         return [Send(SCHEDULER, RetryKeys(part)) for part in _keys_of(keys)]
 

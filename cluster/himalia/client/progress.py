@@ -17,7 +17,8 @@ from himalia.client.futures_in import futures_of
 from himalia.client.gathering import clock, wait_here, wait_in_loop
 from himalia.client.grouping import group_name
 from himalia.client.progress_html import Bar, draw
-from himalia.client.state import FINISHED, PENDING, Record
+from himalia.client.reprs import RELEASED, count_statuses, ended
+from himalia.client.state import CANCELLED, ERROR, LOST, PENDING, Record
 from himalia.errors import TimeoutError
 from himalia.views import find_views, in_notebook
 
@@ -69,17 +70,17 @@ def progress(
         show_bars(groups, views.show_progress, complete=complete)
         return None
     out = sys.stdout if file is None else file
+    counters = [Counter(name, records) for name, records in groups.items()]
     if client.asynchronous:
-        return _show_in_loop(client._shell, groups, out)
+        return _show_in_loop(client._shell, counters, out)
     records = [record for members in groups.values() for record in members]
-    started = clock()
     while True:
-        _write(out, line(records, clock() - started))
+        _write(out, line(look_at(counters)))
         try:
             wait_here(client._shell, records, INTERVAL)
         except TimeoutError:
             continue
-        _finish(out, groups, clock() - started)
+        _finish(out, counters)
         return None
 
 
@@ -94,16 +95,15 @@ def group_records(
     return {name: list(members.values()) for name, members in groups.items()}
 
 
-async def _show_in_loop(shell: Any, groups: dict[str, list[Record]], out: TextIO) -> None:
-    records = [record for members in groups.values() for record in members]
-    started = clock()
+async def _show_in_loop(shell: Any, counters: Sequence[Counter], out: TextIO) -> None:
+    records = [record for counter in counters for record in counter.records]
     while True:
-        _write(out, line(records, clock() - started))
+        _write(out, line(look_at(counters)))
         try:
             await wait_in_loop(shell, records, INTERVAL)
         except TimeoutError:
             continue
-        _finish(out, groups, clock() - started)
+        _finish(out, counters)
         return
 
 
@@ -113,21 +113,20 @@ def show_bars(
     """Show bars, and follow the records in a thread of its own until all have settled or were released."""
     counters = [Counter(name, records) for name, records in groups.items()]
     started = clock()
-    replace = show(draw([counter.bar() for counter in counters], 0.0))
+    replace = show(draw([counter.look() for counter in counters], 0.0))
 
     def follow() -> None:
         shown = ""
         while True:
             began = clock()
             bars = [counter.look() for counter in counters]
-            is_done = all(bar.done == bar.total for bar in bars)
-            elapsed = clock() - started
-            visible = bars if complete or is_done else [bar for bar in bars if bar.done < bar.total]
-            markup = draw(visible, elapsed)
+            is_over = not any(bar.left for bar in bars)
+            visible = bars if complete or is_over else [bar for bar in bars if bar.left]
+            markup = draw(visible, clock() - started)
             if markup != shown:
                 shown = markup
                 replace(markup)
-            if is_done:
+            if is_over:
                 return
             time.sleep(max(NOTEBOOK_INTERVAL, (clock() - began) / SHARE))
 
@@ -137,52 +136,84 @@ def show_bars(
 
 
 class Counter:
-    """Counts the records of one bar; a record that settled, or that nobody holds any more, is not looked at again."""
+    """Counts where the records of one bar are.
 
-    def __init__(self, name: str, records: list[Record]) -> None:
+    Parameters
+    ----------
+    name : str
+        Of the bar.
+    records : list of Record
+        Each once.
+    now : callable
+        The clock by which they were submitted, seconds.
+    """
+
+    def __init__(self, name: str, records: list[Record], now: Callable[[], float] = clock) -> None:
         self.name = name
-        self.total = len(records)
-        self.failed = 0
-        self._pending = records
-        self._before = sum(record.status != PENDING for record in records)
-        """Done before anybody looked: they say nothing about the speed."""
+        self.records = records
+        self._now = now
+        counts = count_statuses(records)
+        self._before = ended(counts)
+        pending = [record.submitted for record in records if record.status == PENDING and record.submitted]
+        self._since = min(pending) if pending else now() if counts.get(PENDING) else 0.0
+        self._waited = 0.0
+        self._is_over = not counts.get(PENDING)
 
     def look(self) -> Bar:
-        """Count what has changed since the last look."""
-        still = []
-        for record in self._pending:
-            if record.status == PENDING and record.refs:
-                still.append(record)
-            elif record.status != FINISHED:
-                self.failed += record.status != PENDING
-        self._pending = still
-        return self.bar()
+        """Count them."""
+        counts = count_statuses(self.records)
+        if not self._is_over:
+            self._waited = max(0.0, self._now() - self._since)
+        self._is_over = not counts.get(PENDING)
+        failed = counts.get(ERROR, 0) + counts.get(LOST, 0)
+        return Bar(
+            self.name,
+            ended(counts),
+            len(self.records),
+            failed,
+            counts.get(CANCELLED, 0),
+            counts.get(RELEASED, 0),
+            self._before,
+            self._waited,
+        )
 
-    def bar(self) -> Bar:
-        """Return the counts as they are known."""
-        return Bar(self.name, self.total - len(self._pending), self.total, self.failed, self._before)
+
+def look_at(counters: Sequence[Counter]) -> Bar:
+    """Look at all of them, and return their sum."""
+    bars = [counter.look() for counter in counters]
+    return Bar(
+        "all",
+        sum(bar.ended for bar in bars),
+        sum(bar.total for bar in bars),
+        sum(bar.failed for bar in bars),
+        sum(bar.cancelled for bar in bars),
+        sum(bar.released for bar in bars),
+        sum(bar.before for bar in bars),
+        max((bar.waited for bar in bars), default=0.0),
+    )
 
 
-def line(records: Sequence[Record], elapsed: float) -> str:
-    """Return the line for these records, ``elapsed`` seconds after the start.
+def line(bar: Bar) -> str:
+    """Return a bar as a line.
 
-    >>> line([], 1.0)
-    '[                                        ] 0 of 0 |   0% |   1.0s'
+    >>> line(Bar("inc", 54, 100, 1, 46, waited=1.6))
+    '[#####################                   ] 54 of 100 |  54% |   1.6s | 1 failed | 46 cancelled'
     """
-    total = len(records)
-    done = sum(record.status != PENDING for record in records)
-    failed = sum(record.status not in (PENDING, FINISHED) for record in records)
-    share = done / total if total else 0.0
-    bar = ("#" * int(share * WIDTH)).ljust(WIDTH)
-    return f"[{bar}] {done} of {total} | {share:4.0%} | {elapsed:5.1f}s" + (f" | {failed} failed" if failed else "")
+    share = bar.ended / bar.total if bar.total else 0.0
+    drawn = ("#" * int(share * WIDTH)).ljust(WIDTH)
+    told = [f"[{drawn}] {bar.ended} of {bar.total}", f"{share:4.0%}", f"{bar.waited:5.1f}s"]
+    told += [f"{bar.failed} failed"] if bar.failed else []
+    told += [f"{bar.cancelled} cancelled"] if bar.cancelled else []
+    told += [f"{bar.released} released"] if bar.released else []
+    return " | ".join(told)
 
 
-def _finish(out: TextIO, groups: dict[str, list[Record]], elapsed: float) -> None:
+def _finish(out: TextIO, counters: Sequence[Counter]) -> None:
     """Write the last state: a line for each group."""
-    width = max(map(len, groups))
-    lines = [line(records, elapsed) for records in groups.values()]
-    if len(groups) > 1:
-        lines = [f"{name.ljust(width)} {text}" for name, text in zip(groups, lines, strict=True)]
+    width = max(len(counter.name) for counter in counters)
+    lines = [line(counter.look()) for counter in counters]
+    if len(lines) > 1:
+        lines = [f"{counter.name.ljust(width)} {text}" for counter, text in zip(counters, lines, strict=True)]
     _write(out, "\n".join(lines) + "\n")
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 DONE: Final = "var(--jp-brand-color1,#1976d2)"
 FAILED: Final = "var(--jp-error-color1,#d32f2f)"
+CANCELLED: Final = "var(--jp-ui-font-color3,#9e9e9e)"
 GROUND: Final = "var(--jp-layout-color3,rgba(128,128,128,.25))"
 FAINT: Final = "color:var(--jp-ui-font-color2,#757575)"
 NAME: Final = 40
@@ -20,17 +21,30 @@ NAME: Final = 40
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """Counts of one group; ``before`` of ``done`` were done when somebody began to look."""
+    """Where the futures of one group are; the words are those of :class:`himalia.messages.TaskCounts`."""
 
     name: str
-    done: int
+    ended: int
+    """Finished or failed."""
     total: int
     failed: int = 0
+    """Of those that ended: by an error, or because their data were lost."""
+    cancelled: int = 0
+    released: int = 0
+    """Let go of before they had ended: nobody here hears what becomes of them."""
     before: int = 0
+    """Of those that ended: before somebody began to look.  They say nothing about the speed."""
+    waited: float = 0.0
+    """Seconds since the first of those was submitted that had not ended when somebody began to look."""
+
+    @property
+    def left(self) -> int:
+        """Futures that are still to come."""
+        return self.total - self.ended - self.cancelled - self.released
 
 
 def draw(bars: Sequence[Bar], elapsed: float) -> str:
-    """Return the bars as HTML, ``elapsed`` seconds after the start."""
+    """Return the bars as HTML, ``elapsed`` seconds after somebody began to look."""
     rows = "".join(row(bar, elapsed) for bar in bars)
     return (
         "<div class='mathjax_ignore tex2jax_ignore' "
@@ -43,33 +57,48 @@ def draw(bars: Sequence[Bar], elapsed: float) -> str:
 def row(bar: Bar, elapsed: float) -> str:
     """Return one bar: name, bar, counts, speed."""
     name = bar.name if len(bar.name) <= NAME else bar.name[: NAME - 1] + "…"
-    good, bad = (100 * part / bar.total for part in (bar.done - bar.failed, bar.failed))
-    counts = f"{bar.done:,} / {bar.total:,}"
-    errors = f" <span style='color:{FAILED}'>{bar.failed:,} failed</span>" if bar.failed else ""
+    counts = f"{bar.ended:,} / {bar.total:,}"
+    drawn = parts(bar.ended - bar.failed, bar.failed, bar.cancelled + bar.released, bar.total)
+    bad = f" <span style='color:{FAILED}'>{bar.failed:,} failed</span>" if bar.failed else ""
+    gone = "".join(
+        f" <span style='{FAINT}'>{count:,} {word}</span>"
+        for count, word in ((bar.cancelled, "cancelled"), (bar.released, "released"))
+        if count
+    )
     return (
         f"<span title='{escape(bar.name)}'>{escape(name)}</span>"
-        f"<span style='display:flex;height:8px;border-radius:4px;overflow:hidden;background:{GROUND}'>"
-        f"<span style='width:{good:.1f}%;background:{DONE}'></span>"
-        f"<span style='width:{bad:.1f}%;background:{FAILED}'></span></span>"
-        f"<span>{counts}{errors}</span><span style='{FAINT}'>{speed(bar, elapsed)}</span>"
+        "<span style='display:flex;height:8px;border-radius:4px;overflow:hidden;"
+        f"background:{GROUND}'>{drawn}</span>"
+        f"<span>{counts}{bad}{gone}</span><span style='{FAINT}'>{speed(bar, elapsed)}</span>"
+    )
+
+
+def parts(done: int, failed: int, cancelled: int, total: int) -> str:
+    """Return the coloured parts of a bar."""
+    shares = ((done, DONE), (failed, FAILED), (cancelled, CANCELLED))
+    return "".join(
+        f"<span style='width:{100 * share / max(1, total):.1f}%;background:{color}'></span>" for share, color in shares
     )
 
 
 def speed(bar: Bar, elapsed: float) -> str:
-    """Say how fast it goes and how long it will take; at the end, how long it took.
+    """Say how fast it goes and how long it will take; at the end, how long it took since it was submitted.
 
     >>> speed(Bar("inc", 50, 100), 10.0)
     '5.0/s, 10 s left'
-    >>> speed(Bar("inc", 100, 100), 20.0)
+    >>> speed(Bar("inc", 100, 100, waited=20.0), 8.0)
     'done in 20 s'
+    >>> speed(Bar("inc", 54, 100, cancelled=46, waited=2.0), 1.0)
+    'ended after 2.0 s'
     """
-    counted = bar.done - bar.before
-    if bar.done == bar.total:
-        return f"done in {duration(elapsed)}" if counted else "done"
+    counted = bar.ended - bar.before
+    if not bar.left:
+        word, after = ("ended", "after") if bar.ended < bar.total else ("done", "in")
+        return f"{word} {after} {duration(bar.waited)}" if bar.waited else word
     if not counted or elapsed <= 0:
         return ""
     rate = counted / elapsed
-    left = duration((bar.total - bar.done) / rate)
+    left = duration(bar.left / rate)
     return f"{rate:,.0f}/s, {left} left" if rate >= 9.95 else f"{rate:.1f}/s, {left} left"
 
 

@@ -20,8 +20,8 @@ from himalia.deploy.html import dashboard_fact, totals
 from himalia.deploy.summary import ClusterSummary
 from himalia.deploy.text import total_memory
 from himalia.deploy.units import format_bytes
-from himalia.look import card, cell, code, fact, facts, section, share, table
-from himalia.messages import HostInfo
+from himalia.look import card, cell, code, fact, facts, section, share, table, time_of_day
+from himalia.messages import HostInfo, TaskCounts
 from himalia.names import HostId, shorten
 from himalia.telemetry.errors import headline
 
@@ -107,7 +107,7 @@ def futures_html(futures: Futures) -> str:
     if not counts.get(PENDING):
         content += section("Futures", futures_table(futures), note=f"{total:,}")
     worst = next((status for status in (ERROR, LOST, PENDING, CANCELLED) if counts.get(status)), FINISHED)
-    done = total - counts.get(PENDING, 0)
+    done = ended(counts)
     label = f"{done:,} of {total:,} done" if done < total else "done"
     return card(f"{total:,} futures", "", status=worst, label=label, content=content)
 
@@ -145,6 +145,15 @@ def count_statuses(records: Sequence[Record]) -> dict[str, int]:
     return {status: found[status] for status in ORDER if found[status]}
 
 
+def ended(counts: Mapping[str, int]) -> int:
+    """Return how many came to an end of their own: what "54 of 100" counts, see :class:`himalia.messages.TaskCounts`.
+
+    >>> ended({"finished": 50, "error": 4, "cancelled": 46})
+    54
+    """
+    return sum(counts.get(status, 0) for status in (FINISHED, ERROR, LOST))
+
+
 def is_released(record: Record) -> bool:
     """Return whether nobody holds a future of a record any more that hadn't settled by then."""
     return record.status == PENDING and record.refs <= 0
@@ -171,17 +180,38 @@ def client_text(kind: str, status: str, summary: ClusterSummary) -> str:
     )
 
 
-def client_html(kind: str, name: str, status: str, summary: ClusterSummary, tasks: str = "") -> str:
-    """Return a client as a card, with the totals of its cluster as far as they are known."""
+def client_html(
+    kind: str, name: str, status: str, summary: ClusterSummary, tasks: str = "", *, taken: float = 0.0
+) -> str:
+    """Return a client as a card, with the totals of its cluster as far as they are known.
+
+    ``taken``, epoch seconds, is when it was so: the card is saved with the notebook, and its client isn't.
+    """
     found = [fact("Cluster", escape(summary.name or "unknown"))]
     if summary.scheduler_id:
         found += [*totals(summary), fact("Tasks", escape(tasks or "0"))]
-    links = [dashboard_fact(summary)] if status == "running" else []
+    links = [dashboard_fact(summary, "client.dashboard_link")] if status == "running" else []
     links.append(fact("Scheduler", escape(summary.comm or "none"), code=True))
     content = facts(*found) + facts(*links, fine=True)
-    return card(kind, name, status=status, content=content)
+    if status != "running" or not taken:
+        return card(kind, name, status=status, content=content)
+    label = f"running at {time_of_day(taken, '%H:%M')}"  # to the minute: a live card changes with it
+    return card(kind, name, status=status, content=content, label=label, taken=taken)
 
 
-def task_words(tasks: int, queued: int) -> str:
-    """Return ``1,204 (96 queued)``."""
-    return f"{tasks:,} ({queued:,} queued)" if queued else f"{tasks:,}"
+def task_words(counts: TaskCounts) -> str:
+    """Say where tasks are, in the words of the widget.
+
+    >>> task_words(TaskCounts(96, 12, 3315, 49))
+    '108 to come, 3,315 done, 49 failed'
+    """
+    told = (
+        (counts.left, "to come"), (counts.done, "done"), (counts.failed, "failed"), (counts.cancelled, "cancelled"),
+    )  # fmt: skip
+    return ", ".join(f"{number:,} {word}" for number, word in told if number) or "none"
+
+
+def info_task_words(info: Mapping[str, Any]) -> str:
+    """Return the same of a scheduler's answer to ``GetInfo``; of one that didn't count, how many it knows."""
+    counts = info.get("counts")
+    return task_words(msgspec.convert(counts, TaskCounts)) if counts else f"{info.get('tasks', 0):,}"

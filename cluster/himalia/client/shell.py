@@ -271,6 +271,7 @@ class ClientShell:
             If there is no scheduler any more.
         """
         unknown: list[Key] = []
+        event.at = time.monotonic()
         try:
             with self.lock:
                 if self._dropped:  # a key that was let go of and is submitted again is another task

@@ -61,6 +61,8 @@ class Record(msgspec.Struct, gc=False, eq=False):
     """Told once when the key settles; only of ``pending``."""
     origin: str = ""
     """What its key stands for, if the user chose that; see ``origin.py``."""
+    submitted: float = 0.0
+    """When it was submitted or retried here, seconds of the shell's monotonic clock; 0: it wasn't."""
 
 
 Watcher = Callable[[Record], None]
@@ -79,6 +81,8 @@ class CallsSubmitted(Event):
     """Whether the submission is complete with these."""
     span: str = ""
     """What it is counted under; see ``cells.py``."""
+    at: float = 0.0
+    """When, seconds of the shell's monotonic clock."""
 
 
 class ValuePlaced(Event):
@@ -114,6 +118,8 @@ class RetryAsked(Event):
     """The user wants these, which ended in an error, to be computed again."""
 
     records: list[Record]
+    at: float = 0.0
+    """When, seconds of the shell's monotonic clock."""
 
 
 class ReadFailed(Event):

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from himalia.client.cells import tell_closing
 from himalia.deploy.apart import run_apart
 from himalia.deploy.control import Control
 from himalia.deploy.dashboard import HasDashboard, login_link, plain_link
@@ -279,6 +280,8 @@ class Cluster:
         if self._status in ("closing", "closed"):
             return
         was = self._status
+        if was == "running":
+            tell_closing()
         for recorder in list(self._recorders):
             recorder.finish()
         self._status = "closing"

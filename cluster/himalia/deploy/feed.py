@@ -19,6 +19,7 @@ from himalia.deploy.control import CONNECT_TIMEOUT, Control
 from himalia.errors import HimaliaError
 from himalia.messages import FollowTelemetry, TaskRecord, Telemetry
 from himalia.names import SCHEDULER
+from himalia.system import machine_identity
 from himalia.telemetry.standing import Standing
 
 logger = logging.getLogger("himalia.feed")
@@ -114,7 +115,8 @@ class Feed:
         on_telemetry : callable
             Gets each push.
         on_info : callable, optional
-            Gets ``Control.info()``, at first and whenever hosts or workers came or went.
+            Gets ``Control.info()`` with the identity of this machine as ``"here"``, at first and whenever hosts or
+            workers came or went.
         on_end : callable, optional
             Gets the reason, once, when no more will come.
         """
@@ -157,7 +159,7 @@ class Feed:
             asked = UNKNOWN
             while asked != self._membership:
                 asked = self._membership
-                info = await self.control.info()
+                info = await self.control.info() | {"here": machine_identity()}
                 self._standing.take_info(info)
                 for subscriber in list(self._subscribers.values()):
                     self._call(subscriber.on_info, info)

@@ -6,14 +6,13 @@ escaped.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
 from himalia.deploy.summary import ClusterSummary
 from himalia.deploy.text import NO_DASHBOARD, count_of, limit_text, total_memory
 from himalia.deploy.units import format_ago
-from himalia.look import anchor, card, cell, code, fact, facts, section, table
+from himalia.look import card, cell, code, exact, fact, facts, section, table, time_of_day
 
 SHOWN: Final = 200
 """Rows of the workers' table at most: about 60 KB of a saved notebook."""
@@ -29,7 +28,11 @@ def render(summary: ClusterSummary, *, now: float) -> str:
     """
     content = facts(*totals(summary), fact("Using processes", str(summary.processes)))
     content += facts(dashboard_fact(summary), fine=True) + scheduler(summary, now) + workers(summary)
-    return card(summary.title, summary.name, status=summary.status, content=content, moon=True)
+    # What runs is known to have run then: a page that changes is a widget, and this is read when it was saved.
+    changes = summary.status in ("running", "starting")
+    label = f"{summary.status} at {time_of_day(now)}" if changes else ""
+    title, name, status = summary.title, summary.name, summary.status
+    return card(title, name, status=status, content=content, label=label, taken=now if changes else 0.0, moon=True)
 
 
 def totals(summary: ClusterSummary) -> list[str]:
@@ -59,13 +62,12 @@ def scheduler(summary: ClusterSummary, now: float) -> str:
 
 def workers(summary: ClusterSummary) -> str:
     """Return the section with a row per worker."""
-    heads = ("Name", "Comm", "Threads", "Dashboard", "Memory limit", "Nanny", "Local directory")
+    heads = ("Name", "Comm", "Threads", "Memory limit", "Nanny", "Local directory")
     rows = [
         (
             cell(worker.name),
             code(worker.comm),
             cell(worker.nthreads, number=True),
-            f"<td>{anchor(worker.dashboard, 'page')}</td>" if worker.dashboard else cell(NO_DASHBOARD, off=True),
             cell(limit_text(worker.memory_limit), number=True),
             code(worker.nanny),
             code(worker.local_directory),
@@ -77,17 +79,20 @@ def workers(summary: ClusterSummary) -> str:
     return section("Workers", content, note=count_of(summary))
 
 
-def dashboard_fact(summary: ClusterSummary) -> str:
-    """Return the dashboard's place and how to get in, or that there is none."""
+def dashboard_fact(summary: ClusterSummary, link: str = "cluster.dashboard_link") -> str:
+    """Return the dashboard's place and the expression whose value opens it, or that there is none.
+
+    It is no link: what is saved with a notebook opens nothing, so whoever followed it would stand before a closed door.
+    """
     if not summary.dashboard:
         return fact("Dashboard", NO_DASHBOARD, off=True)
-    command = f"<code>himalia dashboard {escape(summary.name)}</code>"
-    return fact("Dashboard", f"{anchor(summary.dashboard)} <small>{command} opens it</small>")
+    return fact(
+        "Dashboard", f"{escape(summary.dashboard)}<div><small>needs a fresh link: <code>{link}</code></small></div>"
+    )
 
 
 def started(moment: float, now: float) -> str:
     """Return how long ago, with the time itself for whoever opens the saved notebook later."""
     if not moment:
         return "unknown"
-    exact = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f'<time title="{exact}">{format_ago(now - moment)}</time>'
+    return f'<time title="{exact(moment)}">{format_ago(now - moment)}</time>'

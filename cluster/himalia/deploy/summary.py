@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -22,7 +21,6 @@ class WorkerSummary(msgspec.Struct, frozen=True, kw_only=True):
     memory_limit: int
     nanny: str
     local_directory: str
-    dashboard: str = ""
 
 
 class ClusterSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +66,7 @@ def summarize(
 ) -> ClusterSummary:
     """Return the summary of a cluster, ``info`` being its scheduler's answer to ``GetInfo`` (or empty)."""
     workers = info.get("workers") or {}
-    rows = [summarize_worker(address, worker, dashboard) for address, worker in workers.items()]
+    rows = [summarize_worker(address, worker) for address, worker in workers.items()]
     return ClusterSummary(
         title=title,
         name=name,
@@ -82,8 +80,8 @@ def summarize(
     )
 
 
-def summarize_worker(address: str, worker: Mapping[str, Any], dashboard: str = "") -> WorkerSummary:
-    """Return the row of one worker; its page is beside the first one of the cluster's ``dashboard``."""
+def summarize_worker(address: str, worker: Mapping[str, Any]) -> WorkerSummary:
+    """Return the row of one worker."""
     name = str(worker.get("name", address))
     return WorkerSummary(
         name=name,
@@ -92,7 +90,6 @@ def summarize_worker(address: str, worker: Mapping[str, Any], dashboard: str = "
         memory_limit=int(worker.get("memory_limit") or 0),
         nanny=str(worker.get("nanny", "")),
         local_directory=str(worker.get("local_directory", "")),
-        dashboard=f"{dashboard.removesuffix('status')}worker?{urlencode({'name': name})}" if dashboard else "",
     )
 
 

@@ -57,11 +57,13 @@ class Activity:
 
     def __init__(self) -> None:
         self.moves = Moves()
+        self._seen = 0.0
         self._running: dict[int, tuple[WorkerName, int, float]] = {}  # run -> worker, thread, when it was first seen
         self._transfers: dict[HostId, TransferSummary] = {}
 
     def look(self, slots: Mapping[WorkerName, list[int]], time: float) -> None:
         """Take in what runs on each worker's threads (0: nothing) at a time, epoch seconds."""
+        self._seen = time
         before = self._running
         self._running = {
             run: before.get(run) or (worker, thread, time)
@@ -69,6 +71,11 @@ class Activity:
             for thread, run in enumerate(runs)
             if run
         }
+
+    def seconds(self, run: int) -> float:
+        """Return how long a run was seen to run; 0 if it never was."""
+        seen = self._running.get(run)
+        return max(0.0, self._seen - seen[2]) if seen is not None else 0.0
 
     def add_transfer(self, source: HostId, nbytes: int, seconds: float, count: int) -> None:
         """Count what arrived from another host."""

@@ -58,7 +58,7 @@ def returned(state: NannyState, message: Returned, source: PeerId) -> None:
         if place.inline is None:
             state.out.append(HandBack(worker, place.offset, place.sizes))
         if task is not None:
-            end_withdrawn(state, task)
+            end_withdrawn(state, task, message.timing)
         return
     end_run(state, task)
     task.status = GONE
@@ -93,7 +93,7 @@ def raised(state: NannyState, message: Raised, source: PeerId) -> None:
         make_ready(state, task)
         return
     if task.status is not DISPATCHED and (message.error.kind == "refused" or not keep_after_all(state, task)):
-        end_withdrawn(state, task)
+        end_withdrawn(state, task, message.timing)
         return
     end_run(state, task)
     task.status = GONE

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from himalia.messages import InterruptRun, Withdraw, Withdrawn
+from himalia.messages import InterruptRun, Timing, Withdraw, Withdrawn
 from himalia.names import PeerId, WorkerName, shorten
 from himalia.nanny.events import Recall, SendToWorker, SlotsRead, Unrecall
 from himalia.nanny.fetching import forget_waiter
@@ -103,16 +103,19 @@ def interrupt(state: NannyState, task: NannyTask, worker: WorkerName) -> None:
     state.out.append(SendToWorker(worker, InterruptRun(task.run)))
 
 
-def answer(state: NannyState, task: NannyTask) -> None:
-    """Say that an attempt is gone, once."""
+def answer(state: NannyState, task: NannyTask, seconds: float = 0.0) -> None:
+    """Say that an attempt is gone, once, and how many seconds of a thread it took."""
     if not task.answered:
         state.remove_task(task)
         task.answered = True
-        state.send(Withdrawn(task.key, task.attempt, started=False))
+        state.send(Withdrawn(task.key, task.attempt, False, round(seconds, 6)))
 
 
-def end_withdrawn(state: NannyState, task: NannyTask) -> None:
-    """A run that was being withdrawn ended, in whatever way: nothing of it is kept."""
+def end_withdrawn(state: NannyState, task: NannyTask, timing: Timing | None = None) -> None:
+    """A run that was being withdrawn ended, in whatever way: nothing of it is kept.
+
+    ``timing`` is its own word of how long it took; without it, it is as long as it was seen to run.
+    """
     run = task.run
     if task.status is INTERRUPTING:
         del state.interrupting[run]
@@ -120,7 +123,10 @@ def end_withdrawn(state: NannyState, task: NannyTask) -> None:
         state.withdrawing.pop(run, None)
         state.out.append(Unrecall(run))
     end_run(state, task)
-    answer(state, task)
+    if timing is None:
+        answer(state, task, state.activity.seconds(run))
+    else:
+        answer(state, task, timing.deserialize + timing.compute + timing.serialize)
     task.status = GONE
 
 

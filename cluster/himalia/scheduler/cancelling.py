@@ -109,6 +109,7 @@ def retry(core: SchedulerState, client: ClientState, keys: list[Key]) -> None:
                 continue
             again.append(member)
             move(member, RELEASED)
+            member.group.erred -= 1
             member.error = None
             member.strikes = 0
             member.retries = member.options.retries if member.options is not None else 0
@@ -118,10 +119,15 @@ def retry(core: SchedulerState, client: ClientState, keys: list[Key]) -> None:
     need(core, again)  # all of them: one may be wanted by somebody else, and what it was needed for here err at once
 
 
-def withdraw(core: SchedulerState, host: HostState, key: Key, attempt: int, *, started: bool) -> None:
+def withdraw(
+    core: SchedulerState, host: HostState, key: Key, attempt: int, *, started: bool, seconds: float = 0.0
+) -> None:
     """Take in a host's answer to Withdraw: place a stolen call anew, or bury what nobody wants."""
-    if attempt in host.zombies:
+    zombie = host.zombies.get(attempt)
+    if zombie is not None:
         if not started:
+            zombie.group.wasted += seconds
+            zombie.group.changed = True
             bury(core, host, attempt)
         return
     task = core.tasks.get(key)

@@ -96,6 +96,9 @@ def lose_host(core: SchedulerState, host: HostState) -> None:
     for worker in host.workers.values():
         core.workers.pop(worker.info.name, None)
     core.to_free.pop(host, None)
+    for zombie in host.zombies.values():
+        zombie.group.stopping -= 1
+        zombie.group.changed = True
     host.zombies.clear()
     running = list(host.assigned)
     for task in running:

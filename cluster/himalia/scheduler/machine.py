@@ -253,7 +253,14 @@ class SchedulerMachine:
         membership.take_heartbeat(self.core, self.host(source), message)
 
     def on_withdrawn(self, source: PeerId, message: m.Withdrawn) -> None:
-        cancelling.withdraw(self.core, self.host(source), message.key, message.attempt, started=message.started)
+        cancelling.withdraw(
+            self.core,
+            self.host(source),
+            message.key,
+            message.attempt,
+            started=message.started,
+            seconds=message.seconds,
+        )
 
     def on_input_missing(self, source: PeerId, message: m.InputMissing) -> None:
         loss.take_back(self.core, self.host(source), message)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from himalia.messages import GroupSummary, ProcessMetrics, SchedulerStatus
-from himalia.names import Key, PeerId, shorten
+from himalia.names import Key, PeerId, role_of, shorten
 from himalia.scheduler.restrictions import eligible
 from himalia.scheduler.state import (
     ASSIGNED,
@@ -17,6 +19,8 @@ from himalia.scheduler.state import (
     Requirement,
     SchedulerState,
     SchedulerTask,
+    count_all,
+    count_tasks,
 )
 from himalia.telemetry.groups import TaskGroup
 
@@ -31,8 +35,9 @@ def describe_cluster(core: SchedulerState, me: PeerId, address: str, started: fl
         "id": me,
         "address": address,
         "started": core.now - started,
-        "clients": len(core.clients),
+        "clients": count_clients(core),
         "tasks": len(core.tasks),
+        "counts": msgspec.to_builtins(count_all(core)),
         "queued": len(core.queue),
         "drift_repaired": core.drift_repaired,
         "hosts": {host.id: describe_host(core, host) for host in core.hosts.values()},
@@ -65,6 +70,7 @@ def describe_host(core: SchedulerState, host: HostState) -> dict[str, Any]:
         "address": info.address,
         "name": info.name,
         "hostname": info.hostname,
+        "machine": info.machine,
         "pid": info.pid,
         "memory_limit": info.memory_limit,
         "local_directory": info.local_directory,
@@ -99,14 +105,14 @@ def describe_keys(core: SchedulerState, keys: list[Key] | None) -> dict[str, dic
 
 def summarize(group: TaskGroup) -> GroupSummary:
     """Return the message part that says how the tasks of a kind stand and what their calls took."""
-    counts = group.counts
+    counts = count_tasks(group)
     return GroupSummary(
         name=group.name,
         span=group.span,
-        waiting=counts[WAITING] + counts[QUEUED],
-        assigned=counts[ASSIGNED],
-        in_memory=counts[FINISHED],
-        erred=counts[ERRED],
+        waiting=counts.waiting,
+        assigned=counts.assigned,
+        in_memory=group.counts[FINISHED],
+        erred=counts.failed,
         finished=group.finished,
         failed=group.failed,
         compute=group.compute,
@@ -118,20 +124,31 @@ def summarize(group: TaskGroup) -> GroupSummary:
         peak=group.peak,
         moved=group.moved,
         tasks=group.tasks,
+        done=counts.done,
+        cancelled=counts.cancelled,
+        stopping=group.stopping,
+        wasted=group.wasted,
+        duration=group.pace.duration,
     )
 
 
 def describe_status(core: SchedulerState, started: float, process: ProcessMetrics) -> SchedulerStatus:
     """Return the message part that says how the scheduler is doing."""
     return SchedulerStatus(
-        clients=len(core.clients),
+        clients=count_clients(core),
         tasks=len(core.tasks),
         queued=len(core.queue),
         membership=core.membership,
         uptime=core.now - started,
         total=core.log.total,
         process=process,
+        counts=count_all(core),
     )
+
+
+def count_clients(core: SchedulerState) -> int:
+    """Return how many clients there are that may submit something: a cluster object, a widget only look on."""
+    return sum([role_of(client) != "control" for client in core.clients])
 
 
 def explain(core: SchedulerState, key: Key) -> str:

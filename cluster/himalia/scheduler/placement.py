@@ -209,6 +209,7 @@ def abandon(core: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> No
     host = leave_host(core, task)
     resources = task.requirement.resources if task.requirement is not None else ()
     zombie = host.zombies[attempt] = Zombie(task.key, task.group, worker, resources, task.estimate)
+    task.group.stopping += 1
     host.occupancy += zombie.estimate
     host.attempts_digest ^= task.digest
     if worker is not None:
@@ -223,6 +224,8 @@ def bury(core: SchedulerState, host: HostState, attempt: int) -> bool:
     zombie = host.zombies.pop(attempt, None)
     if zombie is None:
         return False
+    zombie.group.stopping -= 1
+    zombie.group.changed = True
     host.attempts_digest ^= digest(zombie.key, attempt)
     host.occupancy = host.occupancy - zombie.estimate if host.assigned or host.zombies else 0.0
     if zombie.worker is not None:

@@ -18,7 +18,7 @@ import enum
 from typing import Final
 
 from himalia.machine import Instruction, Send
-from himalia.messages import HostInfo, HostMetrics, Message, TaskError, TaskOptions, WorkerInfo
+from himalia.messages import HostInfo, HostMetrics, Message, TaskCounts, TaskError, TaskOptions, WorkerInfo
 from himalia.names import ClientId, HostId, Key, WorkerName
 from himalia.scheduler.queue import TaskQueue
 from himalia.settings import Settings
@@ -336,6 +336,10 @@ class SchedulerState:
         self.tasks: dict[Key, SchedulerTask] = {}
         self.groups: dict[tuple[str, str], TaskGroup] = {}
         """By name and span."""
+        self.counts = TaskCounts()
+        """What groups that were dropped counted, and the others when :func:`count_all` looked last."""
+        self.stopped: dict[SchedulerTask, None] = {}
+        """Tasks that are counted as cancelled and may be needed again, because others depend on them."""
         self.paces: dict[str, Pace] = {}
         self.functions: dict[bytes, FunctionState] = {}
         self.hosts: dict[HostId, HostState] = {}
@@ -412,12 +416,41 @@ class SchedulerState:
         self.errors.add(error, task.group.name, (dependency.key for dependency in task.dependencies), self.now)
 
     def forget_idle_groups(self) -> None:
-        """Drop groups without a task, and their times."""
+        """Drop groups without a task, and their times; what they counted stays in the totals."""
+        count_all(self)
         self.groups = {place: group for place, group in self.groups.items() if group.tasks}
         used = {group.name for group in self.groups.values()}
         self.paces = {name: pace for name, pace in self.paces.items() if name in used}
         for client in self.clients.values():
             client.groups.clear()
+
+
+def count_tasks(group: TaskGroup) -> TaskCounts:
+    """Return where all tasks of a group are that there ever were."""
+    counts = group.counts
+    waiting, assigned = counts[WAITING] + counts[QUEUED], counts[ASSIGNED]
+    ever = group.tasks + counts[FORGOTTEN] - group.placed
+    ended = ever - waiting - assigned - group.erred - group.cancelled
+    # Of a submission that is still coming in, some aren't to be computed yet: these have no completion either.
+    done = max(0, min(ended, group.finished))
+    return TaskCounts(waiting, assigned, done, group.erred, group.cancelled)
+
+
+def count_all(core: SchedulerState) -> TaskCounts:
+    """Return where all tasks are that there ever were, those of groups included that were dropped since."""
+    for group in core.groups.values():
+        if group.changed:
+            count_again(core, group)
+    return core.counts
+
+
+def count_again(core: SchedulerState, group: TaskGroup) -> None:
+    """Bring the totals up to date with what a group counts now."""
+    fresh, known = count_tasks(group), group.counted
+    if fresh != known:
+        less = TaskCounts(-known.waiting, -known.assigned, -known.done, -known.failed, -known.cancelled)
+        core.counts = core.counts + fresh + less
+        group.counted = fresh
 
 
 def move(task: SchedulerTask, status: Status) -> None:

@@ -160,6 +160,7 @@ def find_input(core: SchedulerState, client: ClientState, key: Key, spec: TaskSp
     if task is None:
         task = core.tasks[key] = SchedulerTask(key, core.group(client, spec.group))
         task.group.tasks += 1
+        task.group.placed += 1
         task.placed = True
         protect(client, task)
         text = (
@@ -204,6 +205,7 @@ def place_data(core: SchedulerState, client: ClientState, message: DataPlaced) -
     if task is None:
         task = core.tasks[message.key] = SchedulerTask(message.key, core.group(client, message.group))
         task.group.tasks += 1
+        task.group.placed += 1
         task.placed = True
         if message.origin:
             task.options = TaskOptions(origin=message.origin)
@@ -213,6 +215,8 @@ def place_data(core: SchedulerState, client: ClientState, message: DataPlaced) -
         protect(client, task)
     if task.status is ERRED:
         move(task, RELEASED)
+        if not task.placed:
+            task.group.erred -= 1
         task.error = None
     if host is None:
         if task.status is RELEASED:

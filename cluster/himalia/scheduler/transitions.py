@@ -15,6 +15,7 @@ from himalia.messages import (
     TaskError,
     TaskFailed,
     TaskFinished,
+    Timing,
 )
 from himalia.names import Key, shorten
 from himalia.scheduler.placement import abandon, bury, leave_host, place, refill, refill_all
@@ -69,12 +70,16 @@ def ready_message(task: SchedulerTask, data: bytes | None) -> ResultReady:
 def need(core: SchedulerState, tasks: Iterable[SchedulerTask]) -> None:
     """Start RELEASED tasks, and the inputs that they need and that aren't in memory."""
     ready: list[SchedulerTask] = []
+    stopped = core.stopped
     stack = list(tasks)
     stack.reverse()  # what was named first is placed first, among equals
     while stack:
         task = stack.pop()
         if task.status is not RELEASED or not (task.waiters or task.wanted_by):
             continue  # the second: whoever needed it turned out to have another input that erred
+        if stopped and task in stopped:
+            del stopped[task]
+            task.group.cancelled -= 1
         if task.placed:
             err(core, task, lost_error(task))
             continue
@@ -118,6 +123,7 @@ def finish(core: SchedulerState, host: HostState, message: TaskFinished) -> None
     """Take in a result, if its attempt is the current one; wake what waited for it and free what only it needed."""
     task = core.tasks.get(message.key)
     if task is None or task.attempt != message.attempt or task.status is not ASSIGNED:
+        waste(host, message.attempt, message.timing)
         discard(core, host, message.key, message.attempt)
         return
     leave_host(core, task)
@@ -195,14 +201,23 @@ def discard(core: SchedulerState, host: HostState, key: Key, attempt: int) -> No
     bury(core, host, attempt)
 
 
+def waste(host: HostState, attempt: int, timing: Timing) -> None:
+    """Count the time of a call that ended when nobody wanted it any more."""
+    zombie = host.zombies.get(attempt)
+    if zombie is not None:
+        zombie.group.waste(timing)
+
+
 def fail(core: SchedulerState, host: HostState, message: TaskFailed) -> None:
     """Take in that an attempt raised: try again if retries are left, else the task and its dependents err."""
     task = core.tasks.get(message.key)
     if task is None or task.attempt != message.attempt or task.status is not ASSIGNED:
+        waste(host, message.attempt, message.timing)
         bury(core, host, message.attempt)
         return
     leave_host(core, task)
     task.group.failed += 1
+    task.group.waste(message.timing)
     error = message.error
     core.log.add((task.key, task.group.name, host.id, error.worker, "error", message.timing, 0))
     core.count_error(task, error)
@@ -247,6 +262,8 @@ def err(core: SchedulerState, task: SchedulerTask, error: TaskError) -> None:
         if task.status is ASSIGNED and task.host is not None:
             abandon(core, task, interrupt=False)
         move(task, ERRED)
+        if not task.placed:
+            task.group.erred += 1
         task.error = error
         for client in task.wanted_by:
             core.send(client, ResultErred(task.key, error))
@@ -281,6 +298,9 @@ def stop(core: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> None:
     if task.status is ASSIGNED:
         abandon(core, task, interrupt=interrupt)
     move(task, RELEASED)
+    task.group.cancelled += 1
+    if task.dependents:
+        core.stopped[task] = None
     if host is not None:
         refill(core, host)
 
@@ -307,6 +327,8 @@ def forget(core: SchedulerState, task: SchedulerTask) -> None:
     move(task, FORGOTTEN)
     del core.tasks[task.key]
     task.group.tasks -= 1
+    if core.stopped:
+        core.stopped.pop(task, None)
     if task.requirement is not None:
         drop_requirement(core, task.requirement)
     if task.function:

@@ -16,6 +16,7 @@ from himalia.scheduler.state import (
     SchedulerState,
     SchedulerTask,
     Status,
+    count_tasks,
 )
 
 
@@ -32,6 +33,7 @@ def validate(core: SchedulerState) -> None:
             assert client in task.wanted_by and core.tasks.get(task.key) is task, (client.id, task)
     validate_functions(core)
     validate_groups(core)
+    assert all(core.tasks.get(task.key) is task for task in core.stopped), core.stopped
     validate_room(core)
 
 
@@ -118,6 +120,12 @@ def validate_groups(core: SchedulerState) -> None:
         counts = [sum(task.status is status for task in members) for status in Status]
         assert counts[WAITING:FORGOTTEN] == group.counts[WAITING:FORGOTTEN], (group.name, counts, group.counts)
         assert len(members) == group.tasks, (group.name, len(members), group.tasks)
+        stopping = sum(zombie.group is group for host in core.hosts.values() for zombie in host.zombies.values())
+        assert group.stopping == stopping, (group.name, group.stopping, stopping)
+        erred = sum(task.status is ERRED and not task.placed for task in members)
+        assert group.erred >= erred and group.cancelled >= sum(task in core.stopped for task in members), group.name
+        told = count_tasks(group)
+        assert min(told.waiting, told.assigned, told.done, told.failed, told.cancelled) >= 0, (group.name, told)
         held = sum(task.nbytes for task in members if task.status is FINISHED)
         assert group.memory == held, (group.name, group.memory, held)
 

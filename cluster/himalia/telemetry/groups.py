@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from himalia.messages import Timing
+from himalia.messages import TaskCounts, Timing
 from himalia.names import ClientId
 
 SMOOTHING: Final = 0.2
@@ -28,11 +28,14 @@ class TaskGroup:
     """Counts and times of all tasks that share a name and a span."""
 
     __slots__ = (
+        "cancelled",
         "changed",
         "client",
         "compute",
+        "counted",
         "counts",
         "deserialize",
+        "erred",
         "failed",
         "finished",
         "memory",
@@ -41,10 +44,13 @@ class TaskGroup:
         "nbytes",
         "pace",
         "peak",
+        "placed",
         "serialize",
         "span",
+        "stopping",
         "tasks",
         "transfer",
+        "wasted",
     )
 
     def __init__(self, name: str, span: str, client: ClientId, pace: Pace, statuses: int) -> None:
@@ -57,6 +63,18 @@ class TaskGroup:
         """Tasks in each status of the scheduler, by its number."""
         self.tasks = 0
         """Tasks that exist."""
+        self.placed = 0
+        """Of all that there ever were: values that clients placed, and inputs that nobody knew."""
+        self.erred = 0
+        """Tasks that ended by an error; one that is retried by hand hasn't."""
+        self.cancelled = 0
+        """Tasks that nobody needed any more before they had ended, and that weren't begun again."""
+        self.stopping = 0
+        """Attempts that were taken back from a host which hasn't confirmed it."""
+        self.wasted = 0.0
+        """Seconds of threads, see :class:`GroupSummary`."""
+        self.counted = TaskCounts()
+        """What of them is in the scheduler's totals."""
         self.finished = 0
         self.failed = 0
         self.compute = 0.0
@@ -71,6 +89,11 @@ class TaskGroup:
         self.peak = 0
         self.changed = True
         """Since the last push to followers; a group that rests costs nothing."""
+
+    def waste(self, timing: Timing) -> None:
+        """Count the time of a call that failed, or whose result nobody wants."""
+        self.wasted += timing.deserialize + timing.compute + timing.serialize
+        self.changed = True
 
     def add_completion(self, timing: Timing, nbytes: int) -> None:
         """Count one finished call."""

@@ -247,3 +247,26 @@ def test_a_page_needs_no_script_and_nothing_from_elsewhere() -> None:
     for page in pages:
         assert not re.search(r"<script|<link|<img|@import|url\(|https?:", page)
         assert "mathjax_ignore" in page  # dollar signs of a key are no formula
+
+
+def test_a_snapshot_says_when_it_was_taken_and_looks_like_nothing_that_lives() -> None:
+    for found in (SchedulerInfo(info(), taken=1_800_000_000.0), SchedulerInfo(info())):
+        for page in (found._repr_html_(), found["workers"]["unix:///n/0"]._repr_html_()):
+            assert "h-status h-was" in page
+            assert ">running<" not in page
+    assert re.search(r"as of \d\d:\d\d:\d\d", SchedulerInfo(info(), taken=1_800_000_000.0)._repr_html_())
+
+
+def test_a_client_s_card_is_of_a_minute_and_links_to_no_closed_door() -> None:
+    known = summary(info(), dashboard="http://127.0.0.1:8787/status")
+    page = client_html("Client", "client-1", "running", known, taken=1_800_000_000.0)
+    assert re.search(r"h-was.*>running at \d\d:\d\d<", page)
+    assert "<a " not in page
+    assert "client.dashboard_link" in page
+
+
+def test_many_futures_are_done_when_all_came_to_an_end_of_their_own() -> None:
+    statuses = ["finished"] * 3 + ["error", "cancelled"]
+    page = futures_html(many(*map(record, statuses), record("pending", refs=0)))
+    assert "4 of 6 done" in Reader(page).text
+    assert " of " not in Reader(futures_html(many(record("finished"), record("error")))).text.partition("Status")[0]

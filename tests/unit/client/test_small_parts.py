@@ -14,7 +14,8 @@ from himalia.client.durations import seconds
 from himalia.client.errors_view import error_of, rebuild
 from himalia.client.grouping import group_name
 from himalia.client.nesting import pack_futures, unpack_futures
-from himalia.client.progress import line
+from himalia.client.progress import Counter, line
+from himalia.client.progress_html import draw, speed
 from himalia.client.state import Record
 from himalia.client.tracebacks import traceback_of
 from himalia.client.versions import compare, versions_here
@@ -255,8 +256,40 @@ def test_what_was_lost_with_the_scheduler_is_a_closed_error() -> None:
 
 
 def test_a_line_of_progress() -> None:
-    records = [finished(), Record(X, "error"), Record(X), Record(X)]
-    assert line(records, 2.0).endswith("] 2 of 4 |  50% |   2.0s | 1 failed")
+    records = [finished(), Record(X, "error"), Record(X, refs=1, submitted=10.0), Record(X, refs=1, submitted=11.0)]
+    assert line(Counter("x", records, now=lambda: 12.0).look()).endswith("] 2 of 4 |  50% |   2.0s | 1 failed")
+
+
+def test_what_was_cancelled_or_let_go_of_is_neither_done_nor_failed() -> None:
+    statuses = ["finished", "cancelled", "error", "lost"]
+    counter = Counter("x", [*(Record(X, status, refs=1) for status in statuses), Record(X, "pending", refs=0)])
+    bar = counter.look()
+    assert (bar.ended, bar.failed, bar.cancelled, bar.released, bar.left, bar.total) == (3, 2, 1, 1, 0, 5)
+    markup = draw([bar], 1.0)
+    assert "3 / 5" in markup
+    assert "2 failed" in markup
+    assert "1 cancelled" in markup
+    assert "1 released" in markup
+
+
+def test_progress_counts_from_the_submission_of_what_was_still_to_come() -> None:
+    old = Record(X, "finished", refs=1, submitted=1.0)
+    new = Record(X, refs=1, submitted=100.0)
+    time = iter([103.0, 104.5])
+    counter = Counter("x", [old, new], now=lambda: next(time))
+    assert counter.look().waited == 3.0
+    new.status = "finished"
+    assert speed(counter.look(), 1.0) == "done in 4.5 s"
+    assert speed(counter.look(), 900.0) == "done in 4.5 s"
+    assert speed(Counter("x", [old]).look(), 1.0) == "done"
+
+
+def test_a_future_that_is_retried_is_to_come_again() -> None:
+    failed, other = Record(X, "error", refs=1), Record(X, refs=1)
+    counter = Counter("x", [failed, other])
+    assert counter.look().failed == 1
+    failed.status = "pending"
+    assert (counter.look().failed, counter.look().left) == (0, 2)
 
 
 # Versions

@@ -95,7 +95,7 @@ def test_everything_is_escaped() -> None:
     evil = "<script>alert(1)</script>\"'&"
     bad = summary(
         title=evil, name=evil, status=evil, scheduler_id=evil, comm=evil, dashboard=evil,
-        workers=(worker(0, name=evil, comm=evil, nanny=evil, local_directory=evil, dashboard=evil),),
+        workers=(worker(0, name=evil, comm=evil, nanny=evil, local_directory=evil),),
     )  # fmt: skip
     page = render(bad, now=NOW)
     assert "script" not in read(page).tags
@@ -103,9 +103,19 @@ def test_everything_is_escaped() -> None:
     assert page.count("alert(1)") == page.count("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#x27;&amp;")
 
 
-def test_a_link_is_a_link_only_if_it_leads_to_the_web() -> None:
-    assert "<a " not in render(summary(dashboard="javascript:alert(1)"), now=NOW)
-    assert 'href="http://127.0.0.1:8787/status"' in render(summary(dashboard="http://127.0.0.1:8787/status"), now=NOW)
+def test_what_is_saved_leads_to_no_closed_door_and_says_what_opens_it() -> None:
+    page = render(summary(dashboard="http://127.0.0.1:8787/status"), now=NOW)
+    assert "<a " not in page
+    assert "http://127.0.0.1:8787/status" in page
+    assert "cluster.dashboard_link" in page
+
+
+def test_what_is_saved_says_when_it_was_so_and_looks_like_nothing_that_lives() -> None:
+    page = render(summary(), now=NOW)
+    assert 'class="h-status h-was" title="So it was at 2027-01-15 08:00:00 UTC; ' in page
+    assert re.search(r">running at \d\d:\d\d:\d\d<", page)
+    closed = render(summary(status="closed"), now=NOW)
+    assert 'class="h-status h-closed" title="Status">closed<' in closed
 
 
 def test_the_page_needs_no_script_and_nothing_from_elsewhere() -> None:

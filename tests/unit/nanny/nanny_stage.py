@@ -84,6 +84,6 @@ def finished(compute: m.Compute, worker: str = FIRST, data: bytes | None = b"val
     return sent(m.TaskFinished(compute.key, compute.attempt, WorkerName(worker), 5, "bytes", times, data))
 
 
-def withdrawn(compute: m.Compute, *, started: bool = False) -> Send:
+def withdrawn(compute: m.Compute, *, started: bool = False, seconds: float = 0.0) -> Send:
     """Return the answer to a Withdraw."""
-    return sent(m.Withdrawn(compute.key, compute.attempt, started))
+    return sent(m.Withdrawn(compute.key, compute.attempt, started, seconds))

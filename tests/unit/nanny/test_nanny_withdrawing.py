@@ -46,7 +46,7 @@ def test_a_run_that_began_is_interrupted_and_reports_nothing_more() -> None:
     stage.scheduler(A)
     stage.scheduler(withdraw(A, interrupt=True))
     assert stage.slots({FIRST: [1]}) == [e.Unrecall(1), e.SendToWorker(FIRST, m.InterruptRun(1))]
-    assert stage.raises(1) == [withdrawn(A)]
+    assert stage.raises(1) == [withdrawn(A, seconds=TIMING.compute)]
     assert not stage.state.runs
 
 
@@ -58,7 +58,7 @@ def test_a_result_that_comes_before_the_interrupt_is_thrown_away() -> None:
     place = m.Place(None, 4096, (10,))
     assert stage.event(m.Returned(1, 10, "bytes", place, TIMING), FIRST) == [
         e.HandBack(FIRST, 4096, (10,)),
-        withdrawn(A),
+        withdrawn(A, seconds=TIMING.compute),
     ]
 
 

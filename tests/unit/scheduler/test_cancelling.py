@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import himalia.messages as m
-from himalia.names import Key, WorkerName
-from himalia.scheduler.state import ASSIGNED, QUEUED
+from himalia.machine import PeerJoined
+from himalia.names import Key, PeerId, WorkerName
+from himalia.scheduler.overview import count_clients, summarize
+from himalia.scheduler.state import ASSIGNED, QUEUED, count_all
 from tests.unit.scheduler.stage import TIMING, Stage, spec
 
 
@@ -89,3 +91,45 @@ def test_restart_cancels_everything_and_answers_when_every_host_did() -> None:
     assert stage.take() == []
     stage.message("b", m.Reply(numbers["b"]))
     assert stage.take() == [("alice", m.Reply(7, {}))]
+
+
+def test_what_a_cancelled_call_took_is_told_and_that_it_still_runs_until_then() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("slow-0"))
+    (group,) = stage.machine.core.groups.values()
+    stage.message("alice", m.CancelKeys([Key("slow-0")]))
+    assert (summarize(group).counts, summarize(group).stopping) == (m.TaskCounts(cancelled=1), 1)
+    stage.message("a", m.Withdrawn(Key("slow-0"), 1, started=False, seconds=2.5))
+    told = summarize(group)
+    assert (told.stopping, told.wasted, told.occupied, told.compute) == (0, 2.5, 2.5, 0.0)
+
+
+def test_what_was_done_before_it_was_let_go_of_or_cancelled_is_done() -> None:
+    stage = Stage("a", "b")
+    stage.submit("alice", spec("x"), spec("y", "x"))
+    stage.finish("x")
+    stage.finish("y")
+    stage.message("alice", m.ReleaseKeys([Key("x")]))
+    core = stage.machine.core
+    assert count_all(core) == m.TaskCounts(done=2)
+    stage.message("alice", m.CancelKeys([Key("y")]))
+    assert count_all(core) == m.TaskCounts(done=2)
+
+
+def test_counts_of_groups_that_were_dropped_stay_in_the_totals() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("x"), spec("bad"), spec("slow"))
+    stage.finish("x")
+    stage.fail("bad")
+    stage.message("alice", m.CancelKeys([Key("slow")]))
+    stage.message("alice", m.ReleaseKeys([Key("x"), Key("bad")]))
+    core = stage.machine.core
+    core.forget_idle_groups()
+    assert not core.groups
+    assert count_all(core) == m.TaskCounts(done=1, failed=1, cancelled=1)
+
+
+def test_who_only_looks_on_is_no_client() -> None:
+    stage = Stage("a")
+    stage.event(PeerJoined(PeerId("control-0123456789abcdef"), "client"))
+    assert count_clients(stage.machine.core) == 2

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
+import numpy as np
 import pytest
 
 from himalia.messages import (
@@ -116,3 +119,76 @@ def test_numbers_over_time_are_of_all_hosts_together() -> None:
     assert history.trends.cluster.column("store").tolist() == [300.0] * 4
     assert history.trends.cluster.column("workers_memory").tolist() == [30.0] * 4
     assert history.trends.cluster.column("cpu").tolist() == [1.5] * 4
+
+
+def calls_of(host: HostId, *starts: float) -> list[TaskRecord]:
+    return [TaskRecord(Key(f"x-{at}"), "x", host, "w", "ok", Timing(at, 0.0, 0.1, 0.0), 8) for at in starts]
+
+
+def follow(history: History, beats: range, *, lag: Callable[[float], float], offset: float = 0.0) -> None:
+    """Have a push arrive each half second; ``lag`` says how late, ``offset`` by how much the host's clock is behind."""
+    for beat in beats:
+        sent = beat / 2
+        host = HostMetrics(time=NOW + sent - 0.1 - offset)
+        records = calls_of(HOST, NOW + sent - 0.3 - offset)
+        history.take(push(1000.0 + sent, hosts={HOST: host}, records=records), now=NOW + sent + lag(sent))
+
+
+def starts(history: History) -> list[float]:
+    return [round(float(start) - NOW, 2) for start in history.calls["start"]]
+
+
+@pytest.mark.parametrize("stall", [6.0, 14.0, 50.0, 600.0])
+def test_a_stall_of_who_looks_moves_nothing(stall: float) -> None:
+    history = History()
+    at = {"until": 20.0 + stall}
+    follow(history, range(1400), lag=lambda sent: max(0.0, at["until"] - sent) if sent >= 20.0 else 0.0)
+    assert starts(history) == [round(beat / 2 - 0.3, 2) for beat in range(1400)]
+    assert history.skew == {}
+    rate = history.trends.rate.column("time")
+    assert (np.diff(rate) > 0.0).all()
+
+
+def test_who_begins_to_look_behind_a_backlog_has_the_past_right_in_the_end() -> None:
+    history = History()
+    follow(history, range(100), lag=lambda sent: max(0.0, 30.0 - sent))
+    assert starts(history) == [round(beat / 2 - 0.3, 2) for beat in range(100)]
+
+
+def test_growing_lag_is_no_clock() -> None:
+    history = History()
+    follow(history, range(400), lag=lambda sent: sent / 4 if sent < 150 else 0.0)
+    assert starts(history) == [round(beat / 2 - 0.3, 2) for beat in range(400)]
+
+
+@pytest.mark.parametrize("offset", [20.0, 3600.0, -3600.0])
+def test_a_clock_that_differs_is_moved_whatever_stalls_there_are(offset: float) -> None:
+    history = History()
+    follow(history, range(200), lag=lambda sent: max(0.0, 40.0 - sent) if sent >= 20.0 else 0.0, offset=offset)
+    assert starts(history) == pytest.approx([beat / 2 - 0.3 for beat in range(200)], abs=0.2)
+
+
+def test_a_clock_that_is_set_while_somebody_looks_moves_what_comes_and_not_what_was() -> None:
+    history = History()
+    follow(history, range(100), lag=lambda sent: 0.0)
+    follow(history, range(100, 300), lag=lambda sent: 0.0, offset=3600.0)
+    assert starts(history) == pytest.approx([beat / 2 - 0.3 for beat in range(300)], abs=0.2)
+
+
+def test_the_clock_of_this_very_machine_is_ours_however_late_its_news_are() -> None:
+    history = History()
+    history.take_info({"here": "m", "hosts": {HOST: {"machine": "m"}}})
+    follow(history, range(200), lag=lambda sent: 60.0)
+    late = HostMetrics(time=NOW)
+    history.take(push(5000.0, hosts={HOST: late}), now=NOW + 4000.0)
+    assert history.skew == {}
+    assert starts(history) == [round(beat / 2 - 0.3, 2) for beat in range(200)]
+
+
+def test_events_of_a_backlog_have_the_time_that_they_had() -> None:
+    history = History()
+    for beat in range(40):
+        late = max(0.0, 14.0 - beat) if beat > 5 else 0.0
+        event = ClusterEvent(beat, 1000.0 + beat, "worker-started", "w", "")
+        history.take(push(1000.0 + beat, events=[event]), now=NOW + beat + late)
+        assert [round(history.local(one.time) - NOW, 2) for one in history.events] == list(range(beat + 1))

@@ -1,7 +1,8 @@
 """A slim bar under a cell: what this cell has submitted, and what became of it.
 
-Decides what is told, and when no more will change: the cell has ended, and so have its calls.  It asks the scheduler in
-a thread of its own: at the cell's end, and before that a few times a second if the cell takes longer than a moment.
+Decides what is told, and when no more will change: the cell has ended, and so have its calls, or the client is about to
+close.  It asks the scheduler in a thread of its own: at the cell's end, and before that a few times a second if the
+cell takes longer than a moment.
 """
 
 from __future__ import annotations
@@ -9,18 +10,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any, Final, NamedTuple
 
-from himalia.client.progress_html import DONE, FAILED, FAINT, GROUND
+from himalia.client.progress_html import FAILED, FAINT, GROUND, parts
 from himalia.errors import HimaliaError
-from himalia.messages import GroupSummary
-from himalia_widgets.view.pace import Pace
+from himalia.messages import GroupSummary, TaskCounts
+from himalia_widgets.view.left import WorkLeft
 from himalia_widgets.view.units import seconds, size, soon
 
-PATIENCE: Final = 1.0
-"""Seconds from a cell's first submission to the first look: most cells have ended by then."""
+PATIENCE: Final = (0.15, 0.35, 0.5)
+"""Seconds from a cell's first submission to the first looks, which show nothing: most cells have ended by then."""
 INTERVAL: Final = 0.4
 """Seconds between two looks."""
 ASK: Final = 1.0
@@ -30,15 +31,16 @@ ASK: Final = 1.0
 class CellTotals(NamedTuple):
     """What a cell's calls add up to."""
 
-    done: int
-    """Calls that ended, also by an error; each attempt counts."""
-    total: int
-    failed: int
-    compute: float
-    peak: int
-    moved: int
-    cancelled: int = 0
-    """Calls that were to be done and aren't any more."""
+    counts: TaskCounts
+    occupied: float = 0.0
+    """Seconds of worker threads, those of calls that failed or were stopped included."""
+    peak: int = 0
+    """Bytes."""
+    moved: int = 0
+    elapsed: float = 0.0
+    """Seconds from the first submission until nothing was left, or until now."""
+    stopping: int = 0
+    """Calls that were cancelled and that still run."""
 
 
 class CellBar:
@@ -58,12 +60,12 @@ class CellBar:
         self._client = client
         self._span = span
         self._replace = replace
-        self._totals = CellTotals(0, 0, 0, 0.0, 0, 0)
-        self._peak = 0
-        self._most = 0
-        """Calls that there ever were."""
-        self._pace = Pace()
+        self._totals = CellTotals(TaskCounts())
+        self._began = time.monotonic()
+        self._left = WorkLeft()
         self._shown = ""
+        self._lock = threading.Lock()
+        """One look at a time."""
         self._has_ended = threading.Event()
         """The cell has."""
         self._is_told = threading.Event()
@@ -83,79 +85,106 @@ class CellBar:
         self._is_over = True
         self._has_ended.set()
 
+    def look_last(self) -> None:
+        """Look once more, while there is somebody to ask: the client is about to close; not in its loop's thread."""
+        if not self._is_over:
+            look = threading.Thread(target=self._look, name="himalia-cell-bar", daemon=True)
+            look.start()
+            look.join(ASK)
+
     def _run(self) -> None:
-        self._has_ended.wait(PATIENCE)
+        for wait in PATIENCE:
+            if not self._has_ended.wait(wait):
+                self._look(is_shown=False)
         while not self._is_over and not self._has_ended.is_set():
             self._look()
             self._has_ended.wait(INTERVAL)
         while not self._is_over:
             self._look()
-            if self._is_told.is_set() and self._totals.done == self._totals.total:
+            if self._is_told.is_set() and not self._totals.counts.left and not self._totals.stopping:
                 self._is_over = True  # at the second look: a submission may have been under way before
             self._is_told.set()
             time.sleep(INTERVAL)
         self._is_told.set()
 
-    def _look(self) -> None:
+    def _look(self, *, is_shown: bool = True) -> None:
         """Ask what became of the cell's calls, and show it."""
-        try:
-            self._update(self._ask())
-        except HimaliaError as error:
-            if self._totals.done < self._totals.total:
-                self._show(0.0, str(error))
-            self._is_over = True
+        with self._lock:
+            if self._is_over:
+                return
+            try:
+                self._update(self._ask())
+            except HimaliaError:
+                self._is_over = True
+                # Most often the client was closed; what was left then was let go of, and is not to come any more.
+                reason = "closed before the rest ended" if self._totals.counts.left else ""
+                self._show(None, reason)
+                return
+            if is_shown:
+                self._show(self._left.seconds(time.monotonic()), "")
 
     def _ask(self) -> list[GroupSummary]:
         report = self._client.telemetry(since=time.time(), span=self._span)
         if self._client.asynchronous:
-            report = asyncio.run_coroutine_threadsafe(report, self._client.loop).result()
+            report = asyncio.run_coroutine_threadsafe(report, self._client.loop).result(ASK)
         groups: list[GroupSummary] = report.groups
         return groups
 
     def _update(self, groups: list[GroupSummary]) -> None:
-        done = sum(group.finished + group.failed for group in groups)
-        total = done + sum(group.waiting + group.assigned for group in groups)
-        self._most = max(self._most, total)
-        self._peak = max(self._peak, sum(group.memory for group in groups), *(group.peak for group in groups), 0)
-        self._totals = CellTotals(
-            done,
-            total,
-            sum(group.failed for group in groups),
-            sum(group.compute for group in groups),
-            self._peak,
-            sum(group.moved for group in groups),
-            self._most - total,
-        )
-        if self._most:
-            now = time.monotonic()
-            self._pace.add(now, done)
-            self._show(self._pace.rate(now), "")
+        now = time.monotonic()
+        before = self._totals
+        self._left.add(now, groups)
+        totals = add_up(groups, before)
+        was_over = before.counts == totals.counts and not before.counts.left and before.counts.total
+        self._totals = totals._replace(elapsed=before.elapsed if was_over else now - self._began)
 
-    def _show(self, rate: float, reason: str) -> None:
-        markup = draw(self._totals, rate, reason)
+    def _show(self, left: float | None, reason: str) -> None:
+        if not self._totals.counts.total:
+            return
+        markup = draw(self._totals, left, reason)
         if markup != self._shown:
             self._shown = markup
-            self._replace(markup, "himalia: " + ", ".join(facts(self._totals, rate, reason)))
+            self._replace(markup, "himalia: " + ", ".join(facts(self._totals, left, reason)))
 
 
-def facts(totals: CellTotals, rate: float, reason: str = "") -> list[str]:
-    """Say it in words.
+def add_up(groups: Iterable[GroupSummary], before: CellTotals) -> CellTotals:
+    """Return what a cell's groups add up to; ``before`` has what was told earlier, of which only a peak may last."""
+    groups = list(groups)
+    held = sum(group.memory for group in groups)
+    return CellTotals(
+        sum([group.counts for group in groups], TaskCounts()),
+        sum(group.occupied for group in groups),
+        max([before.peak, held, *(group.peak for group in groups)]),
+        sum(group.moved for group in groups),
+        before.elapsed,
+        sum(group.stopping for group in groups),
+    )
 
-    >>> facts(CellTotals(50, 100, 2, 12.3, 2048, 0), 10.0)
-    ['50 of 100 tasks', '2 failed', '5 s left', '12.3 core-seconds', 'peak 2.00 KiB']
+
+def facts(totals: CellTotals, left: float | None = None, reason: str = "") -> list[str]:
+    """Say it in words; ``left`` are the seconds that the rest will take, if anybody knows.
+
+    >>> facts(CellTotals(TaskCounts(40, 10, 48, 2), 12.3, 2048), 5.0)
+    ['50 of 100 tasks', '2 failed', '5 s left', '12.3 thread-seconds', 'peak 2.00 KiB']
+    >>> facts(CellTotals(TaskCounts(0, 0, 12, 0, 2), 7.4, elapsed=3.3))
+    ['12 of 14 tasks', '2 cancelled', '3.3 s', '7.4 thread-seconds']
     """
-    left = totals.total - totals.done
-    told = [f"{totals.done:,} of {totals.total + totals.cancelled:,} tasks"]
-    if totals.cancelled:
-        told.append(f"{totals.cancelled:,} cancelled")
-    if totals.failed:
-        told.append(f"{totals.failed:,} failed")
+    counts = totals.counts
+    told = [f"{counts.ended:,} of {counts.total:,} tasks"]
+    if counts.cancelled:
+        told.append(f"{counts.cancelled:,} cancelled")
+    if counts.failed:
+        told.append(f"{counts.failed:,} failed")
+    if totals.stopping:
+        told.append(f"{totals.stopping:,} still stopping")
     if reason:
         told.append(reason)
-    elif left and rate > 0:
-        told.append(f"{soon(left / rate)} left")
-    cores = totals.compute
-    told.append(f"{cores:,.1f} core-seconds" if cores >= 0.05 else f"{seconds(cores)} of a core")
+    elif counts.left and left is not None:
+        told.append(f"{soon(left)} left")
+    elif not counts.left:
+        told.append(seconds(totals.elapsed))
+    taken = totals.occupied
+    told.append(f"{taken:,.1f} thread-seconds" if taken >= 0.05 else f"{seconds(taken)} of a thread")
     if totals.peak:
         told.append(f"peak {size(totals.peak)}")
     if totals.moved:
@@ -163,19 +192,16 @@ def facts(totals: CellTotals, rate: float, reason: str = "") -> list[str]:
     return told
 
 
-def draw(totals: CellTotals, rate: float, reason: str = "") -> str:
+def draw(totals: CellTotals, left: float | None = None, reason: str = "") -> str:
     """Return the bar as HTML."""
-    good, bad = (
-        100 * part / (totals.total + totals.cancelled) for part in (totals.done - totals.failed, totals.failed)
-    )
+    counts = totals.counts
     words = " · ".join(
         f"<span style='color:{FAILED}'>{escape(fact)}</span>" if fact.endswith(" failed") else escape(fact)
-        for fact in facts(totals, rate, reason)
+        for fact in facts(totals, left, reason)
     )
     return (
         "<div style='display:flex;gap:10px;align-items:center;font-size:var(--jp-ui-font-size0,11px);"
         f"font-variant-numeric:tabular-nums;{FAINT}'>"
         f"<span style='display:flex;flex:0 0 120px;height:4px;border-radius:2px;overflow:hidden;background:{GROUND}'>"
-        f"<span style='width:{good:.1f}%;background:{DONE}'></span>"
-        f"<span style='width:{bad:.1f}%;background:{FAILED}'></span></span><span>{words}</span></div>"
+        f"{parts(counts.done, counts.failed, counts.cancelled, counts.total)}</span><span>{words}</span></div>"
     )

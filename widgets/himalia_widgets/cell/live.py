@@ -25,6 +25,7 @@ from himalia.client.reprs import (
     future_text,
     futures_html,
     futures_text,
+    info_task_words,
     is_released,
     task_words,
 )
@@ -168,11 +169,12 @@ class ClientLook:
 
     def _draw(self, client: Client) -> Look:
         status = client.status
-        tasks = (self._status.tasks, self._status.queued) if self._status is not None else (0, 0)
+        counts = self._status.counts if self._status is not None else None
+        tasks = task_words(counts) if counts is not None else info_task_words(self._info)
         summary = client._summary(self._info if status == "running" else {})
         kind = type(client).__name__
         return Look(
-            client_html(kind, client.name, status, summary, task_words(*tasks)),
+            client_html(kind, client.name, status, summary, tasks, taken=time.time() // 60 * 60),
             client_text(kind, status, summary),
             self._is_over or status != "running",
         )

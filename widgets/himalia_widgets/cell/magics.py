@@ -6,6 +6,7 @@ a cell stays an ordinary cell, with ``await``, a last value and tracebacks: the 
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -31,6 +32,8 @@ class CellBars:
         self._wanted = False
         """Whether it shall have a bar."""
         self._bar: CellBar | None = None
+        self._bars: weakref.WeakSet[CellBar] = weakref.WeakSet()
+        """All that may have something to tell yet, also those of earlier cells."""
 
     def load(self) -> None:
         """Begin to know the magics."""
@@ -39,11 +42,12 @@ class CellBars:
         self._shell.events.register("pre_run_cell", self._begin)
         self._shell.events.register("post_run_cell", self._end)
         self._cells.on_submission = self._submitted
+        self._cells.on_closing = self._look_last
         self._begin()
 
     def unload(self) -> None:
         """Forget them."""
-        self._cells.on_submission = None
+        self._cells.on_submission = self._cells.on_closing = None
         self._shell.magics_manager.magics["line"].pop("himalia", None)
         self._shell.input_transformers_cleanup.remove(cell_magic_to_line)
         self._shell.events.unregister("pre_run_cell", self._begin)
@@ -86,6 +90,12 @@ class CellBars:
             return  # it submits by a client that is not the default one any more
         span = f"{client.id}/{number}"
         self._bar = CellBar(client, span, show_under(self._cells.publisher, self._cells.header_of(span)))
+        self._bars.add(self._bar)
+
+    def _look_last(self) -> None:
+        """Have bars look while a client or a cluster that is about to close still answers."""
+        for bar in list(self._bars):
+            bar.look_last()
 
 
 def cell_magic_to_line(lines: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ import msgspec
 from himalia.client.profile import Profile
 from himalia.errors import HimaliaError
 from himalia.messages import Telemetry
+from himalia.system import machine_identity
 from himalia_widgets.view.history import History
 
 ASK_INTERVAL: Final = 5.0
@@ -35,7 +36,7 @@ class Recorder:
 
     def begin(self) -> None:
         """Begin to follow."""
-        self.history.take_info(self.client.scheduler_info())
+        self._take_info()
         self._known = {(group.name, group.span): group for group in self.client.telemetry(since=self.started).groups}
         self._unfollow = self.client.follow_telemetry(self._take)
         self._asking = threading.Thread(target=self._ask, name="himalia-report", daemon=True)
@@ -51,27 +52,33 @@ class Recorder:
             report = self.client.telemetry(since=self.started)
             self.profile = self.client.profile(start=self.started)
             self.versions = self.client.get_versions()
-            self.history.take_info(self.client.scheduler_info())
+            self._take_info()
         except HimaliaError:  # the cluster ended in the block: what was followed is what there is
             return
         telemetry = Telemetry(self.stopped, report.groups, report.records, 0, {})
         self.history.take(telemetry, now=self.stopped)
 
     def groups(self) -> list[dict[str, Any]]:
-        """Return what each function did in the block."""
+        """Return what each function did in the block: its tasks by :class:`TaskCounts`, and its calls' times.
+
+        ``occupied`` are the seconds of threads that all of it took, ``finished`` the calls that ``compute`` is of.
+        """
         found = []
         for key, group in self.history.groups.items():
             before = self._known.get(key)
             row: dict[str, Any] = {"name": group.name}
-            for field in ("finished", "failed", "compute", "transfer", "deserialize", "serialize", "nbytes"):
+            for field in ("finished", "compute", "transfer", "deserialize", "serialize", "nbytes", "occupied"):
                 row[field] = getattr(group, field) - (getattr(before, field) if before else 0)
-            if row["finished"] or row["failed"]:
+            row["attempts"] = row["finished"] + group.failed - (before.failed if before else 0)
+            for field in ("done", "failed", "cancelled"):
+                row[field] = getattr(group.counts, field) - (getattr(before.counts, field) if before else 0)
+            if row["attempts"] or any(row[field] > 0 for field in ("done", "failed", "cancelled")):
                 found.append(row)
         return sorted(found, key=lambda row: -row["compute"])
 
     def missing(self) -> str:
         """Say how many calls are counted, but not known one by one; nothing if none is missing."""
-        ended = sum(row["finished"] + row["failed"] for row in self.groups())
+        ended = sum(row["attempts"] for row in self.groups())
         known = len(self.history.calls)
         if known >= ended:
             return ""
@@ -79,6 +86,9 @@ class Recorder:
             f"The task stream shows {known:,} of the {ended:,} calls that ended: those that began in the block and are "
             "among the newest, of which the scheduler keeps settings.telemetry_ring. The numbers here count all."
         )
+
+    def _take_info(self) -> None:
+        self.history.take_info(dict(self.client.scheduler_info()) | {"here": machine_identity()})
 
     def _take(self, telemetry: Telemetry) -> None:
         thin = msgspec.structs.replace(telemetry, records=[], skipped=0)  # others follow the same push

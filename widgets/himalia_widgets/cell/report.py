@@ -92,9 +92,10 @@ def cards(recorder: Recorder) -> str:
     compute = sum(row["compute"] for row in groups)
     facts = [
         ("duration", seconds(recorder.stopped - recorder.started)),
-        ("tasks", count(sum(row["finished"] + row["failed"] for row in groups))),
+        ("tasks", count(sum(row["done"] + row["failed"] for row in groups))),
         ("failed", count(sum(row["failed"] for row in groups))),
-        ("computing", f"{compute:,.1f} core-s"),
+        ("cancelled", count(sum(row["cancelled"] for row in groups))),
+        ("computing", f"{compute:,.1f} thread-s"),
         ("transferring", seconds(sum(row["transfer"] for row in groups))),
         ("(de)serializing", seconds(sum(row["serialize"] + row["deserialize"] for row in groups))),
         ("workers", count(len(workers))),
@@ -106,9 +107,9 @@ def cards(recorder: Recorder) -> str:
 def table(recorder: Recorder) -> str:
     """Return a row for each function."""
     rows = "".join(
-        f"<tr><td>{escape(row['name'])}</td><td>{row['finished']:,}</td>"
+        f"<tr><td>{escape(row['name'])}</td><td>{row['done']:,}</td>"
         f"<td{' class=bad' if row['failed'] else ''}>{row['failed']:,}</td><td>{seconds(row['compute'])}</td>"
-        f"<td>{seconds(row['compute'] / max(1, row['finished'] + row['failed']))}</td>"
+        f"<td>{seconds(row['compute'] / max(1, row['finished']))}</td>"
         f"<td>{seconds(row['transfer'])}</td><td>{size(row['nbytes'])}</td></tr>"
         for row in recorder.groups()
     )

@@ -130,11 +130,11 @@ def last(request: HTTPServerRequest, name: str) -> str:
     return values[-1].decode("utf-8", "replace")
 
 
-REFUSAL: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>himalia: closed</title>
+REFUSAL: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>himalia: needs a fresh link</title>
 <meta name="color-scheme" content="light dark">
 <body style="font: 16px/1.5 system-ui, sans-serif; max-width: 40em; margin: 4em auto; padding: 0 1em">
-<h1 style="font-size: 1.3em">This dashboard is closed</h1>
-<p>{why} A fresh link opens it, once and within ten minutes:</p>
+<h1 style="font-size: 1.3em">This dashboard needs a fresh link</h1>
+<p>It runs. {why} A fresh link lets it in, and is good once and for ten minutes:</p>
 <ul><li>in a terminal: <code>himalia dashboard {name}</code></li>
 <li>in Python: <code>cluster.dashboard_link</code> or <code>client.dashboard_link</code></li></ul></body></html>
 """

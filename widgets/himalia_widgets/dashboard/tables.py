@@ -70,7 +70,8 @@ def describe_groups(history: History) -> dict[str, Any]:
     """Return a row for each function."""
     return {
         "groups": [
-            {"name": row.progress.name, "color": row.color, "calls": row.calls, "memory": row.memory, "peak": row.peak,
+            {"name": row.progress.name, "color": row.color, "calls": row.progress.ended, "failed": row.progress.failed,
+             "cancelled": row.progress.cancelled, "left": row.progress.left, "memory": row.memory, "peak": row.peak,
              "moved": row.moved, "seconds": row.means.seconds, **row.means._asdict()}
             for row in group_rows(history)
         ]

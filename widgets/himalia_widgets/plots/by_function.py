@@ -19,11 +19,11 @@ class GroupsPlot(RowsPlot):
     title: ClassVar[str] = "Time by function"
 
     def rows(self, history: History) -> Sequence[Any]:
-        rows = [row for row in group_rows(history) if row.calls]
+        rows = [row for row in group_rows(history) if row.finished]
         return sorted(rows, key=self.length, reverse=True)
 
     def length(self, row: GroupRow) -> float:
-        return row.calls * row.means.seconds
+        return row.finished * row.means.seconds
 
     def entry(self, history: History, row: GroupRow) -> Entry:
         means, shades = row.means, colors.PALETTE
@@ -33,8 +33,8 @@ class GroupsPlot(RowsPlot):
             ("serialize", means.serialize, shades[colors.SERIALIZE]),
         )  # fmt: skip
         each = ", ".join(f"{name} {units.seconds(taken)}" for name, taken, _ in phases if taken > 0.01 * means.seconds)
-        detail = f"{units.count(row.calls)} calls · each {each or 'no time'} · {units.size(means.nbytes)}"
-        bar = [(row.calls * taken, color) for _, taken, color in phases]
+        detail = f"{units.count(row.progress.done)} done · each {each or 'no time'} · {units.size(means.nbytes)}"
+        bar = [(row.finished * taken, color) for _, taken, color in phases]
         return Entry(label(row.progress.name, NAME), bar, 0, units.seconds(self.length(row)), detail)
 
 

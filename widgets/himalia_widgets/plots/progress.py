@@ -17,6 +17,7 @@ ROW: Final = 36
 """Pixels of a row: a line of text, and the bar under it."""
 SEGMENTS: Final = (
     ("in_memory", theme.DONE), ("released", theme.RELEASED), ("running", theme.RUNNING), ("failed", theme.FAILED),
+    ("cancelled", theme.CANCELLED),
 )  # fmt: skip
 
 
@@ -91,7 +92,9 @@ def segments(rows: list[Progress]) -> Columns:
 
 def numbers(row: Progress) -> str:
     """Return what stands at the right: ``412 / 1,000 · 35/s · 12 s left``."""
-    parts = [f"{units.count(row.done)} / {units.count(row.total)}"]
+    parts = [f"{units.count(row.ended)} / {units.count(row.total)}"]
+    if row.cancelled:
+        parts.insert(0, f"{units.count(row.cancelled)} cancelled")
     if row.failed:
         parts.insert(0, f"{units.count(row.failed)} failed")
     if row.left and row.rate > 0.0:
@@ -105,7 +108,7 @@ def describe(row: Progress) -> str:
     """Return all numbers of a row."""
     kinds = (
         ("in memory", row.in_memory), ("released", row.released), ("running", row.running), ("waiting", row.waiting),
-        ("failed", row.failed),
+        ("failed", row.failed), ("cancelled", row.cancelled),
     )  # fmt: skip
     parts = [f"{units.count(count)} {kind}" for kind, count in kinds if count]
     if row.done:

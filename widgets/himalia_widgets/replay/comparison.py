@@ -16,6 +16,7 @@ class Run(NamedTuple):
     """One function in one run; durations are seconds."""
 
     calls: int
+    """Tasks that ended, see :class:`himalia.messages.TaskCounts`; ``failed`` of them by an error."""
     failed: int
     compute: float
     """Sum."""
@@ -62,8 +63,8 @@ def runs(history: History) -> dict[str, Run]:
     for (name, _), group in history.groups.items():
         known = found.get(name, Run(0, 0, 0.0, medians.get(name, 0.0), 0.0, 0))
         found[name] = known._replace(
-            calls=known.calls + group.finished + group.failed,
-            failed=known.failed + group.failed,
+            calls=known.calls + group.counts.ended,
+            failed=known.failed + group.counts.failed,
             compute=known.compute + group.compute,
             transfer=known.transfer + group.transfer,
             nbytes=known.nbytes + group.nbytes,

@@ -119,6 +119,21 @@ class CallTable:
         )  # fmt: skip
         self.last_seen.update(zip(lane, end.tolist(), strict=True))
 
+    def shift(self, host: str, seconds: float, since: int) -> None:
+        """Move a host's calls in time, those after the first ``since`` of all rows that there ever were."""
+        rows = self.since(since)
+        mine = np.array([lane.host == host for lane in self.lanes], np.bool_)
+        if not len(rows) or not mine.any():
+            return
+        rows = rows[mine[self.columns["lane"][rows]] & (self.columns["start"][rows] > 0.0)]
+        self.columns["start"][rows] += seconds
+        self.columns["end"][rows] += seconds
+        starts = self["start"][self["start"] > 0.0]
+        if self.total <= self.capacity and len(starts):
+            self.first = float(starts.min())
+        numbers = [number for number, is_mine in enumerate(mine) if is_mine and number in self.last_seen]
+        self.last_seen.update({number: self.last_seen[number] + seconds for number in numbers})
+
     def _write(self, count: int, **values: Any) -> None:
         at = self.total % self.capacity
         first = min(count, self.capacity - at)

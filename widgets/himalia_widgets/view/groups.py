@@ -9,7 +9,7 @@ from himalia_widgets.view.progress import Progress, progress
 
 
 class Means(NamedTuple):
-    """What a call took, seconds, and gave, bytes, on average."""
+    """What a call that finished took, seconds, and gave, bytes, on average."""
 
     transfer: float
     deserialize: float
@@ -28,12 +28,17 @@ class GroupRow(NamedTuple):
 
     progress: Progress
     color: str
-    calls: int
-    """That ended."""
+    finished: int
+    """Calls that the means are of: also those that were computed again."""
     means: Means
     memory: int
     peak: int
     moved: int
+
+    @property
+    def calls(self) -> int:
+        """Tasks that ended, those that failed included: what progress counts."""
+        return self.progress.ended
 
 
 def group_rows(history: History, *, most: int = 1000) -> list[GroupRow]:
@@ -48,9 +53,8 @@ def group_rows(history: History, *, most: int = 1000) -> list[GroupRow]:
     rows = []
     for row in progress(history, most=most):
         if row.name in sums:  # the last one may sum up others
-            calls, *times, memory, peak, moved = sums[row.name]
-            means = Means(*[value / calls if calls else 0.0 for value in times])
-            rows.append(
-                GroupRow(row, history.colors.color(row.name), int(calls), means, int(memory), int(peak), int(moved))
-            )
+            finished, *times, memory, peak, moved = sums[row.name]
+            means = Means(*[value / finished if finished else 0.0 for value in times])
+            color = history.colors.color(row.name)
+            rows.append(GroupRow(row, color, int(finished), means, int(memory), int(peak), int(moved)))
     return rows

@@ -1,7 +1,8 @@
 """The bounded memory of what a cluster's telemetry told: the one model behind widget, dashboard, report and replay.
 
 It takes pushes and answers, and keeps what the views read.  It draws nothing, asks nobody and reads no clock.  Times
-are seconds since the epoch of the clock that ``now`` comes from; those of hosts whose clock differs are moved to it.
+are seconds since the epoch of the clock that ``now`` comes from; those of hosts whose clock differs are moved to it
+(``clocks.py``).  News may come late, and all at once: then they are of when they were told, not of when they came.
 """
 
 from __future__ import annotations
@@ -17,22 +18,24 @@ from himalia.messages import (
     HostMetrics,
     SchedulerStatus,
     StoreMove,
+    TaskCounts,
     Telemetry,
 )
 from himalia.telemetry.errors import CAUSES
 from himalia.telemetry.events import EVENTS
 from himalia.telemetry.standing import GROUPS
 from himalia_widgets.view.calls import CallTable
+from himalia_widgets.view.clocks import CONFIRM, SLACK, Offset
 from himalia_widgets.view.colors import Colors
 from himalia_widgets.view.links import Links
 from himalia_widgets.view.pace import Pace
 from himalia_widgets.view.text import natural
 from himalia_widgets.view.trends import Trends
 
-SLACK: Final = 5.0
-"""Seconds between a measurement and its arrival that are ordinary; only beyond them a host's clock is moved.  Guess."""
 STALE: Final = 40.0
-"""The same for the first measurement one is told: it may be of a host that has been cut off for ``host_lease``."""
+"""Seconds that the first measurement one is told may be old: its host may have been cut off for ``host_lease``."""
+REFINED: Final = 0.1
+"""Seconds by which a better guess of a host's clock has to differ for its calls to be moved."""
 
 _NUMBERS = count()
 
@@ -122,21 +125,27 @@ class History:
         self.version = 0
         self.skew: dict[str, float] = {}
         """Seconds to add to a host's clock to have ours, of hosts where that isn't nothing."""
-        self._scheduler_offset = 0.0
+        self._scheduler = Offset()
+        self._scheduler_time = 0.0
+        self._offsets: dict[str, Offset] = {}
+        self._since: dict[str, int] = {}
+        """Rows of calls that there were when a host's clock was judged last."""
+        self._doubted: dict[str, int] = {}
+        """The same of hosts whose news are later than they were."""
 
     def take(self, telemetry: Telemetry, *, now: float) -> None:
         """Remember a push that arrived at ``now``, epoch seconds."""
         self.now = now
-        self._scheduler_offset = now - telemetry.time
+        told = self._judge_lag(telemetry.time, now)
         self.status = telemetry.status
         for group in telemetry.groups:
-            self._take_group(group, now)
+            self._take_group(group, told)
         for host, metrics in telemetry.hosts.items():
-            self._take_host(host, metrics, now)
+            self._take_host(host, metrics, told)
         for block in telemetry.blocks:
             self.calls.add_block(block, self.skew)
         self.calls.add_records(telemetry.records, self.skew)
-        self.started = min(self.started or now, self.calls.first)
+        self.started = min(self.started or told, self.calls.first)
         self.skipped += telemetry.skipped
         self.total = max(telemetry.status.total, self.calls.total + self.skipped)
         for error in telemetry.errors:
@@ -146,9 +155,9 @@ class History:
                 del self.errors[next(iter(self.errors))]
         known = self.events[-1].number if self.events else -1
         self.events.extend(event for event in telemetry.events if event.number > known)
-        self.trends.add_status(telemetry.status, self.total, now=now)
+        self.trends.add_status(telemetry.status, self.total, now=told)
         if telemetry.hosts:
-            self.trends.add_cluster(self.hosts, now=now)
+            self.trends.add_cluster(self.hosts, now=told)
         self.version += 1
 
     def take_info(self, info: dict[str, Any]) -> None:
@@ -160,7 +169,8 @@ class History:
         hosts = info.get("hosts", {})
         for host in [host for host in self.hosts if host not in hosts]:
             del self.hosts[host]
-            self.skew.pop(host, None)
+            for known in (self.skew, self._offsets, self._since, self._doubted):
+                known.pop(host, None)
             self.spilling.discard(host)
         self.trends.keep(set(hosts), {worker["name"] for worker in info.get("workers", {}).values()})
         self.version += 1
@@ -176,7 +186,7 @@ class History:
 
     def local(self, scheduler_time: float) -> float:
         """Return a time of the scheduler's clock as one of ours."""
-        return scheduler_time + self._scheduler_offset
+        return scheduler_time + self._scheduler.seconds
 
     def host_name(self, host: str) -> str:
         """Return what people call a host."""
@@ -195,16 +205,65 @@ class History:
             idle = next((key for key, one in self.groups.items() if not one.tasks), next(iter(self.groups)))
             del self.groups[idle], self.paces[idle]
 
+    @property
+    def counts(self) -> TaskCounts:
+        """Where all tasks are that there ever were; of an older recording, those of the functions that it knows."""
+        told = self.status.counts
+        return told if told is not None else sum([group.counts for group in self.groups.values()], TaskCounts())
+
+    def _judge_lag(self, time: float, now: float) -> float:
+        """Return when a push was sent that arrived now, by our clock."""
+        if time <= self._scheduler_time:
+            return now  # nothing was measured
+        self._scheduler_time = time
+        self._scheduler.see(time, now)
+        return min(now, self.local(time))
+
+    def _judge_clock(self, host: str, time: float, now: float) -> None:
+        """Find out whether a host's clock is another one, and move what was put elsewhere before that was known.
+
+        A host on this very machine has our clock, however late its news are.
+        """
+        machine = self.info.get("hosts", {}).get(host, {}).get("machine", "")
+        if machine and machine == self.info.get("here"):
+            self._move_clock(host, 0.0, self._since.pop(host, 0))
+            return
+        offset = self._offsets.setdefault(host, Offset())
+        settled, rows = offset.settled, self.calls.total
+        was_sure = offset.count > 1 and now - settled > CONFIRM
+        offset.see(time, now)
+        limit = STALE if offset.count == 1 and offset.seconds > 0.0 else SLACK
+        skew = offset.seconds if abs(offset.seconds) > limit else 0.0
+        if offset.settled > settled:  # another guess: the one before was right for what came before, or never was
+            since = self._doubted.get(host, rows) if was_sure else self._since.get(host, 0)
+            self._since[host] = rows
+        else:
+            since = self._since.get(host, 0)
+        if not offset.is_doubted:
+            self._doubted.pop(host, None)
+        else:
+            self._doubted.setdefault(host, rows)
+        self._move_clock(host, skew, since)
+
+    def _move_clock(self, host: str, skew: float, since: int) -> None:
+        """Have a host's clock differ by that much, also for its calls after the first ``since`` ones of all."""
+        known = self.skew.get(host, 0.0)
+        if abs(skew - known) > REFINED:
+            self.calls.shift(host, skew - known, since)
+        elif skew:
+            return
+        if skew:
+            self.skew[host] = skew
+        else:
+            self.skew.pop(host, None)
+
     def _take_host(self, host: str, metrics: HostMetrics, now: float) -> None:
         before = self.hosts.get(host)
         if before is not None and before.time == metrics.time != 0.0:
             return
         self.hosts[host] = metrics
-        behind = now - metrics.time
-        if metrics.time and abs(behind) > (STALE if before is None else SLACK):
-            self.skew[host] = min(behind, self.skew.get(host, behind), key=abs)
-        else:
-            self.skew.pop(host, None)
+        if metrics.time:
+            self._judge_clock(host, metrics.time, now)
         skew = self.skew.get(host, 0.0)
         for move in metrics.moves:
             self.spilling.add(host)

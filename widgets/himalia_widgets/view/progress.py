@@ -15,7 +15,7 @@ NAME: Final = 32
 
 
 class Progress(NamedTuple):
-    """Where the calls of one function stand; numbers of tasks."""
+    """Where the tasks of one function stand, as :class:`himalia.messages.TaskCounts` counts them."""
 
     name: str
     """The function's, or ``"12 others"``; raw, see :attr:`label`."""
@@ -28,10 +28,11 @@ class Progress(NamedTuple):
     """At a host: running, or next in line there."""
     waiting: int
     failed: int
+    cancelled: int
     rate: float
     """Calls that end a second, lately."""
     compute: float
-    """Seconds, all calls together."""
+    """Seconds, of all that are done."""
 
     @property
     def label(self) -> str:
@@ -44,7 +45,11 @@ class Progress(NamedTuple):
 
     @property
     def total(self) -> int:
-        return self.done + self.running + self.waiting + self.failed
+        return self.ended + self.left + self.cancelled
+
+    @property
+    def ended(self) -> int:
+        return self.done + self.failed
 
     @property
     def left(self) -> int:
@@ -83,9 +88,19 @@ def progress(history: History, *, most: int = MOST) -> list[Progress]:
 
 def of_group(group: GroupSummary, rate: float) -> Progress:
     """Return one group's row."""
-    released = max(0, group.finished - group.in_memory)
+    counts = group.counts
+    in_memory = min(group.in_memory, counts.done)  # the others were placed by clients
     return Progress(
-        group.name, 1, group.in_memory, released, group.assigned, group.waiting, group.erred, rate, group.compute
+        group.name,
+        1,
+        in_memory,
+        counts.done - in_memory,
+        counts.assigned,
+        counts.waiting,
+        counts.failed,
+        counts.cancelled,
+        rate,
+        group.compute / group.finished * counts.done if group.finished else 0.0,
     )
 
 

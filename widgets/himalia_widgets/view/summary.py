@@ -25,11 +25,11 @@ class Summary(NamedTuple):
     memory_limit: int
     """Sum of the workers' limits; 0 if one has none."""
     assigned: int
-    """Calls at hosts: running, or next in line there."""
+    """Tasks, see :class:`himalia.messages.TaskCounts`; as are those below."""
     waiting: int
-    """Calls that are ready and held back, or wait for inputs."""
     done: int
     failed: int
+    cancelled: int
     uptime: float
     """Seconds."""
 
@@ -48,7 +48,7 @@ def summarize(history: History) -> Summary:
     """Return the numbers of now."""
     workers = list(history.info.get("workers", {}).values())
     limits = [int(worker["memory_limit"]) for worker in workers]
-    groups = history.groups.values()
+    counts = history.counts
     status = history.status
     hosts = history.info.get("hosts", {})
     return Summary(
@@ -61,9 +61,10 @@ def summarize(history: History) -> Summary:
         spilled=sum([metrics.spilled_bytes for metrics in history.hosts.values()]),
         own_memory=sum([memory for one in history.hosts.values() for _, memory, _ in one.workers.values()]),
         memory_limit=sum(limits) if all(limits) else 0,
-        assigned=sum([group.assigned for group in groups]),
-        waiting=sum([group.waiting for group in groups]),
-        done=sum([group.finished for group in groups]),
-        failed=sum([group.erred for group in groups]),
+        assigned=counts.assigned,
+        waiting=counts.waiting,
+        done=counts.done,
+        failed=counts.failed,
+        cancelled=counts.cancelled,
         uptime=status.uptime,
     )

@@ -14,6 +14,7 @@ class WorkerRow(NamedTuple):
     address: str
     host: str
     """Name of its machine."""
+    host_id: str
     pid: int
     nthreads: int
     cpu: float
@@ -47,6 +48,7 @@ def worker_rows(history: History) -> list[WorkerRow]:
                 name=worker["name"],
                 address=address,
                 host=worker["host"],
+                host_id=host_id,
                 pid=worker["pid"],
                 nthreads=worker["nthreads"],
                 cpu=measured[0],

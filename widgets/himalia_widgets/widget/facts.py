@@ -1,6 +1,7 @@
 """What the header shows, and what the table shows of each worker, taken from the history of a telemetry stream.
 
-Pure.  Results are held by a host's store, not by a worker: the rows of one host's workers say the same of it.
+Pure.  Results are held by a host's store, not by a worker: the rows of one host's workers are told the same of it, at
+the same time, and the page shows it once.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def describe_header(history: History) -> dict[str, Any]:
         "queued": summary.queued,
         "done": summary.done,
         "failed": summary.failed,
+        "cancelled": summary.cancelled,
         "started": round(history.now - summary.uptime, 1) if summary.uptime else 0.0,
     }
 
@@ -59,8 +61,7 @@ class Numbers(NamedTuple):
             self.running != other.running
             or abs(self.cpu - other.cpu) >= CPU_STEP
             or abs(self.memory - other.memory) >= SIZE_STEP
-            or abs(self.store - other.store) >= SIZE_STEP
-            or abs(self.spilled - other.spilled) >= SIZE_STEP
+            or (self.store, self.spilled) != (other.store, other.spilled)
             or abs(self.seen - other.seen) >= SEEN_STEP
         )
 
@@ -77,6 +78,8 @@ class WorkerTable:
         self._rows: dict[str, dict[str, Any]] = {}
         self._told: dict[str, Numbers] = {}
         self._info: Mapping[str, Any] | None = None
+        self._stores: dict[str, tuple[int, int]] = {}
+        """What was told of each host's store: bytes in memory and on disk."""
         self._looked_at = float("-inf")
 
     def forget(self) -> None:
@@ -84,6 +87,7 @@ class WorkerTable:
         self._rows.clear()
         self._told.clear()
         self._info = None
+        self._stores.clear()
 
     def membership(self, history: History) -> tuple[list[dict[str, Any]], list[int]]:
         """Return rows of workers that are new or another process now, and the numbers of those that left."""
@@ -109,6 +113,7 @@ class WorkerTable:
             "number": self._numbers[address],
             "name": str(worker.get("name", address)),
             "host": str(worker.get("host", "")),
+            "host_id": str(worker.get("host_id", "")),
             "nanny": str(host.get("name") or worker.get("nanny", "")),
             "address": address,
             "pid": worker.get("pid", 0),
@@ -123,6 +128,11 @@ class WorkerTable:
         if self._told and now - self._looked_at < len(self._told) * PER_WORKER:
             return {}
         self._looked_at = now
+        for host, one in history.hosts.items():
+            store = (one.store_bytes, one.spilled_bytes)
+            known = self._stores.get(host)
+            if known is None or max(abs(store[0] - known[0]), abs(store[1] - known[1])) >= SIZE_STEP:
+                self._stores[host] = store
         fresh: list[tuple[int, Numbers]] = []
         for address, worker in history.info.get("workers", {}).items():
             metrics = history.hosts.get(worker.get("host_id"))
@@ -131,7 +141,7 @@ class WorkerTable:
                 continue
             cpu, memory, running = metrics.workers.get(worker.get("name"), (0.0, 0, 0))
             seen = metrics.time + history.skew.get(worker["host_id"], 0.0)
-            numbers = Numbers(cpu, memory, running, metrics.store_bytes, metrics.spilled_bytes, seen)
+            numbers = Numbers(cpu, memory, running, *self._stores[worker["host_id"]], seen)
             told = self._told.get(address)
             if told is None or numbers.differs(told):
                 self._told[address] = numbers

@@ -6,6 +6,7 @@ import { bytes, count, duration } from "./widget/format.js";
 
 const time = (name) => ({ value: (row) => row[name], cell: (row) => (row[name] ? duration(row[name]) : "–"), number: true });
 const size = (name) => ({ value: (row) => row[name], cell: (row) => bytes(row[name]), number: true });
+const amount = (name) => ({ value: (row) => row[name], cell: (row) => count(row[name]), number: true });
 const name = (row) => {
   const dot = make("span", { class: "dot", "aria-hidden": "true" });
   dot.style.background = row.color;
@@ -14,7 +15,10 @@ const name = (row) => {
 const table = new Table(
   [
     { title: "Function", value: (row) => row.name, cell: name },
-    { title: "Calls", value: (row) => row.calls, cell: (row) => count(row.calls), number: true },
+    { title: "Calls ended", ...amount("calls") },
+    { title: "Failed", ...amount("failed") },
+    { title: "Cancelled", ...amount("cancelled") },
+    { title: "To come", ...amount("left") },
     { title: "Mean time", ...time("seconds") },
     { title: "Compute", ...time("compute") },
     { title: "Transfer", ...time("transfer") },

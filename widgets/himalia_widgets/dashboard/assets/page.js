@@ -42,6 +42,7 @@ if (numbers && state) {
       [count(found.queued), "waiting"],
       [count(found.done), "done"],
       [count(found.failed), "failed"],
+      ...(found.cancelled ? [[count(found.cancelled), "cancelled"]] : []),
       [duration(found.uptime), "up"],
     ];
     const items = shown.map(([value, name]) =>

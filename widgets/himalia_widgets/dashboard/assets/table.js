@@ -13,6 +13,8 @@ export class Table {
    */
   constructor(columns, empty) {
     this.columns = columns;
+    /** Called with the rows in the order in which they are about to be shown. */
+    this.onOrder = (/** @type {any[]} */ rows) => {};
     this.empty = empty;
     this.by = -1;
     this.up = true;
@@ -40,6 +42,7 @@ export class Table {
     this.rows = rows;
     const column = this.columns[this.by];
     const ordered = column ? [...rows].sort((a, b) => (this.up ? 1 : -1) * compare(column.value(a), column.value(b))) : rows;
+    this.onOrder(ordered);
     const lines = ordered.map((row) =>
       make("tr", {}, ...this.columns.map((one) => make("td", { class: one.number ? "number" : null }, one.cell ? one.cell(row) : String(one.value(row))))),
     );

@@ -13,9 +13,12 @@ export function bytes(nbytes) {
   return `${nbytes.toFixed(digits)} ${UNITS[unit]}`;
 }
 
-/** @param {number} n */
+/**
+ * Never "-0": + 0 makes 0 of it.
+ * @param {number} n
+ */
 export function count(n) {
-  return Math.round(n).toLocaleString("en").replaceAll(",", "\u202f");
+  return (Math.round(n) + 0).toLocaleString("en").replaceAll(",", "\u202f");
 }
 
 /**
@@ -28,7 +31,7 @@ export function plural(n, noun) {
 
 /** @param {number} fraction */
 export function percent(fraction) {
-  return `${Math.round(fraction * 100)} %`;
+  return `${Math.round(fraction * 100) + 0} %`;
 }
 
 /** @param {number} seconds */

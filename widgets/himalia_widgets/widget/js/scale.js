@@ -39,7 +39,8 @@ export class Scale {
   get workers() {
     if (this.amount.value === "") return NaN;
     const amount = Number(this.amount.value);
-    return amount < 0 ? NaN : Math.ceil(amount / this.size - 1e-9);
+    // + 0: rounding up what is just below 0 gives −0, which is written with its sign
+    return amount < 0 ? NaN : Math.ceil(amount / this.size - 1e-9) + 0;
   }
 
   /** What one worker has of the chosen unit. */

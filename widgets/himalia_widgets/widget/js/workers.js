@@ -15,7 +15,7 @@ const COLUMNS = [
   { id: "nanny", label: "Nanny" },
   { id: "cpu", label: "CPU", isNumber: true },
   { id: "memory", label: "Memory", title: "Memory of the process, of its limit", isNumber: true },
-  { id: "store", label: "Store", title: "Results that its host holds in memory, and on disk (spilled)", isNumber: true },
+  { id: "store", label: "Results at host", title: "Results that its host holds for all of its workers, in memory and on disk (spilled)", isNumber: true },
   { id: "running", label: "Running", title: "Calls that run", isNumber: true },
   { id: "threads", label: "Threads", isNumber: true },
   { id: "seen", label: "Seen", title: "When its nanny last reported", isNumber: true },
@@ -27,7 +27,7 @@ export class Workers {
    * @param {(process: string) => void} openLogs
    */
   constructor(store, openLogs) {
-    Object.assign(this, { store, openLogs, sort: "name", isDown: false, sortedAt: 0, confirming: "" });
+    Object.assign(this, { store, openLogs, sort: "name", isDown: false, sortedAt: 0, confirming: "", tellsHost: new Set() });
     /** @type {any[]} */
     this.order = [];
     this.status = new StatusLine();
@@ -78,13 +78,25 @@ export class Workers {
   arrange() {
     const wanted = this.search.value.trim().toLowerCase();
     const found = [...this.store.workers.values()].filter(
-      (worker) => !wanted || [worker.name, worker.host, worker.nanny, worker.address].some((text) => text.toLowerCase().includes(wanted)),
+      // what is found is in sight: the columns, and nothing of an address
+      (worker) => !wanted || [worker.name, worker.host, worker.nanny].some((text) => text.toLowerCase().includes(wanted)),
     );
+    const hosts = new Set([...this.store.workers.values()].map((worker) => worker.host_id));
+    this.table.classList.toggle("hw-one-host", hosts.size < 2);
     const value = (/** @type {any} */ worker) => (this.sort === "store" ? (worker.store ?? 0) + (worker.spilled ?? 0) : worker[this.sort] ?? 0);
     const isNumber = COLUMNS.find((column) => column.id === this.sort)?.isNumber;
     const sign = this.isDown ? -1 : 1;
     const compare = isNumber ? (a, b) => value(a) - value(b) : (a, b) => natural(value(a), value(b));
-    this.order = found.sort((a, b) => sign * compare(a, b) || natural(a.name, b.name));
+    this.order = found.sort((a, b) => sign * compare(a, b) || (this.sort === "store" && natural(a.host_id, b.host_id)) || natural(a.name, b.name));
+    // Once for each host, in its first row: the same number in each row reads as a sum.
+    /** @type {Set<string>} */
+    const told = new Set();
+    /** @type {Set<number>} */
+    this.tellsHost = new Set();
+    for (const worker of this.order) {
+      if (!told.has(worker.host_id)) this.tellsHost.add(worker.number);
+      told.add(worker.host_id);
+    }
     for (const head of this.heads) mark(head.el, "aria-sort", head.id === this.sort ? (this.isDown ? "descending" : "ascending") : "none");
     mark(this.table, "aria-rowcount", String(this.order.length + 1));
     const all = this.store.workers.size;
@@ -114,6 +126,7 @@ class WorkerRow {
     this.cpu = new BarCell("hw-cpu");
     this.memory = new BarCell("hw-process");
     this.store = new BarCell("hw-store", "hw-spilled");
+    mark(this.store.el, "data-column", "store");
     this.running = make("td", { class: "hw-number" });
     this.threads = make("td", { class: "hw-number" });
     this.seen = make("td", { class: "hw-number hw-dim" });
@@ -161,10 +174,11 @@ class WorkerRow {
     this.memory.show(
       limit ? `${bytes(memory)} of ${bytes(limit)}` : bytes(memory),
       limit ? `${percent(memory / limit)} of its limit` : "It has no limit.", limit ? memory / limit : 0);
-    this.store.show(
+    if (this.table.tellsHost.has(worker.number)) this.store.show(
       spilled ? `${bytes(store)} + ${bytes(spilled)} spilled` : bytes(store),
       `Its host holds ${bytes(store)} of results in memory (of ${bytes(room)}) and ${bytes(spilled)} on disk.`,
       store / Math.max(room, store + spilled, 1), spilled / Math.max(room, store + spilled, 1));
+    else this.store.clear("Its host is told in the row of another worker.");
     write(this.running, count(worker.running ?? 0));
     write(this.threads, count(worker.threads));
     write(this.seen, worker.seen ? ago(this.table.store.now - worker.seen) : "–");
@@ -192,8 +206,19 @@ class BarCell {
    * @param {number[]} parts
    */
   show(text, title, ...parts) {
+    this.bar.el.hidden = false;
     write(this.text, text);
     mark(this.el, "title", title);
     this.bar.show(...parts);
+  }
+
+  /**
+   * Show nothing, and why.
+   * @param {string} title
+   */
+  clear(title) {
+    this.bar.el.hidden = true;
+    write(this.text, "");
+    mark(this.el, "title", title);
   }
 }
