@@ -15,6 +15,23 @@ from typing import Any, Final
 
 import msgspec
 
+from himalia.bounds import (
+    Amount,
+    Blob,
+    Count,
+    Crew,
+    Difference,
+    Few,
+    FewOf,
+    Interval,
+    Many,
+    ManyOf,
+    Name,
+    Serial,
+    Sum,
+    Table,
+    Text,
+)
 from himalia.names import Digest, HostId, Key, WorkerName
 
 PROTOCOL: Final = 2
@@ -35,17 +52,17 @@ class Message(msgspec.Struct, array_like=True, gc=False):
 class TaskOptions(Part):
     """What a user asked for one call, beyond calling it."""
 
-    priority: float = 0.0
+    priority: Difference = 0.0
     """Higher runs earlier."""
-    retries: int = 0
+    retries: Count = 0
     """How often an exception is answered by another attempt."""
-    workers: tuple[str, ...] = ()
+    workers: FewOf[Name] = ()
     """Worker names, worker addresses, host names or nanny addresses it may run on; empty: any."""
     allow_other_workers: bool = False
     """Whether ``workers`` is a wish only."""
-    resources: dict[str, float] = {}
+    resources: Table[Name, Amount] = {}
     """What it occupies of a worker's declared resources while it runs."""
-    origin: str = ""
+    origin: Text = ""
     """What a name that the user chose stands for: two calls of one key are compared by it (``client/origin.py``)."""
 
 
@@ -53,19 +70,19 @@ class TaskSpec(Part):
     """One call, as its client describes it."""
 
     key: Key
-    group: str
+    group: Name
     """Name that tasks of one kind share: the function's name, or the layer of a collection."""
-    function: bytes
+    function: Blob
     """Digest of the function, sent before as :class:`FunctionBody`; empty if ``call`` carries the function itself."""
-    call: bytes
+    call: Blob
     """Packed pickle of ``(args, kwargs)``, or of ``(function, args, kwargs)``; empty if ``argument`` holds it."""
-    dependencies: tuple[Key, ...]
+    dependencies: ManyOf[Key]
     """Keys whose values ``call`` refers to (``argument`` included)."""
-    order: int
+    order: Serial
     """Rank within its submission; lower runs earlier."""
     wanted: bool
     """Whether the client holds a future of it."""
-    argument: str = ""
+    argument: Name = ""
     """Key of placed data that holds the pickle of the call, where that is too large for a message."""
     options: TaskOptions | None = None
 
@@ -73,43 +90,43 @@ class TaskSpec(Part):
 class Frame(Part):
     """One line of a traceback; the source line is looked up where it is shown."""
 
-    filename: str
-    line: int
-    function: str
-    first: int = 1
+    filename: Text
+    line: Count
+    function: Text
+    first: Count = 1
     """Line where the function begins: IPython counts from it."""
 
 
 class TaskError(Part):
     """How a call ended that has no result."""
 
-    kind: str
+    kind: Name
     """``exception`` (user code raised), ``killed`` (took its worker down), ``lost`` (data are gone), ``full`` (they
     can never be in a store together), ``refused``."""
     key: Key
     """The key that failed; dependents carry the error of their root cause."""
-    text: str
+    text: Text
     """One or a few lines for a person: what, where, why, what next."""
-    exception: bytes = b""
+    exception: Blob = b""
     """Packed pickle of the exception; empty if it could not be pickled or there is none."""
-    frames: tuple[Frame, ...] = ()
+    frames: FewOf[Frame] = ()
     """Traceback from the outermost user frame to where it was raised."""
-    worker: str = ""
-    attempts: int = 1
+    worker: Name = ""
+    attempts: Count = 1
 
 
 class Timing(Part):
     """Where the time of one call went; seconds, ``start`` in seconds since the epoch of the worker's clock."""
 
-    start: float
-    deserialize: float
-    compute: float
-    serialize: float
-    thread: int = 0
+    start: Difference
+    deserialize: Amount
+    compute: Amount
+    serialize: Amount
+    thread: Count = 0
     """Index of the worker's thread, from 0."""
-    transfer: float = 0.0
+    transfer: Amount = 0.0
     """Seconds its nanny waited for inputs of other hosts."""
-    moved: int = 0
+    moved: Count = 0
     """Bytes of inputs that were fetched from other hosts for it."""
 
 
@@ -117,136 +134,136 @@ class Dependency(Part):
     """An input of a call, and which hosts hold it."""
 
     key: Key
-    attempt: int
-    nbytes: int
-    holders: tuple[HostId, ...]
+    attempt: Serial
+    nbytes: Count
+    holders: FewOf[HostId]
 
 
 class WorkerInfo(Part):
     """A worker process, as its nanny describes it."""
 
     name: WorkerName
-    address: str
-    pid: int
-    nthreads: int
-    memory_limit: int
+    address: Text
+    pid: Count
+    nthreads: Count
+    memory_limit: Count
     """Bytes of its own memory (results are not in it); 0: unlimited."""
-    local_directory: str
-    resources: dict[str, float] = {}
+    local_directory: Text
+    resources: Table[Name, Amount] = {}
 
 
 class HostInfo(Part):
     """A nanny and its host, as it describes itself."""
 
     host: HostId
-    address: str
+    address: Text
     """Where its data listener is: ``unix://…``, ``tcp://…`` or ``tls://…``."""
-    hostname: str
-    pid: int
-    machine: str
+    hostname: Name
+    pid: Count
+    machine: Name
     """Identity of the running machine and user; peers with the same one may map the arena."""
-    arena: str
+    arena: Text
     """Path of the store's arena, to be opened by processes of the same machine and user."""
-    memory_limit: int
+    memory_limit: Count
     """Bytes the store may hold in memory."""
-    local_directory: str
-    fingerprint: str = ""
+    local_directory: Text
+    fingerprint: Name = ""
     """SHA-256 of the certificate of ``address``, hex, if that is ``tls://``."""
-    name: str = ""
+    name: Name = ""
     """What the nanny was called by its user; workers are named after it."""
-    versions: dict[str, str] = {}
+    versions: Table[Name, Text] = {}
 
 
 class HeldData(Part):
     """A result in a nanny's store."""
 
     key: Key
-    attempt: int
-    nbytes: int
+    attempt: Serial
+    nbytes: Count
 
 
 class RunningCall(Part):
     """A call that a worker has been running for a while; ``started`` is when its nanny first saw it, epoch seconds."""
 
-    worker: str
-    thread: int
+    worker: Name
+    thread: Count
     key: Key
-    group: str
-    started: float
+    group: Name
+    started: Difference
 
 
 class TransferSummary(Part):
     """What a nanny received from one other host since its last heartbeat."""
 
     source: HostId
-    nbytes: int
-    seconds: float
+    nbytes: Count
+    seconds: Amount
     """Sum over transfers, which may overlap."""
-    count: int
+    count: Count
 
 
 class StoreMove(Part):
     """Results that a nanny moved between memory and disk; ``start`` in epoch seconds."""
 
-    kind: str
+    kind: Name
     """``spill`` or ``unspill``."""
-    start: float
-    seconds: float
-    nbytes: int
+    start: Difference
+    seconds: Amount
+    nbytes: Count
 
 
 class ProcessMetrics(Part):
     """What a scheduler or nanny process uses; ``cpu`` is a fraction of one, ``memory`` bytes, network bytes/s."""
 
-    cpu: float = 0.0
-    memory: int = 0
-    fds: int = 0
-    loop_lag: float = 0.0
+    cpu: Difference = 0.0
+    memory: Count = 0
+    fds: Count = 0
+    loop_lag: Difference = 0.0
     """Seconds by which its timer was late."""
-    received: float = 0.0
+    received: Difference = 0.0
     """Bytes/s that its machine received (all interfaces but loopback); ``sent`` likewise."""
-    sent: float = 0.0
+    sent: Difference = 0.0
 
 
 class LogLine(Part):
     """A line of output; ``time`` in epoch seconds."""
 
-    time: float
-    source: str
+    time: Difference
+    source: Name
     """``stdout``, ``stderr``, or the level of a log record: ``DEBUG`` … ``CRITICAL``."""
-    text: str
-    key: str = ""
+    text: Text
+    key: Name = ""
     """The call that wrote it, if that is known."""
 
 
 class ErrorSummary(Part):
     """Failed calls that have the same cause: the same exception raised at the same line, or the same kind of death."""
 
-    id: str
+    id: Name
     """Digest of what makes them the same."""
     error: TaskError
     """The newest of them."""
-    group: str
-    count: int
-    inputs: tuple[Key, ...] = ()
+    group: Name
+    count: Count
+    inputs: FewOf[Key] = ()
     """Inputs of the newest; the first few."""
-    workers: tuple[str, ...] = ()
+    workers: FewOf[Name] = ()
     """Where it happened; the first few."""
-    last: float = 0.0
+    last: Difference = 0.0
     """When the newest arrived, seconds of the scheduler's clock."""
 
 
 class ClusterEvent(Part):
     """Something that happens rarely: a worker came or died, data were lost, a call was taken back."""
 
-    number: int
-    time: float
+    number: Count
+    time: Difference
     """Seconds of the scheduler's clock."""
-    kind: str
+    kind: Name
     """Like ``worker-started``, ``worker-stopped``, ``worker-died``, ``host-joined``, ``host-left``, ``retried``."""
-    subject: str
+    subject: Name
     """Name of a worker or host, or a key."""
-    text: str
+    text: Text
 
 
 class TaskCounts(Part):
@@ -256,15 +273,15 @@ class TaskCounts(Part):
     are no tasks here.
     """
 
-    waiting: int = 0
+    waiting: Serial = 0
     """For inputs, or ready and held back."""
-    assigned: int = 0
+    assigned: Serial = 0
     """At a host: running, or next in line there."""
-    done: int = 0
+    done: Serial = 0
     """Its result was computed, whether or not somebody still holds it."""
-    failed: int = 0
+    failed: Serial = 0
     """It ended by an error, its own or that of an input, and wasn't retried by hand since."""
-    cancelled: int = 0
+    cancelled: Serial = 0
     """Nobody wanted it any more before it had ended: cancelled, interrupted or let go of."""
 
     @property
@@ -295,15 +312,15 @@ class TaskCounts(Part):
 class SchedulerStatus(Part):
     """How the scheduler is doing."""
 
-    clients: int = 0
+    clients: Serial = 0
     """Sessions of people; those that only look on (a cluster object, a widget, a dashboard) don't count."""
-    tasks: int = 0
-    queued: int = 0
+    tasks: Serial = 0
+    queued: Serial = 0
     """Ready, and held back until a worker is free."""
-    membership: int = 0
+    membership: Serial = 0
     """Changes with every coming or leaving of hosts and workers: ask :class:`GetInfo` again."""
-    uptime: float = 0.0
-    total: int = 0
+    uptime: Difference = 0.0
+    total: Serial = 0
     """Calls that ended so far, each attempt: as many as there are records."""
     process: ProcessMetrics = msgspec.field(default_factory=ProcessMetrics)
     counts: TaskCounts | None = None
@@ -313,20 +330,20 @@ class SchedulerStatus(Part):
 class HostMetrics(Part):
     """What a nanny measures at each heartbeat; bytes and fractions of one CPU."""
 
-    store_bytes: int = 0
-    spilled_bytes: int = 0
-    host_memory: int = 0
-    cpu: float = 0.0
-    loop_lag: float = 0.0
+    store_bytes: Count = 0
+    spilled_bytes: Count = 0
+    host_memory: Count = 0
+    cpu: Difference = 0.0
+    loop_lag: Difference = 0.0
     """Seconds by which the nanny's timer was late."""
-    workers: dict[str, tuple[float, int, int]] = {}
+    workers: Table[Name, tuple[Difference, Count, Count]] = {}
     """Per worker: CPU (fraction of one), memory (bytes), calls running."""
-    time: float = 0.0
+    time: Difference = 0.0
     """When this was measured, epoch seconds of its clock; the lists below are of the time since the one before."""
-    running: list[RunningCall] = []
+    running: Few[RunningCall] = []
     """Calls that have been running for at least one heartbeat; the longest ones if there are many."""
-    transfers: list[TransferSummary] = []
-    moves: list[StoreMove] = []
+    transfers: Few[TransferSummary] = []
+    moves: Few[StoreMove] = []
     process: ProcessMetrics = msgspec.field(default_factory=ProcessMetrics)
     """The nanny's own."""
 
@@ -335,54 +352,54 @@ class TaskRecord(Part):
     """Telemetry of one finished call (DESIGN §6)."""
 
     key: Key
-    group: str
+    group: Name
     host: HostId
-    worker: str
-    status: str
+    worker: Name
+    status: Name
     """``ok`` or ``error``."""
     timing: Timing
-    nbytes: int
+    nbytes: Count
 
 
 class GroupSummary(Part):
     """Telemetry of all calls of a group so far."""
 
-    name: str
-    span: str = ""
+    name: Name
+    span: Name = ""
     """What the calls were submitted under: a client's cell, or a client (see :class:`Submit`)."""
-    waiting: int = 0
+    waiting: Serial = 0
     """See :class:`TaskCounts`; as are ``assigned``, ``erred`` (failed there), ``done`` and ``cancelled``."""
-    assigned: int = 0
-    in_memory: int = 0
+    assigned: Serial = 0
+    in_memory: Serial = 0
     """Tasks whose result is held now, those included that a client placed."""
-    erred: int = 0
-    finished: int = 0
+    erred: Serial = 0
+    finished: Serial = 0
     """Completions ever counted, recomputations included."""
-    failed: int = 0
+    failed: Serial = 0
     """Attempts that raised, those included that were tried again."""
-    compute: float = 0.0
+    compute: Sum = 0.0
     """Sum over completions, seconds; as are the three below."""
-    transfer: float = 0.0
-    deserialize: float = 0.0
-    serialize: float = 0.0
-    nbytes: int = 0
+    transfer: Sum = 0.0
+    deserialize: Sum = 0.0
+    serialize: Sum = 0.0
+    nbytes: Serial = 0
     """Sum of result sizes over completions."""
-    memory: int = 0
+    memory: Serial = 0
     """Bytes of its results that are held now; copies on several hosts count once."""
-    peak: int = 0
+    peak: Serial = 0
     """Most that ``memory`` ever was."""
-    moved: int = 0
+    moved: Serial = 0
     """Bytes of inputs that were fetched from other hosts."""
-    tasks: int = 0
+    tasks: Serial = 0
     """Tasks that exist now."""
-    done: int = -1
+    done: Serial = -1
     """-1: whoever wrote this didn't count; then it is ``finished``."""
-    cancelled: int = 0
-    stopping: int = 0
+    cancelled: Serial = 0
+    stopping: Serial = 0
     """Calls that nobody wants any more and that a host hasn't stopped yet."""
-    wasted: float = 0.0
+    wasted: Sum = 0.0
     """Seconds that worker threads were occupied by calls that failed or were stopped; never part of those above."""
-    duration: float = -1.0
+    duration: Sum = -1.0
     """Seconds that a call of this name occupies its thread, moving average; -1: none ended yet."""
 
     @property
@@ -404,34 +421,34 @@ class FunctionBody(Message, tag=1):
     """A function's pickle, sent once to a peer and named by its digest from then on."""
 
     digest: Digest
-    body: bytes
+    body: Blob
 
 
 class ForgetFunctions(Message, tag=2):
     """The sender will define these again before it names them again."""
 
-    digests: list[Digest]
+    digests: Few[Digest]
 
 
 class Reply(Message, tag=3):
     """The answer to the request of that number: a value of plain builtins, or why there is none."""
 
-    request: int
+    request: Count
     value: Any = None
-    error: str = ""
+    error: Text = ""
 
 
 class HostsChanged(Message, tag=4):
     """Which hosts joined (or changed) and which left; sent to clients and nannies, all of them first."""
 
-    joined: list[HostInfo]
-    left: list[HostId]
+    joined: Few[HostInfo]
+    left: Few[HostId]
 
 
 class Close(Message, tag=5):
     """Please end: sent by a scheduler to nannies and clients, by a client to shut the cluster down."""
 
-    reason: str
+    reason: Text
 
 
 # Client → scheduler
@@ -440,11 +457,11 @@ class Close(Message, tag=5):
 class Submit(Message, tag=20):
     """Calls, dependencies before dependents.  ``batch`` numbers a user's submission, which may span messages."""
 
-    batch: int
-    tasks: list[TaskSpec]
+    batch: Serial
+    tasks: Few[TaskSpec]
     last: bool = True
     """Whether the submission ends here; until then nothing of it is forgotten for want of a dependent."""
-    span: str = ""
+    span: Name = ""
     """What calls are counted under in telemetry: a cell (``client id/number``); empty: the client's own id."""
 
 
@@ -452,68 +469,68 @@ class DataPlaced(Message, tag=21):
     """The client stored a value at ``host`` (scatter, or a large argument) and the host acknowledged it."""
 
     key: Key
-    group: str
+    group: Name
     host: HostId
-    nbytes: int
-    type_name: str
+    nbytes: Count
+    type_name: Name
     wanted: bool
-    attempt: int = 0
+    attempt: Serial = 0
     """Negative and drawn at random by the client for each value it places, the same on every host it places it at."""
-    origin: str = ""
+    origin: Text = ""
     """As in :class:`TaskOptions`."""
 
 
 class WantKeys(Message, tag=22):
     """The client holds futures of these keys now; unknown ones are answered with ResultErred (``lost``)."""
 
-    keys: list[Key]
+    keys: Few[Key]
 
 
 class ReleaseKeys(Message, tag=23):
     """The client holds no future of these keys any more."""
 
-    keys: list[Key]
+    keys: Few[Key]
 
 
 class CancelKeys(Message, tag=24):
     """Stop these, and everything that depends on them; with ``force`` also what other clients want."""
 
-    keys: list[Key]
+    keys: Few[Key]
     force: bool = False
-    reason: str = ""
+    reason: Text = ""
 
 
 class RetryKeys(Message, tag=25):
     """Compute these erred keys again."""
 
-    keys: list[Key]
+    keys: Few[Key]
 
 
 class ReportMissing(Message, tag=26):
     """The client could not read this result from that host."""
 
     key: Key
-    attempt: int
+    attempt: Serial
     host: HostId
 
 
 class GetInfo(Message, tag=30):
     """Ask for the scheduler, its hosts and workers; see ``scheduler/overview.py`` for the answer."""
 
-    request: int
+    request: Count
 
 
 class GetKeys(Message, tag=31):
     """Ask who holds what: ``{key: {"status", "nbytes", "holders", "attempt"}}``; ``keys=None``: all in memory."""
 
-    request: int
-    keys: list[Key] | None = None
+    request: Count
+    keys: Few[Key] | None = None
 
 
 class Explain(Message, tag=32):
     """Ask why a key is in the state it is in: one sentence."""
 
-    request: int
+    request: Count
     key: Key
 
 
@@ -524,10 +541,10 @@ class RunFunction(Message, tag=33):
     ``["ok", bytes]`` or ``["error", TaskError]``.
     """
 
-    request: int
-    call: bytes
+    request: Count
+    call: Blob
     """Packed pickle of ``(function, args, kwargs)``."""
-    workers: list[str] | None = None
+    workers: Few[Name] | None = None
 
 
 class Restart(Message, tag=34):
@@ -536,48 +553,48 @@ class Restart(Message, tag=34):
     With names in ``workers`` only these are replaced and no task is forgotten: what they ran is run again.
     """
 
-    request: int
-    workers: list[str] | None = None
+    request: Count
+    workers: Few[Name] | None = None
 
 
 class Scale(Message, tag=35):
     """Let this host (or the only one) keep so many workers; results stay.  Also scheduler → nanny."""
 
-    request: int
-    workers: int
+    request: Count
+    workers: Crew
     host: HostId | None = None
 
 
 class GetVersions(Message, tag=36):
     """Ask for ``{"scheduler": {package: version}, "nannies": {address: {…}}}``; workers answer :class:`RunFunction`."""
 
-    request: int
+    request: Count
 
 
 class GetLogs(Message, tag=37):
     """Ask for the last lines of output: ``{name: [LogLine, …]}`` of workers and nannies.  Also scheduler → nanny."""
 
-    request: int
-    workers: list[str] | None = None
-    key: str = ""
+    request: Count
+    workers: Few[Name] | None = None
+    key: Name = ""
     """Only lines that this call wrote."""
-    since: float = 0.0
+    since: Difference = 0.0
     """Only lines written later, epoch seconds."""
 
 
 class GetTelemetry(Message, tag=38):
     """Ask for group summaries and the ring of records that started at or after ``since`` (epoch seconds)."""
 
-    request: int
-    since: float = 0.0
-    span: str = ""
+    request: Count
+    since: Difference = 0.0
+    span: Name = ""
     """Only the groups of this one, if any is named."""
 
 
 class FollowTelemetry(Message, tag=39):
     """Push a :class:`Telemetry` at most every ``interval`` seconds; 0 ends it."""
 
-    interval: float
+    interval: Interval
     full: bool = False
     """Send every record, packed in ``blocks``, instead of a thinned list."""
     past: bool = False
@@ -587,7 +604,7 @@ class FollowTelemetry(Message, tag=39):
 class DescribeTask(Message, tag=40):
     """Ask for all that is known of a key: see ``scheduler/task_page.py`` for the answer."""
 
-    request: int
+    request: Count
     key: Key
 
 
@@ -598,22 +615,22 @@ class GetProfile(Message, tag=41):
     sampling fast for ``settings.profile_lease`` seconds.
     """
 
-    request: int
-    since: float = 0.0
-    workers: list[str] | None = None
+    request: Count
+    since: Difference = 0.0
+    workers: Few[Name] | None = None
 
 
 class CancelSpan(Message, tag=42):
     """Stop all calls that the client submitted under this span and that haven't finished."""
 
-    span: str
-    reason: str = ""
+    span: Name
+    reason: Text = ""
 
 
 class GetSpec(Message, tag=43):
     """Ask for a call so that it can be repeated by its client: ``{"function", "call", "argument", "dependencies"}``."""
 
-    request: int
+    request: Count
     key: Key
 
 
@@ -624,11 +641,11 @@ class ResultReady(Message, tag=50):
     """A wanted key is in memory at these hosts; ``data`` is its packed value if that is small."""
 
     key: Key
-    attempt: int
-    nbytes: int
-    type_name: str
-    holders: tuple[HostId, ...]
-    data: bytes | None = None
+    attempt: Serial
+    nbytes: Count
+    type_name: Name
+    holders: FewOf[HostId]
+    data: Blob | None = None
 
 
 class ResultErred(Message, tag=51):
@@ -648,34 +665,34 @@ class ResultCancelled(Message, tag=53):
     """A wanted key was cancelled; the client's wish for it is gone."""
 
     key: Key
-    reason: str
+    reason: Text
 
 
 class KeyTaken(Message, tag=56):
     """A key that the client submitted is in use for something else, whose result it gets (``client/origin.py``)."""
 
     key: Key
-    before: str
+    before: Text
     """Origin of what it is in use for."""
-    now: str
+    now: Text
     """Origin of what was submitted."""
 
 
 class Telemetry(Message, tag=54):
     """What changed since the last push; at most ``settings.telemetry_records`` records, evenly thinned."""
 
-    time: float
-    groups: list[GroupSummary]
-    records: list[TaskRecord]
-    skipped: int
+    time: Difference
+    groups: Few[GroupSummary]
+    records: Many[TaskRecord]
+    skipped: Count
     """Records that were thinned out."""
-    hosts: dict[str, HostMetrics]
+    hosts: Table[Name, HostMetrics]
     """Those that changed."""
-    blocks: list[bytes] = []
+    blocks: Few[Blob] = []
     """For a follower that wants all: MessagePack of ``list[TaskRecord]`` each, in order; ``records`` is empty then."""
-    errors: list[ErrorSummary] = []
+    errors: Few[ErrorSummary] = []
     """Those that changed; all of them in the first push."""
-    events: list[ClusterEvent] = []
+    events: Few[ClusterEvent] = []
     status: SchedulerStatus = msgspec.field(default_factory=SchedulerStatus)
 
 
@@ -683,10 +700,10 @@ class CallOutput(Message, tag=55):
     """What a call of the client's wrote; rates are limited on the way, ``dropped`` lines are gone."""
 
     key: Key
-    span: str
-    worker: str
-    lines: list[LogLine]
-    dropped: int = 0
+    span: Name
+    worker: Name
+    lines: Few[LogLine]
+    dropped: Count = 0
 
 
 # Scheduler → nanny
@@ -696,41 +713,41 @@ class Compute(Message, tag=70):
     """Run this attempt of a call on any worker of the host, or on ``worker``."""
 
     key: Key
-    attempt: int
-    group: str
-    function: bytes
-    call: bytes
-    argument: str
-    dependencies: tuple[Dependency, ...]
-    priority: tuple[float, int, int]
+    attempt: Serial
+    group: Name
+    function: Blob
+    call: Blob
+    argument: Name
+    dependencies: ManyOf[Dependency]
+    priority: tuple[Difference, Count, Serial]
     """Lower runs earlier."""
-    duration: float
+    duration: Difference
     """Expected seconds, -1 if unknown."""
     wanted: bool
     """Whether a client waits for it, so that a small result should ride in the completion."""
     alone: bool = False
     """Run it with no other call in the same worker process (it was running when a worker died)."""
-    worker: str = ""
+    worker: Name = ""
 
 
 class Withdraw(Message, tag=71):
     """Give this attempt back.  If it runs already: with ``interrupt`` stop it, else let it run on and say so."""
 
     key: Key
-    attempt: int
+    attempt: Serial
     interrupt: bool
 
 
 class FreeData(Message, tag=72):
     """These results are no longer needed here; an attempt that isn't the stored one frees nothing."""
 
-    data: list[tuple[Key, int]]
+    data: Many[tuple[Key, Serial]]
 
 
 class Replicate(Message, tag=73):
     """Fetch a copy of these results from their holders and keep it."""
 
-    data: list[Dependency]
+    data: Many[Dependency]
 
 
 class RestartWorkers(Message, tag=74):
@@ -739,8 +756,8 @@ class RestartWorkers(Message, tag=74):
     With names in ``workers`` only these processes are replaced, and nothing is dropped.
     """
 
-    request: int
-    workers: list[str] | None = None
+    request: Count
+    workers: Few[Name] | None = None
 
 
 class ReportInventory(Message, tag=75):
@@ -754,9 +771,9 @@ class RegisterNanny(Message, tag=90):
     """First message of a nanny in every session: itself, and what it has from before."""
 
     info: HostInfo
-    workers: list[WorkerInfo]
-    data: list[HeldData]
-    attempts: list[tuple[Key, int]]
+    workers: Few[WorkerInfo]
+    data: Many[HeldData]
+    attempts: Many[tuple[Key, Serial]]
 
 
 class WorkerStarted(Message, tag=91):
@@ -775,12 +792,12 @@ class WorkerDied(Message, tag=93):
     """A worker process ended by itself; ``running`` are the attempts whose user code it had begun."""
 
     name: WorkerName
-    exit: str
+    exit: Text
     """``signal SIGSEGV`` or ``exit code 1``, or why the nanny killed it."""
-    running: list[tuple[Key, int]]
+    running: Few[tuple[Key, Serial]]
     blamed: bool
     """Whether the calls may have caused it (not for a restart, or a cancelled neighbour)."""
-    log: list[str]
+    log: Few[Text]
     """Its last lines."""
 
 
@@ -788,12 +805,12 @@ class TaskFinished(Message, tag=94):
     """An attempt has a result, now in this host's store."""
 
     key: Key
-    attempt: int
+    attempt: Serial
     worker: WorkerName
-    nbytes: int
-    type_name: str
+    nbytes: Count
+    type_name: Name
     timing: Timing
-    data: bytes | None = None
+    data: Blob | None = None
     """Packed value, if it is small and wanted."""
 
 
@@ -801,7 +818,7 @@ class TaskFailed(Message, tag=95):
     """An attempt raised, or its inputs or result could not be (de)serialized."""
 
     key: Key
-    attempt: int
+    attempt: Serial
     error: TaskError
     timing: Timing
 
@@ -810,17 +827,17 @@ class InputMissing(Message, tag=96):
     """An attempt was given back: these inputs could not be had from these hosts."""
 
     key: Key
-    attempt: int
-    missing: list[tuple[Key, int, HostId]]
+    attempt: Serial
+    missing: Many[tuple[Key, Serial, HostId]]
 
 
 class Withdrawn(Message, tag=97):
     """Answer to :class:`Withdraw`: ``started`` and not interrupted means that it runs on and will report."""
 
     key: Key
-    attempt: int
+    attempt: Serial
     started: bool
-    seconds: float = 0.0
+    seconds: Amount = 0.0
     """How long it occupied a thread before it was stopped, as far as that is known."""
 
 
@@ -828,15 +845,15 @@ class DataAdded(Message, tag=98):
     """A copy of a result is now in this host's store too."""
 
     key: Key
-    attempt: int
-    nbytes: int
+    attempt: Serial
+    nbytes: Count
 
 
 class DataLost(Message, tag=99):
     """A result is no longer readable here (disk error, checksum)."""
 
     key: Key
-    attempt: int
+    attempt: Serial
 
 
 class Heartbeat(Message, tag=100):
@@ -847,18 +864,18 @@ class Heartbeat(Message, tag=100):
     """
 
     metrics: HostMetrics
-    attempts: tuple[int, int]
-    data: tuple[int, int]
-    seen: int
+    attempts: tuple[Count, Serial]
+    data: tuple[Count, Serial]
+    seen: Count
     paused: bool = False
 
 
 class Inventory(Message, tag=101):
     """Answer to :class:`ReportInventory`; true at the point of the session where it stands."""
 
-    data: list[HeldData]
-    attempts: list[tuple[Key, int]]
-    seen: int
+    data: Many[HeldData]
+    attempts: Many[tuple[Key, Serial]]
+    seen: Count
 
 
 class WorkerOutput(Message, tag=102):
@@ -866,8 +883,8 @@ class WorkerOutput(Message, tag=102):
 
     key: Key
     worker: WorkerName
-    lines: list[LogLine]
-    dropped: int = 0
+    lines: Few[LogLine]
+    dropped: Count = 0
 
 
 # Nanny → worker
@@ -876,9 +893,9 @@ class WorkerOutput(Message, tag=102):
 class Place(Part):
     """Where a value is: packed bytes, or frames that lie one after the other (each 64-byte aligned) in the arena."""
 
-    inline: bytes | None
-    offset: int = 0
-    sizes: tuple[int, ...] = ()
+    inline: Blob | None
+    offset: Count = 0
+    sizes: ManyOf[Count] = ()
     is_copied: bool = False
     """Whoever reads it has to copy it and not to map it: mappings of earlier calls keep enough of the store."""
 
@@ -886,36 +903,36 @@ class Place(Part):
 class Run(Message, tag=110):
     """Run a call.  ``run`` numbers the nanny's dispatches from 1 and never repeats."""
 
-    run: int
+    run: Count
     key: Key
-    function: bytes
-    call: bytes
-    argument: str
-    inputs: list[tuple[Key, Place]]
+    function: Blob
+    call: Blob
+    argument: Name
+    inputs: Many[tuple[Key, Place]]
     alone: bool = False
 
 
 class GrantSpace(Message, tag=111):
     """The worker may write results to this range of the arena, until :class:`Returned` names parts of it."""
 
-    request: int
-    offset: int
-    length: int
+    request: Count
+    offset: Count
+    length: Count
     """0: there is no room; ``error`` says why."""
-    error: str = ""
+    error: Text = ""
 
 
 class InterruptRun(Message, tag=112):
     """Raise in the thread that runs this, if it still does."""
 
-    run: int
+    run: Count
 
 
 class CallFunction(Message, tag=113):
     """Call this beside the tasks (``client.run``)."""
 
-    request: int
-    call: bytes
+    request: Count
+    call: Blob
 
 
 class RetireWorker(Message, tag=114):
@@ -937,16 +954,16 @@ class Stored(Message, tag=115):
 class WorkerReady(Message, tag=120):
     """The process is up and asks for calls."""
 
-    pid: int
-    versions: dict[str, str] = {}
+    pid: Count
+    versions: Table[Name, Text] = {}
 
 
 class Returned(Message, tag=121):
     """A call returned; its value is ``place``."""
 
-    run: int
-    nbytes: int
-    type_name: str
+    run: Count
+    nbytes: Count
+    type_name: Name
     place: Place
     timing: Timing
 
@@ -954,7 +971,7 @@ class Returned(Message, tag=121):
 class Raised(Message, tag=122):
     """A call raised, or could not be read or its value not be written."""
 
-    run: int
+    run: Count
     error: TaskError
     timing: Timing
 
@@ -968,35 +985,35 @@ class NeedFunction(Message, tag=123):
 class NeedSpace(Message, tag=124):
     """Grant room for ``nbytes`` in the arena; answered by :class:`GrantSpace` with the same ``request``."""
 
-    request: int
-    nbytes: int
+    request: Count
+    nbytes: Count
     """What the worker would like to have, for results to come."""
-    least: int
+    least: Count
     """What the result needs that it has now."""
-    unused: list[tuple[int, int]] = []
+    unused: Many[tuple[Count, Count]] = []
     """Ranges (offset, length) of earlier grants that the worker hands back."""
 
 
 class Unmapped(Message, tag=125):
     """The worker's mappings of these ranges' offsets are gone, one entry for each mapping."""
 
-    offsets: list[int]
+    offsets: Many[Count]
 
 
 class CallReturned(Message, tag=126):
     """Answer to :class:`CallFunction`: ``["ok", bytes]`` or an error."""
 
-    request: int
-    value: bytes = b""
+    request: Count
+    value: Blob = b""
     error: TaskError | None = None
 
 
 class Printed(Message, tag=127):
     """Lines that a call wrote, sent before its answer."""
 
-    run: int
-    lines: list[LogLine]
-    dropped: int = 0
+    run: Count
+    lines: Few[LogLine]
+    dropped: Count = 0
 
 
 # Data plane: client or nanny → nanny, and back
@@ -1008,61 +1025,61 @@ class GetData(Message, tag=140):
     Each is named by key and attempt: a key alone may mean something else by now; see :func:`names.is_good_for`.
     """
 
-    request: int
-    data: list[tuple[Key, int]]
+    request: Count
+    data: Many[tuple[Key, Serial]]
     map: bool = False
 
 
 class DataFollows(Message, tag=141):
     """One of the asked-for results: inline, as a range to map, or as ``sizes`` raw bytes right after this message."""
 
-    request: int
+    request: Count
     key: Key
-    attempt: int
+    attempt: Serial
     found: bool
     place: Place | None = None
     """For ``map``, or inline if small.  ``None`` with ``found``: raw bytes of ``sizes`` follow."""
-    sizes: tuple[int, ...] = ()
+    sizes: ManyOf[Count] = ()
 
 
 class PutData(Message, tag=142):
     """Store a value: inline, or raw bytes of ``sizes`` that follow, or (``map``) written into a granted range."""
 
-    request: int
+    request: Count
     key: Key
-    inline: bytes | None = None
-    sizes: tuple[int, ...] = ()
+    inline: Blob | None = None
+    sizes: ManyOf[Count] = ()
     map: bool = False
-    attempt: int = 0
+    attempt: Serial = 0
     """As in :class:`DataPlaced`: which placing of the key this is, so that a late FreeData can't hit a newer one."""
 
 
 class PutGranted(Message, tag=143):
     """Write the frames at ``offset`` of the arena, then send :class:`PutDone`."""
 
-    request: int
-    offset: int
-    error: str = ""
+    request: Count
+    offset: Count
+    error: Text = ""
 
 
 class PutDone(Message, tag=144):
     """The frames are written."""
 
-    request: int
+    request: Count
 
 
 class PutStored(Message, tag=145):
     """The value is in the store."""
 
-    request: int
-    nbytes: int
-    error: str = ""
+    request: Count
+    nbytes: Count
+    error: Text = ""
 
 
 class UnmapData(Message, tag=146):
     """The peer's mappings of these ranges' offsets are gone, one entry for each mapping."""
 
-    offsets: list[int]
+    offsets: Many[Count]
 
 
 ClientToScheduler = (

@@ -6,13 +6,17 @@ All are strings on the wire.  This module decides what names look like; it never
 from __future__ import annotations
 
 import secrets
-from typing import NewType
+from typing import Annotated, NewType
 from zlib import crc32
 
-Key = NewType("Key", str)
+from msgspec import Meta
+
+from himalia.bounds import DIGEST_LENGTH, Name
+
+Key = NewType("Key", Name)
 """Name of a task and of its result, unique in a cluster."""
 
-PeerId = NewType("PeerId", str)
+PeerId = NewType("PeerId", Name)
 """Incarnation of any process at the other end of a session; hosts and clients are peers of the scheduler."""
 
 HostId = NewType("HostId", PeerId)
@@ -21,10 +25,10 @@ HostId = NewType("HostId", PeerId)
 ClientId = NewType("ClientId", PeerId)
 """Incarnation of a client."""
 
-WorkerName = NewType("WorkerName", str)
+WorkerName = NewType("WorkerName", Name)
 """Name of a worker, unique in a cluster; a worker that is replaced passes its name on."""
 
-Digest = NewType("Digest", bytes)
+Digest = NewType("Digest", Annotated[bytes, Meta(max_length=DIGEST_LENGTH)])
 """BLAKE2b-128 of a pickled function: how it is named after it was sent once."""
 
 SCHEDULER = PeerId("scheduler")

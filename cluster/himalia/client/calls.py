@@ -21,6 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from himalia import serialize
+from himalia.bounds import problem_of
 from himalia.client import origin
 from himalia.client.functions import BODY_LIMIT, FunctionCache, PickledFunction
 from himalia.client.remote import InlineCall, Reference
@@ -201,6 +202,9 @@ def make_options(
         raise UsageError(f"priority and retries are numbers, resources a dict of numbers: {error}.") from None
     if options.retries < 0 or any(amount < 0 for amount in checked.values()):
         raise UsageError("retries and resources can't be negative.")
+    problem = problem_of(options)
+    if problem:
+        raise UsageError(f"{options} can't be sent: {problem}. Give finite, sensible numbers and short names.")
     return options
 
 

@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
+from himalia.bounds import problem_of
 from himalia.client.calls import Parcel
 from himalia.client.functions import FunctionCache, PickledFunction
 from himalia.client.hosts import Hosts
@@ -49,7 +50,7 @@ from himalia.comm.data import DataClient
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
 from himalia.driver import Driver
-from himalia.errors import ClosedError, ConnectError, HimaliaError, UnreachableError
+from himalia.errors import ClosedError, ConnectError, HimaliaError, UnreachableError, UsageError
 from himalia.machine import Send
 from himalia.messages import CallOutput, ClientToScheduler, SchedulerToClient, Telemetry
 from himalia.names import SCHEDULER, Key, PeerId
@@ -429,14 +430,20 @@ class ClientShell:
         ------
         HimaliaError
             If the answer is an error.
+        UsageError
+            If the scheduler would refuse the question: a negative number of workers, say.
         ClosedError
             If the scheduler is gone.
         """
         with self.lock:
             number = self.machine.next_request()
+        question = make(number)
+        problem = problem_of(question)
+        if problem:
+            raise UsageError(f"{type(question).__name__} can't be asked: {problem}.")
         answer = self._answers[number] = self.loop.create_future()
         try:
-            self.tell(RequestMade(make(number)))
+            self.tell(RequestMade(question))
             value, error = await answer
         finally:
             self._answers.pop(number, None)

@@ -17,8 +17,8 @@ from typing import Any, Final
 import msgspec
 
 LENGTH: Final = struct.Struct(">I")
-MAX_MESSAGE: Final = 64 * 1024 * 1024
-"""Bytes of one message; a longer one is a broken or hostile peer."""
+MAX_MESSAGE: Final = 16 * 1024 * 1024
+"""Bytes of one message, raw bytes not counted: keys of 200,000 results.  A longer one is a broken or hostile peer."""
 CHUNK: Final = 1024 * 1024
 """Bytes read or written at once: bounds how long the loop is busy (3 ms into fresh pages)."""
 BUFFER: Final = 64 * 1024
@@ -143,8 +143,10 @@ class DataReader:
 
     def _keep(self, position: int, end: int, needed: int) -> None:
         rest = self._view[position:end]
-        if needed > len(self._buffer) or (len(self._buffer) > BUFFER >= max(needed, len(rest))):
-            self._buffer = bytearray(max(needed, BUFFER))
+        # A length is only a claim: the buffer grows with what has come, so that 64 bytes can't ask for megabytes.
+        size = max(BUFFER, min(needed, 2 * len(rest)))
+        if size > len(self._buffer) or size == BUFFER < len(self._buffer):
+            self._buffer = bytearray(size)
             self._view = memoryview(self._buffer)
         if position and rest:
             self._view[: len(rest)] = bytes(rest)  # may overlap

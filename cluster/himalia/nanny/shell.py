@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from himalia import system
+from himalia.bounds import TEXT_LENGTH
 from himalia.comm.data import DataClient, DataServer
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.mapping import range_length
@@ -309,7 +310,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See :class:`logging.Handler`."""
-        self._lines.append(LogLine(record.created, record.levelname, self.format(record)))
+        self._lines.append(LogLine(record.created, record.levelname, self.format(record)[:TEXT_LENGTH]))
 
 
 async def serve(config: NannyConfig, stop: asyncio.Event, *, ready: Callable[[HostInfo], None] | None = None) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from himalia.bounds import TEXT_LENGTH
 from himalia.errors import killed_text
 from himalia.messages import (
     DataAdded,
@@ -132,7 +133,7 @@ def lose_worker(core: SchedulerState, host: HostState, message: WorkerDied) -> N
             continue
         text = killed_text(key, message.name, task.strikes, message.exit, message.log)
         wait_for_inputs(task)
-        error = TaskError(kind="killed", key=key, text=text, worker=message.name, attempts=task.tries)
+        error = TaskError(kind="killed", key=key, text=text[:TEXT_LENGTH], worker=message.name, attempts=task.tries)
         core.count_error(task, error)
         err(core, task, error)
     if worker is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from himalia.bounds import TOTAL
 from himalia.messages import GroupSummary, ProcessMetrics, SchedulerStatus
 from himalia.names import Key, PeerId, role_of, shorten
 from himalia.scheduler.restrictions import eligible
@@ -119,10 +120,10 @@ def summarize(group: TaskGroup) -> GroupSummary:
         transfer=group.transfer,
         deserialize=group.deserialize,
         serialize=group.serialize,
-        nbytes=group.nbytes,
-        memory=group.memory,
-        peak=group.peak,
-        moved=group.moved,
+        nbytes=min(group.nbytes, TOTAL),
+        memory=min(group.memory, TOTAL),
+        peak=min(group.peak, TOTAL),
+        moved=min(group.moved, TOTAL),
         tasks=group.tasks,
         done=counts.done,
         cancelled=counts.cancelled,

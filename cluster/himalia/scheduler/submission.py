@@ -46,6 +46,9 @@ def submit(core: SchedulerState, client: ClientState, message: Submit) -> None:
             if spec.function and spec.function not in core.functions:
                 refuse(core, client, spec, "its function was not sent before it; this is a fault of the client")
                 continue
+            if spec.key in spec.dependencies:
+                refuse(core, client, spec, "it would need its own result")
+                continue
             task = create(core, client, spec)
         elif task.placed and task.status is ERRED:
             if needs_itself(task, spec):
@@ -147,7 +150,7 @@ def describe(core: SchedulerState, client: ClientState, task: SchedulerTask, spe
     if spec.function:
         core.functions[spec.function].tasks += 1
     if spec.dependencies:
-        task.dependencies = tuple([find_input(core, client, key, spec) for key in spec.dependencies])
+        task.dependencies = tuple([find_input(core, client, key, spec) for key in dict.fromkeys(spec.dependencies)])
         for dependency in task.dependencies:
             if dependency.dependents is None:
                 dependency.dependents = {}

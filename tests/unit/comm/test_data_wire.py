@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from himalia.comm.data_wire import LENGTH, MAX_MESSAGE, DataReader, WireError, encode, nowhere
-from himalia.messages import DataFollows, DataReply, PutStored
+from himalia.comm.data_wire import BUFFER, LENGTH, MAX_MESSAGE, DataReader, WireError, encode, nowhere
+from himalia.messages import DataFollows, DataReply, Place, PutStored
 from himalia.names import Key
 
 
@@ -60,14 +60,23 @@ def test_messages_and_raw_bytes_are_told_apart(sizes: list[int], cuts: list[int]
 
 
 def test_a_message_longer_than_the_buffer_arrives() -> None:
-    seen: list[PutStored] = []
+    seen: list[object] = []
     reader = DataReader(DataReply, seen.append)
-    messages = [PutStored(1, 2, "x" * 1_000_000), PutStored(3, 4), PutStored(5, 6, "y" * 70_000)]
+    large = [DataFollows(1, Key("k"), 1, True, Place(bytes(size))) for size in (1_000_000, 70_000)]
+    messages = [large[0], PutStored(3, 4), large[1]]
 
     feed(reader, b"".join(map(bytes, map(encode, messages))), [1] * 10)
 
     assert seen == messages
-    assert len(reader.get_buffer()) <= 70_020
+    assert len(reader.get_buffer()) <= 2 * 70_020
+
+
+def test_memory_grows_with_what_has_come_not_with_what_was_announced() -> None:
+    reader = DataReader(DataReply, lambda _: None)
+    feed(reader, LENGTH.pack(MAX_MESSAGE), [])
+    assert len(reader.get_buffer()) <= BUFFER
+    feed(reader, bytes(1_000_000), [])
+    assert len(reader.get_buffer()) <= 1_000_000 + LENGTH.size
 
 
 def test_unwanted_bytes_go_nowhere() -> None:

@@ -14,7 +14,8 @@ from tests.unit.comm.stage import LOOP_NAMES, LOOPS, Loop, Node, Relay, run, unt
 
 
 def numbered(thread: int, number: int, size: int) -> ReleaseKeys:
-    return ReleaseKeys([Key(str(thread)), Key(str(number)), Key("x" * size)])
+    padding = [Key("x" * min(size, 10_000))] * max(1, size // 10_000)
+    return ReleaseKeys([Key(str(thread)), Key(str(number)), *padding])
 
 
 class Sender(threading.Thread):

@@ -1,0 +1,106 @@
+"""A peer that proved who it is may still be broken, or hostile: what it sends changes only what is its own."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+import himalia.messages as m
+from himalia.scheduler.state import Status
+from tests.unit.scheduler.stage import Stage, spec
+from tests.unit.test_bounds import example
+
+KEYS = ["", "x", "f-1", "a", "alice", "alice/1"]
+VALUES: list[Any] = [*KEYS, KEYS[2:3], [], 0, 1, -1, 2**53, 1.5, -1.0, b"", b"f" * 16, None, True]
+
+
+def mutations(packed: bytes, chance: random.Random, number: int) -> Iterator[bytes]:
+    """Yield encoded messages that differ from one in some field, at any depth."""
+    for _ in range(number):
+        tree = msgspec.msgpack.decode(packed)
+        for _ in range(chance.randrange(1, 4)):
+            node = tree
+            while True:
+                index = chance.randrange(1 if node is tree else 0, len(node)) if len(node) > (node is tree) else None
+                if index is None:
+                    break
+                if isinstance(node[index], list) and node[index] and chance.random() < 0.7:
+                    node = node[index]
+                    continue
+                node[index] = copy.copy(chance.choice(VALUES))
+                break
+        yield msgspec.msgpack.encode(tree)
+
+
+def stage() -> Stage:
+    """Return a cluster in the middle of something, alice's and bob's."""
+    it = Stage("a", "b")
+    it.submit("alice", spec("f-1"), spec("f-2", "f-1"), spec("f-3", "f-2", options=m.TaskOptions(retries=1)))
+    it.submit("bob", spec("g-1"), spec("g-2", "g-1"))
+    it.finish("g-1")
+    return it
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [("alice", kind) for kind in get_args(m.ClientToScheduler)]
+    + [("a", kind) for kind in get_args(m.NannyToScheduler)],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_no_message_that_decodes_breaks_the_machine(source: str, kind: type) -> None:
+    chance = random.Random(f"{source}{kind.__name__}")
+    decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(kind).decode
+    accepted = 0
+    it = stage()
+    for packed in mutations(msgspec.msgpack.encode(example(kind)), chance, 300):
+        try:
+            message = decode(packed)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+        accepted += 1
+        if accepted % 20 == 0:
+            it = stage()
+        it.message(source, message)
+        encode_all(it.take())
+        if kind not in (m.Close, m.Restart):
+            assert it.status("g-1") is Status.FINISHED, "bob's own, whatever alice or another host says"
+        if source not in it.machine.hosts and source not in it.machine.clients:
+            it = stage()
+    assert accepted, "nothing was tried"
+
+
+def test_a_call_that_needs_its_own_result_is_refused() -> None:
+    it = Stage("a")
+    it.submit("alice", spec("f-1", "f-1"), spec("f-2"))
+    [(_, refused)] = it.taken(m.ResultErred)
+    assert (refused.key, refused.error.kind) == ("f-1", "refused")
+    assert it.assigned() == {"f-2": "a"}
+
+
+def test_a_longer_circle_ends_as_an_error_of_whoever_is_in_it() -> None:
+    """What is needed has to be submitted before: the first one's input is not there, and never comes to be."""
+    it = Stage("a")
+    it.submit("alice", spec("f-1", "f-3"), spec("f-2", "f-1"), spec("f-3", "f-2"))
+    assert {message.key for _, message in it.taken(m.ResultErred)} == {"f-1", "f-2", "f-3"}
+    it.submit("alice", spec("g-1", "g-2"), batch=2)
+    it.submit("alice", spec("g-2", "g-1"), batch=3)
+    assert {message.key for _, message in it.taken(m.ResultErred)} == {"g-1", "g-2"}
+    assert it.assigned() == {}
+
+
+def test_an_input_that_is_named_twice_is_waited_for_once() -> None:
+    it = Stage("a")
+    it.submit("alice", spec("f-1"), spec("f-2", "f-1", "f-1"))
+    it.finish("f-1")
+    assert it.assigned() == {"f-2": "a"}
+
+
+def encode_all(sent: list[tuple[str, m.Message]]) -> None:
+    """Fail if something that the machine sends can't be sent."""
+    for _, message in sent:
+        msgspec.msgpack.encode(message)
