@@ -109,6 +109,7 @@ class Calls:
             return Returned(run.run, nbytes, name, place, timing)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end the call, not the worker
             ended = perf_counter()
+            self._interrupts.arrived(error)
             if not before:
                 returned = ended
             timing = Timing(start, called - began, returned - called, ended - returned, thread)

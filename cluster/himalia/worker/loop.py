@@ -178,6 +178,8 @@ class Worker:
         slots[slot] = 0
         if run.alone:
             self._open_gate()
+        if self.interrupts.is_tainted:
+            self._retire()
 
     def _attend(self) -> Run | None:
         """Return a targeted run, or ``None``; waits while the gate is closed."""
@@ -281,12 +283,16 @@ class Worker:
                 target = self._call_beside
                 threading.Thread(target=target, args=(request, call), name="himalia-beside", daemon=True).start()
             case RetireWorker():
-                with self.gate:
-                    self.is_retiring = True
-                    self.attention = True
-                self._wake(self.config.nthreads)
+                self._retire()
             case _:
                 raise TypeError(f"a worker can't take {type(message).__name__}")
+
+    def _retire(self) -> None:
+        """Let all threads finish what they run, and end."""
+        with self.gate:
+            self.is_retiring = True
+            self.attention = True
+        self._wake(self.config.nthreads)
 
     def _call_beside(self, request: int, call: bytes) -> None:
         reply: CallReturned = self.calls.call_beside(request, call)
