@@ -139,11 +139,11 @@ class StoreDamagedError(HimaliaError, OSError):
         self.attempt = attempt
 
 
-def killed_text(key: str, worker: str, deaths: int, exit: str, log: list[str]) -> str:
+def killed_text(key: str, worker: str, tries: int, exit: str, log: list[str]) -> str:
     """Describe a call that killed its workers, with the evidence."""
     tail = "".join(f"\n    {line}" for line in log[-10:])
     return (
-        f"{shorten(key)} was running each of the {deaths} times a worker process died; the last one was {worker} "
-        f"({exit}). Nothing else was blamed. Run the function by hand with the same arguments, look for what crashes "
-        f"or fills the memory, then submit it again." + (f" Last lines of that worker:{tail}" if tail else "")
+        f"{shorten(key)} was given up after {tries} attempts: worker processes died while it ran; the last one was "
+        f"{worker} ({exit}). Run the function by hand with the same arguments, look for what crashes or fills the "
+        f"memory, then submit it again." + (f" Last lines of that process:{tail}" if tail else "")
     )

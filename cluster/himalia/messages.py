@@ -11,7 +11,7 @@ nanny ⇄ worker are datagrams on Unix sockets of one host.  The data plane (``h
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -788,6 +788,10 @@ class WorkerStopped(Message, tag=92):
     name: WorkerName
 
 
+DeathCause = Literal["crash", "memory", "outside"]
+"""What is known of a worker's death; see ``nanny/evidence.py``."""
+
+
 class WorkerDied(Message, tag=93):
     """A worker process ended by itself; ``running`` are the attempts whose user code it had begun."""
 
@@ -799,6 +803,7 @@ class WorkerDied(Message, tag=93):
     """Whether the calls may have caused it (not for a restart, or a cancelled neighbour)."""
     log: Few[Text]
     """Its last lines."""
+    cause: DeathCause = "crash"
 
 
 class TaskFinished(Message, tag=94):
@@ -940,6 +945,12 @@ class RetireWorker(Message, tag=114):
 
 
 # Nanny ⇄ worker
+
+
+class EndsItself(Message, tag=128):
+    """A call is about to send its own process a signal that may end it."""
+
+    signal: Count
 
 
 class Stored(Message, tag=115):
@@ -1100,6 +1111,8 @@ NannyToScheduler = (
     | Withdrawn | DataAdded | DataLost | Heartbeat | Inventory | WorkerOutput
 )  # fmt: skip
 NannyToWorker = Run | FunctionBody | GrantSpace | InterruptRun | CallFunction | RetireWorker | Stored
-WorkerToNanny = WorkerReady | Returned | Raised | NeedFunction | NeedSpace | Unmapped | CallReturned | Stored | Printed
+WorkerToNanny = (
+    WorkerReady | Returned | Raised | NeedFunction | NeedSpace | Unmapped | CallReturned | Stored | Printed | EndsItself
+)  # fmt: skip
 DataRequest = GetData | PutData | PutDone | UnmapData
 DataReply = DataFollows | PutGranted | PutStored

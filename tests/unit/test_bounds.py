@@ -101,6 +101,8 @@ def example(kind: Any) -> Any:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return example(args[0])
+    if origin is typing.Literal:
+        return args[0]
     if origin is tuple and Ellipsis not in args:
         return tuple(example(arg) for arg in args)
     if origin in (list, tuple):

@@ -6,9 +6,10 @@ result that arrived before the death counts.  What was in the worker's own queue
 
 from __future__ import annotations
 
-from himalia.messages import TaskError, WorkerDied, WorkerStopped
-from himalia.names import Key, PeerId
+from himalia.messages import EndsItself, TaskError, WorkerDied, WorkerStopped
+from himalia.names import Key, PeerId, WorkerName
 from himalia.nanny.events import WorkerExited
+from himalia.nanny.evidence import judge
 from himalia.nanny.requests import add_reply, pack_error
 from himalia.nanny.runs import end_run
 from himalia.nanny.state import DISPATCHED, GONE, NannyState, NannyWorker, WorkerStatus
@@ -24,8 +25,9 @@ def worker_exited(state: NannyState, event: WorkerExited, source: PeerId) -> Non
     state.output.flush()  # the last words of what it ran go ahead of the news
     was_up = worker.pid != 0
     was_retiring = worker.status is WorkerStatus.RETIRING
-    worker.blamed = worker.blamed or not worker.reason
-    worker.reason = worker.reason or event.exit
+    if not worker.reason:
+        worker.blamed = True
+        worker.reason, worker.cause = judge(event.exit, was_told=worker.ends_itself, out_of_memory=event.out_of_memory)
     worker.status = WorkerStatus.STOPPING
     count_threads(state)
     if not worker.planned or state.closing is not None:
@@ -35,12 +37,19 @@ def worker_exited(state: NannyState, event: WorkerExited, source: PeerId) -> Non
     if was_retiring and not running:
         state.send(WorkerStopped(worker.name))
     elif was_up:
-        state.send(WorkerDied(worker.name, worker.reason, running, worker.blamed, event.log))
+        state.send(WorkerDied(worker.name, worker.reason, running, worker.blamed, event.log, worker.cause))
     requeue(state, worker)
     if state.closing is None and worker.planned:
         replace_later(state, worker, was_up=was_up, explained=bool(running), log=event.log)
     worker.pid = 0
     answer_restarts(state)
+
+
+def ends_itself(state: NannyState, message: EndsItself, source: PeerId) -> None:
+    """Note that a process is about to send itself a signal."""
+    worker = state.workers.get(WorkerName(source))
+    if worker is not None:
+        worker.ends_itself = True
 
 
 def end_begun(state: NannyState, running: list[int]) -> list[tuple[Key, int]]:

@@ -29,6 +29,8 @@ class WorkerExited(Event):
     """``signal SIGSEGV``, ``exit code 1``, or why it could not be started."""
     running: list[int]
     log: list[str]
+    out_of_memory: bool | None = None
+    """Whether the kernel killed something for want of memory meanwhile; ``None`` where it doesn't tell."""
 
 
 class SlotsRead(Event):

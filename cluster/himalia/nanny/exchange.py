@@ -103,9 +103,11 @@ class Exchange:
         if passed:
             self.driver.messages_received(PeerId(name), passed)
 
-    def worker_gone(self, name: WorkerName, pid: int, exit: str, running: list[int], log: list[str]) -> None:
+    def worker_gone(
+        self, name: WorkerName, pid: int, exit: str, running: list[int], log: list[str], out_of_memory: bool | None
+    ) -> None:
         """Free what a process held, and tell the machine."""
-        self.driver.feed(events.WorkerExited(name, pid, exit, running, log))
+        self.driver.feed(events.WorkerExited(name, pid, exit, running, log, out_of_memory))
         self.room.forget_owner(f"{name}/{pid}")
         self._store.unmap(WORKERS, self._readers.left(name, running))
         self._store.release_owner(f"{name}/{pid}")

@@ -189,6 +189,7 @@ TRANSITIONS: dict[type, Transition] = {
     m.WorkerReady: workforce.worker_ready,
     m.Scale: workforce.scale,
     events.WorkerExited: deaths.worker_exited,
+    m.EndsItself: deaths.ends_itself,
     events.Measured: memory.measured,
     events.Transferred: memory.transferred,
     m.RunFunction: requests.run_function,

@@ -50,6 +50,7 @@ def end_large_workers(state: NannyState) -> None:
             )
             worker.memory = 0
             end_worker(state, worker, reason, blamed=True)
+            worker.cause = "memory"
 
 
 def beat(state: NannyState) -> None:

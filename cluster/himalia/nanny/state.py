@@ -27,7 +27,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from himalia.machine import Send
-from himalia.messages import Compute, HeldData, HostInfo, HostMetrics, Message, WorkerInfo
+from himalia.messages import Compute, DeathCause, HeldData, HostInfo, HostMetrics, Message, WorkerInfo
 from himalia.names import SCHEDULER, Digest, HostId, Key, WorkerName, digest, is_good_for
 from himalia.nanny.activity import Activity
 from himalia.nanny.events import ReadSlots
@@ -129,8 +129,8 @@ class NannyWorker:
     """A planned worker, and its process if there is one."""
 
     __slots__ = (
-        "alone", "began", "blamed", "deaths", "index", "memory", "name", "pid", "planned", "ready", "reason",
-        "restart_at", "running", "status", "targeted",
+        "alone", "began", "blamed", "cause", "deaths", "ends_itself", "index", "memory", "name", "pid", "planned",
+        "ready", "reason", "restart_at", "running", "status", "targeted",
     )  # fmt: skip
 
     def __init__(self, name: WorkerName, index: int) -> None:
@@ -150,6 +150,10 @@ class NannyWorker:
         """Why the nanny ended it; empty if it didn't."""
         self.blamed = False
         """STOPPING: whether that is the fault of what it runs."""
+        self.cause: DeathCause = "crash"
+        """STOPPING: what is known of its death."""
+        self.ends_itself = False
+        """Whether it said that it sends itself a signal."""
         self.ready: list[tuple[tuple[float, int, int], int, NannyTask]] = []
         """Heap of READY tasks that only it may run."""
         self.targeted = 0

@@ -23,6 +23,7 @@ import msgspec
 from himalia.messages import LogLine, Run, Stored, WorkerToNanny
 from himalia.names import WorkerName
 from himalia.nanny.config import NannyConfig
+from himalia.nanny.oom import OutOfMemoryCount
 from himalia.worker.wiring import (
     DATAGRAM_LIMIT,
     ENTRIES,
@@ -61,14 +62,18 @@ class PoolOwner(Protocol):
     def worker_said(self, name: WorkerName, messages: list[Any]) -> None:
         """Take a worker's messages, in order."""
 
-    def worker_gone(self, name: WorkerName, pid: int, exit: str, running: list[int], log: list[str]) -> None:
-        """Take in that a process is gone; ``running`` are the runs in its slots."""
+    def worker_gone(
+        self, name: WorkerName, pid: int, exit: str, running: list[int], log: list[str], out_of_memory: bool | None
+    ) -> None:
+        """Take in that a process is gone; ``running`` are the runs in its slots; see ``events.WorkerExited``."""
 
 
 class WorkerProcess:
     """One process and our ends of what it inherited."""
 
-    def __init__(self, name: WorkerName, index: int, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
+    def __init__(
+        self, name: WorkerName, index: int, process: subprocess.Popen[bytes], channel: socket.socket, lines: int
+    ) -> None:
         self.name = name
         self.index = index
         self.process = process
@@ -76,7 +81,8 @@ class WorkerProcess:
         self.backlog: deque[bytes] = deque()
         self.partial = b""
         self.pidfd = -1
-        self.is_killed = False
+        self.lines: deque[str] = deque(maxlen=lines)
+        """The last that this process wrote, for what is said of its death."""
         self.is_gone = False
 
     @property
@@ -107,6 +113,7 @@ class WorkerPool:
         self.slots = map_slots(self.slots_fd)
         self._arena = arena
         self._owner = owner
+        self._out_of_memory = OutOfMemoryCount()
         self._loop = asyncio.get_running_loop()
         self._queue, self._queue_end = datagram_pair()
         self._queue.setblocking(False)
@@ -124,7 +131,7 @@ class WorkerPool:
     def start(self, name: WorkerName, index: int) -> None:
         """Start a process; if that fails it counts as one that ended at once."""
         if index >= WORKERS:
-            self._owner.worker_gone(name, 0, f"a host has {WORKERS} workers at most", [], [])
+            self._owner.worker_gone(name, 0, f"a host has {WORKERS} workers at most", [], [], None)
             return
         self._clear_slots(index)
         channel, end = datagram_pair()
@@ -133,13 +140,14 @@ class WorkerPool:
         except OSError as error:
             channel.close()
             reason = f"{sys.executable} could not be started: {error}"
-            self._loop.call_soon(self._owner.worker_gone, name, 0, reason, [], [])
+            self._loop.call_soon(self._owner.worker_gone, name, 0, reason, [], [], None)
             return
         finally:
             end.close()
         channel.setblocking(False)
-        worker = self.workers[name] = WorkerProcess(name, index, process, channel)
-        self.logs.setdefault(name, deque(maxlen=self.config.settings.log_lines))
+        lines = self.config.settings.log_lines
+        worker = self.workers[name] = WorkerProcess(name, index, process, channel, lines)
+        self.logs.setdefault(name, deque(maxlen=lines))
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
         self._loop.add_reader(channel, self._read, worker)
@@ -207,7 +215,6 @@ class WorkerPool:
     def _signal(self, name: WorkerName, number: int) -> None:
         worker = self.workers.get(name)
         if worker is not None and worker.process.returncode is None:
-            worker.is_killed = True
             try:
                 os.killpg(worker.process.pid, number)
             except OSError:  # a zombie on its way out
@@ -247,9 +254,8 @@ class WorkerPool:
         del self.workers[worker.name]
         running = self.running(worker)
         self._clear_slots(worker.index)
-        exit = exit_text(code, is_killed=worker.is_killed)
-        log = [line.text for line in self.logs[worker.name]]
-        self._owner.worker_gone(worker.name, worker.process.pid, exit, running, log)
+        rose = self._out_of_memory.rose() if code == -signal.SIGKILL else False
+        self._owner.worker_gone(worker.name, worker.process.pid, exit_text(code), running, list(worker.lines), rose)
 
     def _release(self, worker: WorkerProcess) -> None:
         worker.is_gone = True
@@ -424,6 +430,9 @@ class WorkerPool:
     def keep(self, name: WorkerName, lines: list[LogLine]) -> None:
         """Remember lines of a worker."""
         self.logs[name].extend(lines)
+        worker = self.workers.get(name)
+        if worker is not None:
+            worker.lines.extend([line.text for line in lines])
         if self.config.forward_output:
             for line in lines:
                 print(line.text, file=sys.stderr)
@@ -439,14 +448,11 @@ def worker_environment(extra: dict[str, str]) -> dict[str, str]:
     return environment
 
 
-def exit_text(code: int, *, is_killed: bool) -> str:
+def exit_text(code: int) -> str:
     """Say how a process ended."""
     if code >= 0:
         return f"exit code {code}"
     try:
-        name = signal.Signals(-code).name
+        return f"signal {signal.Signals(-code).name}"
     except ValueError:
-        name = str(-code)
-    if name == "SIGKILL" and not is_killed:
-        return "signal SIGKILL, which the kernel sends when the machine is out of memory"
-    return f"signal {name}"
+        return f"signal {-code}"

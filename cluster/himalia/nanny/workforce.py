@@ -61,6 +61,8 @@ def start_due(state: NannyState) -> None:
             worker.pid = 0
             worker.reason = ""
             worker.blamed = False
+            worker.cause = "crash"
+            worker.ends_itself = False
             worker.began = state.now
             state.out.append(StartWorker(worker.name, worker.index))
 
@@ -104,9 +106,10 @@ def end_worker(state: NannyState, worker: NannyWorker, reason: str, *, blamed: b
 def replace_later(state: NannyState, worker: NannyWorker, *, was_up: bool, explained: bool, log: list[str]) -> None:
     """Plan when a process that is gone is started again; or give up, if none can be started at all.
 
-    A death that a call explains asks for no back-off: the call has its strikes, and others wait for the worker.
+    A death that a call explains asks for no back-off: the call has its strikes, and others wait for the worker. Nor
+    does one that came from outside, which says nothing about the next process.
     """
-    if was_up and (explained or not worker.blamed):
+    if was_up and (explained or not worker.blamed or worker.cause == "outside"):
         worker.restart_at = state.now
     else:
         if was_up and state.now - worker.began > CALM:

@@ -2,7 +2,7 @@
 
 A result whose last holder is gone is computed again if somebody needs it; a call that ran on a host that left runs
 again without blame; a call that was running when its worker process died gets a strike, and ``settings.strikes`` of
-them end it.
+them end it.  A death by a signal from outside is much less than a strike (:func:`weigh`).
 """
 
 from __future__ import annotations
@@ -51,6 +51,14 @@ from himalia.scheduler.transitions import (
 
 PATIENCE: Final = 20
 """Complaints about the only copy of placed data before it is given up.  Guess: a dead host is noticed earlier."""
+OUTSIDE_AND_NOBODY_ELSE: Final = 1 / 3
+"""Strikes for a death by a signal from outside that strikes whatever runs this call, and nothing else: nine of them are
+enough.  Guess: a call that has its process killed by other means than our watched ones (``worker/ending.py``)."""
+OUTSIDE_AS_OTHERS: Final = 0.01
+"""Strikes for a death from outside while others die like that too.  A call of 2 s, while one of two workers is killed
+every 0.3 s, gets through one time in 28; 300 deaths in a row happen to one in 50,000 of those."""
+OUTSIDE_MEMORY: Final = 60.0
+"""Seconds for which deaths of others are remembered.  Guess."""
 
 
 def drop_holder(task: SchedulerTask, host: HostState) -> bool:
@@ -120,18 +128,19 @@ def lose_worker(core: SchedulerState, host: HostState, message: WorkerDied) -> N
     """Take in that a worker process died: blame what was running on it, if anything is to blame."""
     worker = remove_worker(core, host, message.name)
     core.events.add(core.now, "worker-died", message.name, message.exit)
+    weight = weigh(core, message)
     for key, attempt in message.running:
         task = core.tasks.get(key)
         if task is None or task.attempt != attempt or task.status is not ASSIGNED:
             bury(core, host, attempt)
             continue
         leave_host(core, task)
-        task.strikes += message.blamed
-        if task.strikes < core.settings.strikes:
+        task.strikes += weight
+        if round(task.strikes, 6) < core.settings.strikes:
             core.events.add(core.now, "retried", key, f"it ran on {message.name}, which ended with {message.exit}")
             start_again(core, task)
             continue
-        text = killed_text(key, message.name, task.strikes, message.exit, message.log)
+        text = killed_text(key, message.name, task.tries, message.exit, message.log)
         wait_for_inputs(task)
         error = TaskError(kind="killed", key=key, text=text[:TEXT_LENGTH], worker=message.name, attempts=task.tries)
         core.count_error(task, error)
@@ -139,6 +148,21 @@ def lose_worker(core: SchedulerState, host: HostState, message: WorkerDied) -> N
     if worker is not None:
         unbind(core, host, worker)
     refill(core, host)
+
+
+def weigh(core: SchedulerState, message: WorkerDied) -> float:
+    """Return for how many strikes a worker's death counts against what it was running."""
+    if not message.blamed:
+        return 0.0
+    if message.cause != "outside":
+        return 1.0
+    running = frozenset(key for key, _ in message.running)
+    deaths = core.outside_deaths
+    while deaths and deaths[0][0] < core.now - OUTSIDE_MEMORY:
+        deaths.popleft()
+    deaths.append((core.now, running))
+    is_alone_in_it = all(running & others for _, others in deaths)
+    return OUTSIDE_AND_NOBODY_ELSE if is_alone_in_it else OUTSIDE_AS_OTHERS
 
 
 def remove_worker(core: SchedulerState, host: HostState, name: WorkerName) -> WorkerState | None:

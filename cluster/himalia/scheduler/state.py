@@ -15,6 +15,7 @@ from one counter, the *attempt*: it names the assignment in all messages, and a 
 from __future__ import annotations
 
 import enum
+from collections import deque
 from typing import Final
 
 from himalia.machine import Instruction, Send
@@ -33,6 +34,10 @@ MOST_GROUPS: Final = 2 * GROUPS
 """Groups beyond which tasks of other names are counted as one: to look at all costs 1 ms, ten times a second."""
 OTHERS: Final = "(others)"
 """Name of that one; no function is called so."""
+
+
+OUTSIDE_DEATHS: Final = 100
+"""Deaths by signals from outside that are remembered at most."""
 
 
 class Status(enum.IntEnum):
@@ -158,8 +163,8 @@ class SchedulerTask:
         """ASSIGNED: seconds it was expected to take."""
         self.withdrawing = 0
         """The attempt that was asked back from its host (stolen), if any."""
-        self.strikes = 0
-        """Workers that died while running it."""
+        self.strikes = 0.0
+        """Workers that died while running it, each by what it says of the call; see ``loss.weigh``."""
         self.holders: tuple[HostState, ...] = ()
         """FINISHED: hosts that have its result, in the order they got it."""
         self.nbytes = -1
@@ -364,6 +369,8 @@ class SchedulerState:
         self.log = TelemetryLog(settings.telemetry_ring)
         self.errors = ErrorTable()
         self.events = EventLog()
+        self.outside_deaths: deque[tuple[float, frozenset[Key]]] = deque(maxlen=OUTSIDE_DEATHS)
+        """Workers that died by signals from outside lately: when, and what they ran; see ``loss.weigh``."""
         self.drift_repaired = 0
         """Differences that digests brought to light."""
 

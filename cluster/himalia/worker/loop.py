@@ -23,6 +23,7 @@ import msgspec
 from himalia.messages import (
     CallFunction,
     CallReturned,
+    EndsItself,
     FunctionBody,
     GrantSpace,
     InterruptRun,
@@ -34,6 +35,7 @@ from himalia.messages import (
     WorkerReady,
 )
 from himalia.worker.calls import Calls, refusal
+from himalia.worker.ending import watch_own_end
 from himalia.worker.interrupt import Interrupts
 from himalia.worker.output import Output
 from himalia.worker.space import Space
@@ -93,6 +95,7 @@ class Worker:
         """Serve until the nanny retires us; main thread only."""
         self.interrupts.install()
         self.output.install()
+        watch_own_end(lambda number: self.send(EndsItself(number)))
         threads = [
             threading.Thread(target=self.serve, args=(thread,), name=f"himalia-call-{thread}", daemon=True)
             for thread in range(1, self.config.nthreads)

@@ -211,7 +211,7 @@ def test_a_worker_over_its_memory_is_ended_and_what_it_runs_is_blamed() -> None:
     assert stage.event(e.Measured(m.HostMetrics(workers={str(FIRST): (1.0, 960 * 2**20, 1)}))) == [e.KillWorker(FIRST)]
     reason = "the nanny stopped it: it used 960 MiB of its own memory, more than 95% of its limit of 1,000 MiB"
     assert stage.dies(FIRST, 1, exit="signal SIGKILL")[0] == sent(
-        m.WorkerDied(FIRST, reason, [(A.key, 1)], True, ["log"])
+        m.WorkerDied(FIRST, reason, [(A.key, 1)], True, ["log"], "memory")
     )
 
 

@@ -115,12 +115,13 @@ class Stage:
         error = m.TaskError(kind="exception", key=Key(key), text="ValueError: no", worker="w")
         self.message(str(task.host.id), m.TaskFailed(Key(key), task.attempt, error, TIMING))
 
-    def die(self, key: str, *, blamed: bool = True) -> None:
+    def die(self, key: str, *, blamed: bool = True, cause: m.DeathCause = "crash") -> None:
         """Let the worker that runs a task die, and its replacement start."""
         task = self.task(key)
         host = task.host
         assert host is not None, f"{key} is at no host"
         worker = next(iter(host.workers.values())) if task.worker is None else task.worker
-        died = m.WorkerDied(worker.info.name, "signal SIGKILL", [(Key(key), task.attempt)], blamed, ["last words"])
+        running = [(Key(key), task.attempt)]
+        died = m.WorkerDied(worker.info.name, "signal SIGKILL", running, blamed, ["last words"], cause)
         self.message(str(host.id), died)
         self.message(str(host.id), m.WorkerStarted(worker.info))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import himalia.messages as m
-from himalia.names import HostId, Key, PeerId
+from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.loss import PATIENCE
 from himalia.scheduler.state import ASSIGNED, ERRED, FINISHED, QUEUED, WAITING
 from tests.unit.scheduler.stage import Stage, spec
@@ -68,6 +68,62 @@ def test_a_killed_worker_is_blamed_on_what_it_ran_three_times() -> None:
     assert "signal SIGKILL" in erred.error.text
     assert "last words" in erred.error.text
     assert stage.status("innocent") is ASSIGNED
+
+
+def kills_until_blamed(stage: Stage, key: str, most: int = 400) -> int:
+    for count in range(1, most):
+        stage.die(key, cause="outside")
+        stage.now += 0.5
+        if stage.status(key) is ERRED:
+            return count
+    return most
+
+
+def test_a_signal_from_outside_says_little_of_a_call_and_more_if_it_strikes_nothing_else() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("x"))
+    assert kills_until_blamed(stage, "x") == 9
+    ((_, erred),) = stage.taken(m.ResultErred)
+    assert "given up after 9 attempts" in erred.error.text
+
+
+def test_a_signal_from_outside_says_next_to_nothing_while_others_die_of_it_too() -> None:
+    stage = Stage("a", "b")
+    stage.submit("alice", spec("x"), spec("y"))
+    for _ in range(100):
+        stage.die("x", cause="outside")
+        stage.die("y", cause="outside")
+        stage.now += 0.3
+    assert (stage.status("x"), stage.status("y")) == (ASSIGNED, ASSIGNED)
+
+
+def test_an_idle_worker_that_is_killed_speaks_for_the_calls_of_others() -> None:
+    stage = Stage("a", "b")
+    stage.submit("alice", spec("x"))
+    idle = "b" if str(stage.task("x").host.id) == "a" else "a"  # type: ignore[union-attr]
+    for _ in range(20):
+        worker = stage.machine.core.workers[WorkerName(f"{idle}-0")].info
+        stage.message(idle, m.WorkerDied(worker.name, "signal SIGKILL", [], True, [], "outside"))
+        stage.message(idle, m.WorkerStarted(worker))
+        stage.die("x", cause="outside")
+    assert stage.status("x") is ASSIGNED
+
+
+def test_deaths_of_others_long_ago_speak_for_nobody() -> None:
+    stage = Stage("a", "b")
+    stage.submit("alice", spec("x"), spec("y"))
+    stage.die("y", cause="outside")
+    stage.now += 61.0
+    assert kills_until_blamed(stage, "x") == 9
+
+
+def test_crashes_count_in_full_among_kills_from_outside() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("x"))
+    causes: list[m.DeathCause] = ["outside", "crash", "outside", "memory", "outside"]
+    for cause in causes:
+        stage.die("x", cause=cause)
+    assert stage.status("x") is ERRED
 
 
 def test_a_planned_death_is_no_strike() -> None:
