@@ -327,6 +327,23 @@ class SchedulerStatus(Part):
     """All tasks that there ever were; None: whoever wrote this didn't count them."""
 
 
+class StoreUse(Part):
+    """Why a host's store has little room: who keeps what in memory, and who waits; bytes."""
+
+    free: int = 0
+    """What could be granted without moving anything to disk."""
+    calls: int = 0
+    """Inputs of calls under way."""
+    clients: dict[str, int] = {}
+    """What each client maps, by its id."""
+    workers: dict[str, int] = {}
+    """What user code of each worker keeps mapped of inputs whose calls are over, by its name."""
+    waiting: dict[Key, int] = {}
+    """Calls that wait for room, and what each needs: for its inputs or for its result."""
+    disk: str = ""
+    """Why nothing can move to disk; empty if it can."""
+
+
 class HostMetrics(Part):
     """What a nanny measures at each heartbeat; bytes and fractions of one CPU."""
 
@@ -346,6 +363,8 @@ class HostMetrics(Part):
     moves: Few[StoreMove] = []
     process: ProcessMetrics = msgspec.field(default_factory=ProcessMetrics)
     """The nanny's own."""
+    use: StoreUse = msgspec.field(default_factory=StoreUse)
+    """Of the store's memory."""
 
 
 class TaskRecord(Part):

@@ -93,12 +93,19 @@ class Hosts:
             everywhere = hosts if hosts is not None else list(self._machine.hosts.values())
             return list(await asyncio.gather(*[self._put(parcel, host, attempt) for host in everywhere]))
         tried: set[HostId] = set()
+        full: StoreFullError | None = None
         while True:
-            host = await self._choose_host(tried, hosts)
+            try:
+                host = await self._choose_host(tried, hosts)
+            except UnreachableError:
+                if full is not None:
+                    raise full from None
+                raise
             try:
                 return [await self._put(parcel, host, attempt)]
-            except StoreFullError:
-                raise
+            except StoreFullError as error:  # it never fits there; another host's store may be larger
+                tried.add(host.host)
+                full = error
             except OSError as error:
                 tried.add(host.host)
                 logger.info("%s could not be stored at %s: %s", shorten(parcel.key), host.address, error)

@@ -77,6 +77,11 @@ class Activity:
         seen = self._running.get(run)
         return max(0.0, self._seen - seen[2]) if seen is not None else 0.0
 
+    @property
+    def running(self) -> Mapping[int, tuple[WorkerName, int, float]]:
+        """What ran at the last look: run → worker, thread, and when it was first seen."""
+        return self._running
+
     def add_transfer(self, source: HostId, nbytes: int, seconds: float, count: int) -> None:
         """Count what arrived from another host."""
         known = self._transfers.get(source)

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from himalia.messages import TaskError, TaskFailed, Timing
 from himalia.names import Key, shorten
-from himalia.nanny.state import GONE, NannyState, NannyTask
+from himalia.nanny.state import NannyState, NannyTask
 
 INPUT_SHARE: Final = 2
 """Inputs of calls under way take up to this part (one half) of the store.  Guess: the other half is for results, for
@@ -86,14 +85,10 @@ def is_too_large(state: NannyState, task: NannyTask) -> int:
     return max(0, sum(nbytes for _, nbytes in large_inputs(state, task)) - limit)
 
 
-def refuse(state: NannyState, task: NannyTask, excess: int) -> None:
-    """Fail a call whose inputs can never be in memory together."""
+def excess_text(state: NannyState, task: NannyTask, excess: int) -> str:
+    """Say by how much the inputs of a call exceed the store."""
     limit = state.info.memory_limit
-    text = (
+    return (
         f"{shorten(task.key)} needs {limit + excess:,} bytes of inputs at once, {excess:,} more than the store of "
         f"{state.info.hostname} may hold ({limit:,}). Split the call, or raise the memory limit."
     )
-    task.status = GONE
-    state.remove_task(task)
-    error = TaskError(kind="full", key=task.key, text=text)
-    state.send(TaskFailed(task.key, task.attempt, error, Timing(0.0, 0.0, 0.0, 0.0)))

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from heapq import heapify, heappop
 from typing import Final
 
-from himalia.nanny.admission import admits, is_too_large, refuse
-from himalia.nanny.runs import give_back, start
+from himalia.nanny.admission import admits, excess_text, is_too_large
+from himalia.nanny.runs import fail, give_back, start
 from himalia.nanny.state import READY, NannyState, NannyTask, NannyWorker, WorkerStatus
 
 AHEAD_SECONDS: Final = 0.01
@@ -40,7 +40,7 @@ def dispatch(state: NannyState) -> None:
                 return
             if task.compute.dependencies:
                 if excess := is_too_large(state, task):
-                    refuse(state, task, excess)
+                    fail(state, task, excess_text(state, task, excess))
                     continue
                 if not admits(state, task):
                     return
@@ -59,7 +59,7 @@ def dispatch_targeted(state: NannyState) -> None:
             task = ready[0][2]
             if task.status is READY:
                 if excess := is_too_large(state, task):
-                    refuse(state, task, excess)
+                    fail(state, task, excess_text(state, task, excess))
                     continue
                 if not admits(state, task):
                     state.is_reserved = True
@@ -88,7 +88,7 @@ def dispatch_alone(state: NannyState) -> None:
             continue
         worker = free_for(state, task)
         if excess := is_too_large(state, task):
-            refuse(state, task, excess)
+            fail(state, task, excess_text(state, task, excess))
         elif worker is not None and not (state.paused and (state.runs or state.loading)):
             if admits(state, task):
                 worker.alone = task

@@ -49,6 +49,8 @@ class Measured(Event):
     """The run in each thread of each worker; 0: none."""
     moves: list[StoreMove] = []
     """What went between memory and disk since the last measurement."""
+    waits: dict[WorkerName, int] = {}
+    """Workers that wait for room for a result, and its bytes."""
 
 
 class Transferred(Event):
@@ -67,6 +69,8 @@ class DataFetched(Event):
     host: HostId
     held: HeldData | None
     reason: str = ""
+    is_full: bool = False
+    """Whether the host has it and there will be no room for it here: ``reason`` says why."""
 
 
 class DataStored(Event):

@@ -24,6 +24,7 @@ from himalia.messages import (
     Returned,
     Run,
     Stored,
+    StoreUse,
     Unmapped,
     WorkerToNanny,
 )
@@ -41,6 +42,12 @@ logger = logging.getLogger("himalia.nanny")
 
 AHEAD_SHARE: Final = 16
 """A worker is granted room ahead only if that is at most this part (one sixteenth) of the store.  Guess."""
+WARN_SHARE: Final = 0.8
+"""Part of what readers may map at which it is logged who they are.  Guess."""
+WARN_AGAIN: Final = 0.4
+"""Part below which it is logged again next time.  Guess."""
+WARNED_READERS: Final = 3
+"""Readers that are named then."""
 SHELL: Final = "himalia-nanny"
 """How the store knows this process as a writer of messages that are too large for a datagram."""
 
@@ -75,6 +82,7 @@ class Exchange:
         """Brings inputs of calls back from disk."""
         store.freed = self._freed
         self._is_look_due = False
+        self._warned: set[str] = set()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(WorkerToNanny).decode
         self._stored_messages = 0
@@ -129,9 +137,43 @@ class Exchange:
             who=name,
         )
 
-    def kept(self) -> dict[WorkerName, int]:
-        """Return the bytes of results that each worker maps beside its calls."""
-        return self._readers.kept()
+    def use(self) -> StoreUse:
+        """Return who keeps what of the store; of those who wait the machine knows most."""
+        store = self._store
+        return StoreUse(
+            free=store.room,
+            clients={reader: nbytes for reader, nbytes in store.mapped.items() if reader != WORKERS},
+            workers={str(name): nbytes for name, nbytes in self._readers.kept().items()},
+            disk=store.disk_error if store.is_disk_full else "",
+        )
+
+    def waits(self) -> dict[WorkerName, int]:
+        """Return the workers that wait for room for a result, and its bytes."""
+        return {WorkerName(request.who): request.nbytes for request in self.room.waiting if request.who}
+
+    def tick(self) -> None:
+        """Look at who waits for room and who keeps much of it; a few times a second."""
+        self.room.tick()
+        clients = [(str(reader), nbytes) for reader, nbytes in self._store.mapped.items() if reader != WORKERS]
+        self._watch(clients, "maps", "Release futures' values, or keep copies (array.copy()).")
+        workers = [(str(name), nbytes) for name, nbytes in self._readers.kept().items()]
+        advice = "Its code keeps inputs after their calls (a global, a cache): keep copies of less."
+        self._watch(workers, "keeps", advice)
+
+    def _watch(self, readers: list[tuple[str, int]], verb: str, advice: str) -> None:
+        """Log once that readers of a kind have nearly all that they may map."""
+        total, limit = sum(nbytes for _, nbytes in readers), self._store.mapped_limit
+        if total < limit * (WARN_AGAIN if verb in self._warned else WARN_SHARE):
+            self._warned.discard(verb)
+            return
+        if verb not in self._warned:
+            self._warned.add(verb)
+            for name, nbytes in sorted(readers, key=lambda reader: -reader[1])[:WARNED_READERS]:
+                logger.warning(
+                    "%s %s %s bytes of the results here, which can't move to disk; together such readers map %s, of %s "
+                    "that they may. They get copies of more. %s",
+                    *(name, verb, f"{nbytes:,}", f"{total:,}", f"{limit:,}", advice),
+                )
 
     def _freed(self) -> None:
         """Look at who waits for room, once for all that is freed in a turn of the loop."""

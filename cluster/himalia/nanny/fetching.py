@@ -10,7 +10,7 @@ from __future__ import annotations
 from himalia.messages import DataAdded, DataLost, Dependency, FreeData, HostsChanged, Replicate
 from himalia.names import Key, PeerId, digest, is_good_for
 from himalia.nanny.events import DataFetched, DataStored, DataUnreadable, Fetch, FreeFromStore
-from himalia.nanny.runs import give_back, make_ready
+from himalia.nanny.runs import fail, give_back, make_ready
 from himalia.nanny.state import WAITING, NannyFetch, NannyState, NannyTask
 
 
@@ -108,6 +108,9 @@ def data_fetched(state: NannyState, event: DataFetched, source: PeerId) -> None:
         keep(state, held.key, held.attempt, held.nbytes)
     if fetch is None:
         return
+    if event.is_full and event.host == fetch.host:
+        fail_waiters(state, fetch, event.reason)
+        return
     if held is None or not is_good_for(held.attempt, fetch.attempt):
         if event.host == fetch.host:
             ask_next(state, fetch)
@@ -116,6 +119,16 @@ def data_fetched(state: NannyState, event: DataFetched, source: PeerId) -> None:
     for task in fetch.waiters.values():
         task.moved += held.nbytes
         input_arrived(state, task)
+
+
+def fail_waiters(state: NannyState, fetch: NannyFetch, reason: str) -> None:
+    """Fail all tasks that wait for a key for which there will be no room; its holders still have it."""
+    del state.fetches[fetch.key]
+    if not fetch.waiters:
+        state.send(DataLost(fetch.key, fetch.attempt))  # the copy that was asked for won't come
+    for task in list(fetch.waiters.values()):
+        forget_waiter(state, task)
+        fail(state, task, reason)
 
 
 def keep(state: NannyState, key: Key, attempt: int, nbytes: int) -> None:

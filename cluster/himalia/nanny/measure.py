@@ -9,6 +9,7 @@ import time
 from himalia import system
 from himalia.messages import HostMetrics, ProcessMetrics
 from himalia.nanny.events import Measured
+from himalia.nanny.exchange import Exchange
 from himalia.nanny.store import Store
 from himalia.nanny.workers import WorkerPool
 from himalia.usage import Usage
@@ -23,13 +24,16 @@ class Meter:
         Whose processes are looked at.
     store : Store
         Whose memory is counted.
+    exchange : Exchange
+        Knows who keeps what of the store.
     interval : float
         Seconds between two looks at the nanny's own process, which take longer than the rest.
     """
 
-    def __init__(self, pool: WorkerPool, store: Store, interval: float) -> None:
+    def __init__(self, pool: WorkerPool, store: Store, exchange: Exchange, interval: float) -> None:
         self._pool = pool
         self._store = store
+        self._exchange = exchange
         self._seconds: dict[int, float] = {}
         self._measured_at = time.monotonic()
         self._interval = interval
@@ -64,8 +68,9 @@ class Meter:
             workers=workers,
             time=time.time(),
             process=self._measure_process(now, lag),
+            use=self._exchange.use(),
         )
-        return Measured(metrics, slots, self._store.moves.take())
+        return Measured(metrics, slots, self._store.moves.take(), self._exchange.waits())
 
     def _measure_process(self, now: float, lag: float) -> ProcessMetrics:
         """Return what the nanny itself uses, and how late its timer was at worst, as of the last look."""

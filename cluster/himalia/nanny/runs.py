@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heapq import heappush
 
-from himalia.messages import InputMissing
+from himalia.messages import InputMissing, TaskError, TaskFailed, Timing
 from himalia.names import HostId, Key, WorkerName
 from himalia.nanny.admission import claim, unclaim
 from himalia.nanny.events import Dispatch, LoadInputs, Unload
@@ -76,6 +76,14 @@ def end_loading(state: NannyState, task: NannyTask) -> None:
     del state.loading[task.key]
     unclaim(state, task)
     state.out.append(Unload(task.key, task.attempt))
+
+
+def fail(state: NannyState, task: NannyTask, reason: str) -> None:
+    """End a task for which there will never be room."""
+    task.status = GONE
+    state.remove_task(task)
+    error = TaskError(kind="full", key=task.key, text=reason)
+    state.send(TaskFailed(task.key, task.attempt, error, Timing(0.0, 0.0, 0.0, 0.0)))
 
 
 def give_back(state: NannyState, task: NannyTask, missing: list[tuple[Key, int, HostId]]) -> None:

@@ -64,7 +64,7 @@ class NannyShell:
         self.directory = directory
         self.exchange = Exchange(config, self.store)
         self.pool = self.exchange.pool
-        self.meter = Meter(self.pool, self.store, config.settings.heartbeat_interval)
+        self.meter = Meter(self.pool, self.store, self.exchange, config.settings.heartbeat_interval)
         self.profiler = Profiler(self.pool, directory, config.settings)
         self.credentials = Credentials.from_config(config.credentials)
         self.machine_id = system.machine_identity()
@@ -245,7 +245,8 @@ class NannyShell:
             if isinstance(held, HeldData):
                 self.driver.feed(events.DataFetched(key, host.host, held))
             else:
-                self.driver.feed(events.DataFetched(key, host.host, None, str(held or reason)))
+                is_full = isinstance(held, StoreFullError)
+                self.driver.feed(events.DataFetched(key, host.host, None, str(held or reason), is_full))
 
     # The rest
 
@@ -255,7 +256,7 @@ class NannyShell:
         interval = self.config.settings.tick_interval
         self.driver.feed(self.meter.measure(max(0.0, now - due)))
         self._relieve()
-        self.exchange.room.tick()
+        self.exchange.tick()
         self.profiler.tick()
         self.timer = self.loop.call_later(interval, self._measure, now + interval)
 

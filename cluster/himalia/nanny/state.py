@@ -301,6 +301,8 @@ class NannyState:
         self.seen = 0
         """Messages of the scheduler handled in this session."""
         self.metrics = HostMetrics()
+        self.waits: dict[WorkerName, int] = {}
+        """Workers that waited for room for a result when that was measured, and its bytes."""
         self.activity = Activity()
         """What the next heartbeat tells beside the metrics."""
         self.output = OutgoingLines(self.send)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from himalia.messages import Compute, Raised, Returned, TaskError, TaskFailed, TaskFinished, Timing
+from himalia.messages import Compute, Raised, Returned, TaskFailed, TaskFinished, Timing
 from himalia.names import Key, PeerId, WorkerName
 from himalia.nanny.dispatching import free_for
 from himalia.nanny.events import (
@@ -23,7 +23,7 @@ from himalia.nanny.events import (
     Unload,
 )
 from himalia.nanny.fetching import data_unreadable, fetch_inputs
-from himalia.nanny.runs import begin_loading, end_loading, end_run, give_back, make_ready, start
+from himalia.nanny.runs import begin_loading, end_loading, end_run, fail, give_back, make_ready, start
 from himalia.nanny.state import DISPATCHED, GONE, READY, NannyGroup, NannyState, NannyTask, WorkerStatus
 from himalia.nanny.withdrawing import drop, end_withdrawn, keep_after_all
 
@@ -150,10 +150,7 @@ def inputs_loaded(state: NannyState, event: InputsLoaded, source: PeerId) -> Non
 def give_up(state: NannyState, task: NannyTask, unreadable: list[Key], reason: str) -> None:
     """Give back a task whose inputs can't be read, or fail it (none) for ``reason``."""
     if not unreadable:
-        task.status = GONE
-        state.remove_task(task)
-        error = TaskError(kind="full", key=task.key, text=reason)
-        state.send(TaskFailed(task.key, task.attempt, error, Timing(0.0, 0.0, 0.0, 0.0)))
+        fail(state, task, reason)
         return
     attempts = {dependency.key: dependency.attempt for dependency in task.compute.dependencies}
     for key in unreadable:

@@ -23,6 +23,7 @@ from himalia.scheduler.state import (
     count_all,
     count_tasks,
 )
+from himalia.scheduler.store_use import explain_mappings, explain_room
 from himalia.telemetry.groups import TaskGroup
 
 
@@ -80,6 +81,8 @@ def describe_host(core: SchedulerState, host: HostState) -> dict[str, Any]:
         "held": len(host.held),
         "store_bytes": host.metrics.store_bytes,
         "spilled_bytes": host.metrics.spilled_bytes,
+        "store_clients": dict(host.metrics.use.clients),
+        "store_workers": dict(host.metrics.use.workers),
         "paused": host.paused,
         "last_seen": core.now - host.seen_at,
         "versions": dict(info.versions),
@@ -165,12 +168,15 @@ def explain(core: SchedulerState, key: Key) -> str:
             return explain_queued(core, task, name)
         case s if s is ASSIGNED:
             assert task.host is not None
+            if task.key in task.host.metrics.use.waiting:
+                return explain_room(task.host, task.host.metrics.use.waiting[task.key], name)
             where = task.worker.info.name if task.worker is not None else task.host.label
             load = f"{len(task.host.assigned)} calls for {task.host.nthreads} threads"
             return f"{name} was sent to {where} (attempt {task.tries}); it runs there or is next in line ({load})."
         case s if s is FINISHED:
             where = ", ".join(host.label for host in task.holders)
-            return f"{name} is finished: {task.nbytes:,} bytes at {where}."
+            held = "".join([explain_mappings(host) for host in task.holders])
+            return f"{name} is finished: {task.nbytes:,} bytes at {where}.{held}"
         case s if s is ERRED:
             assert task.error is not None
             root = "" if task.error.key == key else f" because its input {shorten(task.error.key)} did"

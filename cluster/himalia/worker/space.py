@@ -37,7 +37,8 @@ class Space:
         self._offset = 0
         self._end = 0
         self._request = 0
-        self._granted: GrantSpace | None = None
+        self._answers: dict[int, GrantSpace] = {}
+        """By request; of one whose thread was interrupted while it waited, until the next request hands it back."""
         self._answered = threading.Event()
 
     def write(self, frames: Sequence[Buffer]) -> Place:
@@ -56,9 +57,8 @@ class Space:
 
     def granted(self, message: GrantSpace) -> None:
         """Take the nanny's answer; called by the thread that listens to it."""
-        if message.request == self._request:
-            self._granted = message
-            self._answered.set()
+        self._answers[message.request] = message
+        self._answered.set()
 
     def _take(self, length: int) -> int:
         with self._lock:
@@ -73,12 +73,16 @@ class Space:
     def _ask(self, length: int) -> None:
         unused = [(self._offset, self._end - self._offset)] if self._end > self._offset else []
         self._offset = self._end = 0
+        while self._answers:
+            _, late = self._answers.popitem()
+            if late.length:
+                unused.append((late.offset, late.length))
         self._request += 1
-        self._answered.clear()
         self._send(NeedSpace(self._request, max(length, self._nursery), length, unused))
-        self._answered.wait()
-        granted = self._granted
-        assert granted is not None
+        while self._request not in self._answers:
+            self._answered.wait()
+            self._answered.clear()
+        granted = self._answers.pop(self._request)
         if granted.length < length:
             raise StoreFullError(granted.error, length)
         self._offset = granted.offset

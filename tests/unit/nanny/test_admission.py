@@ -10,7 +10,7 @@ from himalia import messages as m
 from himalia.names import Key, WorkerName
 from himalia.nanny import events as e
 from himalia.settings import MIB
-from himalia.testing.builders import make_compute, make_dependency
+from himalia.testing.builders import make_compute, make_dependency, make_host_info
 from tests.unit.nanny.nanny_stage import FIRST, TIMING, Stage, sent, withdrawn
 
 SHORT = m.Timing(start=1.0, deserialize=0.0, compute=10e-6, serialize=0.0)
@@ -215,3 +215,43 @@ def test_a_paused_nanny_reads_back_for_one_call_at_a_time() -> None:
     stage.event(e.DispatchDelayed(1))
     assert dispatched(stage.event(e.InputsLoaded(Key("a"), 1, []))) == ["a"]
     assert dispatched(stage.returns(2, timing=TIMING)) == ["b"]
+
+
+def waiting(stage: Pressed) -> dict[Key, int]:
+    """Return who waits for room, as the next heartbeat says."""
+    stage.state.next_heartbeat = 0.0
+    beats = [out.message for out in stage.tick(0.1) if isinstance(getattr(out, "message", None), m.Heartbeat)]
+    assert beats[0].metrics.use.calls == stage.state.claimed
+    return dict(beats[0].metrics.use.waiting)
+
+
+def test_a_heartbeat_names_who_waits_for_room_and_what_they_need() -> None:
+    stage = Pressed(20, 20, 20)
+    stage.sends(*[stage.call(name, index, duration=1.0) for index, name in enumerate("abc")])
+    assert waiting(stage) == {}  # one thread: they wait for that
+    stage = Pressed(20, 20, 20)
+    stage.sends(stage.call("a", 0), stage.call("b", 1), stage.call("c", 2))
+    assert waiting(stage) == {"c": 20 * MIB}
+    stage.event(e.DispatchDelayed(1))
+    assert waiting(stage) == {"a": 20 * MIB, "c": 20 * MIB}
+
+    running = m.HostMetrics(time=5.0)
+    stage.event(e.Measured(running, {FIRST: [2]}, [], {FIRST: 7 * MIB}))
+    assert waiting(stage) == {"a": 20 * MIB, "b": 7 * MIB, "c": 20 * MIB}
+    stage.event(e.InputsLoaded(Key("a"), 1, []))
+    stage.ends(3)
+    stage.event(e.Measured(running, {FIRST: [2]}))
+    assert waiting(stage) == {}
+
+
+def test_an_input_for_which_there_will_be_no_room_fails_its_calls_and_not_its_holder() -> None:
+    stage = Pressed()
+    two = make_host_info("nanny-2")
+    stage.scheduler(m.HostsChanged([two], []))
+    call = make_compute("a", 1, make_dependency("x", 1, "nanny-2"))
+    stage.scheduler(call)
+
+    out = stage.event(e.DataFetched(Key("x"), two.host, None, "no room: the disk is full", is_full=True))
+
+    assert [(type(sent.message), sent.message.error.kind) for sent in out] == [(m.TaskFailed, "full")]
+    assert stage.state.fetches == {}
