@@ -46,11 +46,11 @@ class Hosts:
         self.scheduler = start("scheduler", "--port", "0", "--name", "several")
         self.nannies: dict[str, subprocess.Popen[str]] = {}
 
-    def add(self, name: str) -> None:
+    def add(self, name: str, memory: str = "1 GiB") -> None:
         """Start a nanny; it finds the scheduler by the cluster's name."""
         with Client("several") as client:
             address = client.scheduler_info()["address"]
-        arguments = ("--name", name, "--nworkers", "1", "--nthreads", "1", "--memory-limit", "1 GiB")
+        arguments = ("--name", name, "--nworkers", "1", "--nthreads", "1", "--memory-limit", memory)
         self.nannies[name] = start("worker", address, *arguments)
 
     def kill(self, name: str) -> None:

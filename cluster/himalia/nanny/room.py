@@ -27,7 +27,8 @@ PATIENCE: Final = 10.0
 STUCK_LOOKS: Final = 3
 """Looks in a row at which nothing could end, until it is believed: a call may be on its way to a worker."""
 DISK_PATIENCE: Final = 5.0
-"""Seconds that something may be released when the disk is full, before it is an error.  Guess."""
+"""Seconds that something may be released when the disk is full, before it is an error: of who waits first; who comes
+after him, and finds nothing released, is told at once.  Guess."""
 BUSY_DISK_PATIENCE: Final = 60.0
 """The same while calls run: what they need no more may be freed when they end.  Guess."""
 LOOK_INTERVAL: Final = 0.1
@@ -80,6 +81,7 @@ class Room:
         self._ranks: tuple[deque[Request], deque[Request]] = deque(), deque()
         self._is_looking = False
         self._served_at = 0.0
+        self._full_since = 0.0  # since when somebody waited because the disk is full; 0: it isn't
         self.forced = 0
         """Requests ever granted over the limit."""
 
@@ -153,6 +155,8 @@ class Room:
         waited = self._clock() - max(first.since, self._served_at)
         is_stuck = first.stuck >= STUCK_LOOKS
         if self._store.is_disk_full and not first.is_load:
+            self._full_since = self._full_since or self._clock()
+            waited = self._clock() - self._full_since
             if waited >= (DISK_PATIENCE if is_stuck else BUSY_DISK_PATIENCE):
                 self._end(first, force=False)
         elif is_stuck or waited >= PATIENCE:
@@ -181,5 +185,6 @@ class Room:
             return True
         if request.since:
             self._served_at = self._clock()
+            self._full_since = 0.0
         request.granted(*found)
         return True

@@ -209,8 +209,11 @@ def explain_queued(core: SchedulerState, task: SchedulerTask, name: str) -> str:
         return f"{name} is ready, but there are no workers. Start some: cluster.scale(n), or `himalia worker ADDRESS`."
     paused = sum(host.paused for host in core.hosts.values())
     if paused == len(core.hosts):
+        disks = {host.metrics.use.disk for host in core.hosts.values()} - {""}
+        disk = f" Their disks take no more: {', '.join(sorted(disks))}." if disks else ""
         return (
-            f"{name} is ready, but all {paused} hosts are paused because their memory is nearly full. Release futures."
+            f"{name} is ready, but all {paused} hosts are paused because their memory is nearly full.{disk} "
+            f"Release futures."
         )
     ahead = sum(entry[0] < task.priority for entry in core.queue.entries())
     return f"{name} is ready and held back until a worker is free; about {ahead} tasks are before it."

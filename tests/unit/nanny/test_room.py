@@ -23,7 +23,7 @@ class RoomStage:
 
     def __init__(self, directory: Path) -> None:
         self.store = Store(directory=str(directory), limit=LIMIT, settings=Settings())
-        self.now = 0.0
+        self.now = 1.0
         self.stuck = False
         self.room = Room(self.store, lambda: self.now, lambda waiting: self.stuck)
         self.store.freed = self.room.look
@@ -164,6 +164,9 @@ def test_a_full_disk_is_an_error_for_who_has_waited_and_room_helps_before(
 
     assert stage.said[-1][0] == "b"
     assert "The disk failed: No space left on device" in stage.said[-1][1]
+    stage.ask("c", 6 * MIB)
+    stage.ticks(STUCK_LOOKS)
+    assert stage.said[-1][0] == "c"  # nothing was released since
     assert stage.room.forced == 0
 
 

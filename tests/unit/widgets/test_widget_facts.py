@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from himalia.messages import ClusterEvent
+from himalia.messages import ClusterEvent, StoreUse
 from himalia_widgets.view.history import History
 from himalia_widgets.widget.facts import WorkerTable, describe_header
 from himalia_widgets.widget.questions import find_group, find_key
@@ -122,3 +122,18 @@ def test_what_a_plot_shows_leads_back_to_the_key_and_the_group() -> None:
     assert find_key("412 calls", history) == ""
     assert find_group("merge", history) == "merge"
     assert find_group("nothing", history) == ""
+
+
+def test_the_header_names_who_maps_results_so_that_they_can_not_move() -> None:
+    _, history = made_up(hosts=2, workers=1)
+    first, second = history.hosts
+    uses = [StoreUse(clients={"client-1": 5, "client-2": 7}, workers={"w-0": 1}), StoreUse(clients={"client-1": 4})]
+    for host, use in zip((first, second), uses, strict=True):
+        history.hosts[host] = msgspec.structs.replace(history.hosts[host], use=use)
+    header = describe_header(history)
+    assert header["held"] == 17
+    assert header["holders"] == [
+        ["notebook or script client-1", 9],
+        ["notebook or script client-2", 7],
+        ["code of w-0", 1],
+    ]

@@ -20,6 +20,8 @@ class Summary(NamedTuple):
     """What they may take, of all hosts."""
     spilled: int
     """Bytes of results on disk."""
+    held: tuple[tuple[str, int], ...]
+    """Who maps how much of them, so that it can't move to disk: clients, and code of workers; most first."""
     own_memory: int
     """Bytes of worker processes, results not counted."""
     memory_limit: int
@@ -59,6 +61,7 @@ def summarize(history: History) -> Summary:
         store=sum([metrics.store_bytes for metrics in history.hosts.values()]),
         store_limit=sum([int(host.get("memory_limit") or 0) for host in hosts.values()]),
         spilled=sum([metrics.spilled_bytes for metrics in history.hosts.values()]),
+        held=holders(history),
         own_memory=sum([memory for one in history.hosts.values() for _, memory, _ in one.workers.values()]),
         memory_limit=sum(limits) if all(limits) else 0,
         assigned=counts.assigned,
@@ -68,3 +71,15 @@ def summarize(history: History) -> Summary:
         cancelled=counts.cancelled,
         uptime=status.uptime,
     )
+
+
+def holders(history: History) -> tuple[tuple[str, int], ...]:
+    """Return who maps results of all hosts beside running calls, and how many bytes; most first."""
+    held: dict[str, int] = {}
+    for metrics in history.hosts.values():
+        for client, nbytes in metrics.use.clients.items():
+            name = f"notebook or script {client}"
+            held[name] = held.get(name, 0) + nbytes
+        for worker, nbytes in metrics.use.workers.items():
+            held[f"code of {worker}"] = nbytes
+    return tuple(sorted(held.items(), key=lambda one: (-one[1], one[0])))

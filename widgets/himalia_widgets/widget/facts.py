@@ -23,6 +23,9 @@ PER_WORKER: Final = 0.001
 SEEN_STEP: Final = 2.0
 """Seconds below which a later report isn't told if nothing else changed."""
 
+HOLDERS: Final = 3
+"""Who maps most of the results, named in the header's tooltip."""
+
 
 def describe_header(history: History) -> dict[str, Any]:
     """Return the numbers of the header; nothing before the scheduler has said who is there."""
@@ -35,6 +38,8 @@ def describe_header(history: History) -> dict[str, Any]:
         "store": summary.store,
         "store_limit": summary.store_limit,
         "spilled": summary.spilled,
+        "held": sum(nbytes for _, nbytes in summary.held),
+        "holders": [[name, nbytes] for name, nbytes in summary.held[:HOLDERS]],
         "own_memory": summary.own_memory,
         "running": summary.running,
         "queued": summary.queued,

@@ -49,12 +49,15 @@ export class Header {
    * Results only: the workers' own memory has limits of its own, one for each, and the table shows them.
    * @param {Record<string, any>} header
    */
-  showMemory({ store, store_limit: limit, spilled, own_memory: own }) {
+  showMemory({ store, store_limit: limit, spilled, own_memory: own, held, holders }) {
     if (store === undefined) return this.memory.show("–");
     const all = Math.max(limit, store + spilled, 1);
+    const names = (holders ?? []).map((/** @type {[string, number]} */ [name, size]) => `${bytes(size)} held by ${name}`);
+    const mapped = names.length ? ` ${names.join(", ")}: mapped there, so that it can't move to disk.` : "";
     this.memory.show(
-      `${bytes(store)} of ${bytes(limit)}${spilled ? ` + ${bytes(spilled)} on disk` : ""}`, [store / all, spilled / all],
-      `Results take ${bytes(store)} of memory, of the ${bytes(limit)} that they may take, and ${bytes(spilled)} on disk. Worker processes take ${bytes(own)} more.`);
+      `${bytes(store)} of ${bytes(limit)}${held ? `, ${bytes(held)} held` : ""}${spilled ? ` + ${bytes(spilled)} on disk` : ""}`,
+      [store / all, spilled / all],
+      `Results take ${bytes(store)} of memory, of the ${bytes(limit)} that they may take, and ${bytes(spilled)} on disk. Worker processes take ${bytes(own)} more.${mapped}`);
   }
 
   updatePill() {
