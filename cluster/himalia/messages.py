@@ -330,17 +330,17 @@ class SchedulerStatus(Part):
 class StoreUse(Part):
     """Why a host's store has little room: who keeps what in memory, and who waits; bytes."""
 
-    free: int = 0
+    free: Count = 0
     """What could be granted without moving anything to disk."""
-    calls: int = 0
+    calls: Count = 0
     """Inputs of calls under way."""
-    clients: dict[str, int] = {}
-    """What each client maps, by its id."""
-    workers: dict[str, int] = {}
+    clients: Table[Name, Count] = {}
+    """What each client maps, by its id; of many those that map most."""
+    workers: Table[Name, Count] = {}
     """What user code of each worker keeps mapped of inputs whose calls are over, by its name."""
-    waiting: dict[Key, int] = {}
+    waiting: Table[Key, Count] = {}
     """Calls that wait for room, and what each needs: for its inputs or for its result."""
-    disk: str = ""
+    disk: Text = ""
     """Why nothing can move to disk; empty if it can."""
 
 

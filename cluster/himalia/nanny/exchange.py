@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from heapq import nlargest
 from typing import Any, Final
 
 import msgspec
@@ -46,6 +47,8 @@ WARN_SHARE: Final = 0.8
 """Part of what readers may map at which it is logged who they are.  Guess."""
 WARN_AGAIN: Final = 0.4
 """Part below which it is logged again next time.  Guess."""
+READERS_TOLD: Final = 50
+"""Clients that a heartbeat names, of those that map results.  Guess: more than anybody reads."""
 WARNED_READERS: Final = 3
 """Readers that are named then."""
 SHELL: Final = "himalia-nanny"
@@ -140,9 +143,10 @@ class Exchange:
     def use(self) -> StoreUse:
         """Return who keeps what of the store; of those who wait the machine knows most."""
         store = self._store
+        clients = [(reader, nbytes) for reader, nbytes in store.mapped.items() if reader != WORKERS]
         return StoreUse(
             free=store.room,
-            clients={reader: nbytes for reader, nbytes in store.mapped.items() if reader != WORKERS},
+            clients=dict(nlargest(READERS_TOLD, clients, key=lambda reader: reader[1])),
             workers={str(name): nbytes for name, nbytes in self._readers.kept().items()},
             disk=store.disk_error if store.is_disk_full else "",
         )
