@@ -36,6 +36,9 @@ class Outlet(Protocol):
     def disconnect(self, peer: PeerId, reason: str) -> None:
         """End a session."""
 
+    def pending(self) -> dict[PeerId, int]:
+        """Return how many messages each peer hasn't acknowledged yet, of those that haven't all."""
+
 
 class Driver:
     """A machine with everything around it; it is the handler of the endpoint it is attached to.
@@ -148,7 +151,7 @@ class Driver:
 
     def _tick(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
         self._timer = loop.call_later(interval, self._tick, loop, interval)
-        self.feed(Ticked())
+        self.feed(Ticked(self._endpoint.pending() if self._endpoint is not None else {}))
 
 
 def _nowhere(peer: PeerId, message: Any) -> None:

@@ -39,6 +39,9 @@ class PeerLeft(Event):
 class Ticked(Event):
     """The shell's timer fired; machines do what is due.  Sent every ``settings.tick_interval`` seconds."""
 
+    pending: dict[PeerId, int] = {}
+    """Messages sent to each peer that it hasn't acknowledged yet; peers that have everything are left out."""
+
 
 class Send(Instruction):
     """Queue ``message`` for ``peer``; a message to a peer that is gone is dropped."""

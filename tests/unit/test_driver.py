@@ -56,6 +56,9 @@ class FakeEndpoint:
     def disconnect(self, peer: PeerId, reason: str) -> None:
         self.done.append((peer, reason))
 
+    def pending(self) -> dict[PeerId, int]:
+        return {CLIENT: 2}
+
 
 def counting_clock() -> Callable[[], float]:
     readings = iter(range(1, 1000))
@@ -155,7 +158,7 @@ def test_it_ticks_while_it_is_attached() -> None:
         assert len(machine.seen) == count
 
     asyncio.run(main())
-    assert machine.seen[0] == (Ticked(), 0.0, PeerId(""))
+    assert machine.seen[0] == (Ticked({CLIENT: 2}), 0.0, PeerId(""))
 
 
 def test_without_a_loop_nothing_ticks() -> None:

@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
+from himalia.backlog import Backlog
 from himalia.bounds import problem_of
 from himalia.client.calls import Parcel
 from himalia.client.functions import FunctionCache, PickledFunction
@@ -52,13 +53,24 @@ from himalia.comm.security import Credentials
 from himalia.driver import Driver
 from himalia.errors import ClosedError, ConnectError, HimaliaError, UnreachableError, UsageError
 from himalia.machine import Send
-from himalia.messages import CallOutput, ClientToScheduler, SchedulerToClient, Telemetry
+from himalia.messages import (
+    CallOutput,
+    ClientToScheduler,
+    FunctionBody,
+    ReleaseKeys,
+    RunFunction,
+    SchedulerToClient,
+    Submit,
+    Telemetry,
+)
 from himalia.names import SCHEDULER, Key, PeerId
 from himalia.settings import Settings
 
 logger = logging.getLogger("himalia.client")
 
 
+MESSAGE: Final = 300
+"""Bytes of a message or a call beside what it carries.  Measured, about."""
 CONGESTION: Final = 128 * 1024 * 1024
 """Bytes that the scheduler has not acknowledged, from which on submitting threads wait.  Guess."""
 
@@ -133,6 +145,8 @@ class ClientShell:
         """Whether so much is under way to the scheduler that whoever submits should wait."""
         self._dropped: deque[Record] = deque()
         self._outbox: deque[Any] = deque()
+        self._backlog = Backlog()
+        """What the scheduler hasn't acknowledged, encoded or not."""
         self._flush_due = False
         self._outlet = threading.Lock()
         """Held by whoever empties the outbox."""
@@ -375,8 +389,9 @@ class ClientShell:
             messages = list(self._outbox)
             if any([type(message) is Gate for message in messages]) or not endpoint.express(SCHEDULER, messages):
                 return False
-            for _ in messages:
+            for message in messages:
                 self._outbox.popleft()
+                self._backlog.count(_weight(message))
         return True
 
     def send(self, peer: PeerId, message: Any) -> None:
@@ -388,6 +403,10 @@ class ClientShell:
         """End the session; see :class:`driver.Outlet`."""
         if self._endpoint is not None:
             self._endpoint.disconnect(peer, reason)
+
+    def pending(self) -> dict[PeerId, int]:
+        """Return how many messages the scheduler hasn't acknowledged; see :class:`himalia.driver.Outlet`."""
+        return {} if self._endpoint is None else self._endpoint.pending()
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run a coroutine in the loop; nobody awaits its end."""
@@ -404,7 +423,7 @@ class ClientShell:
         if endpoint is None:
             return
         with self._outlet:
-            outbox, send = self._outbox, endpoint.send
+            outbox, send, count = self._outbox, endpoint.send, self._backlog.count
             while outbox:
                 message = outbox[0]
                 if type(message) is Gate:
@@ -412,16 +431,26 @@ class ClientShell:
                         break
                     for inner in message.messages:
                         send(SCHEDULER, inner)
+                        count(_weight(inner))
                 else:
                     send(SCHEDULER, message)
+                    count(_weight(message))
                 outbox.popleft()
         endpoint.flush()
-        self.congested = endpoint.backlog(SCHEDULER) > CONGESTION
+        self._look_at_backlog(endpoint)
+
+    def _look_at_backlog(self, endpoint: Endpoint) -> None:
+        """Decide whether submitting threads have to wait for the scheduler to read."""
+        with self._outlet:
+            self._backlog.arrived(endpoint.pending().get(SCHEDULER, 0))
+            self.congested = self._backlog.under_way > CONGESTION
 
     def _flush_rest(self) -> None:
         """Send what nobody was in a hurry to send, or was interrupted before having it sent."""
         if self._dropped or self._outbox:
             self.flush()
+        elif self._backlog.under_way and self._endpoint is not None:
+            self._look_at_backlog(self._endpoint)
 
     async def ask(self, make: Callable[[int], ClientToScheduler]) -> Any:
         """Ask the scheduler something and return the value of its answer.
@@ -524,6 +553,20 @@ class ClientShell:
             made = [records[key] for key in unknown if key in records]
             self._perform_all(self.machine.handle(FuturesDropped(made)))
         self.wake()
+
+
+def _weight(message: Any) -> int:
+    """Return about how many bytes a message to the scheduler takes, encoded or as it is."""
+    kind = message.__class__
+    if kind is Submit:
+        return MESSAGE + sum([MESSAGE + len(spec.call) for spec in message.tasks])
+    if kind is FunctionBody:
+        return MESSAGE + len(message.body)
+    if kind is RunFunction:
+        return MESSAGE + len(message.call)
+    if kind is ReleaseKeys:
+        return MESSAGE * len(message.keys) // 2
+    return MESSAGE
 
 
 def _notify(instruction: Notify) -> None:

@@ -118,9 +118,13 @@ class Endpoint:
         return link is not None and link.transport is not None
 
     def backlog(self, peer: PeerId) -> int:
-        """Return the bytes under way to a peer that it has not acknowledged: what a bulk sender may wait for."""
+        """Return the bytes that were encoded for a peer and that it has not acknowledged."""
         link = self._links.get(peer)
         return 0 if link is None else link.session.kept_bytes
+
+    def pending(self) -> dict[PeerId, int]:
+        """Return how many messages each peer hasn't acknowledged yet, of those that haven't all."""
+        return {peer: count for peer, link in self._links.items() if (count := link.session.pending)}
 
     async def listen(self, address: str, *, certificate: ServerCertificate | None = None) -> str:
         """Let peers in at ``address``; may be called for several.

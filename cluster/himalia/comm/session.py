@@ -72,6 +72,11 @@ class Session:
         """Whether there are messages that were not put into a frame yet."""
         return bool(self._outbox)
 
+    @property
+    def pending(self) -> int:
+        """Messages that the peer hasn't acknowledged, whether they were sent or not."""
+        return len(self._outbox) + self.sent - self._acked
+
     def take_frames(self, limit: int = sys.maxsize) -> list[Frame]:
         """Encode what is queued, in one frame if it is not too long; the caller must send the frames, in order.
 

@@ -38,7 +38,7 @@ from himalia.nanny import (
     workforce,
 )
 from himalia.nanny.checks import check
-from himalia.nanny.state import NannyState
+from himalia.nanny.state import UNREAD, NannyState
 from himalia.settings import DEFAULT, Settings
 
 NOBODY = PeerId("")
@@ -133,6 +133,7 @@ def close(state: NannyState, message: m.Close, source: PeerId) -> None:
 
 def ticked(state: NannyState, event: Ticked, source: PeerId) -> None:
     """Do what is due."""
+    state.scheduler_reads = event.pending.get(SCHEDULER, 0) <= UNREAD
     if state.output.pending:
         state.output.flush()
     if state.closing is not None:

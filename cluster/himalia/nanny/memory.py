@@ -62,8 +62,8 @@ def end_large_workers(state: NannyState) -> None:
 
 
 def beat(state: NannyState) -> None:
-    """Send a heartbeat if it is time."""
-    if state.registered and state.now >= state.next_heartbeat:
+    """Send a heartbeat if it is time; one that nobody reads would only add to the heap, and says less than the next."""
+    if state.registered and state.scheduler_reads and state.now >= state.next_heartbeat:
         state.next_heartbeat = state.now + state.settings.heartbeat_interval
         attempts = (len(state.tasks), state.tasks_digest)
         data = (state.data_count, state.data_digest)

@@ -1,6 +1,7 @@
 """Lines that calls wrote, on their way from the workers of a host to the scheduler.
 
-Decides which ones go on: so many a second for the whole host; the others are counted.  Lines wait for the next tick or
+Decides which ones go on: so many a second for the whole host, and none while the scheduler reads nothing (it may stand
+still for an hour, and calls print on); the others are counted.  Lines wait for the next tick or
 for the answer of their call, whichever comes first, so that the scheduler never hears of a result before what was
 written on the way to it.
 """
@@ -46,10 +47,13 @@ class OutgoingLines:
     ----------
     pending : dict
         By call, what is to be sent.
+    missed : int
+        Lines that were not even kept in mind, because the scheduler didn't read.
     """
 
     def __init__(self, send: Callable[[WorkerOutput], None]) -> None:
         self.pending: dict[Key, Waiting] = {}
+        self.missed = 0
         self._send = send
         self._bucket = TokenBucket(HOST_RATE, BURST * HOST_RATE)
 
@@ -60,7 +64,8 @@ class OutgoingLines:
         if waiting is None:
             waiting = self.pending[key] = Waiting(worker)
         waiting.lines.extend(passing)
-        waiting.dropped += dropped + len(lines) - len(passing)
+        waiting.dropped += dropped + len(lines) - len(passing) + self.missed
+        self.missed = 0
 
     def finish(self, key: Key) -> None:
         """Send what a call wrote before its answer is passed on; mere counts wait for company."""
@@ -91,5 +96,8 @@ def printed(state: NannyState, message: Printed, source: PeerId) -> None:
     key = task.key if task is not None else Key("")
     lines = [LogLine(line.time, line.source, line.text, key) for line in message.lines]
     if task is not None:
-        state.output.add(key, worker, lines, message.dropped, state.now)
+        if state.scheduler_reads:
+            state.output.add(key, worker, lines, message.dropped, state.now)
+        else:
+            state.output.missed += len(lines) + message.dropped
     state.out.append(KeepLines(worker, key, lines, message.dropped))

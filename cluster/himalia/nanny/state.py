@@ -307,6 +307,8 @@ class NannyState:
         """What the next heartbeat tells beside the metrics."""
         self.output = OutgoingLines(self.send)
         """What calls wrote and the scheduler wasn't told yet."""
+        self.scheduler_reads = True
+        """Whether the scheduler had read most of what it was sent, as of the last tick."""
         self.paused = False
         self.next_heartbeat = 0.0
         self.closing: str | None = None
@@ -425,5 +427,8 @@ class NannyState:
         )
 
 
+UNREAD: Final = 10_000
+"""Messages that the scheduler hasn't acknowledged, beyond which it gets no lines and no heartbeats: it stands still, or
+its line is slow.  A busy host finishes some 2,000 calls between two ticks.  Guess."""
 GROUPS: Final = 1000
 """Kinds of tasks whose durations are remembered; a job has tens.  Guess."""

@@ -38,7 +38,7 @@ def cancel(core: SchedulerState, client: ClientState, keys: list[Key], *, force:
     for member in family:
         for other in (client,) if member in spared else member.wanted_by:
             if unwant(member, other):
-                core.send(other, ResultCancelled(member.key, reason))
+                core.tell(other, member.key, ResultCancelled(member.key, reason))
     for member in family:
         if member not in spared and member.status in ACTIVE:
             stop(core, member, interrupt=True)
@@ -94,7 +94,7 @@ def retry(core: SchedulerState, client: ClientState, keys: list[Key]) -> None:
     for key in keys:
         task = core.tasks.get(key)
         if task is None:
-            core.send(client, ResultErred(key, unknown_error(key)))
+            core.tell(client, key, ResultErred(key, unknown_error(key)))
             continue
         want(core, client, task)  # it holds a future, maybe one that was lost because the key was unknown then
         if task.status is RELEASED:
@@ -114,7 +114,7 @@ def retry(core: SchedulerState, client: ClientState, keys: list[Key]) -> None:
             member.strikes = 0
             member.retries = member.options.retries if member.options is not None else 0
             for wanting in member.wanted_by:
-                core.send(wanting, ResultPending(member.key))
+                core.tell(wanting, member.key, ResultPending(member.key))
             stack.extend(member.dependencies)
     need(core, again)  # all of them: one may be wanted by somebody else, and what it was needed for here err at once
 

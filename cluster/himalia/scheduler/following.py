@@ -1,7 +1,8 @@
 """Who follows the telemetry, and what each follower is sent: what changed since its last push.
 
 Decides that nothing is computed twice: what changed is collected once a tick, whoever is due, and the packed records
-are the same bytes for all.  Nobody pays for it while nobody follows.
+are the same bytes for all.  Nobody pays for it while nobody follows.  One that doesn't read gets no push until it does,
+and then one that says how much it missed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from himalia.messages import FollowTelemetry, GroupSummary, ProcessMetrics, Task
 from himalia.names import ClientId
 from himalia.scheduler.overview import describe_status, summarize
 from himalia.scheduler.state import ClientState, SchedulerState
+from himalia.scheduler.window import THIN
 
 
 class Follower:
@@ -63,7 +65,11 @@ def stop_following(following: Following, client: ClientId) -> None:
 def push(core: SchedulerState, following: Following, started: float) -> None:
     """Send each follower what changed, if its interval is over."""
     followers = following.followers
-    due = [item for item in followers.items() if core.now - item[1].pushed_at >= item[1].interval]
+    due = [
+        item
+        for item in followers.items()
+        if core.now - item[1].pushed_at >= item[1].interval and core.clients[item[0]].window.under_way <= THIN
+    ]
     if not due:
         return
     collect(core, following)
@@ -76,6 +82,7 @@ def push(core: SchedulerState, following: Following, started: float) -> None:
         skipped = 0
         if follower.full:
             blocks = core.log.blocks_since(follower.records)
+            skipped = max(0, core.log.total - len(core.log) - follower.records)
         else:
             records, skipped = core.log.since_number(follower.records, core.settings.telemetry_records)
         hosts = {str(host.id): host.metrics for host in core.hosts.values() if host.seen_at > follower.pushed_at}

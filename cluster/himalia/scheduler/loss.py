@@ -90,7 +90,7 @@ def recover(core: SchedulerState, lost: Iterable[SchedulerTask]) -> None:
                 err(core, task, lost_error(task))
         elif task.wanted_by or task.waiters:
             for client in task.wanted_by:
-                core.send(client, ResultPending(task.key))
+                core.tell(client, task.key, ResultPending(task.key))
             needed.append(task)
         settle(core, task)
     need(core, needed)

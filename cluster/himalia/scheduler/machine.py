@@ -18,6 +18,7 @@ from himalia.scheduler import (
     following,
     loss,
     membership,
+    news,
     output,
     overview,
     requests,
@@ -157,6 +158,8 @@ class SchedulerMachine:
         """Return what to do about an event; see :class:`himalia.machine.Machine`."""
         core = self.core
         core.now = now
+        if core.hopeless and source in core.hopeless:
+            return []  # it is cut off at the next tick
         self.handlers[event.__class__](source, event)
         if core.to_free:
             transitions.flush_frees(core)
@@ -199,7 +202,7 @@ class SchedulerMachine:
         for key in message.keys:
             task = core.tasks.get(key)
             if task is None:
-                core.send(client, m.ResultErred(key, transitions.unknown_error(key)))
+                core.tell(client, key, m.ResultErred(key, transitions.unknown_error(key)))
                 continue
             transitions.want(core, client, task)
             if task.status is RELEASED:
@@ -211,7 +214,9 @@ class SchedulerMachine:
         core, client = self.core, self.client(source)
         for key in message.keys:
             task = core.tasks.get(key)
-            if task is not None and transitions.unwant(task, client):
+            if task is None:
+                client.window.held.pop(key, None)
+            elif transitions.unwant(task, client):
                 transitions.settle(core, task)
 
     def on_cancel_keys(self, source: PeerId, message: m.CancelKeys) -> None:
@@ -359,15 +364,19 @@ class SchedulerMachine:
         core = self.core
         client = core.clients.get(ClientId(event.peer))
         if client is not None:
-            membership.remove_client(core, client)
-            following.stop_following(self.following, client.id)
-            self.output.forget(client.id)
+            self.forget_client(client)
         host = core.hosts.get(HostId(event.peer))
         if host is not None:
             membership.remove_host(core, host)
             requests.drop_host(core, self.requests, host)
         if self.closing and not core.hosts:
             core.out.append(ShutDown("every nanny left"))
+
+    def forget_client(self, client: ClientState) -> None:
+        """End all that a client had here."""
+        membership.remove_client(self.core, client)
+        following.stop_following(self.following, client.id)
+        self.output.forget(client.id)
 
     def on_close(self, source: PeerId, message: m.Close) -> None:
         core = self.core
@@ -382,6 +391,9 @@ class SchedulerMachine:
 
     def on_ticked(self, source: PeerId, event: Ticked) -> None:
         core = self.core
+        news.catch_up(core, event.pending)
+        for client in news.cut_off(core):
+            self.forget_client(client)
         following.push(core, self.following, self.started)
         self.output.tick(core)
         if core.open and core.surplus:

@@ -13,6 +13,7 @@ from himalia.bucket import TokenBucket
 from himalia.messages import CallOutput, LogLine, WorkerOutput
 from himalia.names import ClientId, Key
 from himalia.scheduler.state import SchedulerState
+from himalia.scheduler.window import THIN
 
 CLIENT_RATE: Final = 2000
 """Lines/s that one client is sent; two hosts at their limit.  Guess."""
@@ -46,7 +47,8 @@ class Output:
         bucket = self._buckets.get(client.id)
         if bucket is None:
             bucket = self._buckets[client.id] = TokenBucket(CLIENT_RATE, BURST * CLIENT_RATE)
-        lines = [line for line in message.lines if bucket.take(core.now)]
+        has_room = client.window.under_way <= THIN
+        lines = [line for line in message.lines if bucket.take(core.now)] if has_room else []
         dropped = message.dropped + len(message.lines) - len(lines)
         span = task.group.span
         if lines:
@@ -60,7 +62,9 @@ class Output:
         dropped, self._dropped = self._dropped, {}
         for (client_id, span), count in dropped.items():
             client = core.clients.get(client_id)
-            if client is not None:
+            if client is not None and client.window.under_way > THIN:
+                self._dropped[client_id, span] = count
+            elif client is not None:
                 core.send(client, CallOutput(Key(""), span, "", [], count))
 
     def forget(self, client: ClientId) -> None:

@@ -19,9 +19,20 @@ from collections import deque
 from typing import Final
 
 from himalia.machine import Instruction, Send
-from himalia.messages import HostInfo, HostMetrics, Message, TaskCounts, TaskError, TaskOptions, WorkerInfo
+from himalia.messages import (
+    HostInfo,
+    HostMetrics,
+    Message,
+    ResultPending,
+    ResultReady,
+    TaskCounts,
+    TaskError,
+    TaskOptions,
+    WorkerInfo,
+)
 from himalia.names import ClientId, HostId, Key, WorkerName
 from himalia.scheduler.queue import TaskQueue
+from himalia.scheduler.window import HOPELESS, MOST_HELD, NEWS, Window
 from himalia.settings import Settings
 from himalia.telemetry.errors import ErrorTable
 from himalia.telemetry.events import EventLog
@@ -303,10 +314,13 @@ class ClientState:
         "protected",
         "span",
         "wants",
+        "window",
     )
 
     def __init__(self, id: ClientId) -> None:
         self.id = id
+        self.window = Window()
+        """What it was sent and hasn't read yet."""
         self.wants: dict[SchedulerTask, None] = {}
         self.protected: dict[SchedulerTask, None] = {}
         """Unwanted tasks of its submission that is still coming in: their dependents may be under way."""
@@ -329,6 +343,10 @@ class FunctionState:
         self.body = body
         self.clients = 0
         self.tasks = 0
+
+
+STANDING: Final[frozenset[type[Message]]] = frozenset({ResultReady, ResultPending})
+"""News that say how a task stands: it can be looked up, and isn't kept."""
 
 
 class SchedulerState:
@@ -359,6 +377,8 @@ class SchedulerState:
         self.open: dict[HostState, None] = {}
         self.surplus: dict[HostState, None] = {}
         """Hosts with more work than their threads do at once: where to steal."""
+        self.hopeless: dict[ClientId, None] = {}
+        """Clients that read nothing and ask on: they are heard no more, and cut off at the next tick."""
         self.to_free: dict[HostState, list[tuple[Key, int]]] = {}
         """Results to be freed at the end of this event, so that each host is told once."""
         self.type_names: dict[str, str] = {}
@@ -386,10 +406,30 @@ class SchedulerState:
             host.assigned.clear()
 
     def send(self, peer: HostState | ClientState, message: Message) -> None:
-        """Queue a message for a host or a client."""
+        """Queue a message for a host or a client; see :meth:`tell` for news of a key."""
         if peer.__class__ is HostState:
             peer.sent += 1
+        else:
+            window = peer.window  # type: ignore[union-attr]  # the class was just looked at
+            if window.under_way > HOPELESS:
+                self.hopeless[peer.id] = None  # type: ignore[index]
+                return
+            window.add(message)
         self.out.append(Send(peer.id, message))
+
+    def tell(self, client: ClientState, key: Key, news: Message) -> None:
+        """Send news of a key that a client holds; without room they wait, as the last word on that key.
+
+        What says how a task stands isn't kept: it is looked up when there is room (``transitions.status_message``).
+        """
+        window = client.window
+        if not window.held and window.under_way < NEWS:
+            self.send(client, news)
+            return
+        window.held.pop(key, None)  # the order is that of the last news
+        window.held[key] = None if news.__class__ in STANDING else news
+        if len(window.held) > len(client.wants) + MOST_HELD:
+            self.hopeless[client.id] = None
 
     def group(self, client: ClientState, name: str) -> TaskGroup:
         """Return the group of that name for what a client submits now, made at its first use.

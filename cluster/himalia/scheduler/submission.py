@@ -82,7 +82,7 @@ def enter_span(client: ClientState, span: str) -> None:
 def refuse(core: SchedulerState, client: ClientState, spec: TaskSpec, why: str) -> None:
     """Answer a call that can't be taken."""
     text = f"{shorten(spec.key)} was refused: {why}."
-    core.send(client, ResultErred(spec.key, TaskError(kind="refused", key=spec.key, text=text)))
+    core.tell(client, spec.key, ResultErred(spec.key, TaskError(kind="refused", key=spec.key, text=text)))
 
 
 def compare(core: SchedulerState, client: ClientState, task: SchedulerTask, origin: str) -> None:
@@ -116,7 +116,7 @@ def redefine(core: SchedulerState, client: ClientState, task: SchedulerTask, spe
     describe(core, client, task, spec)
     for wanting in task.wanted_by:
         if wanting is not client:
-            core.send(wanting, ResultPending(task.key))
+            core.tell(wanting, task.key, ResultPending(task.key))
 
 
 def needs_itself(task: SchedulerTask, spec: TaskSpec) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from himalia.messages import (
     FreeData,
     ResultErred,
+    ResultPending,
     ResultReady,
     TaskError,
     TaskFailed,
@@ -34,6 +35,7 @@ from himalia.scheduler.state import (
     SchedulerTask,
     move,
 )
+from himalia.scheduler.window import VALUES
 
 
 def want(core: SchedulerState, client: ClientState, task: SchedulerTask) -> None:
@@ -48,17 +50,26 @@ def unwant(task: SchedulerTask, client: ClientState) -> bool:
     if task not in client.wants:
         return False
     del client.wants[task]
+    if client.window.held:
+        client.window.held.pop(task.key, None)  # a key that is used again must not get news of the task before
     task.wanted_by = tuple([other for other in task.wanted_by if other is not client])
     return True
 
 
 def tell_status(core: SchedulerState, client: ClientState, task: SchedulerTask) -> None:
     """Tell a client that begins to want a task how it stands, unless it only has to wait."""
+    if task.status is FINISHED or task.status is ERRED:
+        core.tell(client, task.key, status_message(task))
+
+
+def status_message(task: SchedulerTask) -> ResultReady | ResultErred | ResultPending:
+    """Say how a task stands, to a client that wants it."""
     if task.status is FINISHED:
-        core.send(client, ready_message(task, None))
-    elif task.status is ERRED:
+        return ready_message(task, None)
+    if task.status is ERRED:
         assert task.error is not None
-        core.send(client, ResultErred(task.key, task.error))
+        return ResultErred(task.key, task.error)
+    return ResultPending(task.key)
 
 
 def ready_message(task: SchedulerTask, data: bytes | None) -> ResultReady:
@@ -134,7 +145,11 @@ def finish(core: SchedulerState, host: HostState, message: TaskFinished) -> None
     if wanted:
         ready = ResultReady(task.key, task.attempt, task.nbytes, task.type_name, (host.id,), message.data)
         for client in wanted:
-            core.send(client, ready)
+            window = client.window
+            if window.held or window.under_way > VALUES:
+                core.tell(client, task.key, ready_message(task, None))
+            else:
+                core.send(client, ready)
     if task.dependents:
         wake_dependents(core, task)
     if task.dependencies:
@@ -266,7 +281,7 @@ def err(core: SchedulerState, task: SchedulerTask, error: TaskError) -> None:
             task.group.erred += 1
         task.error = error
         for client in task.wanted_by:
-            core.send(client, ResultErred(task.key, error))
+            core.tell(client, task.key, ResultErred(task.key, error))
         if task.dependents:
             stack.extend([dependent for dependent in task.dependents if dependent.status in ACTIVE])
         if was_active:

@@ -31,6 +31,8 @@ def validate(core: SchedulerState) -> None:
     for client in core.clients.values():
         for task in client.wants:
             assert client in task.wanted_by and core.tasks.get(task.key) is task, (client.id, task)
+        for key, message in client.window.held.items():
+            assert message is not None or core.tasks[key] in client.wants, (client.id, key)
     validate_functions(core)
     validate_groups(core)
     assert all(core.tasks.get(task.key) is task for task in core.stopped), core.stopped

@@ -97,7 +97,7 @@ class Process:
     def _tick_and_again(self) -> None:
         for end in list(self.ends.values()):
             end.link.acknowledge(end)
-        self.feed(Ticked())
+        self.feed(Ticked({peer: count for peer, end in self.ends.items() if (count := end.session.pending)}))
         self._tick()
 
     # What the network calls

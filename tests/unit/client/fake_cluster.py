@@ -285,8 +285,8 @@ class FakeEndpoint:
     def flush(self) -> None:
         pass
 
-    def backlog(self, peer: PeerId) -> int:
-        return 0
+    def pending(self) -> dict[PeerId, int]:
+        return {}
 
     async def close(self) -> None:
         if self.timer is not None:

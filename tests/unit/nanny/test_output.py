@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from himalia.machine import Send
-from himalia.messages import LogLine, Printed, WorkerDied, WorkerOutput
-from himalia.names import Key, WorkerName
+from himalia.machine import Send, Ticked
+from himalia.messages import Heartbeat, LogLine, Printed, WorkerDied, WorkerOutput
+from himalia.names import SCHEDULER, Key, WorkerName
 from himalia.nanny.events import KeepLines
 from himalia.nanny.output import BURST, HOST_RATE, OutgoingLines
+from himalia.nanny.state import UNREAD
+from himalia.settings import Settings
 from himalia.testing.builders import make_compute
 from tests.unit.nanny.nanny_stage import FIRST, Stage, finished, sent
 
@@ -78,3 +80,22 @@ def test_lines_of_a_run_that_is_forgotten_are_kept_and_not_told() -> None:
     bare = LogLine(1.0, "stdout", "hello")
     assert stage.event(Printed(9, [bare]), FIRST) == [KeepLines(FIRST, Key(""), [bare], 0)]
     assert stage.tick(0.2) == []
+
+
+def test_a_scheduler_that_reads_nothing_gets_no_lines_and_no_heartbeats_and_is_told_how_many_it_missed() -> None:
+    stage = Stage(settings=Settings(heartbeat_interval=0.5))
+    stage.scheduler(make_compute("x", 1))
+    behind = Ticked({SCHEDULER: UNREAD + 1})
+    stage.now += 1.0
+    stage.event(behind)
+    for _ in range(3):
+        stage.now += 1.0
+        stage.event(Printed(1, [line("1"), line("2")], 1), FIRST)
+        out = stage.event(behind)
+        assert [i for i in out if isinstance(i, Send)] == []
+    stage.tick(1.0)
+    stage.event(Printed(1, [line("3")]), FIRST)
+    out = [i.message for i in stage.tick(1.0) if isinstance(i, Send)]
+    [output] = [message for message in out if isinstance(message, WorkerOutput)]
+    assert ([line.text for line in output.lines], output.dropped) == (["3"], 9)
+    assert any(isinstance(message, Heartbeat) for message in out)

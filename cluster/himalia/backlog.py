@@ -1,0 +1,46 @@
+"""How much of what was sent to a peer it has not acknowledged yet, estimated from the messages themselves.
+
+A session counts messages, and bytes only of those that it has encoded, which it does not before there is room in the
+socket.  Whoever sends knows about how large its messages are; this keeps the two together.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class Backlog:
+    """What is under way to one peer."""
+
+    __slots__ = ("_marks", "received", "sent", "total")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        """Messages ever sent."""
+        self.total = 0
+        """Their bytes."""
+        self.received = 0
+        """Bytes of those that were acknowledged, as of the last :meth:`arrived`."""
+        self._marks: deque[tuple[int, int]] = deque()
+        """``(sent, total)`` at earlier looks whose messages were not all acknowledged, oldest first."""
+
+    @property
+    def under_way(self) -> int:
+        """Bytes that the peer hasn't acknowledged."""
+        return self.total - self.received
+
+    def count(self, nbytes: int) -> None:
+        """Count a message that is sent."""
+        self.sent += 1
+        self.total += nbytes
+
+    def arrived(self, pending: int) -> None:
+        """Take in that all but the last ``pending`` messages were acknowledged."""
+        number = self.sent - pending
+        marks = self._marks
+        while marks and marks[0][0] <= number:
+            self.received = marks.popleft()[1]
+        if pending <= 0:
+            self.received = self.total
+        elif not marks or marks[-1][0] != self.sent:
+            marks.append((self.sent, self.total))

@@ -1,0 +1,102 @@
+"""How much may be under way to a client that hasn't read it yet, and what becomes of the rest.
+
+A client may stand still for an hour (a stopped kernel, a closed lid) or have a slow line, and goes on as if nothing had
+happened; meanwhile the cluster works for others, and for it.  So nothing queues for it without end:
+
+====================  ==================================================================================================
+under way, bytes      what it is sent
+====================  ==================================================================================================
+below ``THIN``        everything
+below ``VALUES``      no telemetry and no lines of output; both are counted, and it is told later how much it missed
+below ``NEWS``        results without their values: those are at the hosts anyway, to be asked for
+below ``HOPELESS``    no news of results; of each key that changed it is told how it stands once there is room
+more                  nothing: it keeps asking and reads no answers.  Its session ends at the next tick
+====================  ==================================================================================================
+
+What is under way is estimated from the messages themselves, and what arrived is known at each tick, when the shell says
+how many of them each peer hasn't acknowledged (:class:`himalia.machine.Ticked`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from himalia.backlog import Backlog
+from himalia.messages import CallOutput, FunctionBody, Message, Reply, ResultErred, ResultReady, Telemetry
+from himalia.names import Key
+
+MIB: Final = 1024 * 1024
+THIN: Final = 4 * MIB
+"""Ten followers that stand still cost 40 MiB."""
+VALUES: Final = 32 * MIB
+"""More than what a client that reads gets between two ticks (0.1 s): 320 MB/s, some 10,000 of the largest values."""
+NEWS: Final = 48 * MIB
+HOPELESS: Final = 128 * MIB
+"""Only answers to its own questions can bring a client here."""
+
+MOST_HELD: Final = 200_000
+"""News of keys that a client doesn't hold (it asks for unknown ones, say) that wait for it, before it is hopeless."""
+
+MESSAGE: Final = 300
+"""Bytes of a message with the usual keys and names, in memory; encoded it is half of that.  Measured, about."""
+ROW: Final = 400
+"""Bytes of a telemetry record or a group's summary."""
+
+
+class Window(Backlog):
+    """What is under way to one client, and what waits."""
+
+    __slots__ = ("held", "was_closed")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[Key, Message | None] = {}
+        """News that wait: by key, the message, or ``None`` for how it stands when there is room."""
+        self.was_closed = False
+        """Whether people were told that it doesn't read."""
+
+    def add(self, message: Message) -> None:
+        """Count a message that is sent."""
+        weigh = _WEIGHTS.get(message.__class__)
+        self.count(MESSAGE if weigh is None else weigh(message))
+
+
+def _weigh_ready(message: ResultReady) -> int:
+    return MESSAGE if message.data is None else MESSAGE + len(message.data)
+
+
+def _weigh_erred(message: ResultErred) -> int:
+    error = message.error
+    return 2 * MESSAGE + len(error.text) + len(error.exception) + 200 * len(error.frames)
+
+
+def _weigh_reply(message: Reply) -> int:
+    if message.value is None or isinstance(message.value, str):
+        return MESSAGE + len(message.value or message.error)
+    return MESSAGE + 3 * len(msgspec.msgpack.encode(message.value))  # dicts and lists, until they are encoded
+
+
+def _weigh_telemetry(message: Telemetry) -> int:
+    rows = len(message.records) + len(message.groups) + len(message.events) + 2 * len(message.errors)
+    return 2 * MESSAGE + ROW * (rows + len(message.hosts)) + sum([len(block) for block in message.blocks])
+
+
+def _weigh_output(message: CallOutput) -> int:
+    return MESSAGE + sum([MESSAGE + len(line.text) for line in message.lines])
+
+
+def _weigh_function(message: FunctionBody) -> int:
+    return MESSAGE + len(message.body)
+
+
+_WEIGHTS: Final[dict[type, Callable[[Any], int]]] = {
+    ResultReady: _weigh_ready,
+    ResultErred: _weigh_erred,
+    Reply: _weigh_reply,
+    Telemetry: _weigh_telemetry,
+    CallOutput: _weigh_output,
+    FunctionBody: _weigh_function,
+}
