@@ -423,3 +423,25 @@ def test_a_directory_that_cannot_be_made_is_a_clear_error(nothing_left: None, tm
     (tmp_path / "file").write_text("")
     with pytest.raises(StartError, match="local_directory"):
         LocalCluster(n_workers=0, local_directory=str(tmp_path / "file"))
+
+
+def burn_or_nap(naps: bool) -> int:
+    """Take a fifth of a second, and say in which process."""
+    until = time.monotonic() + 0.2
+    while time.monotonic() < until:
+        if naps:
+            time.sleep(0.05)
+    return os.getpid()
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_two_calls_are_in_one_process_only_if_no_other_is_idle(threads: int, nothing_left: None) -> None:
+    with LocalCluster(n_workers=2, threads_per_worker=threads, dashboard_address=None) as cluster:
+        with Client(cluster) as client:
+            for naps in (True, False, True):
+                first = client.submit(burn_or_nap, naps, pure=False)
+                second = client.submit(burn_or_nap, naps, pure=False)
+                assert first.result() != second.result()
+            # after many calls, of which nobody knows which process took which, too
+            client.gather(client.map(double, range(2000)))
+            assert len(set(client.gather(client.map(burn_or_nap, [True, False], pure=False)))) == 2

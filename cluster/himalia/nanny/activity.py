@@ -72,6 +72,11 @@ class Activity:
             if run
         }
 
+    def worker_of(self, run: int) -> WorkerName | None:
+        """Return which worker was seen to run it; None: none yet."""
+        seen = self._running.get(run)
+        return seen[0] if seen is not None else None
+
     def seconds(self, run: int) -> float:
         """Return how long a run was seen to run; 0 if it never was."""
         seen = self._running.get(run)

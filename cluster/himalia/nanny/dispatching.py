@@ -1,6 +1,8 @@
 """Which task goes to the workers next, and how many go ahead of them.
 
 Every worker of the host reads one queue of the kernel, so a call waits there only while no thread of the host is free.
+Whichever thread is first takes it.  Where workers have several threads, that may be one of a worker that computes,
+while another one does nothing; so as long as fewer calls run than there are workers, each goes to an idle worker.
 What it costs to be far ahead: a run in that queue can't be overtaken by one of higher priority.  So as many runs have
 no end yet as there are threads, and of short calls some more: about ``AHEAD_SECONDS`` of work for every thread, as
 long as there is room for their inputs (``admission``).
@@ -14,6 +16,7 @@ from collections.abc import Iterable
 from heapq import heapify, heappop
 from typing import Final
 
+from himalia.names import WorkerName
 from himalia.nanny.admission import admits, excess_text, is_too_large
 from himalia.nanny.runs import fail, give_back, start
 from himalia.nanny.state import READY, NannyState, NannyTask, NannyWorker, WorkerStatus
@@ -30,6 +33,7 @@ def dispatch(state: NannyState) -> None:
     runs = state.runs
     loading = state.loading
     threads = state.threads
+    spread = len(state.workers) if state.nthreads > 1 and len(state.workers) > 1 else 0
     while ready:
         task = ready[0][2]
         if task.status is READY:
@@ -44,8 +48,25 @@ def dispatch(state: NannyState) -> None:
                     continue
                 if not admits(state, task):
                     return
-            start(state, task, None)
+            start(state, task, idle_worker(state) if under_way < spread else None)
         heappop(ready)
+
+
+def idle_worker(state: NannyState) -> NannyWorker | None:
+    """Return a worker that certainly runs nothing; None if nobody knows one: then whoever is free first takes a call.
+
+    Of a call in the shared queue it is known which worker took it once the slots were read (:class:`Activity`).
+    """
+    busy: set[WorkerName] = set()
+    for run, task in state.runs.items():
+        name = task.worker or state.activity.worker_of(run)
+        if name is None:
+            return None
+        busy.add(name)
+    for worker in state.workers.values():
+        if worker.status is WorkerStatus.UP and worker.alone is None and worker.name not in busy:
+            return worker
+    return None
 
 
 def dispatch_targeted(state: NannyState) -> None:

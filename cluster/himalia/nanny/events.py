@@ -144,7 +144,7 @@ class SendToWorker(Instruction):
 
 
 class Dispatch(Instruction):
-    """Put a run into the queue that all workers share, or (``worker``) into one worker's own.
+    """Put a run into the queue that all workers share, or give it to one worker, which it is bound to or which is idle.
 
     Owed: one ``Returned`` or ``Raised``, or a :class:`WorkerExited`, or :class:`DispatchFailed`, or
     :class:`DispatchDelayed`.

@@ -257,8 +257,10 @@ class Exchange:
             self._store.unmap(WORKERS, self._readers.dispatched(number, compute.key, compute.attempt, offsets))
         if instruction.worker is None:
             self.pool.dispatch(data)
-        else:
+        elif compute.worker or compute.alone:
             self.pool.send(instruction.worker, data)
+        else:
+            self.pool.dispatch_to(instruction.worker, data)
 
     def _place_inputs(self, instruction: events.Dispatch, inputs: list[tuple[Key, Place]], offsets: list[int]) -> None:
         unreadable: list[Key] = []

@@ -72,12 +72,19 @@ class WorkerProcess:
     """One process and our ends of what it inherited."""
 
     def __init__(
-        self, name: WorkerName, index: int, process: subprocess.Popen[bytes], channel: socket.socket, lines: int
+        self,
+        name: WorkerName,
+        index: int,
+        process: subprocess.Popen[bytes],
+        channel: socket.socket,
+        lane: socket.socket | None,
+        lines: int,
     ) -> None:
         self.name = name
         self.index = index
         self.process = process
         self.channel = channel
+        self.lane = lane
         self.backlog: deque[bytes] = deque()
         self.partial = b""
         self.pidfd = -1
@@ -135,18 +142,25 @@ class WorkerPool:
             return
         self._clear_slots(index)
         channel, end = datagram_pair()
+        lane, lane_end = datagram_pair() if self.config.nthreads > 1 else (None, None)
         try:
-            process = self._spawn(name, index, end)
+            process = self._spawn(name, index, end, lane_end)
         except OSError as error:
             channel.close()
+            if lane is not None:
+                lane.close()
             reason = f"{sys.executable} could not be started: {error}"
             self._loop.call_soon(self._owner.worker_gone, name, 0, reason, [], [], None)
             return
         finally:
             end.close()
+            if lane_end is not None:
+                lane_end.close()
         channel.setblocking(False)
+        if lane is not None:
+            lane.setblocking(False)
         lines = self.config.settings.log_lines
-        worker = self.workers[name] = WorkerProcess(name, index, process, channel, lines)
+        worker = self.workers[name] = WorkerProcess(name, index, process, channel, lane, lines)
         self.logs.setdefault(name, deque(maxlen=lines))
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
@@ -154,9 +168,13 @@ class WorkerPool:
         self._loop.add_reader(process.stdout, self._read_output, worker)
         self._watch(worker)
 
-    def _spawn(self, name: WorkerName, index: int, channel: socket.socket) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, name: WorkerName, index: int, channel: socket.socket, lane: socket.socket | None
+    ) -> subprocess.Popen[bytes]:
         config, settings = self.config, self.config.settings
-        fds = (self._queue_end.fileno(), channel.fileno(), self.slots_fd)
+        fds = [self._queue_end.fileno(), channel.fileno(), self.slots_fd]
+        if lane is not None:
+            fds.append(lane.fileno())
         told = WorkerConfig(
             name=name,
             index=index,
@@ -164,6 +182,7 @@ class WorkerPool:
             queue=fds[0],
             channel=fds[1],
             slots=fds[2],
+            lane=fds[3] if lane is not None else -1,
             arena=self._arena,
             cwd=config.cwd,
             sys_path=config.sys_path,
@@ -262,6 +281,8 @@ class WorkerPool:
         self._loop.remove_reader(worker.channel)
         self._loop.remove_writer(worker.channel)
         worker.channel.close()
+        if worker.lane is not None:
+            worker.lane.close()
         if worker.process.stdout is not None:
             self._loop.remove_reader(worker.process.stdout)
             worker.process.stdout.close()
@@ -281,6 +302,20 @@ class WorkerPool:
         if not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush_queue)
+
+    def dispatch_to(self, name: WorkerName, data: bytes) -> None:
+        """Give a run to an idle worker; dropped if that is gone, whose exit tells."""
+        worker = self.workers.get(name)
+        if worker is None or worker.lane is None:
+            self.send(name, data)
+            return
+        try:
+            worker.lane.send(data)
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED):
+                return
+            self._check_full(error)
+            self.send(name, data)
 
     def send(self, name: WorkerName, data: bytes) -> None:
         """Send a datagram to one worker; dropped if that is gone."""

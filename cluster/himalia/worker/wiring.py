@@ -3,6 +3,9 @@
 ``queue``
     One pair of datagram sockets per host.  The nanny writes runs, every thread of every worker reads: the kernel gives
     each datagram to exactly one, in order.
+``lane``
+    One pair per worker with several threads: runs that the nanny gives to this worker because it does nothing and
+    another one would be as quick to take them, although it computes.  All threads of the worker read it.
 ``channel``
     One pair per worker, both ways.  Down: control messages, and runs for this worker only.  Up: everything.  Datagrams
     are atomic, so any thread may send without a lock.
@@ -50,6 +53,8 @@ class WorkerConfig(msgspec.Struct, kw_only=True):
     channel: int
     slots: int
     arena: str
+    lane: int = -1
+    """-1: there is none."""
     cwd: str = ""
     sys_path: list[str] | None = None
     """The creator's ``sys.path``; ``None``: keep our own."""

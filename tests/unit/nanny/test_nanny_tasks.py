@@ -196,3 +196,39 @@ def test_a_key_that_is_any_string_is_fine() -> None:
     odd = make_compute("\x00 ☃ '\n", 1)
     stage.scheduler(odd)
     assert stage.returns(1)[0] == e.StoreInline(Key("\x00 ☃ '\n"), 1, b"value")
+
+
+def test_while_a_worker_does_nothing_a_call_goes_to_it_and_not_beside_another_one() -> None:
+    stage = Stage(workers=2, nthreads=2)
+    assert stage.scheduler(A) == [e.Dispatch(1, A, FIRST)]
+    assert stage.scheduler(B) == [e.Dispatch(2, B, SECOND)]
+    assert stage.scheduler(C) == [e.Dispatch(3, C, None)]  # both compute: whoever is free first
+
+
+def test_a_worker_is_idle_again_when_its_call_ended() -> None:
+    stage = Stage(workers=2, nthreads=2)
+    stage.scheduler(A)
+    stage.scheduler(B)
+    stage.returns(1, FIRST)
+    assert stage.scheduler(C) == [e.Dispatch(3, C, FIRST)]
+
+
+def test_nobody_is_idle_for_certain_until_it_was_seen_who_took_a_call_from_the_shared_queue() -> None:
+    stage = Stage(workers=2, nthreads=2)
+    for compute in (A, B, C):
+        stage.scheduler(compute)
+    stage.returns(1, FIRST)
+    stage.returns(2, SECOND)
+    assert stage.scheduler(A2) == [e.Dispatch(4, A2, None)]
+    stage.returns(4, SECOND)
+    stage.event(e.Measured(m.HostMetrics(time=50.0), {FIRST: [0, 3], SECOND: [0, 0]}))
+    assert stage.scheduler(B2) == [e.Dispatch(5, B2, SECOND)]
+
+
+def test_a_call_given_to_a_worker_that_dies_goes_to_whoever_is_there() -> None:
+    stage = Stage(workers=2, nthreads=2)
+    stage.scheduler(A)
+    assert e.Dispatch(2, A, SECOND) in stage.dies(FIRST)
+
+
+A2, B2 = make_compute("a2", 4), make_compute("b2", 5)
