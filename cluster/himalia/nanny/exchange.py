@@ -77,7 +77,7 @@ class Exchange:
         self.pool = WorkerPool(config, store.path, self)
         self._store = store
         self._readers = Readers(store.length_of)
-        self.room = Room(store, time.monotonic, self._is_stuck)
+        self.room = Room(store, time.monotonic, self._is_stuck, self._look_soon)
         """Where everybody waits who needs room in the store."""
         self.loader = Loader(
             store, self.room, asyncio.get_running_loop().call_soon, lambda event: self.driver.feed(event)
@@ -181,7 +181,11 @@ class Exchange:
 
     def _freed(self) -> None:
         """Look at who waits for room, once for all that is freed in a turn of the loop."""
-        if len(self.room) and not self._is_look_due:
+        if len(self.room):
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        if not self._is_look_due:
             self._is_look_due = True
             asyncio.get_running_loop().call_soon(self._look)
 

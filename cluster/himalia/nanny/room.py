@@ -72,10 +72,20 @@ class Room:
         Monotonic seconds.
     is_stuck : callable
         Given the names of workers that wait here, whether no other worker runs anything.
+    later : callable
+        Sees to it that :meth:`look` is called at the loop's next turn: results move to disk in steps.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float], is_stuck: Callable[[set[str]], bool]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float],
+        is_stuck: Callable[[set[str]], bool],
+        later: Callable[[], None],
+    ) -> None:
         self._store = store
+        self._later = later
+        self._is_moving = False  # whether results move to disk for who is first
         self._clock = clock
         self._is_stuck = is_stuck
         self._ranks: tuple[deque[Request], deque[Request]] = deque(), deque()
@@ -151,6 +161,8 @@ class Room:
         first = next((rank[0] for rank in self._ranks if rank), None)
         if first is None:
             return
+        if self._is_moving:
+            return
         first.stuck = first.stuck + 1 if self._is_stuck({request.who for request in self._ranks[0]}) else 0
         waited = self._clock() - max(first.since, self._served_at)
         is_stuck = first.stuck >= STUCK_LOOKS
@@ -176,6 +188,10 @@ class Room:
 
     def _serve(self, request: Request) -> bool:
         """Answer a request if that is possible now."""
+        self._is_moving = self._store.make_room(request.nbytes)
+        if self._is_moving:
+            self._later()
+            return False
         try:
             found = self._store.grant(request.owner, request.nbytes)
         except StoreFullError as error:

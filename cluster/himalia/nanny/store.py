@@ -183,6 +183,14 @@ class Store:
             self._discard()
         return offset, length
 
+    def make_room(self, nbytes: int, budget: int = SPILL_BUDGET) -> bool:
+        """Move up to ``budget`` bytes to disk for a grant of ``nbytes``; whether another call would do more.
+
+        A large grant that is prepared so doesn't keep the loop for as long as all of that takes (about 1 s/GB).
+        """
+        length = pages(nbytes)
+        return length <= self.limit and self._spill(length - self._room(), budget)
+
     def window(self, owner: str, offset: int, length: int) -> memoryview:
         """Return a writable view of a part of ``owner``'s grant, for what this process receives itself."""
         if not self._ledger.owns(owner, offset, length):

@@ -42,7 +42,7 @@ class NannyStage:
         directory.mkdir(exist_ok=True)
         self.store = Store(directory=str(directory), limit=limit, settings=Settings())
         self.told: list[object] = []
-        self.room = Room(self.store, time.monotonic, lambda waiting: True)
+        self.room = Room(self.store, time.monotonic, lambda waiting: True, self.look_soon)
         self.store.freed = self.room.look
         self.server = DataServer(
             self.store,
@@ -54,6 +54,9 @@ class NannyStage:
         )
         self.clients: list[DataClient] = []
         self.info = HostInfo(HostId(PeerId("nanny-1")), "", "here", 0, MACHINE, self.store.path, limit, str(directory))
+
+    def look_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(lambda: self.room.look())
 
     async def listen(self, address: str) -> None:
         certificate = make_certificate() if address.startswith("tls") else None
@@ -552,10 +555,12 @@ def test_what_is_freed_while_it_is_read_from_disk_keeps_its_place_until_then(run
     run(main())
 
 
-@pytest.mark.parametrize("maps", [True, False])
-def test_a_value_waits_for_room_and_others_of_its_connection_with_it(run: Run, place: Path, maps: bool) -> None:
+@pytest.mark.parametrize(("maps", "address"), [(True, ""), (False, ""), (False, "tls://127.0.0.1:0")])
+def test_a_value_waits_for_room_and_others_of_its_connection_with_it(
+    run: Run, place: Path, maps: bool, address: str
+) -> None:
     async def main() -> None:
-        async with nanny(place, 16 * MIB) as stage:
+        async with nanny(place, 16 * MIB, address) as stage:
             client = stage.client(maps=maps)
             stage.store.grant("worker", 14 * MIB)
             values = {Key(f"k{index}"): random_array((3 + index) * MIB) for index in range(4)}

@@ -23,9 +23,9 @@ class LoadingStage:
 
     def __init__(self, directory: Path) -> None:
         self.store = Store(directory=str(directory), limit=64 * MIB, settings=Settings())
-        self.room = Room(self.store, lambda: 0.0, lambda waiting: False)
-        self.store.freed = self.room.look
         self.turns: deque[Callable[[], None]] = deque()
+        self.room = Room(self.store, lambda: 0.0, lambda waiting: False, lambda: self.turns.append(self.room.look))
+        self.store.freed = self.room.look
         self.said: list[InputsLoaded] = []
         self.loader = Loader(self.store, self.room, self.turns.append, self.said.append)
 

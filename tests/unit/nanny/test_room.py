@@ -21,11 +21,12 @@ LIMIT = 16 * MIB
 class RoomStage:
     """A store with those who wait for room in it; ``said`` is what they were told, in order."""
 
-    def __init__(self, directory: Path) -> None:
-        self.store = Store(directory=str(directory), limit=LIMIT, settings=Settings())
+    def __init__(self, directory: Path, limit: int = LIMIT) -> None:
+        self.store = Store(directory=str(directory), limit=limit, settings=Settings())
         self.now = 1.0
         self.stuck = False
-        self.room = Room(self.store, lambda: self.now, lambda waiting: self.stuck)
+        self.turns = 0
+        self.room = Room(self.store, lambda: self.now, lambda waiting: self.stuck, self.later)
         self.store.freed = self.room.look
         self.said: list[Any] = []
 
@@ -37,6 +38,18 @@ class RoomStage:
             lambda error: self.said.append((name, str(error))),
             **options,
         )
+
+    def later(self) -> None:
+        self.turns += 1
+
+    def take_turns(self) -> int:
+        """Take the turns of the loop that were asked for; return how many there were."""
+        taken = 0
+        while self.turns:
+            self.turns -= 1
+            taken += 1
+            self.room.look()
+        return taken
 
     def put(self, key: str, nbytes: int) -> None:
         offset, _ = self.store.grant("writer", range_length([nbytes]))
@@ -106,8 +119,27 @@ def test_results_of_running_calls_go_before_everything_else(stage: RoomStage) ->
 def test_what_can_move_to_disk_does_and_nobody_waits(stage: RoomStage) -> None:
     for index in range(4):
         stage.put(f"k{index}", 4 * MIB)
-    assert stage.ask("a", 15 * MIB) is None
+    stage.ask("a", 15 * MIB)
+    stage.take_turns()
+    assert stage.said == [("a", 15 * MIB)]
     assert stage.store.spilled >= 15 * MIB
+
+
+def test_for_a_large_request_results_move_in_steps_and_nobody_passes_it(tmp_path: Path) -> None:
+    stage = RoomStage(tmp_path, 128 * MIB)
+    for index in range(6):
+        stage.put(f"k{index}", 16 * MIB)
+    before = stage.store.spilled
+    stage.ask("large", 120 * MIB)
+    stage.ask("small", MIB)
+    stage.stuck = True
+    stage.ticks(1)
+    assert stage.said == []
+    assert stage.take_turns() >= 3  # 16 MiB each
+    assert stage.said == [("large", 120 * MIB), ("small", MIB)]
+    assert stage.store.spilled - before >= 48 * MIB
+    assert stage.room.forced == 0
+    stage.store.close()
 
 
 def test_who_waits_while_others_go_on_gets_room_in_the_end(stage: RoomStage) -> None:
