@@ -350,9 +350,11 @@ def _new_group(kind: type[BaseException], message: str, members: Sequence[BaseEx
 
 def _bare(kind: type[BaseException]) -> BaseException:
     """Return an exception on which nothing of a user was called."""
-    for base in kind.__mro__:
+    base: type | None = kind
+    while base is not None:  # not in the order of its methods: C knows one base of each class, and refuses all others
         if "__new__" in vars(base) and not isinstance(vars(base)["__new__"], staticmethod):
             return vars(base)["__new__"](kind)  # type: ignore[no-any-return]  # the innermost one written in C
+        base = base.__base__
     return BaseException.__new__(kind)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from himalia import exceptions
 from himalia.client.tracebacks import traceback_of
+from himalia.errors import StoreFullError, UnreachableError
 from himalia.worker.results import describe, user_frames
 
 
@@ -124,6 +125,8 @@ def test_a_class_whose_constructor_takes_something_else_arrives_as_itself() -> N
     [
         FileNotFoundError(2, "no such file", "a", None, "b"),
         Disk("sda"),
+        StoreFullError("no room", 7, 5),  # of our own base first, and then MemoryError
+        UnreachableError("gone"),
         UnicodeDecodeError("utf-8", b"caf\xe9", 3, 4, "unexpected end"),
         SystemExit(7),
         StopIteration([1, 2]),
