@@ -159,6 +159,21 @@ def versions() -> dict[str, str]:
     return found
 
 
+def process_state(pid: int) -> str:
+    """Return the letter of a process's state (``man proc``: R, S, D, T, t, Z); empty where that isn't known."""
+    if sys.platform != "linux":
+        return ""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a process was stopped by a signal (SIGSTOP); one that a debugger holds isn't meant."""
+    return process_state(pid) == "T"
+
+
 def _read(path: Path) -> str | None:
     try:
         return path.read_text().strip()

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,8 +24,8 @@ import pytest
 from himalia import Client, LocalCluster
 from himalia.deploy import registry
 from himalia.deploy.processes import Child
-from himalia.errors import ClosedError, StartError, TimeoutError, UsageError
-from tests.waiting import wait_until
+from himalia.errors import ClosedError, DataLostError, StartError, TimeoutError, UsageError
+from tests.waiting import hold, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -258,18 +259,83 @@ def test_an_object_that_is_dropped_takes_its_cluster_along(nothing_left: None) -
     wait_until(lambda: all(map(is_gone, pids)))
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["scheduler", "nanny"])
-def test_a_killed_process_is_noticed_and_the_rest_still_ends(nothing_left: None, which: int) -> None:
+def test_a_killed_scheduler_is_noticed_and_the_rest_still_ends(nothing_left: None) -> None:
     cluster = LocalCluster(n_workers=1)
-    cluster.wait_for_workers(timeout=30)
-    pids = pids_of(cluster)
-    os.kill(pids[which], signal.SIGKILL)
-    wait_until(lambda: cluster.status == "failed")
-    assert "failed" in repr(cluster)
-    with pytest.raises(ClosedError, match="SIGKILL"):
-        cluster.scale(2)
+    with Client(cluster) as client:
+        future = client.submit(time.sleep, 3600)
+        pids = pids_of(cluster)
+        os.kill(pids[0], signal.SIGKILL)
+        wait_until(lambda: cluster.status == "failed")
+        assert "failed" in repr(cluster)
+        with pytest.raises(ClosedError, match="SIGKILL"):
+            cluster.scale(2)
+        with pytest.raises(ClosedError, match="scheduler is gone"):
+            future.result(timeout=30)
     cluster.close()
     wait_until(lambda: all(map(is_gone, pids)))
+
+
+def test_a_killed_nanny_is_started_again_as_it_was(tmp_path: Path, nothing_left: None) -> None:
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, env={"ANSWER": "42"}, local_directory=str(tmp_path)) as cluster,
+        Client(cluster) as client,
+    ):
+        cluster.scale(2)
+        cluster.wait_for_workers(2, timeout=30)
+        computed = client.map(double, range(20))
+        placed = client.scatter(b"not computed")
+        long = client.submit(hold, str(tmp_path / "go"))
+        assert client.gather(computed) == [2 * number for number in range(20)]
+        for _ in range(3):
+            before = pids_of(cluster)
+            os.kill(before[1], signal.SIGKILL)
+            wait_until(lambda before=before: len(cluster.workers) == 2 and not set(pids_of(cluster)[1:]) & set(before))  # type: ignore[misc]
+            assert cluster.status == "running"
+            assert client.gather(computed) == [2 * number for number in range(20)]
+            assert client.submit(os.getenv, "ANSWER", pure=False).result(timeout=30) == "42"
+        with pytest.raises(DataLostError, match=re.escape(placed.key)):
+            placed.result(timeout=30)
+        (tmp_path / "go").write_text("")
+        assert long.result(timeout=30) > 0
+        scratch = [path for path in tmp_path.rglob("himalia-nanny-*") if path.is_dir()]
+        assert len(scratch) == 1, "what dead nannies had moved to disk is gone"
+        assert "it ended with signal SIGKILL" in cluster.get_logs()["nanny"]
+
+
+def test_a_wish_for_workers_while_the_nanny_is_dead_is_kept(nothing_left: None) -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1) as cluster, Client(cluster) as client:
+        os.kill(pids_of(cluster)[1], signal.SIGKILL)
+        cluster.scale(3)
+        cluster.wait_for_workers(3, timeout=30)
+        assert client.submit(double, 4).result(timeout=30) == 8
+
+
+def test_a_nanny_that_was_stopped_and_goes_on_keeps_its_results(nothing_left: None) -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1) as cluster, Client(cluster) as client:
+        kept = client.submit(os.urandom, 100_000)
+        value = kept.result(timeout=30)
+        nanny = pids_of(cluster)[1]
+        os.kill(nanny, signal.SIGSTOP)
+        future = client.submit(double, 4)
+        time.sleep(2.0)  # twice its lease
+        os.kill(nanny, signal.SIGCONT)
+        assert future.result(timeout=30) == 8
+        assert kept.result(timeout=30) == value
+        assert pids_of(cluster)[1] == nanny
+
+
+def test_a_cluster_whose_nanny_can_not_be_started_any_more_tells_its_futures(
+    nothing_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1) as cluster, Client(cluster) as client:
+        future = client.submit(time.sleep, 3600)
+        monkeypatch.setenv("PYTHONHOME", "/nowhere")
+        os.kill(pids_of(cluster)[1], signal.SIGKILL)
+        with pytest.raises(ClosedError, match=r"(?s)nanny can't be kept alive: .*encodings"):
+            future.result(timeout=60)
+        wait_until(lambda: cluster.status == "failed")
+        with pytest.raises(ClosedError, match="nanny"):
+            cluster.scale(2)
 
 
 def run_script(text: str, folder: Path, *, wait: bool = True) -> subprocess.Popen[str]:

@@ -1,12 +1,14 @@
 """The processes, directories and files of one cluster on this host, from a start that may fail to an end that may not.
 
 Decides the order of the start (scheduler and nanny at the same time) and of the end, and that whatever was made is gone
-afterwards, also after a failure half-way.  It never talks to the scheduler about tasks and knows nothing of futures.
+afterwards, also after a failure half-way; and that a nanny that dies is started again.  It never talks to the scheduler
+about tasks and knows nothing of futures.
 """
 
 from __future__ import annotations
 
 import atexit
+import glob
 import os
 import sys
 import threading
@@ -17,11 +19,14 @@ import msgspec
 
 from himalia.comm.security import Credentials, ServerCertificate
 from himalia.deploy import registry
+from himalia.deploy.apart import run_apart
+from himalia.deploy.control import Control
 from himalia.deploy.dashboard import Door, open_door
+from himalia.deploy.keeper import Keeper
 from himalia.deploy.layout import Layout
 from himalia.deploy.processes import Child, stop
 from himalia.deploy.runtime_directory import remove_directory, runtime_directory, scratch_directory
-from himalia.errors import ClosedError, StartError
+from himalia.errors import ClosedError, HimaliaError, StartError
 
 START_TIMEOUT: Final = 60.0
 """Seconds for all processes to be ready: a cold network file system has to bring Python's files."""
@@ -30,6 +35,10 @@ CLOSE_PATIENCE: Final = 4.0
 
 CLOSE_LIMIT: Final = 10.0
 """Seconds that somebody waits for a close that another thread does; the steps of ``processes.stop`` take 7 at most."""
+KILLED_STARTS: Final = 3
+"""Times that a nanny which something kills while the cluster starts is tried again."""
+END_PATIENCE: Final = 2.0
+"""Seconds in which the scheduler is seen to end too, if that is why the nanny did."""
 LIVE: Final[set[Launch]] = set()
 """Started by this process and not ended yet: what has to be ended when it exits."""
 
@@ -69,6 +78,16 @@ class Launch:
         self.dashboard: Child | None = None
         """Not among the children: the cluster works without it."""
         self.directories: list[str] = []
+        self.wanted = plan.layout.nworkers
+        """Workers that the next nanny starts."""
+        self.nannies = 0
+        """Started so far."""
+        self.cwd = ""
+        self.is_up = False
+        """Whether all workers were there once; before that, a nanny that fails is an error of the start."""
+        self.keeper: Keeper | None = None
+        self.lost = ""
+        """Why there won't be a nanny any more; empty while there is or will be one."""
         self.closed = False
         self.ended = threading.Event()
 
@@ -95,29 +114,104 @@ class Launch:
         registry.check_free(plan.name)
         cluster_id = plan.credentials.cluster_id
         sockets = self.keep_directory(runtime_directory(cluster_id))
-        scratch = self.keep_directory(scratch_directory(cluster_id, plan.local_directory))
+        self.keep_directory(scratch_directory(cluster_id, plan.local_directory))
         address = f"unix://{sockets}/scheduler.sock"
         self.door = open_door(plan.dashboard_address)
         told = scheduler_config(plan, address, self.directories, self.door)
         scheduler = self.spawn("himalia.deploy.scheduler_process", told, "scheduler")
-        listen = plan.nanny_listen or f"unix://{sockets}/nanny.sock"
-        nanny = self.spawn("himalia.nanny", nanny_config(plan, address, listen, scratch), "nanny")
+        nanny = self.spawn_nanny()
         self.start_dashboard(address)
         answer = scheduler.wait_ready(deadline)
-        nanny.wait_ready(deadline)
+        nanny = self.await_nanny(nanny, deadline)
+        with self.lock:
+            if not self.closed:
+                self.keeper = Keeper(nanny, self)
         return [str(text) for text in answer["addresses"]]
+
+    def spawn_nanny(self) -> Child:
+        """Start a nanny, in the place of one that is gone if there was one."""
+        plan, number = self.plan, self.nannies
+        sockets, scratch = self.directories
+        self.nannies += 1
+        listen = plan.nanny_listen or f"unix://{sockets}/nanny{number or ''}.sock"
+        told = nanny_config(plan, f"unix://{sockets}/scheduler.sock", listen, scratch)
+        told |= {"nworkers": self.wanted, "cwd": self.here()}
+        with self.lock:
+            gone = [child for child in self.children if child.title == "nanny"]
+            self.children = [child for child in self.children if child.title != "nanny"]
+        stop(gone, patience=0.0, term=0.0)  # which are dead: let go of what they leave
+        for left in glob.glob(os.path.join(glob.escape(scratch), "himalia-nanny-*")) if gone else ():
+            remove_directory(left)
+        return self.spawn("himalia.nanny", told, "nanny", history=gone[-1] if gone else None)
+
+    def here(self) -> str:
+        """Return where the user's program is now, or was last if that folder is gone by now."""
+        try:
+            self.cwd = working_directory()
+        except StartError:
+            if not self.cwd:
+                raise
+        return self.cwd
+
+    def await_nanny(self, nanny: Child, deadline: float) -> Child:
+        """Return the nanny once it is up; one that was killed while it started is started again."""
+        for _ in range(KILLED_STARTS):
+            try:
+                nanny.wait_ready(deadline)
+                return nanny
+            except StartError:
+                if nanny.is_running() or not nanny.was_killed() or time.monotonic() > deadline:
+                    raise
+                nanny = self.spawn_nanny()
+        nanny.wait_ready(deadline)
+        return nanny
+
+    # What the keeper of the nanny asks
+
+    def start_again(self) -> Child:
+        """See :class:`himalia.deploy.keeper.Owner`."""
+        return self.spawn_nanny()
+
+    def is_over(self, child: Child) -> bool:
+        """See :class:`himalia.deploy.keeper.Owner`; one that ended by itself may have been told to by its scheduler."""
+        scheduler = self.children[0]
+        if child.was_killed():
+            return not scheduler.is_running()
+        if not self.is_up:
+            self.lost = f"its nanny ended with {child.exit_text()}.{child.last_lines()}"
+            return True
+        return self.closed or scheduler.wait(END_PATIENCE)
+
+    def give_up(self, reason: str) -> None:
+        """Note that the cluster has failed, and have its scheduler tell whoever waits."""
+        self.lost = f"its nanny can't be kept alive: {reason}"
+        control = Control(self.plan.credentials)
+
+        async def tell() -> None:
+            await control.open([f"unix://{self.directories[0]}/scheduler.sock"])
+            try:
+                await control.shut_down(f"the cluster {self.plan.name} has failed: {self.lost}", END_PATIENCE)
+            finally:
+                await control.close()
+
+        try:
+            run_apart(tell)
+        except HimaliaError:  # it is gone, which says the same
+            pass
 
     def keep_directory(self, path: str) -> str:
         """Note a directory that has to go at the end."""
         self.directories.append(path)
         return path
 
-    def spawn(self, module: str, config: dict[str, Any], title: str) -> Child:
+    def spawn(self, module: str, config: dict[str, Any], title: str, history: Child | None = None) -> Child:
         """Start a child, unless the cluster was closed meanwhile by another thread."""
         with self.lock:
             if self.closed:
                 raise ClosedError("The cluster was closed while it started.")
             child = Child(module, config, title=title, forward=self.plan.forward_logs)
+            if history is not None:
+                child.lines.extendleft(reversed([*history.lines, f"himalia: it ended with {history.exit_text()}"]))
             self.children.append(child)
             return child
 
@@ -153,17 +247,19 @@ class Launch:
         return [*self.children, *([self.dashboard] if self.dashboard is not None else [])]
 
     def failure(self) -> str:
-        """Return why the cluster can't work any more, or nothing while all its processes run."""
+        """Return why the cluster can't work any more, or nothing while it does, or will in a moment."""
         for child in self.children:
-            if not child.is_running():
+            if not child.is_running() and (child.title != "nanny" or self.keeper is None):
                 return f"its {child.title} ended with {child.exit_text()}"
-        return ""
+        return self.lost
 
     def check(self) -> None:
         """Raise StartError, with its last lines, if a process ended that should be coming up."""
         for child in self.children:
-            if not child.is_running():
+            if not child.is_running() and (child.title != "nanny" or self.keeper is None):
                 raise StartError(f"The {child.title} ended with {child.exit_text()}.{child.last_lines()}")
+        if self.lost:
+            raise StartError(f"The cluster did not start: {self.lost}")
 
     def close(self) -> None:
         """End every process and remove every file; bounded in time, quiet, and a no-op in a fork of its owner."""
@@ -171,6 +267,8 @@ class Launch:
             return
         with self.lock:
             first, self.closed = not self.closed, True
+        if self.keeper is not None:
+            self.keeper.close()
         if not first:
             self.ended.wait(CLOSE_LIMIT)
             return
@@ -178,6 +276,8 @@ class Launch:
             if self.dashboard is not None:
                 self.dashboard.end_leash()  # so that it ends while the others are waited for
             stop(self.processes, patience=CLOSE_PATIENCE)
+            if self.keeper is not None:
+                self.keeper.join(END_PATIENCE)
         finally:
             for child in self.processes:
                 child.end_leash()  # also if ctrl-C cut the waiting short
@@ -220,7 +320,6 @@ def nanny_config(plan: Plan, scheduler: str, listen: str, local_directory: str) 
         "resources": plan.resources,
         "env": plan.env,
         "sys_path": [os.path.abspath(path) for path in sys.path],
-        "cwd": working_directory(),
         "listen": listen,
         "leash": True,
     }

@@ -120,6 +120,7 @@ class LocalCluster(Cluster):
         self.addresses = self._launched.start()
         try:
             self._await_workers()
+            self._launched.is_up = True
         except BaseException:
             self._launched.close()
             raise
@@ -133,6 +134,10 @@ class LocalCluster(Cluster):
         except HimaliaError:
             check()
             raise
+
+    def _scale(self, n: int) -> None:
+        self._launched.wanted = n  # also of a nanny that is started again meanwhile
+        super()._scale(n)
 
     def _stop(self) -> None:
         self._launched.close()

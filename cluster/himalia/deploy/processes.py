@@ -146,6 +146,18 @@ class Child:
         if self.owner == os.getpid():
             self.process.send_signal(number)
 
+    def kill(self) -> None:
+        """End it at once."""
+        self.signal(signal.SIGKILL)
+
+    def was_killed(self) -> bool:
+        """Return whether a signal ended it that a process doesn't send itself."""
+        return -(self.process.poll() or 0) in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+    def was_ended(self) -> bool:
+        """Return whether somebody ended it, by such a signal or by asking it to go."""
+        return self.process.poll() == 0 or self.was_killed()
+
     def wait(self, timeout: float) -> bool:
         """Return whether the process ended, after at most ``timeout`` seconds."""
         deadline = time.monotonic() + max(0.0, timeout)

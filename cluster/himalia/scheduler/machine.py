@@ -367,7 +367,7 @@ class SchedulerMachine:
             self.forget_client(client)
         host = core.hosts.get(HostId(event.peer))
         if host is not None:
-            membership.remove_host(core, host)
+            membership.remove_host(core, host, event.reason)
             requests.drop_host(core, self.requests, host)
         if self.closing and not core.hosts:
             core.out.append(ShutDown("every nanny left"))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from himalia.messages import FunctionBody, Heartbeat, HostsChanged, RegisterNanny, WorkerInfo
+from typing import Final
+
+from himalia.messages import FunctionBody, Heartbeat, HostsChanged, RegisterNanny, Scale, WorkerInfo
 from himalia.names import ClientId, Digest, HostId, PeerId, WorkerName
 from himalia.scheduler.loss import adopt, compare_digests, lose_host, remove_worker, unbind
 from himalia.scheduler.placement import refill, update_room
 from himalia.scheduler.state import ClientState, FunctionState, HostState, SchedulerState, WorkerState
 from himalia.scheduler.submission import end_submission
 from himalia.scheduler.transitions import settle, unwant
+
+UNASKED: Final = 0
+"""Number of a request of our own, whose answer nobody waits for; those of clients begin at 1."""
 
 
 def add_client(core: SchedulerState, peer: PeerId) -> None:
@@ -70,13 +75,17 @@ def add_host(core: SchedulerState, peer: PeerId, message: RegisterNanny) -> None
     core.events.add(core.now, "host-joined", host.label, message.info.address)
     for info in message.workers:
         add_worker(core, host, info)
+    wish = core.scaled.get(message.info.name)
+    if wish is not None:
+        core.send(host, Scale(UNASKED, wish, host.id))
 
 
-def remove_host(core: SchedulerState, host: HostState) -> None:
+def remove_host(core: SchedulerState, host: HostState, reason: str) -> None:
     """Take in that a nanny left or that its lease ran out."""
     held = len(host.held)
     lose_host(core, host)
-    core.events.add(core.now, "host-left", host.label, f"it held {held} results")
+    core.last_left = (host.info.name, core.now, reason)
+    core.events.add(core.now, "host-left", host.label, f"it held {held} results; {reason}")
     announcement = HostsChanged([], [host.id])
     for other in core.hosts.values():
         core.send(other, announcement)

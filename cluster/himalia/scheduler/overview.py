@@ -205,6 +205,8 @@ def explain_queued(core: SchedulerState, task: SchedulerTask, name: str) -> str:
     """Say what a ready task lacks: hosts, fitting workers, or a free one."""
     if task.requirement is not None:
         return explain_requirement(core, task.requirement, name)
+    if not core.hosts and core.last_left is not None:
+        return explain_no_host(core, name, *core.last_left)
     if not any(host.nthreads for host in core.hosts.values()):
         return f"{name} is ready, but there are no workers. Start some: cluster.scale(n), or `himalia worker ADDRESS`."
     paused = sum(host.paused for host in core.hosts.values())
@@ -217,6 +219,15 @@ def explain_queued(core: SchedulerState, task: SchedulerTask, name: str) -> str:
         )
     ahead = sum(entry[0] < task.priority for entry in core.queue.entries())
     return f"{name} is ready and held back until a worker is free; about {ahead} tasks are before it."
+
+
+def explain_no_host(core: SchedulerState, name: str, host: str, left_at: float, reason: str) -> str:
+    """Say that the last nanny is gone, since when, and what follows."""
+    return (
+        f"{name} is ready, but there is no nanny, so no worker: {host or 'the last one'} left "
+        f"{core.now - left_at:.1f} s ago ({reason}). The nanny of a LocalCluster is started "
+        f"again by itself; elsewhere start one by `himalia worker ADDRESS`."
+    )
 
 
 def explain_requirement(core: SchedulerState, requirement: Requirement, name: str) -> str:

@@ -143,14 +143,20 @@ def restart_workers(core: SchedulerState, requests: Requests, client: ClientStat
 
 
 def scale(core: SchedulerState, requests: Requests, client: ClientState, message: Scale) -> None:
-    """Forward a wish for a number of workers to the one host it is for."""
+    """Forward a wish for a number of workers to the one host it is for, or keep it for one that is being replaced."""
     hosts = [host for host in core.hosts.values() if message.host in (None, host.id)]
+    if not core.hosts and message.host is None and core.last_left is not None and core.last_left[0]:
+        core.scaled[core.last_left[0]] = message.workers
+        core.send(client, Reply(message.request, {"workers": []}))
+        return
     if len(hosts) != 1:
         why = f"{len(hosts)} hosts match; name the one to scale" if hosts else "that host is not on this cluster"
         core.send(client, Reply(message.request, error=why))
         return
     number, request = requests.open(client, message.request, "scale")
     request.waiting[hosts[0].id] = []
+    if hosts[0].info.name:
+        core.scaled[hosts[0].info.name] = message.workers
     core.send(hosts[0], Scale(number, message.workers, hosts[0].id))
 
 

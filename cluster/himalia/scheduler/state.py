@@ -370,6 +370,10 @@ class SchedulerState:
         self.workers: dict[WorkerName, WorkerState] = {}
         self.membership = 0
         """Rises with every change of hosts or workers."""
+        self.scaled: dict[str, int] = {}
+        """Workers that were wished for at the host of a name: a nanny that comes back under it is told again."""
+        self.last_left: tuple[str, float, str] | None = None
+        """The host that left last: its name, when, and why."""
         self.queue = TaskQueue()
         """Ready tasks that any worker may run and that no host has room for."""
         self.requirements: dict[tuple[tuple[str, ...], bool, tuple[tuple[str, float], ...]], Requirement] = {}

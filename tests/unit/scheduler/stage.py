@@ -43,11 +43,12 @@ class Stage:
             self.add_host(host)
         self.sent.clear()
 
-    def add_host(self, name: str, *, workers: int = 1, nthreads: int = 1, **resources: float) -> None:
+    def add_host(self, name: str, *, workers: int = 1, nthreads: int = 1, called: str = "", **resources: float) -> None:
         """Register a nanny with its workers ``<name>-0`` and so on."""
         info = m.HostInfo(
             HostId(PeerId(name)), f"unix:///{name}", f"{name}.local", 1, "machine", "/arena", 10**9, "/tmp"
         )
+        info.name = called
         infos = [
             m.WorkerInfo(WorkerName(f"{name}-{i}"), f"unix:///{name}/{i}", 2 + i, nthreads, 0, "/tmp", dict(resources))
             for i in range(workers)

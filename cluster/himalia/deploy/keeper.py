@@ -1,0 +1,113 @@
+"""Keeps one process of a cluster alive: it is started again whenever it ends, until that is hopeless.
+
+``patience`` decides when, and when no more; a thread waits, which costs next to nothing while the process lives, and
+does it.  What is started, and what a cluster without it means, is its owner's affair.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final, Protocol
+
+from himalia.deploy.patience import Patience
+from himalia.deploy.processes import Child
+from himalia.errors import HimaliaError
+from himalia.system import is_stopped
+
+START_LIMIT: Final = 60.0
+"""Seconds for the process to be ready: a cold network file system has to bring Python's files."""
+LOOK: Final = 2.0
+"""Seconds between two looks whether the process was stopped (SIGSTOP).  Guess."""
+STOPPED_LIMIT: Final = 20.0
+"""Seconds after which a process that was stopped is replaced: nothing else of the cluster goes on meanwhile, but it
+holds results, which a person who continues it in time keeps.  Guess."""
+
+
+class Owner(Protocol):
+    """Whose process it is; every method is called in the keeper's thread."""
+
+    def start_again(self) -> Child:
+        """Start the next one.
+
+        Raises
+        ------
+        HimaliaError
+            If it can't be started; counts as an end.
+        """
+
+    def is_over(self, child: Child) -> bool:
+        """Whether a process that ended shall not be followed by another: the cluster ends, or has."""
+
+    def give_up(self, reason: str) -> None:
+        """Take in that there won't be another one."""
+
+
+class Keeper:
+    """Waits for the end of a process, and starts the next one.
+
+    Parameters
+    ----------
+    child : Child
+        Which is up.
+    owner : Owner
+    """
+
+    def __init__(self, child: Child, owner: Owner) -> None:
+        self.owner = owner
+        self.closed = threading.Event()
+        self.restarts = 0
+        self._patience = Patience()
+        self._thread = threading.Thread(
+            target=self._keep, args=(child,), name=f"himalia-{child.title}-keeper", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Start nothing any more; the process is for its owner to end."""
+        self.closed.set()
+
+    def join(self, timeout: float) -> None:
+        """Wait until the thread is gone."""
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def _keep(self, child: Child | None) -> None:
+        began, was_ready, why = time.monotonic(), True, ""
+        while True:
+            if child is not None:
+                stopped = self._wait(child)
+                why = stopped or f"it ended with {child.exit_text()}.{child.last_lines()}"
+            if self.closed.is_set() or (child is not None and self.owner.is_over(child)):
+                return
+            delay = self._patience.judge(
+                lived=time.monotonic() - began,
+                was_ready=was_ready,
+                was_killed=child is not None and child.was_ended(),
+            )
+            if delay is None:
+                self.owner.give_up(why)
+                return
+            if self.closed.wait(delay):
+                return
+            began, was_ready, child = time.monotonic(), False, None
+            try:
+                child = self.owner.start_again()
+                self.restarts += 1
+                child.wait_ready(time.monotonic() + START_LIMIT)
+                was_ready = True
+            except HimaliaError as error:
+                why = str(error)
+                if child is not None:
+                    child.kill()
+
+    def _wait(self, child: Child) -> str:
+        """Wait until a process ended; return why it was ended, if that was by us."""
+        stopped = 0.0
+        while not child.wait(LOOK):
+            stopped = stopped + LOOK if is_stopped(child.pid) else 0.0
+            if stopped > STOPPED_LIMIT:
+                child.kill()
+                child.wait(LOOK)
+                return f"it stood still for {stopped:.0f} s because something had stopped it (SIGSTOP)."
+        return ""
