@@ -540,10 +540,12 @@ class GetInfo(Message, tag=30):
 
 
 class GetKeys(Message, tag=31):
-    """Ask who holds what: ``{key: {"status", "nbytes", "holders", "attempt"}}``; ``keys=None``: all in memory."""
+    """Ask who holds what: ``{key: {"status", "nbytes", "holders", "attempt"}}``; ``keys=None``: what is in memory."""
 
     request: Count
     keys: Few[Key] | None = None
+    skip: Count = 0
+    """Of what is in memory, leave out so many: an answer has ``bounds.FEW`` entries at most."""
 
 
 class Explain(Message, tag=32):

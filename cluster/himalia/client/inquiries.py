@@ -6,12 +6,14 @@ from any thread; with an asynchronous client they return awaitables.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import msgspec
 
 from himalia import serialize
+from himalia.bounds import FEW
 from himalia.client.base import ClientBase
 from himalia.client.described import SchedulerInfo
 from himalia.client.durations import seconds
@@ -94,10 +96,29 @@ class Inquiries(ClientBase):
         """
 
         async def who_has() -> dict[str, tuple[str, ...]]:
-            keys = await self._answer(lambda number: GetKeys(number, keys_of(futures)))
+            keys = await self._held(keys_of(futures))
             return {key: tuple(held["holders"]) for key, held in keys.items()}
 
         return self._sync(who_has())
+
+    async def _held(self, keys: list[Key] | None) -> dict[str, dict[str, Any]]:
+        """Ask who holds these keys, or everything that is in memory, in pages: an answer must fit into a message."""
+
+        async def ask(some: list[Key] | None, skip: int) -> dict[str, dict[str, Any]]:
+            answer: dict[str, dict[str, Any]] = await self._answer(lambda number: GetKeys(number, some, skip))
+            return answer
+
+        found: dict[str, dict[str, Any]] = {}
+        if keys is not None:
+            for start in range(0, len(keys), FEW):
+                found.update(await ask(keys[start : start + FEW], 0))
+            return found
+        for skip in itertools.count(0, FEW):
+            page = await ask(None, skip)
+            found.update(page)
+            if len(page) < FEW:
+                break
+        return found
 
     def has_what(self, workers: str | Iterable[str] | None = None) -> Any:
         """Return which results each host holds: ``{nanny address: (key, …)}``.
@@ -112,7 +133,7 @@ class Inquiries(ClientBase):
             info = await self._info()
             hosts = select_hosts(info, workers)
             found: dict[str, list[str]] = {info["hosts"][host]["address"]: [] for host in hosts}
-            for key, held in (await self._answer(GetKeys)).items():
+            for key, held in (await self._held(None)).items():
                 for address in held["holders"]:
                     if address in found:
                         found[address].append(key)
@@ -124,7 +145,7 @@ class Inquiries(ClientBase):
         """Return the bytes of results in memory, by their group, or by key with ``summary=False``."""
 
         async def nbytes() -> dict[str, int]:
-            found = await self._answer(lambda number: GetKeys(number, keys_of(keys)))
+            found = await self._held(keys_of(keys))
             sizes: dict[str, int] = {}
             for key, held in found.items():
                 name = group_name(key) if summary else key

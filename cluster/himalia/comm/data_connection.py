@@ -26,6 +26,8 @@ BATCH: Final = 64 * 1024
 """Bytes of small messages that are joined before they are written."""
 PIECES: Final = 16
 """Writes until the loop looks after others, for a peer that reads as fast as we write: 10 ms of a large result."""
+MOST_QUEUED: Final = 10_000
+"""Answers that wait for a peer to read, beyond which a server reads no further requests of it: some 3 MB.  Guess."""
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """Bytes a Unix socket may hold (the system may allow less): each side then runs for longer before the other has to."""
 
@@ -51,6 +53,10 @@ class DataConnection(asyncio.BufferedProtocol):
         What to do with each.
     """
 
+    hears_out = True
+    """Whether it reads on however much the peer has to read first.  Only a server may be False: two that wait for each
+    other to read would do so for ever."""
+
     def __init__(self, union: Any, handlers: Mapping[type, Callable[[Any], None]]) -> None:
         self.reader = DataReader(union, lambda message: handlers[type(message)](message))
         self._queue: deque[Outgoing | Callable[[], Outgoing]] = deque()
@@ -58,6 +64,8 @@ class DataConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._paused = False
         self._is_scheduled = False
+        self._is_deaf = False
+        """Whether it reads no further requests for now."""
 
     @property
     def is_open(self) -> bool:
@@ -71,6 +79,9 @@ class DataConnection(asyncio.BufferedProtocol):
     def send_later(self, outgoing: Outgoing | Callable[[], Outgoing]) -> None:
         """Queue a message with raw bytes, or what makes one when its turn comes."""
         self._queue.append(outgoing)
+        if len(self._queue) > MOST_QUEUED and not self.hears_out and not self._is_deaf and self._transport is not None:
+            self._is_deaf = True
+            self._transport.pause_reading()
         self._schedule()
 
     def hold(self) -> None:
@@ -186,6 +197,9 @@ class DataConnection(asyncio.BufferedProtocol):
         batch = bytearray()
         while self._queue and len(batch) < BATCH and self._streaming is None:
             item = self._queue.popleft()
+            if self._is_deaf and len(self._queue) < MOST_QUEUED // 2 and self._transport is not None:
+                self._is_deaf = False
+                self._transport.resume_reading()
             outgoing = item if isinstance(item, Outgoing) else item()
             batch += outgoing.message
             if outgoing.raw is not None:

@@ -150,6 +150,8 @@ class DataServer:
 class _Serving(DataConnection):
     """One connection of one peer."""
 
+    hears_out = False
+
     def __init__(self, server: DataServer, peer: PeerId) -> None:
         super().__init__(
             DataRequest,

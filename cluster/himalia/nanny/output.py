@@ -8,7 +8,7 @@ written on the way to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +24,10 @@ HOST_RATE: Final = 1000
 """Lines/s of a host that reach the scheduler: five workers at their own limit, and far more than anybody reads."""
 BURST: Final = 2.0
 """Seconds' worth of lines that pass at once."""
+ANSWER: Final = 4 * 1024 * 1024
+"""Characters of the lines in one answer to whoever asks for logs: ten hosts' fit into a message."""
+LINE_COST: Final = 60
+"""Bytes of a line beside its text."""
 
 
 @dataclass(slots=True)
@@ -101,3 +105,18 @@ def printed(state: NannyState, message: Printed, source: PeerId) -> None:
         else:
             state.output.missed += len(lines) + message.dropped
     state.out.append(KeepLines(worker, key, lines, message.dropped))
+
+
+def newest(logs: Mapping[str, list[LogLine]], limit: int = ANSWER) -> dict[str, list[LogLine]]:
+    """Return the newest lines of each, so many characters together at most; everybody has the same share."""
+    found = {}
+    for name, lines in logs.items():
+        room = limit // len(logs)
+        kept: list[LogLine] = []
+        for line in reversed(lines):
+            room -= len(line.text) + LINE_COST
+            if room < 0:
+                break
+            kept.append(line)
+        found[name] = kept[::-1]
+    return found

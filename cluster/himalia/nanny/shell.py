@@ -32,6 +32,7 @@ from himalia.nanny.config import NannyConfig
 from himalia.nanny.exchange import Exchange
 from himalia.nanny.machine import NannyMachine
 from himalia.nanny.measure import Meter
+from himalia.nanny.output import newest
 from himalia.nanny.profiling import Profiler
 from himalia.nanny.store import Store
 from himalia.run import answer
@@ -282,7 +283,7 @@ class NannyShell:
             name: [line for line in lines if line.time > since and (not key or line.key == key)]
             for name, lines in kept.items()
         }
-        self.endpoint.send(SCHEDULER, Reply(instruction.request, logs))
+        self.endpoint.send(SCHEDULER, Reply(instruction.request, newest(logs)))
 
     def _answer_profile(self, instruction: events.AnswerProfile) -> None:
         self._begin(self._ask_profiler(instruction))

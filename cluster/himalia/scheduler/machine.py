@@ -298,7 +298,9 @@ class SchedulerMachine:
         self.core.send(self.client(source), m.Reply(message.request, info))
 
     def on_get_keys(self, source: PeerId, message: m.GetKeys) -> None:
-        self.core.send(self.client(source), m.Reply(message.request, overview.describe_keys(self.core, message.keys)))
+        self.core.send(
+            self.client(source), m.Reply(message.request, overview.describe_keys(self.core, message.keys, message.skip))
+        )
 
     def on_explain(self, source: PeerId, message: m.Explain) -> None:
         self.core.send(self.client(source), m.Reply(message.request, overview.explain(self.core, message.key)))
@@ -307,17 +309,22 @@ class SchedulerMachine:
         self.core.send(self.client(source), specs.describe_call(self.core, message))
 
     def on_run_function(self, source: PeerId, message: m.RunFunction) -> None:
-        requests.run_function(self.core, self.requests, self.client(source), message)
+        if self.requests.has_room(self.core, self.client(source), message.request):
+            requests.run_function(self.core, self.requests, self.client(source), message)
 
     def on_get_logs(self, source: PeerId, message: m.GetLogs) -> None:
+        if not self.requests.has_room(self.core, self.client(source), message.request):
+            return
         remembered = self.output.lines_of(message.key, message.since)
         requests.get_logs(self.core, self.requests, self.client(source), message, remembered)
 
     def on_get_profile(self, source: PeerId, message: m.GetProfile) -> None:
-        requests.get_profile(self.core, self.requests, self.client(source), message)
+        if self.requests.has_room(self.core, self.client(source), message.request):
+            requests.get_profile(self.core, self.requests, self.client(source), message)
 
     def on_scale(self, source: PeerId, message: m.Scale) -> None:
-        requests.scale(self.core, self.requests, self.client(source), message)
+        if self.requests.has_room(self.core, self.client(source), message.request):
+            requests.scale(self.core, self.requests, self.client(source), message)
 
     def on_get_versions(self, source: PeerId, message: m.GetVersions) -> None:
         nannies = {host.info.address: dict(host.info.versions) for host in self.core.hosts.values()}
@@ -325,6 +332,8 @@ class SchedulerMachine:
 
     def on_restart(self, source: PeerId, message: m.Restart) -> None:
         core = self.core
+        if not self.requests.has_room(core, self.client(source), message.request):
+            return
         if message.workers is not None:
             requests.restart_workers(core, self.requests, self.client(source), message)
             return

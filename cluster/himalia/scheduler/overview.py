@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import msgspec
 
-from himalia.bounds import TOTAL
+from himalia.bounds import FEW, TOTAL
 from himalia.messages import GroupSummary, ProcessMetrics, SchedulerStatus
 from himalia.names import Key, PeerId, role_of, shorten
 from himalia.scheduler.restrictions import eligible
@@ -89,10 +90,11 @@ def describe_host(core: SchedulerState, host: HostState) -> dict[str, Any]:
     }
 
 
-def describe_keys(core: SchedulerState, keys: list[Key] | None) -> dict[str, dict[str, Any]]:
-    """Return status, size and holders of these keys (unknown ones left out), or of all that are in memory."""
+def describe_keys(core: SchedulerState, keys: list[Key] | None, skip: int = 0) -> dict[str, dict[str, Any]]:
+    """Return status, size and holders of these keys (unknown ones left out), or of a page of those in memory."""
     if keys is None:
-        tasks = [task for task in core.tasks.values() if task.status is FINISHED]
+        finished = (task for task in core.tasks.values() if task.status is FINISHED)
+        tasks = list(islice(finished, skip, skip + FEW))
     else:
         tasks = [core.tasks[key] for key in keys if key in core.tasks]
     return {

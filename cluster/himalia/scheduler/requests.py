@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from himalia.comm.framing import MAX_FRAME
 from himalia.messages import (
     GetLogs,
     GetProfile,
@@ -21,6 +22,11 @@ from himalia.messages import (
 )
 from himalia.names import ClientId, HostId
 from himalia.scheduler.state import ClientState, HostState, SchedulerState
+
+MOST_OPEN: Final = 256
+"""Questions of one client that hosts owe an answer to; one that stands still would let them pile up.  Guess."""
+LARGEST: Final = MAX_FRAME - 1024 * 1024
+"""Bytes of an answer that still fits into a frame."""
 
 
 class PendingRequest:
@@ -44,6 +50,14 @@ class Requests:
     def __init__(self) -> None:
         self.pending: dict[int, PendingRequest] = {}
         self.next_number = 1
+
+    def has_room(self, core: SchedulerState, client: ClientState, number: int) -> bool:
+        """Return whether a client may ask hosts another question; if not, it is told why."""
+        count = sum([request.client == client.id for request in self.pending.values()])
+        if count >= MOST_OPEN:
+            why = f"{count} questions of this client wait for their answers; wait for some of them before you ask more"
+            core.send(client, Reply(number, error=why))
+        return count < MOST_OPEN
 
     def open(self, client: ClientState, number: int, kind: str) -> tuple[int, PendingRequest]:
         """Begin a question; return the number for the hosts."""
@@ -201,5 +215,11 @@ def answer_if_complete(core: SchedulerState, requests: Requests, number: int) ->
         return
     del requests.pending[number]
     client = core.clients.get(ClientId(request.client))
-    if client is not None:
+    if client is None:
+        return
+    size = len(msgspec.msgpack.encode(request.answers))
+    if size > LARGEST:
+        why = f"the answer has {size:,} bytes, more than the {LARGEST:,} of a message: ask fewer workers, or for less"
+        core.send(client, Reply(request.number, error=why))
+    else:
         core.send(client, Reply(request.number, request.answers))

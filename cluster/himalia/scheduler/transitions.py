@@ -7,6 +7,7 @@ needed, ``settle`` stops what isn't.  Both work on an explicit stack, so that a 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from himalia.messages import (
     FreeData,
@@ -36,6 +37,9 @@ from himalia.scheduler.state import (
     move,
 )
 from himalia.scheduler.window import VALUES
+
+FREED: Final = 100_000
+"""Results named in one message: some 5 MB.  A client that leaves may have held millions."""
 
 
 def want(core: SchedulerState, client: ClientState, task: SchedulerTask) -> None:
@@ -360,7 +364,8 @@ def flush_frees(core: SchedulerState) -> None:
     """Tell each host once what it may drop."""
     for host, data in core.to_free.items():
         if host.id in core.hosts:
-            core.send(host, FreeData(data))
+            for start in range(0, len(data), FREED):
+                core.send(host, FreeData(data[start : start + FREED]))
     core.to_free.clear()
 
 

@@ -4,7 +4,7 @@ from himalia.machine import Send, Ticked
 from himalia.messages import Heartbeat, LogLine, Printed, WorkerDied, WorkerOutput
 from himalia.names import SCHEDULER, Key, WorkerName
 from himalia.nanny.events import KeepLines
-from himalia.nanny.output import BURST, HOST_RATE, OutgoingLines
+from himalia.nanny.output import BURST, HOST_RATE, OutgoingLines, newest
 from himalia.nanny.state import UNREAD
 from himalia.settings import Settings
 from himalia.testing.builders import make_compute
@@ -99,3 +99,10 @@ def test_a_scheduler_that_reads_nothing_gets_no_lines_and_no_heartbeats_and_is_t
     [output] = [message for message in out if isinstance(message, WorkerOutput)]
     assert ([line.text for line in output.lines], output.dropped) == (["3"], 9)
     assert any(isinstance(message, Heartbeat) for message in out)
+
+
+def test_an_answer_has_the_newest_lines_and_each_worker_its_share() -> None:
+    long, short = [line("x" * 40) for _ in range(100)], [line("y")]
+    found = newest({"a": [*long, line("last")], "b": short, "c": []}, limit=3000)
+    assert [text.text for text in found["a"]] == ["x" * 40] * 9 + ["last"]
+    assert (found["b"], found["c"]) == (short, [])

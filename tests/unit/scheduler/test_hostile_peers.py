@@ -11,6 +11,9 @@ import msgspec
 import pytest
 
 import himalia.messages as m
+from himalia.bounds import FEW
+from himalia.names import HostId, Key, PeerId
+from himalia.scheduler.requests import MOST_OPEN
 from himalia.scheduler.state import Status
 from tests.unit.scheduler.stage import Stage, spec
 from tests.unit.test_bounds import example
@@ -98,6 +101,39 @@ def test_an_input_that_is_named_twice_is_waited_for_once() -> None:
     it.submit("alice", spec("f-1"), spec("f-2", "f-1", "f-1"))
     it.finish("f-1")
     assert it.assigned() == {"f-2": "a"}
+
+
+def test_what_is_in_memory_is_told_in_pages() -> None:
+    it = Stage("a")
+    names = [f"f-{n}" for n in range(FEW + 5)]
+    for number, name in enumerate(names):
+        placed = m.DataPlaced(Key(name), "f", HostId(PeerId("a")), 8, "int", True, -1 - number)
+        it.machine.handle(placed, now=0.0, source=PeerId("alice"))
+    it.message("alice", m.GetKeys(1))
+    it.message("alice", m.GetKeys(2, None, FEW))
+    first, second = [reply.value for _, reply in it.taken(m.Reply)]
+    assert (len(first), len(second)) == (FEW, 5)
+    assert {*first, *second} == set(names)
+
+
+def test_questions_to_hosts_that_do_not_answer_do_not_pile_up() -> None:
+    it = Stage("a")
+    for number in range(MOST_OPEN + 3):
+        it.machine.handle(m.RunFunction(number, b"call"), now=0.0, source=PeerId("alice"))
+    it.message("alice", m.GetLogs(1000))
+    it.message("bob", m.GetLogs(1))
+    assert [reply.request for _, reply in it.taken(m.Reply) if reply.error] == [1000]
+    assert len(it.machine.requests.pending) == MOST_OPEN + 1
+
+
+def test_an_answer_that_fits_into_no_message_is_an_error() -> None:
+    it = Stage("a", "b")
+    it.message("alice", m.RunFunction(5, b"call"))
+    asked = {peer: message.request for peer, message in it.taken(m.RunFunction)}
+    for host, request in asked.items():
+        it.message(host, m.Reply(request, {f"{host}-0": bytes(40_000_000)}))
+    [(_, reply)] = it.taken(m.Reply)
+    assert "80,000" in reply.error
 
 
 def encode_all(sent: list[tuple[str, m.Message]]) -> None:
