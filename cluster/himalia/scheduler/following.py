@@ -10,7 +10,7 @@ from __future__ import annotations
 from himalia.messages import FollowTelemetry, GroupSummary, ProcessMetrics, TaskRecord, Telemetry
 from himalia.names import ClientId
 from himalia.scheduler.overview import describe_status, summarize
-from himalia.scheduler.state import ClientState, SchedulerState
+from himalia.scheduler.state import ClientState, SchedulerState, count_again
 from himalia.scheduler.window import THIN
 
 
@@ -102,6 +102,7 @@ def collect(core: SchedulerState, following: Following) -> None:
     following.version += 1
     for place, group in core.groups.items():
         if group.changed:
+            count_again(core, group)
             group.changed = False
             following.groups[place] = following.version, summarize(group)
 

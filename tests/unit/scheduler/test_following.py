@@ -180,3 +180,16 @@ def test_workers_that_are_named_are_replaced_and_nothing_is_forgotten() -> None:
     [(_, reply)] = stage.taken(m.Reply)
     assert "no worker 'nobody'" in reply.value["nobody"]
     assert stage.status("f-1") is not None
+
+
+def test_totals_of_a_push_are_those_of_its_groups() -> None:
+    stage = Stage("a")
+    stage.message("bob", m.FollowTelemetry(0.25))
+    for number in range(3):
+        stage.submit("alice", spec(f"inc-{number}"), batch=number + 1)
+        stage.finish(f"inc-{number}")
+        stage.now += 1.0
+        stage.take()
+        stage.event(Ticked())
+        ((_, push),) = stage.taken(m.Telemetry)
+        assert push.status.counts == m.TaskCounts(done=number + 1) == push.groups[0].counts
