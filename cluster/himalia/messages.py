@@ -34,7 +34,7 @@ from himalia.bounds import (
 )
 from himalia.names import Digest, HostId, Key, WorkerName
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 """Number of this wire; peers with different numbers refuse each other at the handshake."""
 
 

@@ -19,9 +19,9 @@ import psutil
 import pytest
 
 from himalia import Client
-from himalia.comm.security import new_credentials
+from himalia.comm.security import Credentials, new_credentials
 from himalia.deploy import registry
-from himalia.deploy.cluster_file import describe, write_file
+from himalia.deploy.cluster_file import describe, worker_entry, write_file
 from himalia.deploy.runtime_directory import ALIVE
 from tests.waiting import PATIENCE
 
@@ -178,10 +178,25 @@ def test_a_scheduler_file_lets_workers_in_that_have_no_other(launch: Launch, tmp
     assert not path.exists()
 
 
+def write_worker_file(path: str, name: str, credentials: Credentials, address: str) -> str:
+    return write_file(path, worker_entry(describe(name, credentials, [address], pid=os.getpid()), credentials))
+
+
+def test_a_file_for_worker_nodes_is_all_that_a_node_needs(launch: Launch, tmp_path: Path) -> None:
+    scheduler = launch("scheduler", "--port", "0", "--name", "roles")
+    scheduler.wait_for("Scheduler at:")
+    file = scheduler.wait_for("Worker file:").split(" (")[0].strip()
+    alone = tmp_path / "node.json"
+    alone.write_bytes(Path(file).read_bytes())
+    alone.chmod(0o600)
+    elsewhere = {"HIMALIA_HOME": str(tmp_path / "elsewhere")}
+    launch("worker", "--scheduler-file", str(alone), "--nworkers", "1", **elsewhere).wait_for("Registered to:")
+
+
 def test_a_wrong_secret_is_refused_by_both_sides(launch: Launch, scheduler: str, tmp_path: Path) -> None:
     for name, wrong in (("cluster", new_credentials()), ("secret", None)):
         credentials = wrong or type(new_credentials())(registry.read("mine").id, b"x" * 32)
-        path = write_file(str(tmp_path / f"{name}.json"), describe("mine", credentials, [scheduler], pid=os.getpid()))
+        path = write_worker_file(str(tmp_path / f"{name}.json"), "mine", credentials, scheduler)
         done = run("worker", scheduler, "--scheduler-file", path, "--death-timeout", "5")
         assert_clear(done, 1, name)
 
@@ -196,7 +211,7 @@ def test_nobody_there_is_one_clear_line_in_time(nothing_left: None, tmp_path: Pa
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"tcp://127.0.0.1:{port}"
-    path = write_file(str(tmp_path / "s.json"), describe("x", new_credentials(), [address], pid=os.getpid()))
+    path = write_worker_file(str(tmp_path / "s.json"), "x", new_credentials(), address)
     begun = time.monotonic()
     assert_clear(run("worker", address, "--scheduler-file", path, "--death-timeout", "1s"), 1, address)
     assert time.monotonic() - begun < 8.0
@@ -206,7 +221,7 @@ def test_something_else_listens_there_is_one_clear_line(nothing_left: None, tmp_
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as other:
         threading.Thread(target=other.serve_forever, name="web", daemon=True).start()
         address = f"tcp://127.0.0.1:{other.server_port}"
-        path = write_file(str(tmp_path / "s.json"), describe("x", new_credentials(), [address], pid=os.getpid()))
+        path = write_worker_file(str(tmp_path / "s.json"), "x", new_credentials(), address)
         assert_clear(run("worker", address, "--scheduler-file", path, "--death-timeout", "3s"), 1, address)
         other.shutdown()
 

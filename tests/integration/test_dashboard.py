@@ -196,7 +196,7 @@ def test_what_is_saved_and_shown_opens_nothing(cluster: LocalCluster, door: Door
     shown = [text, markup, repr(cluster), repr(entry), repr(vars(cluster._launched)), *cluster.get_logs().values()]
     for child in cluster._launched.processes:
         shown += [Path(f"/proc/{child.pid}/{place}").read_text("latin-1") for place in ("cmdline", "environ")]
-    assert not any(secret in one for one in shown for secret in ("code=", entry.secret, entry.dashboard_key))
+    assert not any(secret in one for one in shown for secret in ("code=", *entry.keys.values(), entry.dashboard_key))
 
 
 def test_a_cluster_works_without_its_dashboard(nothing_left: None) -> None:

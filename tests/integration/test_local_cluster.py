@@ -84,7 +84,7 @@ def test_its_representations_show_its_workers(cluster: LocalCluster) -> None:
 
 
 def test_no_secret_is_shown_anywhere(cluster: LocalCluster) -> None:
-    secret = registry.read(cluster.name).secret
+    secret = registry.read(cluster.name).keys["client"]
     assert len(secret) == 64
     shown = [
         repr(cluster),

@@ -21,7 +21,7 @@ from himalia.comm.data_wire import CHUNK, WireError, chunks, encode
 from himalia.comm.mapping import ArenaReader, ArenaWriter
 from himalia.comm.packing import Buffer, pack
 from himalia.comm.packing import nbytes as size_of
-from himalia.comm.security import Credentials
+from himalia.comm.security import NAME_SECRET, Credentials
 from himalia.errors import ClosedError, StoreFullError, UnreachableError
 from himalia.messages import (
     DataFollows,
@@ -79,7 +79,7 @@ class DataClient:
         timeout: float = 10.0,
     ) -> None:
         self.credentials = credentials
-        self.greeting = Greeting(role=role, incarnation=me, version=__version__)
+        self.greeting = Greeting(role=role, incarnation=me, version=__version__, name_secret=NAME_SECRET)
         self.me = me
         self.machine = machine
         self.settings = settings

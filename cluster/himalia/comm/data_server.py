@@ -84,6 +84,8 @@ class DataServer:
         self._listeners: list[Listener] = []
         self._connections: dict[PeerId, list[_Serving]] = {}
         self._leaving: dict[PeerId, asyncio.TimerHandle] = {}
+        self._claims: dict[PeerId, bytes] = {}
+        """What each reader showed for its name, as long as anything is kept for it."""
         self._is_closed = False
 
     async def listen(self, address: str, certificate: ServerCertificate | None = None) -> str:
@@ -121,11 +123,18 @@ class DataServer:
     def _accept(self, peer: Peer) -> Acceptance:
         if self._is_closed:
             raise HandshakeError("this nanny is closing")
-        return Acceptance(_Serving(self, peer.incarnation))
+        # owners of ranges are called by these names: "/" is in those of the workers', and ours is our own fetches'
+        known = self._claims.get(peer.incarnation)
+        if "/" in peer.incarnation or peer.incarnation == self._greeting.incarnation or not peer.claim:
+            raise HandshakeError(f"{peer.incarnation} is no name of a reader")
+        if known is not None and not peer.is_same_as(known):
+            raise HandshakeError(f"{peer.incarnation} is the name of another process, which reads here")
+        return Acceptance(_Serving(self, peer))
 
     def joined(self, connection: _Serving) -> None:
         """Count a connection of a reader."""
         self._connections.setdefault(connection.peer, []).append(connection)
+        self._claims[connection.peer] = connection.claim
         if (timer := self._leaving.pop(connection.peer, None)) is not None:
             timer.cancel()
 
@@ -144,6 +153,7 @@ class DataServer:
             loop = asyncio.get_running_loop()
             self._leaving[peer] = loop.call_later(PRESENCE_INTERVAL, self._release, peer)
         else:
+            self._claims.pop(peer, None)
             self.store.release_owner(peer)
 
 
@@ -152,12 +162,15 @@ class _Serving(DataConnection):
 
     hears_out = False
 
-    def __init__(self, server: DataServer, peer: PeerId) -> None:
+    def __init__(self, server: DataServer, peer: Peer) -> None:
+        is_client = peer.role == "data-client"  # another nanny reads, and neither places nor maps anything here
         super().__init__(
-            DataRequest,
+            DataRequest if is_client else GetData,
             {GetData: self._get, PutData: self._put, PutDone: self._put_done, UnmapData: self._unmap},
         )
-        self.peer = peer
+        self.peer = peer.incarnation
+        self.claim = peer.claim
+        self._may_map = is_client
         self._server = server
         self._store = server.store
         self._puts: deque[PutData] = deque()  # that wait for others of this connection
@@ -179,7 +192,7 @@ class _Serving(DataConnection):
         self._server.left(self)
 
     def _get(self, message: GetData) -> None:
-        request, is_mapped = message.request, message.map
+        request, is_mapped = message.request, message.map and self._may_map
         for key, attempt in message.data:
             self.send_later(lambda key=key, attempt=attempt: self._answer(request, key, attempt, is_mapped))  # type: ignore[misc]
 

@@ -26,7 +26,7 @@ from himalia.comm.addresses import Address, parse
 from himalia.comm.connection import Acceptance, Greeting, Listener, Peer, listen_authenticated, open_authenticated
 from himalia.comm.framing import FrameError
 from himalia.comm.link import LINGER, Link, Wire
-from himalia.comm.security import Credentials, ServerCertificate
+from himalia.comm.security import NAME_SECRET, Credentials, ServerCertificate
 from himalia.errors import ConnectError, HandshakeError, UsageError
 from himalia.names import PeerId
 from himalia.settings import Settings
@@ -307,8 +307,9 @@ class Endpoint:
     def _greeting(self, *, session: str = "", resume: bool = False, received: int = 0) -> Greeting:
         version = str(getattr(himalia, "__version__", "0"))
         return Greeting(
-            role=self.role, incarnation=self.me, version=version, session=session, resume=resume, received=received
-        )
+            role=self.role, incarnation=self.me, version=version, session=session, resume=resume, received=received,
+            name_secret=NAME_SECRET,
+        )  # fmt: skip
 
     def _new_link(self, name: PeerId, peer: Peer, where: Address, *, role: str, session_id: str) -> Link:
         """Register a session; ``role`` is that of the side that dialed, which sets the lease."""
@@ -338,6 +339,8 @@ class Endpoint:
         link = self._links.get(peer.incarnation)
         if link is not None and link.role != peer.role:
             raise HandshakeError(f"{peer.incarnation} is the name of another process")
+        if not peer.claim or (link is not None and not peer.is_same_as(link.claim)):
+            raise HandshakeError(f"{peer.incarnation} is the name of another process, which has its session here")
         if peer.resume:
             if link is None or link.session_id != peer.session:
                 raise HandshakeError(
@@ -350,9 +353,9 @@ class Endpoint:
         if link is not None:
             self._linger(link.part("replaced by a new session"))
             self._leave(link, "it began a new session")
-        return Acceptance(
-            Wire(self._new_link(peer.incarnation, peer, where, role=peer.role, session_id=peer.session), [])
-        )
+        link = self._new_link(peer.incarnation, peer, where, role=peer.role, session_id=peer.session)
+        link.claim = peer.claim
+        return Acceptance(Wire(link, []))
 
     async def _redial(self, link: Link, where: Address) -> None:
         """Try to get a connection for a session until its lease ends."""

@@ -3,9 +3,10 @@
 ::
 
     dialer                                         listener
-      Hello      who, role, cluster, nonce     →
+      Hello      who, role, cluster, nonce     →   (with a keyed hash: no stranger)
                                                ←   Challenge   who, role, nonce, proof of the listener
-      Proof      proof of the dialer           →
+      Proof      proof of the dialer, its      →
+                 claim to its incarnation
                                                ←   Welcome     go on, and where a resumed session stands
                  (or a Refusal with its reason, at any point, then the end)
 
@@ -26,12 +27,12 @@ import hmac
 import secrets
 import struct
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
-from himalia.comm.security import Credentials, role_key
+from himalia.comm.security import Credentials
 from himalia.errors import HandshakeError
 from himalia.messages import PROTOCOL
 from himalia.names import PeerId
@@ -64,6 +65,8 @@ class Hello(msgspec.Struct, array_like=True, tag=1, frozen=True):
     session: str
     resume: bool
     received: int
+    early: bytes = b""
+    """Keyed hash of the rest: who has the key is no stranger.  It lets nobody in, since it could be a repetition."""
 
 
 class Challenge(msgspec.Struct, array_like=True, tag=2, frozen=True):
@@ -82,6 +85,8 @@ class Proof(msgspec.Struct, array_like=True, tag=3, frozen=True):
     """The dialer proves that it has the secret."""
 
     proof: bytes
+    claim: bytes = b""
+    """Proves that the dialer is the process of that incarnation: the same on all its connections to one listener."""
 
 
 class Welcome(msgspec.Struct, array_like=True, tag=4, frozen=True):
@@ -113,6 +118,8 @@ class Greeting:
     resume: bool = False
     received: int = 0
     """Dialer only: messages of a resumed session that it has."""
+    name_secret: bytes = field(default=b"", repr=False)
+    """Dialer only: known to this process alone; what it claims its incarnation with is made of this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +133,12 @@ class Peer:
     resume: bool = False
     received: int = 0
     """Messages of the session that the peer has."""
+    claim: bytes = field(default=b"", repr=False)
+    """The same for each connection of the same process; whoever has another one only says that it is that peer."""
+
+    def is_same_as(self, claim: bytes) -> bool:
+        """Return whether this is the process that showed ``claim`` when it was here first."""
+        return hmac.compare_digest(self.claim, claim)
 
 
 class Refused(HandshakeError):
@@ -183,13 +196,28 @@ class _Handshake:
         """Return the error of this side; the peer is told the same."""
         return Refused(f"{self._where}: {reason}", frame(Refusal(reason)))
 
-    def _proof(self, hello: Hello, challenge: Challenge, side: bytes) -> bytes:
-        """Return the proof of one side over all that was said."""
-        transcript = _encode([side, hello, msgspec.structs.replace(challenge, proof=b""), self._fingerprint])
-        return hmac.digest(role_key(self._credentials.secret, hello.role), transcript, "sha256")
+    def _keyed_hash(self, role: str, content: list[Any]) -> bytes:
+        """Return the hash that only those make who have a role's key."""
+        try:
+            return hmac.digest(self._credentials.key(role), _encode(content), "sha256")
+        except KeyError:
+            raise self._refuse(
+                f"one side has no key for the role {printable(role, 20)}; nodes that run workers get the cluster's "
+                f".worker.json file, clients get the cluster file"
+            ) from None
 
-    def _check_proof(self, given: bytes, hello: Hello, challenge: Challenge, side: bytes) -> None:
-        if self._credentials.secret and not hmac.compare_digest(given, self._proof(hello, challenge, side)):
+    def _proof(self, hello: Hello, challenge: Challenge, side: bytes, claim: bytes = b"") -> bytes:
+        """Return the proof of one side over all that was said."""
+        said = msgspec.structs.replace(challenge, proof=b"")
+        return self._keyed_hash(hello.role, [side, hello, said, self._fingerprint, claim])
+
+    def _early(self, hello: Hello) -> bytes:
+        return self._keyed_hash(hello.role, [_EARLY, msgspec.structs.replace(hello, early=b"")])
+
+    def _check_proof(self, given: bytes, hello: Hello, challenge: Challenge, side: bytes, claim: bytes = b"") -> None:
+        if self._credentials.is_empty:
+            return
+        if not hmac.compare_digest(given, self._proof(hello, challenge, side, claim)):
             who = "the listener" if side == _LISTENER else "the caller"
             raise self._refuse(f"{who} has another secret than this cluster's. {SECRET_HELP}")
 
@@ -207,6 +235,8 @@ class _Handshake:
 
 _DIALER: Final = b"himalia dialer"
 _LISTENER: Final = b"himalia listener"
+_EARLY: Final = b"himalia hello"
+_CLAIM: Final = b"himalia name"
 
 
 class DialerHandshake(_Handshake):
@@ -242,6 +272,7 @@ class DialerHandshake(_Handshake):
 
     def start(self) -> bytes:
         """Return what to send first."""
+        self._hello = msgspec.structs.replace(self._hello, early=self._early(self._hello))
         return frame(self._hello)
 
     def receive(self, data: bytes) -> bytes:
@@ -276,8 +307,15 @@ class DialerHandshake(_Handshake):
             )
         self._check_proof(challenge.proof, self._hello, challenge, _LISTENER)
         self._challenge = challenge
-        reply = frame(Proof(self._proof(self._hello, challenge, _DIALER)))
+        claim = self._claim(challenge)
+        reply = frame(Proof(self._proof(self._hello, challenge, _DIALER, claim), claim))
         return reply + self.receive(b"") if self._buffer else reply
+
+    def _claim(self, challenge: Challenge) -> bytes:
+        """Return what shows this listener, and no other, that we are the process of our incarnation."""
+        secret = self._greeting.name_secret
+        claim = [_CLAIM, self._credentials.cluster_id, challenge.incarnation, self._hello.incarnation]
+        return hmac.digest(secret, _encode(claim), "sha256") if secret else b""
 
     def _finish(self, challenge: Challenge, welcome: Welcome) -> None:
         self.peer = Peer(
@@ -321,6 +359,8 @@ class ListenerHandshake(_Handshake):
         self._said: tuple[Hello, Challenge] | None = None
         self.peer: Peer | None = None
         """The dialer, once it proved itself and was welcomed."""
+        self.is_known = False
+        """Whether its first message came from somebody with the role's key, now or at some time."""
 
     def receive(self, data: bytes) -> bytes:
         """Take what was read and return what to send; see :attr:`peer` for whether it is done.
@@ -352,6 +392,7 @@ class ListenerHandshake(_Handshake):
             raise self._refuse(f"a {printable(hello.role, 20)} has no business here; this is the {mine.role}'s door")
         if not hello.incarnation or len(hello.nonce) < _NONCE_SIZE:
             raise self._refuse("an incomplete handshake")
+        self.is_known = self._credentials.is_empty or hmac.compare_digest(hello.early, self._early(hello))
         nonce = secrets.token_bytes(_NONCE_SIZE)
         challenge = Challenge(PROTOCOL, mine.version, mine.role, hello.cluster_id, mine.incarnation, nonce, b"")
         challenge = msgspec.structs.replace(challenge, proof=self._proof(hello, challenge, _LISTENER))
@@ -359,7 +400,7 @@ class ListenerHandshake(_Handshake):
         return frame(challenge)
 
     def _finish(self, hello: Hello, challenge: Challenge, proof: Proof) -> bytes:
-        self._check_proof(proof.proof, hello, challenge, _DIALER)
+        self._check_proof(proof.proof, hello, challenge, _DIALER, proof.claim)
         peer = Peer(
             role=hello.role,
             incarnation=PeerId(hello.incarnation),
@@ -367,6 +408,7 @@ class ListenerHandshake(_Handshake):
             session=hello.session,
             resume=hello.resume,
             received=hello.received,
+            claim=proof.claim,
         )
         try:
             welcome = self._welcome(peer)

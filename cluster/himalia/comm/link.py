@@ -62,7 +62,8 @@ class Link:
     """A session and its present connection, if there is one."""
 
     __slots__ = (
-        "address", "dirty", "direct", "fd", "heard", "heard_at", "incarnation", "joined", "lease", "lock", "lost_at",
+        "address", "claim", "dirty", "direct", "fd", "heard", "heard_at", "incarnation", "joined", "lease", "lock",
+        "lost_at",
         "lost_why", "owner", "patient", "paused", "peer", "redialing", "rest", "role", "serial", "session",
         "session_id", "transport", "wire", "wrote", "wrote_at",
     )  # fmt: skip
@@ -80,6 +81,8 @@ class Link:
         self.lease = lease
         self.address: Address | None = None
         """Where to dial again; None on the listening side."""
+        self.claim = b""
+        """What the peer showed for its incarnation when it came; on the listening side only."""
         self.patient = True
         """Whether its silence says nothing: it may run user code, or the kernel would tell of its end."""
         self.wire: Wire | None = None

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, SupportsIndex
 
 if TYPE_CHECKING:
     import ssl
@@ -27,24 +27,91 @@ _VALID_DAYS: Final = 3650
 """Days a cluster's certificate says it is valid.  Nobody checks: it is pinned, and as old as its cluster at most."""
 
 
+CLIENT_ROLES: Final = ("client", "data-client")
+"""What the holder of a cluster file may be."""
+WORKER_ROLES: Final = ("nanny", "data-nanny", "data-client")
+"""What a node that runs workers needs: the last only to check those who read there (docs/notes/0013)."""
+
+
+NAME_SECRET: Final = secrets.token_bytes(32)
+"""Known to this process alone: what it shows to claim that it is the process of an incarnation is made of this."""
+
+
+class Secret(bytes):
+    """Bytes that are used here and go nowhere: no repr, pickle or copy shows them."""
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __reduce__(self) -> NoReturn:
+        raise secret_stays("A cluster's secret")
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise secret_stays("A cluster's secret")
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        raise secret_stays("A cluster's secret")
+
+
+def secret_stays(what: str) -> TypeError:
+    """Return the error for somebody who is about to take a secret out of this process."""
+    return TypeError(
+        f"{what} can't be pickled or copied: whoever reads the copy could use the cluster. "
+        f"In a task use worker_client() or get_client(); on another machine use the cluster file."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a process must have to be let into a cluster; its repr shows no secret."""
+    """What a process must have to be let into a cluster; no repr, pickle or copy of it shows a secret."""
 
     cluster_id: str
     secret: bytes = field(repr=False)
-    """Empty: nothing to prove but the uid, which Unix sockets alone accept."""
+    """All roles' keys are made of it, so the scheduler alone has it; who has only ``keys`` has an empty one."""
     fingerprint: str = ""
     """SHA-256 of the scheduler's certificate, hex; empty: not pinned, the secret's proof alone binds the channel."""
+    keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Keys of the roles that the holder may have, where it has no secret."""
 
-    def to_config(self) -> dict[str, str]:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "secret", Secret(self.secret))
+        object.__setattr__(self, "keys", {role: Secret(key) for role, key in self.keys.items()})
+
+    def __reduce__(self) -> NoReturn:
+        raise secret_stays("Credentials")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to prove but the uid, which Unix sockets alone accept."""
+        return not self.secret and not self.keys
+
+    def key(self, role: str) -> bytes:
+        """Return the key of a role; KeyError if it isn't among ours."""
+        if self.secret or self.is_empty:
+            return role_key(self.secret, role)
+        return self.keys[role]
+
+    def only_for(self, roles: Iterable[str]) -> Credentials:
+        """Return credentials that are good for these roles and tell nothing of the others' keys."""
+        if self.is_empty:
+            return self
+        return Credentials(self.cluster_id, b"", self.fingerprint, {role: self.key(role) for role in roles})
+
+    def to_config(self) -> dict[str, Any]:
         """Return what a started process reads on its standard input, or a file of mode 0600 holds; never log it."""
-        return {"cluster_id": self.cluster_id, "secret": self.secret.hex(), "fingerprint": self.fingerprint}
+        keys = {role: key.hex() for role, key in self.keys.items()}
+        return {
+            "cluster_id": self.cluster_id, "secret": self.secret.hex(), "fingerprint": self.fingerprint, "keys": keys
+        }  # fmt: skip
 
     @classmethod
-    def from_config(cls, config: Mapping[str, str]) -> Credentials:
+    def from_config(cls, config: Mapping[str, Any]) -> Credentials:
         """Read what :meth:`to_config` returned."""
-        return cls(config["cluster_id"], bytes.fromhex(config["secret"]), config.get("fingerprint", ""))
+        keys = {role: bytes.fromhex(key) for role, key in config.get("keys", {}).items()}
+        return cls(config["cluster_id"], bytes.fromhex(config["secret"]), config.get("fingerprint", ""), keys)
 
 
 def new_credentials() -> Credentials:
@@ -65,6 +132,9 @@ class ServerCertificate:
     key_pem: str = field(repr=False)
     fingerprint: str
     """SHA-256 of the certificate's DER form, hex: what peers pin."""
+
+    def __reduce__(self) -> NoReturn:
+        raise secret_stays("A certificate's key")
 
     def to_config(self) -> dict[str, str]:
         """Return what a started process reads on its standard input; never log it."""

@@ -12,7 +12,8 @@ import socket
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
@@ -21,6 +22,8 @@ from himalia.errors import UsageError
 if TYPE_CHECKING:
     from himalia.comm.security import Credentials
 
+WORKER_SUFFIX: Final = ".worker.json"
+"""End of the name of a file for worker nodes."""
 SIZE_LIMIT: Final = 64 * 1024
 """Bytes of a cluster file; a real one has about 1 KB."""
 
@@ -32,8 +35,10 @@ class ClusterEntry(msgspec.Struct, kw_only=True):
     ----------
     addresses : list of str
         Where its scheduler listens, the nearest first: Unix socket, loopback, network.
-    secret : str
-        Hex; empty for a cluster that listens on Unix sockets only, where the kernel proves who the peer is.
+    keys : dict
+        Role -> key, hex: what the holder of the file may be.  Files of clients and of worker nodes hold different ones,
+        and none holds the secret that all keys are made of.  Empty: a cluster that listens on Unix sockets only, where
+        the kernel proves who the peer is.
     fingerprint : str
         SHA-256 of the certificate of its ``tls://`` addresses, hex.
     pid, pid_started : int, float
@@ -45,7 +50,9 @@ class ClusterEntry(msgspec.Struct, kw_only=True):
     name: str
     id: str
     addresses: list[str]
+    keys: dict[str, str] = {}
     secret: str = ""
+    """Of a file of an older himalia, which gave every role's key to everybody; not written any more."""
     fingerprint: str = ""
     pid: int = 0
     pid_started: float = 0.0
@@ -65,7 +72,18 @@ class ClusterEntry(msgspec.Struct, kw_only=True):
         """What a peer needs to prove that it belongs to the cluster."""
         from himalia.comm.security import Credentials
 
-        return Credentials(self.id, bytes.fromhex(self.secret), self.fingerprint)
+        keys = {role: bytes.fromhex(key) for role, key in self.keys.items()}
+        return Credentials(self.id, b"", self.fingerprint, keys)
+
+    @property
+    def for_workers(self) -> bool:
+        """Whether it is what a node that runs workers needs."""
+        return not self.keys or "nanny" in self.keys
+
+    def __reduce__(self) -> NoReturn:
+        from himalia.comm.security import secret_stays
+
+        raise secret_stays("What a cluster file says")
 
     @property
     def reachable(self) -> list[str]:
@@ -86,20 +104,21 @@ class ClusterEntry(msgspec.Struct, kw_only=True):
         return address
 
     def __repr__(self) -> str:
-        return f"<ClusterEntry {self.name!r} at {', '.join(self.addresses)}, secret {'***' if self.secret else 'none'}>"
+        return f"<ClusterEntry {self.name!r} at {', '.join(self.addresses)}, keys {'***' if self.keys else 'none'}>"
 
 
 def describe(
     name: str, credentials: Credentials, addresses: list[str], *, pid: int, kind: str = "Cluster"
 ) -> ClusterEntry:
-    """Return the entry of a cluster whose scheduler is process ``pid`` of this machine."""
+    """Return the entry, for clients, of a cluster whose scheduler is process ``pid`` of this machine."""
+    from himalia.comm.security import CLIENT_ROLES
     from himalia.system import machine_identity
 
     return ClusterEntry(
         name=name,
         id=credentials.cluster_id,
         addresses=addresses,
-        secret=credentials.secret.hex(),
+        keys=keys_for(credentials, CLIENT_ROLES),
         fingerprint=credentials.fingerprint,
         pid=pid,
         pid_started=process_started(pid),
@@ -108,6 +127,24 @@ def describe(
         started=time.time(),
         kind=kind,
     )
+
+
+def keys_for(credentials: Credentials, roles: Iterable[str]) -> dict[str, str]:
+    """Return the keys of some roles as a file holds them."""
+    return {role: key.hex() for role, key in credentials.only_for(roles).keys.items()}
+
+
+def worker_entry(entry: ClusterEntry, credentials: Credentials) -> ClusterEntry:
+    """Return the entry for nodes that run workers: with their keys, and without the dashboard's."""
+    from himalia.comm.security import WORKER_ROLES
+
+    keys = keys_for(credentials, WORKER_ROLES)
+    return msgspec.structs.replace(entry, keys=keys, dashboard="", dashboard_key="")
+
+
+def worker_path(path: str) -> str:
+    """Return where the file for worker nodes is, beside that for clients: ``NAME.worker.json``."""
+    return path.removesuffix(".json") + WORKER_SUFFIX
 
 
 def write_file(path: str, entry: ClusterEntry) -> str:
@@ -155,9 +192,14 @@ def read_file(path: str) -> ClusterEntry:
         os.close(fd)
     try:
         entry = msgspec.json.decode(content, type=ClusterEntry)
-        bytes.fromhex(entry.secret)
+        _ = entry.credentials
     except (msgspec.MsgspecError, ValueError):
         raise UsageError(f"{path} is not a cluster file.") from None
+    if entry.secret:
+        raise UsageError(
+            f"The cluster file {path} was written by an older himalia; install the same version on both sides, and "
+            f"copy the file that the scheduler writes again."
+        )
     entry.path = path
     return entry
 

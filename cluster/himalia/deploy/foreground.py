@@ -16,8 +16,9 @@ import msgspec
 
 from himalia.comm.addresses import is_loopback, parse
 from himalia.comm.handshake import SECRET_HELP
+from himalia.comm.security import CLIENT_ROLES
 from himalia.deploy import registry
-from himalia.deploy.cluster_file import ClusterEntry, read_file
+from himalia.deploy.cluster_file import ClusterEntry, read_file, worker_path
 from himalia.deploy.dashboard import open_door, plain_link
 from himalia.deploy.launch import working_directory
 from himalia.deploy.layout import Layout
@@ -95,7 +96,7 @@ def run_scheduler(options: SchedulerOptions) -> int:
     dashboard: list[Child] = []
     try:
         if door is not None:
-            dashboard.append(door.start(name, credentials, config.scheduler.listen[1:]))
+            dashboard.append(door.start(name, credentials.only_for(CLIENT_ROLES), config.scheduler.listen[1:]))
         return run(main)
     finally:
         stop(dashboard, patience=1.0)
@@ -107,7 +108,9 @@ def announce_scheduler(entry: ClusterEntry, me: str) -> None:
     say(f"Scheduler at: {entry.addresses[-1]}")
     say(f"dashboard at: {dashboard_text(plain_link(entry), entry.name)}")
     say(f"Cluster name: {entry.name}, for Client({entry.name!r}) and `himalia stop {entry.name}`")
-    say(f"Cluster file: {os.path.join(registry.directory(), entry.name + '.json')}")
+    path = os.path.join(registry.directory(), entry.name + ".json")
+    say(f"Cluster file: {path} (for clients)")
+    say(f"Worker file:  {worker_path(path)} (all that a node needs to run workers: himalia worker --scheduler-file)")
 
 
 def find_cluster(scheduler: str, file: str) -> tuple[list[str], ClusterEntry]:
@@ -147,6 +150,7 @@ def run_worker(options: WorkerOptions) -> int:
     from himalia.nanny.shell import serve
 
     addresses, entry = find_cluster(options.scheduler, options.file)
+    entry = registry.for_workers(entry)
     if not addresses:
         raise UsageError(f"The cluster {entry.name} listens only on its own host, {entry.hostname}.")
     mine = f"{entry.id}-{os.getpid()}"

@@ -13,11 +13,11 @@ import os
 import sys
 import threading
 import time
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 
-from himalia.comm.security import Credentials, ServerCertificate
+from himalia.comm.security import CLIENT_ROLES, WORKER_ROLES, Credentials, ServerCertificate, secret_stays
 from himalia.deploy import registry
 from himalia.deploy.apart import run_apart
 from himalia.deploy.control import Control
@@ -64,6 +64,9 @@ class Plan(msgspec.Struct, kw_only=True):
 
     def __repr__(self) -> str:
         return f"<Plan {self.name}>"  # the fields hold secrets
+
+    def __reduce__(self) -> NoReturn:
+        raise secret_stays("A cluster's plan")
 
 
 class Launch:
@@ -220,7 +223,9 @@ class Launch:
         with self.lock:
             if self.door is not None and not self.closed:
                 plan = self.plan
-                self.dashboard = self.door.start(plan.name, plan.credentials, [scheduler], forward=plan.forward_logs)
+                self.dashboard = self.door.start(
+                    plan.name, plan.credentials.only_for(CLIENT_ROLES), [scheduler], forward=plan.forward_logs
+                )
 
     def find_door(self, scheduler: str) -> Door | None:
         """Return the way to the dashboard, which is started again if its process died; None if there is none.
@@ -311,7 +316,7 @@ def nanny_config(plan: Plan, scheduler: str, listen: str, local_directory: str) 
     """Return what the nanny process is told."""
     return {
         "scheduler": scheduler,
-        "credentials": plan.credentials.to_config(),
+        "credentials": plan.credentials.only_for(WORKER_ROLES).to_config(),
         "name": plan.name,
         "nworkers": plan.layout.nworkers,
         "nthreads": plan.layout.nthreads,

@@ -10,11 +10,24 @@ from __future__ import annotations
 import os
 import re
 import socket
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from himalia.deploy.cluster_file import ClusterEntry, process_started, read_file, remove_file, write_temporary
-from himalia.deploy.runtime_directory import data_home, make_private
+from himalia.deploy.cluster_file import (
+    WORKER_SUFFIX,
+    ClusterEntry,
+    process_started,
+    read_file,
+    remove_file,
+    worker_entry,
+    worker_path,
+    write_temporary,
+)
+from himalia.deploy.runtime_directory import data_home
 from himalia.errors import ClusterNotFoundError, UsageError
+from himalia.private import make_parents, make_private
+
+if TYPE_CHECKING:
+    from himalia.comm.security import Credentials
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOOPBACK: Final = "(loopback)"
@@ -36,8 +49,8 @@ def check_name(name: object) -> str:
     UsageError
         If it would not make a file name that reads well everywhere.
     """
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        allowed = "1 to 64 letters, digits, '-', '_' or '.', a letter or digit first"
+    if not isinstance(name, str) or not NAME.fullmatch(name) or name.endswith(".worker"):
+        allowed = "1 to 64 letters, digits, '-', '_' or '.', a letter or digit first, no '.worker' at the end"
         raise UsageError(f"{name!r} can't be a cluster's name: use {allowed}.")
     return name
 
@@ -57,8 +70,10 @@ def taken_text(entry: ClusterEntry) -> str:
     )
 
 
-def write(entry: ClusterEntry) -> str:
-    """Write the file of a cluster that came up, and return its path.
+def write(entry: ClusterEntry, credentials: Credentials | None = None) -> str:
+    """Write the files of a cluster that came up, and return the path of that for clients.
+
+    With the cluster's ``credentials`` there is one for worker nodes too.
 
     Raises
     ------
@@ -66,19 +81,25 @@ def write(entry: ClusterEntry) -> str:
         If a living cluster has the name.
     """
     path = os.path.join(directory(), check_name(entry.name) + ".json")
-    os.makedirs(os.path.dirname(directory()), mode=0o700, exist_ok=True)
+    make_parents(os.path.dirname(directory()))
     make_private(directory())
     temporary = write_temporary(path, entry)
+    nodes = "" if credentials is None else write_temporary(worker_path(path), worker_entry(entry, credentials))
     try:
         for _ in range(3):
             try:
                 os.link(temporary, path)  # unlike a rename this fails if the name is taken
+                if nodes:
+                    os.replace(nodes, worker_path(path))
+                    nodes = ""
                 return path
             except FileExistsError:
                 check_free(entry.name)  # removes the file if its cluster is dead
         raise UsageError(f"The cluster file {path} can't be written: it keeps coming back. Choose another name.")
     finally:
         os.unlink(temporary)
+        if nodes:
+            os.unlink(nodes)
 
 
 def read(name: str) -> ClusterEntry:
@@ -95,6 +116,26 @@ def read(name: str) -> ClusterEntry:
         listed = f"Running: {', '.join(others)}." if others else "None is running."
         raise ClusterNotFoundError(f"No cluster named {name!r} is running for this user. {listed}")
     return found
+
+
+def for_workers(entry: ClusterEntry) -> ClusterEntry:
+    """Return the entry with the keys of a worker node, for one that was found by its name or address.
+
+    Raises
+    ------
+    ClusterNotFoundError
+        If the file for worker nodes isn't there.
+    """
+    if entry.for_workers:
+        return entry
+    path = worker_path(entry.path)
+    try:
+        return read_file(path)
+    except FileNotFoundError:
+        raise ClusterNotFoundError(
+            f"{entry.path} is for clients; a node that runs workers needs {path}, which is written beside it. "
+            f"Copy that one, and name it by --scheduler-file."
+        ) from None
 
 
 def find_name(name: str) -> ClusterEntry | None:
@@ -156,7 +197,7 @@ def entries() -> list[ClusterEntry]:
     found = []
     for name in names:
         stem, extension = os.path.splitext(name)
-        if extension != ".json" or not NAME.fullmatch(stem):
+        if extension != ".json" or name.endswith(WORKER_SUFFIX) or not NAME.fullmatch(stem):
             continue
         try:
             entry = find_name(stem)
@@ -171,6 +212,7 @@ def remove(name: str, cluster_id: str) -> None:
     """Remove the file of a cluster that ended, unless another cluster has taken the name since."""
     path = os.path.join(directory(), check_name(name) + ".json")
     remove_file(path, cluster_id)
+    remove_file(worker_path(path), cluster_id)
 
 
 def is_alive(entry: ClusterEntry) -> bool:

@@ -9,6 +9,7 @@ as a whole.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import stat
@@ -17,11 +18,19 @@ import time
 from typing import Final
 
 from himalia.errors import StartError
+from himalia.private import make_parents, make_private
+
+logger = logging.getLogger("himalia.deploy")
 
 SOCKET_PATH_LIMIT: Final = 100
 """Bytes of a socket's path: ``sun_path`` has 104 on macOS and 108 on Linux, with its terminator."""
 LONGEST_SOCKET_NAME: Final = 20
 """Bytes kept for ``/scheduler.sock`` and its neighbours below the directory."""
+
+SQUATTED: Final = 100
+"""Names that are tried for the user's folder before it is given up.  Guess."""
+_told: Final[set[str]] = set()
+"""Folders of somebody else that were complained of."""
 
 ALIVE: Final = ".alive"
 """File in each directory that a process of its cluster keeps locked."""
@@ -60,8 +69,27 @@ def runtime_bases() -> list[str]:
     if given and os.path.isabs(given) and is_private(given):
         bases.append(os.path.join(given, "himalia"))
     for scratch in dict.fromkeys(("/tmp", tempfile.gettempdir())):
-        bases.append(os.path.join(scratch, f"himalia-{os.getuid()}"))
+        bases.append(own_folder(scratch))
     return bases
+
+
+def own_folder(scratch: str) -> str:
+    """Return this user's folder in one that all may write: ``himalia-UID``, or another if somebody has taken that.
+
+    The other one is the first ``himalia-UID-N`` that nobody else has; it is said once.
+    """
+    usual = os.path.join(scratch, f"himalia-{os.getuid()}")
+    for path in (usual, *(f"{usual}-{number}" for number in range(1, SQUATTED))):
+        try:
+            found = os.lstat(path)
+        except OSError:  # not there yet
+            break
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+            break
+    if path != usual and usual not in _told:
+        _told.add(usual)
+        logger.warning("%s isn't this user's (somebody else made it); %s is used instead", usual, path)
+    return path
 
 
 def scratch_directory(cluster_id: str, local_directory: str | None = None) -> str:
@@ -73,7 +101,7 @@ def scratch_directory(cluster_id: str, local_directory: str | None = None) -> st
         If it can't be made, or would not be ours alone.
     """
     if local_directory is None:
-        base = os.path.join(tempfile.gettempdir(), f"himalia-{os.getuid()}")
+        base = own_folder(tempfile.gettempdir())
     else:
         base = os.path.abspath(os.path.expanduser(local_directory))
     path = os.path.join(base, f"{cluster_id}-data")
@@ -82,7 +110,7 @@ def scratch_directory(cluster_id: str, local_directory: str | None = None) -> st
             prune(base)  # not where the user says: that may be shared with hosts whose locks are not seen here
             make_private_below(base, os.path.basename(path))
         else:
-            os.makedirs(base, exist_ok=True)
+            make_parents(base)
             make_private(path)
     except OSError as error:
         hint = "Name another one by local_directory."
@@ -150,21 +178,6 @@ def make_private_below(base: str, name: str) -> None:
         except FileNotFoundError:
             if attempt == 9:
                 raise
-
-
-def make_private(path: str) -> None:
-    """Make ``path`` a directory of this user alone, or raise OSError if somebody else could get at it."""
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        pass
-    found = os.lstat(path)
-    if not stat.S_ISDIR(found.st_mode):
-        raise NotADirectoryError(f"{path} is not a directory")
-    if found.st_uid != os.geteuid():
-        raise PermissionError(f"{path} belongs to another user (uid {found.st_uid})")
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        os.chmod(path, 0o700)
 
 
 def is_private(path: str) -> bool:

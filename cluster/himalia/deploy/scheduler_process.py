@@ -17,7 +17,7 @@ import msgspec
 
 from himalia.comm.security import Credentials
 from himalia.deploy import registry
-from himalia.deploy.cluster_file import ClusterEntry, describe, remove_file, write_file
+from himalia.deploy.cluster_file import ClusterEntry, describe, remove_file, worker_entry, worker_path, write_file
 from himalia.deploy.network import contact_addresses
 from himalia.deploy.runtime_directory import hold, remove_directory
 from himalia.errors import HimaliaError, StartError
@@ -65,8 +65,9 @@ async def serve_cluster(config: ServiceConfig, stop: asyncio.Event, ready: Calla
         entry.dashboard, entry.dashboard_key = config.dashboard, config.dashboard_key
         try:
             if config.scheduler_file:
-                write_file(config.scheduler_file, entry)
-            registry.write(entry)
+                path = write_file(config.scheduler_file, entry)
+                write_file(worker_path(path), worker_entry(entry, credentials))
+            registry.write(entry, credentials)
         except OSError as error:
             why = f"{registry.directory()} can't be written: {error.strerror}"
             if config.must_be_found:
@@ -88,6 +89,7 @@ async def serve_cluster(config: ServiceConfig, stop: asyncio.Event, ready: Calla
             registry.remove(entry.name, entry.id)
             if config.scheduler_file:
                 remove_file(config.scheduler_file, entry.id)
+                remove_file(worker_path(config.scheduler_file), entry.id)
         for directory, fd in zip(config.directories, held, strict=True):
             remove_directory(directory)
             os.close(fd)

@@ -16,6 +16,7 @@ from typing import Final
 from himalia.comm.mapping import PAGE
 from himalia.comm.presence import is_present
 from himalia.errors import StartError
+from himalia.private import create_file
 
 LEAST_SIZE: Final = 256 * 1024**3
 """Bytes of address space an arena has at least.  It costs nothing, and room to choose keeps it from fragmenting."""
@@ -107,8 +108,7 @@ def _address_space(limit: int) -> int:
 
 
 def _create(path: str) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        return os.open(path, flags, 0o600)
+        return create_file(path)
     except OSError as error:
         raise StartError(f"The store can't create {path}: {error}. Choose another local directory.") from error

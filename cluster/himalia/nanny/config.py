@@ -12,7 +12,7 @@ class NannyConfig(msgspec.Struct, kw_only=True):
 
     scheduler: str | list[str]
     """Where its scheduler listens; of several addresses the first that answers."""
-    credentials: dict[str, str]
+    credentials: dict[str, str | dict[str, str]]
     """``Credentials.to_config()``."""
     listen: str
     """Address of the data listener: ``unix://…``, or ``tcp://…``, ``tls://…`` (port 0: any)."""

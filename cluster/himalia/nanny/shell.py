@@ -35,6 +35,7 @@ from himalia.nanny.measure import Meter
 from himalia.nanny.output import newest
 from himalia.nanny.profiling import Profiler
 from himalia.nanny.store import Store
+from himalia.private import make_parents
 from himalia.run import answer
 
 logger = logging.getLogger("himalia.nanny")
@@ -332,7 +333,7 @@ async def serve(config: NannyConfig, stop: asyncio.Event, *, ready: Callable[[Ho
         If it can't start.
     """
     if config.local_directory:
-        os.makedirs(config.local_directory, mode=0o700, exist_ok=True)
+        make_parents(os.path.abspath(config.local_directory))
     directory = tempfile.mkdtemp(prefix="himalia-nanny-", dir=config.local_directory or None)
     shell = NannyShell(config, directory)
     stopping = asyncio.ensure_future(stop.wait())

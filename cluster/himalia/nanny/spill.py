@@ -17,6 +17,7 @@ import msgspec
 
 from himalia.comm.mapping import PAGE
 from himalia.nanny.ranges import FreeRanges
+from himalia.private import create_file, make_parents
 
 FILE_SIZE: Final = 1 << 42
 """Bytes of address space in the file, 4 TiB: ext4 allows four times that."""
@@ -166,7 +167,7 @@ class SpillFile:
     def _open(self) -> None:
         if self._file >= 0:
             return
-        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        make_parents(self._directory)
         path = os.path.join(self._directory, f"spill-{os.getpid()}-{id(self):x}")
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._file = create_file(path)
         os.unlink(path)

@@ -10,7 +10,7 @@ from himalia.settings import Settings
 class SchedulerConfig(msgspec.Struct, kw_only=True):
     """Everything a scheduler process needs to know."""
 
-    credentials: dict[str, str]
+    credentials: dict[str, str | dict[str, str]]
     """``Credentials.to_config()``."""
     listen: list[str]
     """Addresses to listen at, the one it calls itself by first."""

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from typing import cast
 
 import pytest
 
-from himalia.comm import connection
+from himalia.comm import listening, sockets
 from himalia.comm.connection import Acceptance, Greeting, Listener, Peer, listen_authenticated, open_authenticated
+from himalia.comm.crowd import MAX_PER_ADDRESS
 from himalia.comm.security import (
     Credentials,
     ServerCertificate,
@@ -385,7 +387,7 @@ def test_garbage_before_the_handshake_is_closed_and_changes_nothing(
 
 
 def test_a_stranger_has_little_time(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(connection, "HANDSHAKE_TIMEOUT", 0.05)
+    monkeypatch.setattr(listening, "HANDSHAKE_TIMEOUT", 0.05)
 
     async def main() -> None:
         door = Door()
@@ -400,23 +402,129 @@ def test_a_stranger_has_little_time(monkeypatch: pytest.MonkeyPatch, caplog: pyt
     assert "no handshake within 0.05 s" in caplog.text
 
 
-def test_a_flood_of_strangers_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "MAX_PENDING", 3)
+def strangers_at(address: str, count: int) -> list[socket.socket]:
+    found = []
+    for _ in range(count):
+        found.append(socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 1))
+        found[-1].setblocking(False)
+    return found
 
+
+def is_cut(sock: socket.socket) -> bool:
+    """Whether the other side closed it; then this side does so too."""
+    try:
+        if sock.recv(4096) != b"":
+            return False
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    sock.close()
+    return True
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=LOOP_NAMES)
+@pytest.mark.parametrize("scheme", ["tcp", "tls"])
+@pytest.mark.parametrize("words", [b"", b"\x16\x03\x01", b"HMLA\x00"], ids=["silent", "tls", "himalia"])
+def test_a_crowd_of_one_address_keeps_nobody_out(scheme: str, words: bytes, loop: Loop, tmp_path: Path) -> None:
+    async def main() -> None:
+        door = Door()
+        address = await door.open(url(scheme, tmp_path), make_certificate())
+        crowd = await asyncio.to_thread(strangers_at, address, 300)
+        for sock in crowd:
+            with contextlib.suppress(OSError):
+                sock.send(words)
+        assert door.listener is not None
+        protocol = await knock(address, timeout=5.0)
+        protocol.transport.abort()  # type: ignore[union-attr]
+        await until(lambda: len(door.listener.crowd) <= MAX_PER_ADDRESS)  # type: ignore[union-attr]
+        await until(lambda: sum(map(is_cut, crowd)) >= 200 if not words else True)
+        for sock in crowd:
+            sock.close()
+        await until(lambda: len(door.listener.crowd) == 0)  # type: ignore[union-attr]
+        await door.close()
+
+    run(main(), loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=LOOP_NAMES)
+def test_who_is_in_stays_in_and_is_heard_while_a_crowd_comes_back_at_once(loop: Loop) -> None:
     async def main() -> None:
         door = Door()
         address = await door.open("tcp://127.0.0.1:0")
-        port = int(address.rpartition(":")[2])
-        strangers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
-        with pytest.raises((UnreachableError, HandshakeError)):
-            await knock(address)
-        for _, writer in strangers:
-            writer.transport.abort()
-        protocol = await knock(address, retry=True)
-        protocol.transport.abort()  # type: ignore[union-attr]
+        inside = await knock(address)
+        ended = False
+
+        def crowd() -> None:
+            found: list[socket.socket] = []
+            while not ended:
+                found = [sock for sock in found if not is_cut(sock)]
+                found += strangers_at(address, 200 - len(found))
+            for sock in found:
+                sock.close()
+
+        running = asyncio.create_task(asyncio.to_thread(crowd))
+        clock = asyncio.get_running_loop().time
+        for _ in range(3):
+            start = clock()
+            protocol = await knock(address, timeout=8.0, retry=True)
+            assert clock() - start < 8.0
+            protocol.transport.abort()  # type: ignore[union-attr]
+        inside.transport.write(b"still here")  # type: ignore[union-attr]
+        await until(lambda: door.inside[0].got == b"still here")
+        ended = True
+        await running
         await door.close()
 
-    run(main())
+    run(main(), loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=LOOP_NAMES)
+def test_no_stranger_gets_the_last_descriptors(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        door = Door()
+        address = await door.open("tcp://127.0.0.1:0")
+        probe = os.dup(0)
+        os.close(probe)
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (probe + 50 + listening.RESERVE, 0))
+        crowd = await asyncio.to_thread(strangers_at, address, 40)
+        protocol = await knock(address, timeout=5.0, retry=True)
+        protocol.transport.abort()  # type: ignore[union-attr]
+        for sock in crowd:
+            sock.close()
+        await door.close()
+
+    run(main(), loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=LOOP_NAMES)
+def test_without_descriptors_the_door_waits_and_opens_again(loop: Loop) -> None:
+    async def main() -> None:
+        door = Door()
+        address = await door.open("tcp://127.0.0.1:0")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        sock = socket.socket()
+        sock.setblocking(False)
+        lowest = os.dup(0)
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        try:
+            with contextlib.suppress(BlockingIOError):
+                sock.connect(("127.0.0.1", int(address.rpartition(":")[2])))
+            turns = 0
+            start = asyncio.get_running_loop().time()
+            while asyncio.get_running_loop().time() - start < 0.3:
+                await asyncio.sleep(0.01)
+                turns += 1
+            assert turns > 10
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        protocol = await knock(address, timeout=5.0, retry=True)
+        protocol.transport.abort()  # type: ignore[union-attr]
+        sock.close()
+        await door.close()
+
+    run(main(), loop)
 
 
 @pytest.mark.parametrize("side", ["dialer", "listener"])
@@ -430,7 +538,7 @@ def test_another_user_at_a_unix_socket_is_refused(
         asked.append(fileno)
         return os.geteuid() + (1 if (len(asked) == 1) == (side == "dialer") else 0)
 
-    monkeypatch.setattr(connection, "peer_uid", uid)
+    monkeypatch.setattr(sockets, "peer_uid", uid)
 
     async def main() -> None:
         door = Door(credentials=Credentials("c1", b""))

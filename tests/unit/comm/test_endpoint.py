@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import random
 from pathlib import Path
 
 import pytest
 
+from himalia.comm.connection import open_authenticated
 from himalia.comm.framing import HEADER
 from himalia.comm.link import LINGER
 from himalia.comm.security import Credentials, make_certificate
-from himalia.errors import UsageError
+from himalia.errors import HandshakeError, UsageError
 from himalia.messages import Close, Explain, Heartbeat, HostMetrics, ReleaseKeys, Reply
 from himalia.names import SCHEDULER, Key, PeerId
 from tests.unit.comm.stage import CREDENTIALS, LOOP_NAMES, LOOPS, Loop, Node, Recorder, Relay, impatient, run, until
@@ -253,7 +255,7 @@ def test_a_half_open_connection_is_closed_when_its_peer_comes_back() -> None:
     run(main())
 
 
-def test_a_new_session_of_the_same_incarnation_replaces_the_old_one() -> None:
+def test_a_new_session_of_the_same_process_replaces_the_old_one() -> None:
     async def main() -> None:
         scheduler, first, second = Node("scheduler"), Node("client"), Node("client")
         address = await scheduler.listen("tcp://127.0.0.1:0")
@@ -264,6 +266,33 @@ def test_a_new_session_of_the_same_incarnation_replaces_the_old_one() -> None:
         second.endpoint.send(SCHEDULER, release(1))
         await until(lambda: scheduler.got)
         for node in (first, second, scheduler):
+            await node.endpoint.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("role", ["client", "nanny"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_another_process_with_the_same_key_can_not_take_a_session_over(role: str, resume: bool) -> None:
+    async def main() -> None:
+        scheduler, owner, thief = Node("scheduler"), Node(role), Node(role)
+        address = await scheduler.listen("tcp://127.0.0.1:0")
+        await owner.connect(address)
+        (link,) = scheduler.endpoint._links.values()
+        greeting = thief.endpoint._greeting(session=link.session_id, resume=resume)
+        for secret in (b"another process", b""):
+            with pytest.raises(HandshakeError, match="is the name of another process, which has its session here"):
+                await open_authenticated(
+                    address,
+                    greeting=dataclasses.replace(greeting, name_secret=secret),
+                    credentials=CREDENTIALS,
+                    roles=("scheduler",),
+                    protocol_factory=lambda _: asyncio.Protocol(),
+                    timeout=2.0,
+                )
+        assert scheduler.left == []
+        assert scheduler.endpoint.is_connected(owner.me)
+        for node in (owner, thief, scheduler):
             await node.endpoint.close()
 
     run(main())

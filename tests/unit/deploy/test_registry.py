@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from himalia.comm.security import Credentials, new_credentials
+from himalia.comm.security import new_credentials
 from himalia.deploy import registry
 from himalia.deploy.cluster_file import ClusterEntry, describe, read_file, remove_file, write_file
 from himalia.errors import ClusterNotFoundError, UsageError
@@ -46,7 +46,7 @@ def test_what_is_written_is_read(home: Path) -> None:
     path = registry.write(written)
     found = registry.read("mine")
     assert path == found.path == str(home / "clusters" / "mine.json")
-    assert found.credentials == Credentials(written.id, bytes.fromhex(written.secret), "")
+    assert found.credentials == written.credentials
     assert [other.name for other in registry.entries()] == ["mine"]
 
 
@@ -60,8 +60,8 @@ def test_the_file_is_its_owner_s_alone_whatever_the_umask(home: Path) -> None:
 
 def test_the_secret_is_in_no_repr() -> None:
     written = entry()
-    assert written.secret
-    assert written.secret not in repr(written)
+    assert written.keys
+    assert not any(key in repr(written) for key in written.keys.values())
 
 
 def test_a_name_in_use_is_refused_with_the_ways_out() -> None:
@@ -169,7 +169,7 @@ def test_a_file_of_another_user_is_not_used(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"[]", b"\xff\xfe", b'{"name":"a","id":"b","addresses":[],"secret":"zz"}']
+    "content", [b"", b"{}", b"[]", b"\xff\xfe", b'{"name":"a","id":"b","addresses":[],"keys":{"client":"zz"}}']
 )
 def test_what_is_no_cluster_file_is_refused_as_such(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file.json"

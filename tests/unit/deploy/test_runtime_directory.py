@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from himalia import private
 from himalia.deploy import runtime_directory as rd
 from himalia.errors import StartError
 
@@ -56,14 +57,14 @@ def test_somebody_else_s_directory_is_refused(tmp_path: Path, monkeypatch: pytes
     base.mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(PermissionError, match="another user"):
-        rd.make_private(str(base))
+        private.make_private(str(base))
 
 
 def test_our_directory_is_closed_to_others(tmp_path: Path) -> None:
     base = tmp_path / "base"
     base.mkdir()
     base.chmod(0o777)
-    rd.make_private(str(base))
+    private.make_private(str(base))
     assert mode(base) == 0o700
 
 

@@ -34,7 +34,7 @@ class DashboardConfig(msgspec.Struct, kw_only=True):
     """Whom to follow, and where to show it."""
 
     name: str
-    credentials: dict[str, str]
+    credentials: dict[str, str | dict[str, str]]
     addresses: list[str]
     key: str
     listener: int
