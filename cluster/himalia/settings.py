@@ -26,6 +26,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The same for a peer on a Unix socket: there a cut means that the process is gone."""
     client_lease: float = 60.0
     """Seconds a cut-off client keeps its futures: a laptop's lid closed for a moment (RELIABILITY C2)."""
+    client_window: int = 32 * MIB
+    """Bytes under way to a client beyond which it is sent less: more than what one that reads gets between two ticks
+    (320 MB/s), and ten followers that stand still cost 40 MiB (``scheduler/window.py``)."""
     inline_limit: int = 32 * KIB
     """Bytes of a packed value that still rides inside a message.  Copying it costs less than 10 µs a hop."""
     copy_limit: int = 256 * KIB

@@ -16,7 +16,7 @@ import pytest
 
 from himalia import Client, LocalCluster
 from himalia.client.shell import CONGESTION
-from himalia.scheduler.window import NEWS
+from himalia.settings import DEFAULT
 from tests.waiting import wait_until
 
 MIB = 2**20
@@ -116,7 +116,7 @@ def test_a_client_that_stands_still_costs_the_scheduler_a_window_and_finds_all_i
         assert client.gather(client.map(increment, range(5000))) == list(range(1, 5001)), "others go on"
         wait_until(lambda: unfinished(client) == 0, timeout=120)
         grown = memory(scheduler) - before
-        assert grown < NEWS + HEAP, f"{grown / MIB:.0f} MiB"
+        assert grown < 2 * DEFAULT.client_window + HEAP, f"{grown / MIB:.0f} MiB"
         still.send_signal(signal.SIGCONT)
         assert ask(still) == f"{number}\n"
     assert client.submit(increment, 1).result(timeout=30) == 2

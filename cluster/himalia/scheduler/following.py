@@ -11,7 +11,6 @@ from himalia.messages import FollowTelemetry, GroupSummary, ProcessMetrics, Task
 from himalia.names import ClientId
 from himalia.scheduler.overview import describe_status, summarize
 from himalia.scheduler.state import ClientState, SchedulerState, count_again
-from himalia.scheduler.window import THIN
 
 
 class Follower:
@@ -68,7 +67,7 @@ def push(core: SchedulerState, following: Following, started: float) -> None:
     due = [
         item
         for item in followers.items()
-        if core.now - item[1].pushed_at >= item[1].interval and core.clients[item[0]].window.under_way <= THIN
+        if core.now - item[1].pushed_at >= item[1].interval and core.clients[item[0]].window.has_room
     ]
     if not due:
         return

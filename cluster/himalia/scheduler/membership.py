@@ -18,7 +18,7 @@ UNASKED: Final = 0
 
 def add_client(core: SchedulerState, peer: PeerId) -> None:
     """Begin a session with a client: it is told about every host."""
-    client = core.clients[ClientId(peer)] = ClientState(ClientId(peer))
+    client = core.clients[ClientId(peer)] = ClientState(ClientId(peer), core.settings.client_window)
     core.send(client, HostsChanged([host.info for host in core.hosts.values()], []))
 
 

@@ -10,7 +10,6 @@ from himalia.machine import Disconnect
 from himalia.names import PeerId
 from himalia.scheduler.state import ClientState, SchedulerState
 from himalia.scheduler.transitions import status_message
-from himalia.scheduler.window import HOPELESS, NEWS, VALUES
 
 BATCH: Final = 20_000
 """News that one client is told at a tick: some 40 ms, then the others have their turn."""
@@ -29,7 +28,7 @@ def catch_up(core: SchedulerState, pending: Mapping[PeerId, int]) -> None:
         window.arrived(pending.get(client.id, 0))
         if window.held:
             send_held(core, client)
-        closed = bool(window.held) or window.under_way > VALUES
+        closed = bool(window.held) or window.under_way > window.values
         if closed is not window.was_closed:
             window.was_closed = closed
             note(core, client)
@@ -39,7 +38,7 @@ def send_held(core: SchedulerState, client: ClientState) -> None:
     """Send what waits, in its order, as far as there is room."""
     window = client.window
     for key in list(islice(window.held, BATCH)):
-        if window.under_way >= NEWS:
+        if window.under_way >= window.news:
             break
         message = window.held.pop(key)
         core.send(client, message if message is not None else status_message(core.tasks[key]))
@@ -64,7 +63,7 @@ def cut_off(core: SchedulerState) -> list[ClientState]:
     cut = [core.clients[client] for client in core.hopeless if client in core.clients]
     core.hopeless.clear()
     for client in cut:
-        reason = f"it asked for more than {HOPELESS:,} bytes of answers and didn't read them"
+        reason = f"it asked for more than {client.window.hopeless:,} bytes of answers and didn't read them"
         core.events.add(core.now, "client-cut-off", client.id, reason)
         core.out.append(Disconnect(client.id, reason))
     return cut

@@ -13,7 +13,6 @@ from himalia.bucket import TokenBucket
 from himalia.messages import CallOutput, LogLine, WorkerOutput
 from himalia.names import ClientId, Key
 from himalia.scheduler.state import SchedulerState
-from himalia.scheduler.window import THIN
 
 CLIENT_RATE: Final = 2000
 """Lines/s that one client is sent; two hosts at their limit.  Guess."""
@@ -47,7 +46,7 @@ class Output:
         bucket = self._buckets.get(client.id)
         if bucket is None:
             bucket = self._buckets[client.id] = TokenBucket(CLIENT_RATE, BURST * CLIENT_RATE)
-        has_room = client.window.under_way <= THIN
+        has_room = client.window.has_room
         lines = [line for line in message.lines if bucket.take(core.now)] if has_room else []
         dropped = message.dropped + len(message.lines) - len(lines)
         span = task.group.span
@@ -62,7 +61,7 @@ class Output:
         dropped, self._dropped = self._dropped, {}
         for (client_id, span), count in dropped.items():
             client = core.clients.get(client_id)
-            if client is not None and client.window.under_way > THIN:
+            if client is not None and not client.window.has_room:
                 self._dropped[client_id, span] = count
             elif client is not None:
                 core.send(client, CallOutput(Key(""), span, "", [], count))

@@ -32,7 +32,7 @@ from himalia.messages import (
 )
 from himalia.names import ClientId, HostId, Key, WorkerName
 from himalia.scheduler.queue import TaskQueue
-from himalia.scheduler.window import HOPELESS, MOST_HELD, NEWS, Window
+from himalia.scheduler.window import MOST_HELD, Window
 from himalia.settings import Settings
 from himalia.telemetry.errors import ErrorTable
 from himalia.telemetry.events import EventLog
@@ -317,9 +317,9 @@ class ClientState:
         "window",
     )
 
-    def __init__(self, id: ClientId) -> None:
+    def __init__(self, id: ClientId, window: int) -> None:
         self.id = id
-        self.window = Window()
+        self.window = Window(window)
         """What it was sent and hasn't read yet."""
         self.wants: dict[SchedulerTask, None] = {}
         self.protected: dict[SchedulerTask, None] = {}
@@ -415,7 +415,7 @@ class SchedulerState:
             peer.sent += 1
         else:
             window = peer.window  # type: ignore[union-attr]  # the class was just looked at
-            if window.under_way > HOPELESS:
+            if window.under_way > window.hopeless:
                 self.hopeless[peer.id] = None  # type: ignore[index]
                 return
             window.add(message)
@@ -427,7 +427,7 @@ class SchedulerState:
         What says how a task stands isn't kept: it is looked up when there is room (``transitions.status_message``).
         """
         window = client.window
-        if not window.held and window.under_way < NEWS:
+        if not window.held and window.under_way < window.news:
             self.send(client, news)
             return
         window.held.pop(key, None)  # the order is that of the last news

@@ -36,7 +36,6 @@ from himalia.scheduler.state import (
     SchedulerTask,
     move,
 )
-from himalia.scheduler.window import VALUES
 
 FREED: Final = 100_000
 """Results named in one message: some 5 MB.  A client that leaves may have held millions."""
@@ -150,7 +149,7 @@ def finish(core: SchedulerState, host: HostState, message: TaskFinished) -> None
         ready = ResultReady(task.key, task.attempt, task.nbytes, task.type_name, (host.id,), message.data)
         for client in wanted:
             window = client.window
-            if window.held or window.under_way > VALUES:
+            if window.held or window.under_way > window.values:
                 core.tell(client, task.key, ready_message(task, None))
             else:
                 core.send(client, ready)

@@ -3,15 +3,15 @@
 A client may stand still for an hour (a stopped kernel, a closed lid) or have a slow line, and goes on as if nothing had
 happened; meanwhile the cluster works for others, and for it.  So nothing queues for it without end:
 
-====================  ==================================================================================================
-under way, bytes      what it is sent
-====================  ==================================================================================================
-below ``THIN``        everything
-below ``VALUES``      no telemetry and no lines of output; both are counted, and it is told later how much it missed
-below ``NEWS``        results without their values: those are at the hosts anyway, to be asked for
-below ``HOPELESS``    no news of results; of each key that changed it is told how it stands once there is room
-more                  nothing: it keeps asking and reads no answers.  Its session ends at the next tick
-====================  ==================================================================================================
+=========================  =============================================================================================
+under way, of the window   what it is sent
+=========================  =============================================================================================
+up to 1/8                  everything
+up to 1                    no telemetry and no lines of output; both are counted, and it is told later how much
+up to 3/2                  results without their values: those are at the hosts anyway, to be asked for
+up to 4                    no news of results; of each key that changed it is told how it stands once there is room
+more                       nothing: it keeps asking and reads no answers.  Its session ends at the next tick
+=========================  =============================================================================================
 
 What is under way is estimated from the messages themselves, and what arrived is known at each tick, when the shell says
 how many of them each peer hasn't acknowledged (:class:`himalia.machine.Ticked`).
@@ -28,15 +28,8 @@ from himalia.backlog import Backlog
 from himalia.messages import CallOutput, FunctionBody, Message, Reply, ResultErred, ResultReady, Telemetry
 from himalia.names import Key
 
-MIB: Final = 1024 * 1024
-THIN: Final = 4 * MIB
-"""Ten followers that stand still cost 40 MiB."""
-VALUES: Final = 32 * MIB
-"""More than what a client that reads gets between two ticks (0.1 s): 320 MB/s, some 10,000 of the largest values."""
-NEWS: Final = 48 * MIB
-HOPELESS: Final = 128 * MIB
-"""Only answers to its own questions can bring a client here."""
-
+HOPELESS: Final = 128 * 1024 * 1024
+"""Bytes under way to a client that only answers to its own questions can come to; more if the window is larger."""
 MOST_HELD: Final = 200_000
 """News of keys that a client doesn't hold (it asks for unknown ones, say) that wait for it, before it is hopeless."""
 
@@ -47,16 +40,34 @@ ROW: Final = 400
 
 
 class Window(Backlog):
-    """What is under way to one client, and what waits."""
+    """What is under way to one client, and what waits.
 
-    __slots__ = ("held", "was_closed")
+    Parameters
+    ----------
+    size : int
+        ``settings.client_window``.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("held", "hopeless", "news", "thin", "values", "was_closed")
+
+    def __init__(self, size: int) -> None:
         super().__init__()
+        self.thin = size // 8
+        """Bytes under way beyond which it gets no telemetry and no lines."""
+        self.values = size
+        """Beyond which it gets no values."""
+        self.news = size * 3 // 2
+        """Beyond which it gets no news."""
+        self.hopeless = max(HOPELESS, 4 * size)
         self.held: dict[Key, Message | None] = {}
         """News that wait: by key, the message, or ``None`` for how it stands when there is room."""
         self.was_closed = False
         """Whether people were told that it doesn't read."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it gets everything."""
+        return self.under_way <= self.thin
 
     def add(self, message: Message) -> None:
         """Count a message that is sent."""

@@ -73,6 +73,7 @@ def draw_plan(seed: int) -> Plan:
             "queue_seconds": random.choice((0.0, 0.05, 1.0)),
             "function_cache": random.choice((1, 2, 1000)),
             "inline_limit": random.choice((0, 1000, 32 * KIB)),
+            "client_window": random.choice((1, 2 * KIB, 32 * KIB, 32 * KIB * KIB)),
         },
         calm_at=span + 0.5,
     )

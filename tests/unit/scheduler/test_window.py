@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import himalia.messages as m
 from himalia.machine import Disconnect, Instruction, Send, Ticked
 from himalia.names import ClientId, Key, PeerId, WorkerName
-from himalia.scheduler.window import HOPELESS, MESSAGE, NEWS, THIN, VALUES, Window
+from himalia.scheduler.window import HOPELESS, MESSAGE, Window
+from himalia.settings import DEFAULT
 from tests.unit.scheduler.stage import TIMING, Stage, spec
 
+VALUES = DEFAULT.client_window
+THIN, NEWS = VALUES // 8, VALUES * 3 // 2
 ALICE = PeerId("alice")
 
 
@@ -63,7 +66,7 @@ def test_a_client_that_reads_gets_values() -> None:
 
 
 def test_what_a_client_has_not_read_is_counted_until_it_has() -> None:
-    own = Window()
+    own = Window(VALUES)
     for _ in range(3):
         own.add(m.Close("x"))
     own.arrived(3)
