@@ -1,6 +1,14 @@
-"""A token bucket: how many lines may pass, on each stage of their way.  It counts; the caller reads the clock."""
+"""How many lines may pass, on each stage of their way.  It counts; the caller reads the clock."""
 
 from __future__ import annotations
+
+import logging
+from typing import Final
+
+COMPLAINT_RATE: Final = 0.2
+"""Log lines/s that peers can cause at one place for long: one every 5 s."""
+COMPLAINT_BURST: Final = 20
+"""And at once.  Guess: what one mishap causes, whole."""
 
 
 class TokenBucket:
@@ -29,3 +37,27 @@ class TokenBucket:
             return False
         self._tokens -= 1.0
         return True
+
+
+class Complaints:
+    """Log lines that peers cause: of too many one is written now and then, and says how many were not.
+
+    Parameters
+    ----------
+    logger : Logger
+        Where they go.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._bucket = TokenBucket(COMPLAINT_RATE, COMPLAINT_BURST)
+        self._withheld = 0
+
+    def write(self, now: float, text: str, *args: object, error: BaseException | None = None) -> None:
+        """Write an error with its traceback, or count it."""
+        if not self._bucket.take(now):
+            self._withheld += 1
+            return
+        more = f" ({self._withheld} more since the last such line)" if self._withheld else ""
+        self._withheld = 0
+        self._logger.error(text + "%s", *args, more, exc_info=error)

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from himalia.bucket import Complaints
 from himalia.machine import Disconnect, Machine, PeerJoined, PeerLeft, Send, Ticked
 from himalia.names import PeerId, shorten
 from himalia.settings import Settings
@@ -65,6 +66,7 @@ class Driver:
     ) -> None:
         self._machine = machine
         self._clock = clock
+        self._complaints = Complaints(logger)
         self._perform: dict[type, Callable[[Any], None]] = {
             Send: lambda instruction: self._send(instruction.peer, instruction.message),
             Disconnect: self._disconnect,
@@ -147,7 +149,8 @@ class Driver:
         if self._strict:
             raise error
         key = shorten(str(getattr(what, "key", "")))
-        logger.error("%s %s %s failed; it is skipped", doing, type(what).__name__, key, exc_info=error)
+        name = type(what).__name__
+        self._complaints.write(self._clock(), "%s %s %s failed; it is skipped", doing, name, key, error=error)
 
     def _tick(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
         self._timer = loop.call_later(interval, self._tick, loop, interval)

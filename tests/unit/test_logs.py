@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from himalia.bucket import TokenBucket
+import logging
+
+import pytest
+
+from himalia.bucket import COMPLAINT_BURST, Complaints, TokenBucket
 from himalia.logs import Logs, as_text, read_logs
 from himalia.messages import LogLine
 
@@ -29,3 +33,13 @@ def test_markup_in_names_and_lines_becomes_no_markup() -> None:
     html = Logs({"<i>w</i>": "<script>x</script>"})._repr_html_()
     assert "<script>" not in html and "<i>" not in html
     assert "&lt;script&gt;x&lt;/script&gt;" in html
+
+
+def test_complaints_without_end_are_counted_not_written(caplog: pytest.LogCaptureFixture) -> None:
+    complaints = Complaints(logging.getLogger("himalia.test"))
+    for number in range(100_000):
+        complaints.write(number * 1e-4, "%s sent nonsense", "somebody", error=ValueError("no"))
+    assert len(caplog.records) <= COMPLAINT_BURST + 2
+    complaints.write(60.0, "%s sent nonsense", "somebody")
+    assert caplog.records[-1].getMessage().startswith("somebody sent nonsense (")
+    assert "more since the last such line" in caplog.records[-1].getMessage()

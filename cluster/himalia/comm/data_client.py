@@ -9,6 +9,7 @@ One connection per host, opened when it is first needed and kept; requests are p
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -280,7 +281,7 @@ class _Host:
         try:
             _, link, peer = await open_authenticated(
                 info.address,
-                greeting=owner.greeting,
+                greeting=dataclasses.replace(owner.greeting, listener=info.host),
                 credentials=owner.credentials,
                 roles=("nanny",),
                 protocol_factory=lambda _: _Link(info),

@@ -17,10 +17,11 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from himalia.bucket import Complaints
 from himalia.comm.data_wire import DataReader, WireError, encode
 from himalia.errors import HimaliaError
 
-logger = logging.getLogger("himalia.comm")
+_complaints: Final = Complaints(logging.getLogger("himalia.comm"))
 
 BATCH: Final = 64 * 1024
 """Bytes of small messages that are joined before they are written."""
@@ -132,10 +133,11 @@ class DataConnection(asyncio.BufferedProtocol):
         try:
             read()
         except WireError as error:
-            logger.warning("a data connection is closed: %s", error)
+            _complaints.write(asyncio.get_running_loop().time(), "a data connection is closed: %s", error)
             self._abort()
-        except Exception:
-            logger.exception("a data connection is closed: a message could not be handled")
+        except Exception as error:
+            text = "a data connection is closed: a message could not be handled"
+            _complaints.write(asyncio.get_running_loop().time(), text, error=error)
             self._abort()
 
     def pause_writing(self) -> None:

@@ -107,6 +107,12 @@ class DataServer:
         self._listeners.append(listener)
         return listener.address
 
+    def admit_clients(self, key: bytes) -> None:
+        """Let clients in that know the key which the scheduler gave this nanny for them."""
+        self._credentials = self._credentials.with_key("data-client", self._greeting.incarnation, key)
+        for listener in self._listeners:
+            listener.credentials = self._credentials
+
     def close(self) -> None:
         """End all connections and forget all readers; may be called twice."""
         self._is_closed = True

@@ -18,10 +18,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import himalia
+from himalia.bucket import Complaints
 from himalia.comm.addresses import Address, parse
 from himalia.comm.connection import Acceptance, Greeting, Listener, Peer, listen_authenticated, open_authenticated
 from himalia.comm.framing import FrameError
@@ -73,6 +74,8 @@ class Endpoint:
         Leases.
     direct : bool
         Whether other threads than the loop's may use :meth:`express`.
+    welcomed : callable, optional
+        Told of each listener that let this process in, before anything is sent to it.
     """
 
     def __init__(
@@ -85,12 +88,15 @@ class Endpoint:
         handler: Handler,
         settings: Settings,
         direct: bool = False,
+        welcomed: Callable[[Peer], None] | None = None,
     ) -> None:
         self.me = me
         self.role = role
         self.settings = settings
         self.direct = direct
         self._credentials = credentials
+        self._welcomed = welcomed
+        self._complaints = Complaints(logger)
         self._unions = dict(unions)
         self._handler = handler
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -178,6 +184,8 @@ class Endpoint:
         session_id = secrets.token_hex(8)
 
         def begin(peer: Peer) -> Wire:
+            if self._welcomed is not None:
+                self._welcomed(peer)
             link = self._new_link(alias, peer, where, role=self.role, session_id=session_id)
             link.address = where
             return Wire(link, [])
@@ -247,8 +255,8 @@ class Endpoint:
         """Give messages to the handler; whatever it raises is its own fault and no reason to end a session."""
         try:
             self._handler.messages_received(link.peer, messages)
-        except Exception:
-            logger.exception("the handler failed on %d messages of %s", len(messages), link.peer)
+        except Exception as error:
+            self._complain("the handler failed on %d messages of %s", len(messages), link.peer, error=error)
 
     def mark(self, link: Link) -> None:
         """Flush this link at the end of the tick."""
@@ -289,9 +297,8 @@ class Endpoint:
 
     def broken(self, link: Link, reason: str) -> None:
         """End the session with a peer that sent what it may not."""
-        logger.error(
-            "the session with %s (%s) ends because it sent something invalid: %s", link.peer, link.role, reason
-        )
+        text = "the session with %s (%s) ends because it sent something invalid: %s"
+        self._complain(text, link.peer, link.role, reason)
         self._linger(link.part(f"sent something invalid: {reason}"))
         self._leave(link, f"it sent something invalid: {reason}")
 
@@ -400,14 +407,19 @@ class Endpoint:
             return
         try:
             self._handler.peer_left(link.peer, reason)
-        except Exception:
-            logger.exception("the handler failed when %s left", link.peer)
+        except Exception as error:
+            self._complain("the handler failed when %s left", link.peer, error=error)
 
     def _tell_joined(self, link: Link) -> None:
         try:
             self._handler.peer_joined(link.peer, link.role)
-        except Exception:
-            logger.exception("the handler failed when %s joined", link.peer)
+        except Exception as error:
+            self._complain("the handler failed when %s joined", link.peer, error=error)
+
+    def _complain(self, text: str, *args: object, error: BaseException | None = None) -> None:
+        """Log what a peer caused, but not without end."""
+        assert self._loop is not None
+        self._complaints.write(self._loop.time(), text, *args, error=error)
 
     # Time
 

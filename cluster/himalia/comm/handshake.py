@@ -93,6 +93,8 @@ class Welcome(msgspec.Struct, array_like=True, tag=4, frozen=True):
     """The dialer is in; ``received`` counts what this side has of a resumed session."""
 
     received: int
+    holder_key: bytes = b""
+    """From the scheduler, for a nanny: what it checks those with who read from it (``security.HELD_ROLES``)."""
 
 
 class Refusal(msgspec.Struct, array_like=True, tag=5, frozen=True):
@@ -118,6 +120,8 @@ class Greeting:
     resume: bool = False
     received: int = 0
     """Dialer only: messages of a resumed session that it has."""
+    listener: str = ""
+    """Dialer only: incarnation that it expects to meet, if it knows."""
     name_secret: bytes = field(default=b"", repr=False)
     """Dialer only: known to this process alone; what it claims its incarnation with is made of this."""
 
@@ -133,6 +137,8 @@ class Peer:
     resume: bool = False
     received: int = 0
     """Messages of the session that the peer has."""
+    holder_key: bytes = field(default=b"", repr=False)
+    """Listening scheduler only: see :class:`Welcome`."""
     claim: bytes = field(default=b"", repr=False)
     """The same for each connection of the same process; whoever has another one only says that it is that peer."""
 
@@ -196,10 +202,10 @@ class _Handshake:
         """Return the error of this side; the peer is told the same."""
         return Refused(f"{self._where}: {reason}", frame(Refusal(reason)))
 
-    def _keyed_hash(self, role: str, content: list[Any]) -> bytes:
-        """Return the hash that only those make who have a role's key."""
+    def _keyed_hash(self, role: str, listener: str, content: list[Any]) -> bytes:
+        """Return the hash that only those make who have a role's key, for this listener where each has its own."""
         try:
-            return hmac.digest(self._credentials.key(role), _encode(content), "sha256")
+            return hmac.digest(self._credentials.key(role, listener), _encode(content), "sha256")
         except KeyError:
             raise self._refuse(
                 f"one side has no key for the role {printable(role, 20)}; nodes that run workers get the cluster's "
@@ -209,10 +215,11 @@ class _Handshake:
     def _proof(self, hello: Hello, challenge: Challenge, side: bytes, claim: bytes = b"") -> bytes:
         """Return the proof of one side over all that was said."""
         said = msgspec.structs.replace(challenge, proof=b"")
-        return self._keyed_hash(hello.role, [side, hello, said, self._fingerprint, claim])
+        content = [side, hello, said, self._fingerprint, claim]
+        return self._keyed_hash(hello.role, challenge.incarnation, content)
 
-    def _early(self, hello: Hello) -> bytes:
-        return self._keyed_hash(hello.role, [_EARLY, msgspec.structs.replace(hello, early=b"")])
+    def _early(self, hello: Hello, listener: str) -> bytes:
+        return self._keyed_hash(hello.role, listener, [_EARLY, msgspec.structs.replace(hello, early=b"")])
 
     def _check_proof(self, given: bytes, hello: Hello, challenge: Challenge, side: bytes, claim: bytes = b"") -> None:
         if self._credentials.is_empty:
@@ -272,7 +279,7 @@ class DialerHandshake(_Handshake):
 
     def start(self) -> bytes:
         """Return what to send first."""
-        self._hello = msgspec.structs.replace(self._hello, early=self._early(self._hello))
+        self._hello = msgspec.structs.replace(self._hello, early=self._early(self._hello, self._greeting.listener))
         return frame(self._hello)
 
     def receive(self, data: bytes) -> bytes:
@@ -324,6 +331,7 @@ class DialerHandshake(_Handshake):
             version=challenge.version,
             session=self._hello.session,
             received=welcome.received,
+            holder_key=welcome.holder_key,
         )
         self.leftover = bytes(self._buffer)
 
@@ -392,7 +400,9 @@ class ListenerHandshake(_Handshake):
             raise self._refuse(f"a {printable(hello.role, 20)} has no business here; this is the {mine.role}'s door")
         if not hello.incarnation or len(hello.nonce) < _NONCE_SIZE:
             raise self._refuse("an incomplete handshake")
-        self.is_known = self._credentials.is_empty or hmac.compare_digest(hello.early, self._early(hello))
+        self.is_known = self._credentials.is_empty or hmac.compare_digest(
+            hello.early, self._early(hello, mine.incarnation)
+        )
         nonce = secrets.token_bytes(_NONCE_SIZE)
         challenge = Challenge(PROTOCOL, mine.version, mine.role, hello.cluster_id, mine.incarnation, nonce, b"")
         challenge = msgspec.structs.replace(challenge, proof=self._proof(hello, challenge, _LISTENER))
@@ -414,6 +424,9 @@ class ListenerHandshake(_Handshake):
             welcome = self._welcome(peer)
         except HandshakeError as error:
             raise self._refuse(str(error)) from error
+        if peer.role == "nanny" and self._credentials.secret:
+            key = self._credentials.key("data-client", peer.incarnation)
+            welcome = msgspec.structs.replace(welcome, holder_key=key)
         self.peer = peer
         self.leftover = bytes(self._buffer)
         return frame(welcome)

@@ -68,7 +68,7 @@ class Listener:
     ) -> None:
         self._where = where
         self._greeting = greeting
-        self._credentials = credentials
+        self.credentials = credentials
         self._roles = roles
         self._accept = accept
         self._certificate = certificate
@@ -194,7 +194,7 @@ class Listener:
     def handshake(self, where: str, welcome: Callable[[Peer], Welcome]) -> ListenerHandshake:
         """Return the handshake for one more connection."""
         pin = self._certificate.fingerprint if self._certificate is not None else ""
-        return ListenerHandshake(self._greeting, self._credentials, self._roles, where, pin, welcome)
+        return ListenerHandshake(self._greeting, self.credentials, self._roles, where, pin, welcome)
 
     def accept(self, peer: Peer) -> Acceptance:
         """Ask the owner how to receive a peer."""

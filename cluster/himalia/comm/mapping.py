@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import resource
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from himalia.comm.packing import Buffer, unpack
 from himalia.comm.presence import announce
 from himalia.messages import Place
 from himalia.settings import DEFAULT
+from himalia.system import allow_more_files
 
 ALIGNMENT: Final = 64
 """Bytes to which frames are aligned: a cache line, and what the widest vector instructions want."""
@@ -125,7 +125,7 @@ class ArenaReader:
         try:
             mapping = _new_mapping(self._file, total, offset)
         except OSError:
-            if not _allow_more_files():
+            if not allow_more_files():  # before Python 3.13 each mapping keeps a duplicate
                 return None
             try:
                 mapping = _new_mapping(self._file, total, offset)
@@ -186,15 +186,3 @@ def _new_mapping(file: int, total: int, offset: int) -> _Mapping:
     if sys.version_info >= (3, 13):
         return _Mapping(file, total, flags=mmap.MAP_PRIVATE, prot=_PROTECTION, offset=offset, trackfd=False)
     return _Mapping(file, total, flags=mmap.MAP_PRIVATE, prot=_PROTECTION, offset=offset)
-
-
-def _allow_more_files() -> bool:
-    """Raise the soft limit of open files to the hard one: before Python 3.13 each mapping keeps a duplicate."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == hard:
-        return False
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):  # macOS answers so above kern.maxfilesperproc
-        return False
-    return True

@@ -14,7 +14,7 @@ import struct
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, SupportsIndex
 
 if TYPE_CHECKING:
@@ -29,8 +29,10 @@ _VALID_DAYS: Final = 3650
 
 CLIENT_ROLES: Final = ("client", "data-client")
 """What the holder of a cluster file may be."""
-WORKER_ROLES: Final = ("nanny", "data-nanny", "data-client")
-"""What a node that runs workers needs: the last only to check those who read there (docs/notes/0013)."""
+WORKER_ROLES: Final = ("nanny", "data-nanny")
+"""What a node that runs workers may be."""
+HELD_ROLES: Final = ("data-client",)
+"""Roles with a key for each listener: it checks its clients with that one, and can't be a client elsewhere."""
 
 
 NAME_SECRET: Final = secrets.token_bytes(32)
@@ -60,7 +62,7 @@ def secret_stays(what: str) -> TypeError:
     """Return the error for somebody who is about to take a secret out of this process."""
     return TypeError(
         f"{what} can't be pickled or copied: whoever reads the copy could use the cluster. "
-        f"In a task use worker_client() or get_client(); on another machine use the cluster file."
+        f"A program on another machine gets in with the cluster's file; a task needs nothing of it."
     )
 
 
@@ -88,8 +90,11 @@ class Credentials:
         """Whether there is nothing to prove but the uid, which Unix sockets alone accept."""
         return not self.secret and not self.keys
 
-    def key(self, role: str) -> bytes:
-        """Return the key of a role; KeyError if it isn't among ours."""
+    def key(self, role: str, holder: str = "") -> bytes:
+        """Return the key of a role, for roles of :data:`HELD_ROLES` at one holder; KeyError if it isn't among ours."""
+        if holder and role in HELD_ROLES:
+            known = self.keys.get(f"{role}@{holder}")
+            return known or hmac.digest(self.key(role), b"himalia holder 1:" + holder.encode(), "sha256")
         if self.secret or self.is_empty:
             return role_key(self.secret, role)
         return self.keys[role]
@@ -99,6 +104,10 @@ class Credentials:
         if self.is_empty:
             return self
         return Credentials(self.cluster_id, b"", self.fingerprint, {role: self.key(role) for role in roles})
+
+    def with_key(self, role: str, holder: str, key: bytes) -> Credentials:
+        """Return the same with one more key, as :meth:`key` names it."""
+        return replace(self, keys={**self.keys, f"{role}@{holder}": key})
 
     def to_config(self) -> dict[str, Any]:
         """Return what a started process reads on its standard input, or a file of mode 0600 holds; never log it."""

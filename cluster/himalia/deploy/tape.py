@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from himalia.errors import RecordingError, UsageError
 from himalia.telemetry.recording import MAGIC, Block, Header, Packer, begin, choose_cut
@@ -42,7 +42,7 @@ class Tape:
         try:
             if path.exists() and not is_ours(path):
                 raise UsageError(f"{path} exists and is not a recording; give another name.")
-            self._file: BinaryIO = path.open("wb")
+            self._file: BinaryIO = open_private(path, "wb")
             self._file.write(self._header)
             self._file.flush()
         except OSError as error:
@@ -79,7 +79,7 @@ class Tape:
         kept = self._blocks[cut:]
         shorter = self.path.with_name(self.path.name + ".part")
         try:
-            with shorter.open("wb") as target, self.path.open("rb") as source:
+            with open_private(shorter, "wb") as target, self.path.open("rb") as source:
                 target.write(self._header)
                 if kept:
                     source.seek(kept[0].offset)
@@ -93,6 +93,11 @@ class Tape:
         back = kept[0].offset - len(self._header) if kept else 0
         self._blocks = [block._replace(offset=block.offset - back) for block in kept]
         self.nbytes = len(self._header) + sum(block.size for block in kept)
+
+
+def open_private(path: Path, mode: str) -> BinaryIO:
+    """Open a file to write to; a new one is for this user alone, since it tells of calls and their errors."""
+    return cast(BinaryIO, open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600)))
 
 
 def is_ours(path: Path) -> bool:

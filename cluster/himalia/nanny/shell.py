@@ -137,6 +137,7 @@ class NannyShell:
             unions={"scheduler": SchedulerToNanny},
             handler=self.driver,
             settings=config.settings,
+            welcomed=lambda peer: self.data_server.admit_clients(peer.holder_key) if peer.holder_key else None,
         )
         self.driver.feed(events.NannyStarted())
         self.driver.attach(self.endpoint)

@@ -131,8 +131,8 @@ def withdraw(
             bury(core, host, attempt)
         return
     task = core.tasks.get(key)
-    if task is None or task.attempt != attempt or task.status is not ASSIGNED or started:
-        return  # it runs on there and will report
+    if task is None or task.attempt != attempt or task.status is not ASSIGNED or task.host is not host or started:
+        return  # it runs on there and will report, or it never was there
     leave_host(core, task)
     thief = next((other for other in core.idle if other is not host), None)
     if thief is not None and all(dependency.status is FINISHED for dependency in task.dependencies):

@@ -102,8 +102,8 @@ def lose_host(core: SchedulerState, host: HostState) -> None:
     core.membership += 1
     host.nthreads = 0
     host.paused = True
-    for worker in host.workers.values():
-        core.workers.pop(worker.info.name, None)
+    for name, worker in host.workers.items():
+        forget_name(core, name, worker)
     core.to_free.pop(host, None)
     for zombie in host.zombies.values():
         zombie.group.stopping -= 1
@@ -131,7 +131,7 @@ def lose_worker(core: SchedulerState, host: HostState, message: WorkerDied) -> N
     weight = weigh(core, message)
     for key, attempt in message.running:
         task = core.tasks.get(key)
-        if task is None or task.attempt != attempt or task.status is not ASSIGNED:
+        if task is None or task.attempt != attempt or task.status is not ASSIGNED or task.host is not host:
             bury(core, host, attempt)
             continue
         leave_host(core, task)
@@ -169,11 +169,17 @@ def remove_worker(core: SchedulerState, host: HostState, name: WorkerName) -> Wo
     """Strike a worker off a host's books; what was bound to it is the caller's concern."""
     worker = host.workers.pop(name, None)
     if worker is not None:
-        core.workers.pop(name, None)
+        forget_name(core, name, worker)
         core.membership += 1
         host.nthreads -= worker.info.nthreads
         update_room(core, host)
     return worker
+
+
+def forget_name(core: SchedulerState, name: WorkerName, worker: WorkerState) -> None:
+    """Forget who is called so, unless a worker of another host has the name too and came later."""
+    if core.workers.get(name) is worker:
+        del core.workers[name]
 
 
 def unbind(core: SchedulerState, host: HostState, worker: WorkerState) -> None:
@@ -185,13 +191,17 @@ def unbind(core: SchedulerState, host: HostState, worker: WorkerState) -> None:
 
 def take_back(core: SchedulerState, host: HostState, message: InputMissing) -> None:
     """Take in that a host couldn't get inputs of an attempt: their holders are struck off, the call goes elsewhere."""
-    lost = strike_holders(core, message.missing, host)
     task = core.tasks.get(message.key)
-    if task is not None and task.attempt == message.attempt and task.status is ASSIGNED:
+    is_there = task is not None and task.attempt == message.attempt and task.status is ASSIGNED and task.host is host
+    inputs = {dependency.key for dependency in task.dependencies} if task is not None and is_there else set()
+    # a host may say so of what it was told to fetch, or of what it has itself, and of nothing else
+    missing = [entry for entry in message.missing if entry[0] in inputs or entry[2] == host.id]
+    lost = strike_holders(core, missing, host)
+    if task is not None and is_there:
         leave_host(core, task)
         wait_for_inputs(task)
         recover(core, lost)
-        place_beside(core, task, message.missing)
+        place_beside(core, task, missing)
     else:
         recover(core, lost)
         bury(core, host, message.attempt)

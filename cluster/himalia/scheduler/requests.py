@@ -184,7 +184,11 @@ def take_reply(core: SchedulerState, requests: Requests, host: HostState, messag
         request.answers[host.info.address] = message.error
     elif request.kind == "run":
         names = {worker.info.name: worker.info.address for worker in host.workers.values()}
-        answers = {names.get(name, name): value for name, value in (message.value or {}).items()}
+        others = {
+            other.info.address for one in core.hosts.values() if one is not host for other in one.workers.values()
+        }
+        given = {names.get(name, name): value for name, value in (message.value or {}).items()}
+        answers = {address: value for address, value in given.items() if address not in others}
         for address in addresses:
             answers.setdefault(address, no_answer(f"worker {address} left before it answered"))
         request.answers.update(answers)

@@ -46,6 +46,7 @@ async def serve(
         If it can't listen at one of the addresses.
     """
     me = new_incarnation("scheduler")
+    system.allow_more_files()  # a descriptor for each peer: a usual soft limit is 1,024
     certificate = ServerCertificate.from_config(config.certificate) if config.certificate is not None else None
     machine = SchedulerMachine(
         settings=config.settings,

@@ -136,7 +136,7 @@ def priority_of(task: SchedulerTask) -> tuple[float, int, int]:
 def finish(core: SchedulerState, host: HostState, message: TaskFinished) -> None:
     """Take in a result, if its attempt is the current one; wake what waited for it and free what only it needed."""
     task = core.tasks.get(message.key)
-    if task is None or task.attempt != message.attempt or task.status is not ASSIGNED:
+    if task is None or task.attempt != message.attempt or task.status is not ASSIGNED or task.host is not host:
         waste(host, message.attempt, message.timing)
         discard(core, host, message.key, message.attempt)
         return
@@ -229,7 +229,7 @@ def waste(host: HostState, attempt: int, timing: Timing) -> None:
 def fail(core: SchedulerState, host: HostState, message: TaskFailed) -> None:
     """Take in that an attempt raised: try again if retries are left, else the task and its dependents err."""
     task = core.tasks.get(message.key)
-    if task is None or task.attempt != message.attempt or task.status is not ASSIGNED:
+    if task is None or task.attempt != message.attempt or task.status is not ASSIGNED or task.host is not host:
         waste(host, message.attempt, message.timing)
         bury(core, host, message.attempt)
         return

@@ -12,10 +12,10 @@ import pytest
 
 import himalia.messages as m
 from himalia.bounds import FEW
-from himalia.names import HostId, Key, PeerId
+from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.requests import MOST_OPEN
 from himalia.scheduler.state import Status
-from tests.unit.scheduler.stage import Stage, spec
+from tests.unit.scheduler.stage import TIMING, Stage, spec
 from tests.unit.test_bounds import example
 
 KEYS = ["", "x", "f-1", "a", "alice", "alice/1"]
@@ -47,6 +47,39 @@ def stage() -> Stage:
     it.submit("bob", spec("g-1"), spec("g-2", "g-1"))
     it.finish("g-1")
     return it
+
+
+def test_a_host_speaks_only_for_calls_that_were_assigned_to_it() -> None:
+    it = Stage("a", "b")
+    it.submit("alice", spec("f-1"))
+    task = it.task("f-1")
+    assert task.host is not None
+    thief = "b" if task.host.id == "a" else "a"
+    lies: list[m.Message] = [
+        m.TaskFinished(task.key, task.attempt, WorkerName(f"{thief}-0"), 1, "int", TIMING, b"forged"),
+        m.TaskFailed(task.key, task.attempt, m.TaskError(kind="exception", key=task.key, text="forged"), TIMING),
+        m.Withdrawn(task.key, task.attempt, False),
+        m.InputMissing(task.key, task.attempt, []),
+        m.WorkerDied(WorkerName(f"{thief}-0"), "signal SIGKILL", [(task.key, task.attempt)], True, []),
+    ]
+    for lie in lies:
+        before = task.attempt
+        it.message(thief, lie)
+        assert task.status is Status.ASSIGNED, lie
+        assert (task.attempt, task.strikes, task.host.id == thief) == (before, 0, False), lie
+
+
+def test_a_host_complains_only_of_inputs_that_it_was_told_to_fetch() -> None:
+    it = Stage("a", "b")
+    it.submit("bob", spec("g-1"))
+    it.finish("g-1")
+    held = it.task("g-1")
+    (holder,) = held.holders
+    it.submit("alice", spec("f-1"), spec("f-2"))
+    call = next(it.task(key) for key in ("f-1", "f-2") if it.task(key).host is not holder)
+    assert call.host is not None
+    it.message(call.host.id, m.InputMissing(call.key, call.attempt, [(held.key, held.attempt, holder.id)]))
+    assert held.holders == (holder,)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from bokeh.application import Application
 from bokeh.resources import Resources
@@ -21,8 +21,10 @@ from bokeh.server.views.static_handler import StaticHandler
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.ioloop import IOLoop
+from tornado.iostream import IOStream
 from tornado.web import OutputTransform, RedirectHandler, RequestHandler
 
+from himalia.comm.crowd import Crowd
 from himalia_widgets.dashboard.guard import SECURITY_HEADERS, Answer, Guard
 from himalia_widgets.dashboard.metrics import CONTENT_TYPE, render
 from himalia_widgets.dashboard.pages import applications, handlers
@@ -30,12 +32,20 @@ from himalia_widgets.view.source import Source
 
 logger = logging.getLogger("himalia.dashboard")
 
+MAX_STRANGERS: Final = 256
+"""Connections whose requests showed no cookie yet.  As many as at the cluster's own doors."""
+IDLE: Final = 15.0
+"""Seconds that a connection may be without a whole request; a browser opens another one.  Guess."""
+BODY: Final = 4096
+"""Bytes of a request's body, which nothing here looks at."""
+
 
 class DashboardApplication(BokehTornado):
     """Bokeh's application behind a guard."""
 
     def __init__(self, apps: dict[str, Application], *, guard: Guard, **options: Any) -> None:
         self.guard = guard
+        self.let_in: Callable[[HTTPServerRequest], None] = lambda request: None
         super().__init__(
             apps,
             use_index=False,
@@ -60,8 +70,43 @@ class DashboardApplication(BokehTornado):
         if request.path == "/login":
             request.uri = request.path  # the code is in no log
         if answer is None:
+            self.let_in(request)
             return super().find_handler(request, **options)
         return self.get_handler_delegate(request, AnswerHandler, {"answer": answer})
+
+
+class Door(HTTPServer):
+    """tornado's server, which strangers can't fill: connections that the guard let nothing through yet are bounded.
+
+    What brings no whole request for :data:`IDLE` seconds is closed.
+    """
+
+    def initialize(self, *args: Any, **options: Any) -> None:
+        """See tornado, which constructs by this."""
+        super().initialize(*args, **options)
+        self.crowd: Crowd[IOStream] = Crowd(MAX_STRANGERS, MAX_STRANGERS)
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        """Take a connection in, and send the oldest stranger away if there are too many."""
+        for known in self.crowd.everybody():
+            if known.closed():
+                self.crowd.leave(known)
+        now = time.monotonic()
+        self.crowd.enter(stream, "", now=now)
+        surplus, _ = self.crowd.surplus("", now=now)
+        if surplus is None and len(self.crowd) > MAX_STRANGERS:  # nobody had the time to speak yet
+            surplus = stream
+        if surplus is not None:
+            self.crowd.leave(surplus)
+            surplus.close()
+        if surplus is not stream:
+            super().handle_stream(stream, address)
+
+    def let_in(self, request: HTTPServerRequest) -> None:
+        """Take the connection of a request that the guard has let in out of the crowd."""
+        stream = getattr(request.connection, "stream", None)
+        if stream is not None:
+            self.crowd.leave(stream)
 
 
 class AnswerHandler(RequestHandler):
@@ -128,7 +173,8 @@ async def serve(
         (r"/", RedirectHandler, {"url": "status", "permanent": False}),
     ]
     application = DashboardApplication(applications(source) | dict(more or {}), guard=guard, extra_patterns=patterns)
-    http = HTTPServer(application)
+    http = Door(application, idle_connection_timeout=IDLE, body_timeout=IDLE, max_body_size=BODY)
+    application.let_in = http.let_in
     listener.setblocking(False)
     http.add_socket(listener)
     server = BaseServer(IOLoop.current(), application, http)
