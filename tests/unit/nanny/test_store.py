@@ -462,7 +462,7 @@ def test_whatever_happens_a_result_reads_as_it_was_written(
 ) -> None:
     stage = StoreStage(tmp_path, 30 * PAGE)
     store = stage.store
-    written: dict[Key, list[bytes]] = {}
+    written: dict[Key, list[list[bytes]]] = {}  # of each attempt that wasn't freed, the newest last
     mapped: list[tuple[list[bytes], list[memoryview]]] = []
     for number, (step, index, sizes) in enumerate(steps):
         key = Key(f"k{index}")
@@ -473,22 +473,24 @@ def test_whatever_happens_a_result_reads_as_it_was_written(
             except StoreFullError:
                 continue
             store.adopt(key, number, "w", offset, stage.writer.write(offset, frames))
-            written[key] = frames
+            written.setdefault(key, []).append(frames)
         elif step == "inline":
             store.put_inline(key, number, b"\x80" + bytes([number % 256]) * sum(sizes))
-            written[key] = [b"\x80" + bytes([number % 256]) * sum(sizes)]
+            written.setdefault(key, []).append([b"\x80" + bytes([number % 256]) * sum(sizes)])
         elif step in ("read", "hold") and key in written:
             try:
                 found = stage.reader.read(store.place(key, "reader"))
             except StoreFullError:
                 continue
-            assert [bytes(frame) for frame in found] == written[key]
+            assert [bytes(frame) for frame in found] == written[key][-1]
             if step == "hold":
-                mapped.append((written[key], found))
+                mapped.append((written[key][-1], found))
             del found
         elif step == "free" and (held := store.get(key)) is not None:
             assert store.free(key, held.attempt)
-            del written[key]
+            written[key].pop()
+            if not written[key]:
+                del written[key]
         elif step == "relieve":
             store.relieve()
         elif step == "drop" and mapped:
