@@ -365,6 +365,8 @@ class HostMetrics(Part):
     """The nanny's own."""
     use: StoreUse = msgspec.field(default_factory=StoreUse)
     """Of the store's memory."""
+    still: Table[Name, Text] = {}
+    """Workers that stand still: how, since when, and what will be done (``nanny/watchdog.py``)."""
 
 
 class TaskRecord(Part):

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from himalia import serialize
 from himalia.client.errors_view import error_of, folded
+from himalia.client.explaining import explain
 from himalia.client.gathering import gather_here, gather_in_loop
 from himalia.client.reprs import future_html, future_text
 from himalia.client.state import CANCELLED, FINISHED, PENDING, Record
 from himalia.errors import UsageError
 from himalia.logs import read_logs
-from himalia.messages import Explain, GetLogs, LogLine
+from himalia.messages import GetLogs, LogLine
 from himalia.names import Key, shorten
 from himalia.views import find_live_views
 
@@ -191,9 +192,8 @@ class Future(Generic[T]):
         return client._sync(logs())
 
     def explain(self) -> Any:
-        """Return in one sentence why it is in the state it is in, and not further."""
-        key = self._record.key
-        return self._client._ask(lambda number: Explain(number, key))
+        """Return in one sentence why it is in the state it is in, and not further; within some seconds, in any case."""
+        return self._client._sync(explain(self._client, self._record.key, self.status))
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         record = self._record

@@ -13,7 +13,7 @@ from himalia.nanny.evidence import judge
 from himalia.nanny.requests import add_reply, pack_error
 from himalia.nanny.runs import end_run
 from himalia.nanny.state import DISPATCHED, GONE, NannyState, NannyWorker, WorkerStatus
-from himalia.nanny.withdrawing import end_withdrawn, lose_run
+from himalia.nanny.withdrawing import end_withdrawn, forget_recalled, lose_run
 from himalia.nanny.workforce import answer_restarts, count_threads, replace_later
 
 
@@ -29,6 +29,7 @@ def worker_exited(state: NannyState, event: WorkerExited, source: PeerId) -> Non
         worker.blamed = True
         worker.reason, worker.cause = judge(event.exit, was_told=worker.ends_itself, out_of_memory=event.out_of_memory)
     worker.status = WorkerStatus.STOPPING
+    worker.still = ""
     count_threads(state)
     if not worker.planned or state.closing is not None:
         del state.workers[worker.name]
@@ -39,6 +40,7 @@ def worker_exited(state: NannyState, event: WorkerExited, source: PeerId) -> Non
     elif was_up:
         state.send(WorkerDied(worker.name, worker.reason, running, worker.blamed, event.log, worker.cause))
     requeue(state, worker)
+    forget_recalled(state)
     if state.closing is None and worker.planned:
         replace_later(state, worker, was_up=was_up, explained=bool(running), log=event.log)
     worker.pid = 0

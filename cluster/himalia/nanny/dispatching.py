@@ -126,9 +126,13 @@ def dispatch_alone(state: NannyState) -> None:
 
 
 def free_for(state: NannyState, task: NannyTask) -> NannyWorker | None:
-    """Return the worker that may run this alone and has the shortest queue of its own."""
+    """Return the worker that may run this alone, doesn't stand still, and has the shortest queue of its own."""
     wish = task.compute.worker
-    free = [worker for worker in state.workers_up() if worker.alone is None and wish in ("", worker.name)]
+    free = [
+        worker
+        for worker in state.workers_up()
+        if worker.alone is None and not worker.still and wish in ("", worker.name)
+    ]
     return min(free, key=load_of, default=None)
 
 

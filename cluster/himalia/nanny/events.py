@@ -51,6 +51,8 @@ class Measured(Event):
     """What went between memory and disk since the last measurement."""
     waits: dict[WorkerName, int] = {}
     """Workers that wait for room for a result, and its bytes."""
+    states: dict[WorkerName, str] = {}
+    """The letter of each worker process's state (``man proc``), where the system tells."""
 
 
 class Transferred(Event):

@@ -10,6 +10,7 @@ Everything that decides is in the modules next to this one, each a set of transi
 ``withdrawing``  taking back, interrupting, finding what a dead worker took along
 ``workforce``    starting, replacing, retiring worker processes
 ``deaths``       what follows when one is gone
+``watchdog``     workers that stand still
 ``memory``       pausing, restarting workers that are too large, heartbeats
 ``output``       what calls print, on its way to the scheduler
 ``requests``     what the scheduler asks beside tasks

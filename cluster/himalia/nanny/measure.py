@@ -50,10 +50,11 @@ class Meter:
         before, self._seconds = self._seconds, {}
         workers = {}
         slots = {}
+        states = {}
         total = 0.0
         for worker in self._pool.workers.values():
             pid = worker.process.pid
-            used = cpu_seconds(pid)
+            used, states[worker.name] = look_at(pid)
             self._seconds[pid] = used
             cpu = max(0.0, used - before.get(pid, used)) / elapsed
             total += cpu
@@ -70,7 +71,7 @@ class Meter:
             process=self._measure_process(now, lag),
             use=self._exchange.use(),
         )
-        return Measured(metrics, slots, self._store.moves.take(), self._exchange.waits())
+        return Measured(metrics, slots, self._store.moves.take(), self._exchange.waits(), states)
 
     def _measure_process(self, now: float, lag: float) -> ProcessMetrics:
         """Return what the nanny itself uses, and how late its timer was at worst, as of the last look."""
@@ -82,22 +83,25 @@ class Meter:
         return self._process
 
 
+STOPPED = "T"
+"""What Linux calls a process that a signal stopped."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process used so far; 0 if it is gone."""
+def look_at(pid: int) -> tuple[float, str]:
+    """Return the CPU time that a process used so far, and the letter of its state; 0 and nothing if it is gone."""
     if sys.platform != "linux":
         import psutil
 
         try:
-            times = psutil.Process(pid).cpu_times()
+            process = psutil.Process(pid)
+            times, status = process.cpu_times(), process.status()
         except psutil.Error:
-            return 0.0
-        return float(times.user + times.system)
+            return 0.0, ""
+        return float(times.user + times.system), STOPPED if status == psutil.STATUS_STOPPED else ""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS
+        return (int(fields[11]) + int(fields[12])) / TICKS, fields[0].decode()
+    except (OSError, IndexError):
+        return 0.0, ""

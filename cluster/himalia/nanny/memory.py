@@ -12,6 +12,7 @@ import msgspec
 
 from himalia.messages import Heartbeat
 from himalia.names import Key, PeerId
+from himalia.nanny import watchdog
 from himalia.nanny.admission import needs
 from himalia.nanny.events import Measured, Transferred
 from himalia.nanny.state import READY, NannyState, WorkerStatus
@@ -40,6 +41,7 @@ def measured(state: NannyState, event: Measured, source: PeerId) -> None:
             worker.memory = memory
     if state.worker_memory:
         end_large_workers(state)
+    watchdog.look(state, event)
 
 
 def transferred(state: NannyState, event: Transferred, source: PeerId) -> None:
@@ -67,7 +69,8 @@ def beat(state: NannyState) -> None:
         state.next_heartbeat = state.now + state.settings.heartbeat_interval
         attempts = (len(state.tasks), state.tasks_digest)
         data = (state.data_count, state.data_digest)
-        metrics = state.activity.report(state.metrics, state.runs, state.settings.heartbeat_interval)
+        metrics = msgspec.structs.replace(state.metrics, still=watchdog.describe(state))
+        metrics = state.activity.report(metrics, state.runs, state.settings.heartbeat_interval)
         use = msgspec.structs.replace(metrics.use, calls=state.claimed, waiting=who_waits(state))
         metrics = msgspec.structs.replace(metrics, use=use)
         state.send(Heartbeat(metrics, attempts, data, state.seen, state.paused))

@@ -130,7 +130,7 @@ class NannyWorker:
 
     __slots__ = (
         "alone", "began", "blamed", "cause", "deaths", "ends_itself", "index", "memory", "name", "pid", "planned",
-        "ready", "reason", "restart_at", "running", "status", "targeted",
+        "ready", "reason", "restart_at", "running", "status", "still", "still_for", "targeted",
     )  # fmt: skip
 
     def __init__(self, name: WorkerName, index: int) -> None:
@@ -162,6 +162,10 @@ class NannyWorker:
         """The run for which it keeps its other threads from starting anything."""
         self.running = 0
         self.memory = 0
+        self.still = ""
+        """How its process stands still (``watchdog``); empty while it doesn't."""
+        self.still_for = 0.0
+        """Seconds since it was first seen to stand still in this way."""
 
     def __repr__(self) -> str:
         return f"<NannyWorker {self.name} {self.status.value}>"
@@ -270,6 +274,17 @@ class NannyState:
         """Runs that a worker was told to stop, and which worker."""
         self.suspects: dict[int, int] = {}
         """Runs of the shared queue that a dead worker may have taken along, and how often they were not found."""
+
+        self.recalled: dict[int, None] = {}
+        """Runs that a stopped worker may have taken, which were dispatched again: it is to refuse them."""
+        self.looked_at = 0.0
+        """When the workers were measured last."""
+        self.calm_for = 0.0
+        """Seconds since a worker last stood still."""
+        self.untaken = 0
+        """The oldest run that no thread has begun though one could; 0: none."""
+        self.untaken_for = 0.0
+        """Seconds since that run was first seen to be it."""
 
         self.data: dict[Key, tuple[int, int, int]] = {}
         """What the store holds: attempt, bytes, digest."""

@@ -25,7 +25,7 @@ from himalia.nanny.events import (
 from himalia.nanny.fetching import data_unreadable, fetch_inputs
 from himalia.nanny.runs import begin_loading, end_loading, end_run, fail, give_back, make_ready, start
 from himalia.nanny.state import DISPATCHED, GONE, READY, NannyGroup, NannyState, NannyTask, WorkerStatus
-from himalia.nanny.withdrawing import drop, end_withdrawn, keep_after_all
+from himalia.nanny.withdrawing import drop, end_withdrawn, keep_after_all, refused
 
 SMOOTHING = 0.2
 """Weight of the newest call in the moving average of a group's duration.  Guess."""
@@ -85,6 +85,8 @@ def raised(state: NannyState, message: Raised, source: PeerId) -> None:
     """Report that a run failed; or run again what was refused although somebody wants it."""
     task = state.runs.get(message.run)
     if task is None:
+        if state.recalled:
+            refused(state, message.run)
         return
     if state.output.pending:
         state.output.finish(task.key)

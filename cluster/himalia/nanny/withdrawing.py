@@ -167,7 +167,23 @@ def judge_suspects(state: NannyState, where: Mapping[int, WorkerName], head: int
 def lose_run(state: NannyState, task: NannyTask) -> None:
     """Dispatch a task again whose run never began, or drop it if it was being withdrawn."""
     if task.status is DISPATCHED:
+        if any(worker.still for worker in state.workers.values()):  # it may have taken it, and go on with it one day
+            state.recalled[task.run] = None
+            state.out.append(Recall(task.run))
         end_run(state, task)
         make_ready(state, task)
     else:
         end_withdrawn(state, task)
+
+
+def refused(state: NannyState, run: int) -> None:
+    """Take in that a worker refused a run that was dispatched again: nobody else can have it."""
+    if state.recalled.pop(run, 0) is None:
+        state.out.append(Unrecall(run))
+
+
+def forget_recalled(state: NannyState) -> None:
+    """Once no worker stands still any more, nobody can have a run that was dispatched again."""
+    if state.recalled and not any(worker.still for worker in state.workers.values()):
+        for run in list(state.recalled):
+            refused(state, run)

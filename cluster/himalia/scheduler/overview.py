@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -26,6 +26,9 @@ from himalia.scheduler.state import (
 )
 from himalia.scheduler.store_use import explain_mappings, explain_room
 from himalia.telemetry.groups import TaskGroup
+
+SILENCE: Final = 5.0
+"""Seconds without a heartbeat (there are two a second) after which a nanny is said to be silent."""
 
 
 def describe_cluster(core: SchedulerState, me: PeerId, address: str, started: float) -> dict[str, Any]:
@@ -172,9 +175,7 @@ def explain(core: SchedulerState, key: Key) -> str:
             assert task.host is not None
             if task.key in task.host.metrics.use.waiting:
                 return explain_room(task.host, task.host.metrics.use.waiting[task.key], name)
-            where = task.worker.info.name if task.worker is not None else task.host.label
-            load = f"{len(task.host.assigned)} calls for {task.host.nthreads} threads"
-            return f"{name} was sent to {where} (attempt {task.tries}); it runs there or is next in line ({load})."
+            return explain_assigned(core, task, task.host, name)
         case s if s is FINISHED:
             where = ", ".join(host.label for host in task.holders)
             held = "".join([explain_mappings(host) for host in task.holders])
@@ -185,6 +186,27 @@ def explain(core: SchedulerState, key: Key) -> str:
             return f"{name} failed{root}: {task.error.text}"
         case _:
             return f"{name} is known but not being computed: nothing that was asked for needs it now."
+
+
+def explain_assigned(core: SchedulerState, task: SchedulerTask, host: HostState, name: str) -> str:
+    """Say whether a task runs, for how long, and what stands still at its host."""
+    silent = core.now - host.seen_at
+    running = next((call for call in host.metrics.running if call.key == task.key), None)
+    still = host.metrics.still
+    if running is not None:
+        seconds = max(0.0, host.metrics.time - running.started) + silent
+        text = f"{name} has been running on {running.worker} for {seconds:.1f} s (attempt {task.tries})"
+        still = {running.worker: still[running.worker]} if running.worker in still else {}
+    else:
+        where = task.worker.info.name if task.worker is not None else host.label
+        load = f"{len(host.assigned)} calls for {host.nthreads} threads"
+        text = f"{name} was sent to {where} (attempt {task.tries}); it runs there or is next in line ({load})"
+    if silent > SILENCE:
+        return (
+            f"{text}. But the nanny {host.label} (process {host.info.pid} on {host.info.hostname}) hasn't been heard "
+            f"of for {silent:.0f} s: it was stopped, or its machine is out of breath. Lost, this runs elsewhere."
+        )
+    return ". ".join([text, *(f"{worker} {how}" for worker, how in still.items())]) + "."
 
 
 def find_waiting(core: SchedulerState, group: str) -> SchedulerTask | None:

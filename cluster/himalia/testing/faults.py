@@ -19,7 +19,19 @@ from himalia.testing.users import ClientProcess
 from himalia.testing.workers import SimulatedWorker
 from himalia.testing.workload import maybe
 
-KINDS = ("kill_nanny", "kill_worker", "kill_client", "cut", "clog", "part", "spoil", "press", "bloat", "leave")
+KINDS = (
+    "kill_nanny",
+    "kill_worker",
+    "kill_client",
+    "cut",
+    "clog",
+    "part",
+    "spoil",
+    "press",
+    "bloat",
+    "leave",
+    "stop_worker",
+)
 
 
 def draw_faults(random: Random, hosts: Sequence[HostPlan], clients: int, span: float) -> list[Fault]:
@@ -132,6 +144,14 @@ class Breaker:
         if worker is not None:
             self.cluster.witness.had_accident(worker)
             worker.exit("signal SIGKILL")
+
+    def _stop_worker(self, fault: Fault) -> None:
+        nanny = self.cluster.nannies.get(fault.number)
+        workers = [worker for worker in nanny.workers.values() if worker.is_alive] if nanny is not None else []
+        if workers:
+            worker = self.random.choice(workers)
+            worker.stop()
+            self.world.call_later(fault.seconds if fault.back_after < 100.0 else 1e6, worker.go_on)
 
     def _bloat(self, fault: Fault) -> None:
         nanny = self.cluster.nannies.get(fault.number)

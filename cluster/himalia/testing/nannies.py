@@ -210,14 +210,16 @@ class NannyProcess(Process):
 
     def _report(self, held: int, memory: dict[WorkerName, int]) -> None:
         workers = {
-            str(name): (0.5, memory.get(name, WORKER_MEMORY // 2), len(worker.running))
+            str(name): (0.0 if worker.is_stopped else 0.5, memory.get(name, WORKER_MEMORY // 2), len(worker.running))
             for name, worker in self.workers.items()
         }
         slots = {
             name: [number for number, running in worker.running.items() if running.has_begun]
             for name, worker in self.workers.items()
         }
-        self.feed(e.Measured(HostMetrics(store_bytes=held, workers=workers, time=self.world.now), slots))
+        states = {name: "T" for name, worker in self.workers.items() if worker.is_stopped}
+        metrics = HostMetrics(store_bytes=held, workers=workers, time=self.world.now)
+        self.feed(e.Measured(metrics, slots, states=states))
 
     # The store
 

@@ -65,7 +65,7 @@ class Fault(msgspec.Struct, kw_only=True):
     ``kill_nanny`` (``back_after`` seconds a new incarnation starts), ``kill_worker``, ``kill_client``, ``cut`` and
     ``clog`` the link of a host or (``is_client``) client for ``seconds``, ``part`` two hosts from each other,
     ``spoil`` some stored data of a host, ``press`` a host's store to its limit, ``bloat`` a worker until its nanny
-    ends it, ``leave``: a nanny is asked to end.
+    ends it, ``leave``: a nanny is asked to end, ``stop_worker`` for ``seconds``, or for ever (``back_after`` 100).
     """
 
     time: float

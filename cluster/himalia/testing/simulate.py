@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from himalia.nanny.watchdog import STOPPED_LIMIT
 from himalia.settings import KIB
 from himalia.testing.cluster import Cluster
 from himalia.testing.faults import Breaker, draw_behaviour, draw_faults, draw_weather
@@ -32,8 +33,9 @@ POLL = 0.05
 QUIET_WITHIN = 1000.0
 """Virtual seconds after the last fault until which every future must have come to its end.  Nearly all need under ten;
 a host whose only worker is killed again and again by several poisonous calls backs off for up to 30 s each time."""
-EMPTY_WITHIN = 20.0
-"""Virtual seconds after the last release until which nothing may be left."""
+EMPTY_WITHIN = 20.0 + STOPPED_LIMIT
+"""Virtual seconds after the last release until which nothing may be left: what a worker that was stopped for good had
+taken goes with it."""
 
 
 class Outcome(msgspec.Struct, kw_only=True):

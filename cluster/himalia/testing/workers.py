@@ -82,6 +82,9 @@ class SimulatedWorker:
         self.is_alive = True
         self.is_up = False
         self.is_retiring = False
+        self.is_stopped = False
+        self.held: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        """What it would have done while it was stopped."""
         self.own = Queue()
         self.running: dict[int, Running] = {}
         self.alone: Run | None = None
@@ -96,8 +99,23 @@ class SimulatedWorker:
         self.world.call_later(delay, self._if_alive, function, arguments)
 
     def _if_alive(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        if self.is_alive and self.nanny.is_alive:
+        if self.is_stopped:
+            self.held.append((function, arguments))
+        elif self.is_alive and self.nanny.is_alive:
             function(*arguments)
+
+    def stop(self) -> None:
+        """Stand still, as after SIGSTOP."""
+        self.is_stopped = True
+
+    def go_on(self) -> None:
+        """Go on, as after SIGCONT."""
+        self.is_stopped = False
+        held, self.held = self.held, []
+        for function, arguments in held:
+            self._if_alive(function, arguments)
+        if self.is_alive and self.nanny.is_alive:
+            self.look()
 
     def _come_up(self) -> None:
         self.is_up = True
@@ -113,6 +131,8 @@ class SimulatedWorker:
 
     def look(self) -> None:
         """Take calls while there are free threads."""
+        if self.is_stopped:
+            return
         while self.is_up and self.is_alive and len(self.running) < self.nthreads and not self._is_gated():
             if self.own.runs:
                 run = self.own.runs.popleft()

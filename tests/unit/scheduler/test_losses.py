@@ -276,3 +276,38 @@ def test_a_cluster_without_a_nanny_says_so() -> None:
     text = explain(stage, "x")
     assert "no nanny" in text
     assert "laptop left 2.5 s ago (test)" in text
+
+
+def beat(stage: Stage, **metrics: object) -> None:
+    """Let a heartbeat of host ``a`` arrive that says what is in ``metrics``."""
+    host = stage.machine.core.hosts[HostId(PeerId("a"))]
+    attempts = (len(host.assigned) + len(host.zombies), host.attempts_digest)
+    data = (host.data_count, host.data_digest)
+    stage.message("a", m.Heartbeat(m.HostMetrics(time=100.0, **metrics), attempts, data, host.sent))  # type: ignore[arg-type]
+
+
+def test_what_runs_is_explained_by_where_and_since_when() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("x"))
+    beat(stage, running=[m.RunningCall("a-0", 0, Key("x"), "x", 97.5)])
+    stage.now += 1.0
+    assert "running on a-0 for 3.5 s" in explain(stage, "x")
+
+
+def test_a_worker_that_stands_still_is_named_for_its_own_call_and_for_those_in_line() -> None:
+    stage = Stage()
+    stage.add_host("a", workers=2)
+    stage.submit("alice", spec("x"), spec("y"), spec("z"))
+    running = [m.RunningCall(f"a-{i}", 0, Key(key), "x", 90.0) for i, key in enumerate("xy")]
+    beat(stage, running=running, still={"a-0": "doesn't answer: it was stopped (SIGSTOP) 4 s ago"})
+    assert "a-0 doesn't answer: it was stopped" in explain(stage, "x")
+    assert "stopped" not in explain(stage, "y")
+    assert "a-0 doesn't answer: it was stopped" in explain(stage, "z")
+
+
+def test_a_nanny_that_is_not_heard_of_is_named() -> None:
+    stage = Stage("a")
+    stage.submit("alice", spec("x"))
+    beat(stage)
+    stage.now += 7.0
+    assert "hasn't been heard of for 7 s" in explain(stage, "x")

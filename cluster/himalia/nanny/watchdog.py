@@ -1,0 +1,154 @@
+"""Worker processes that stand still: seen, said, and replaced where it is known that they won't go on by themselves.
+
+What is known of a process from outside is its state and its CPU time.  A call may sleep, wait for a server or hold the
+GIL for as long as it likes; none of that looks different from a deadlock, so none of it is judged.  What is:
+
+- *stopped* by a signal (SIGSTOP): nothing in the process can go on before somebody continues it.  After
+  ``STOPPED_LIMIT`` it is replaced, and what it ran is run again, without blame;
+- *held* by a debugger: a person is there.  Said, and left alone;
+- *waiting in the kernel* (a disk, a network file system): no signal ends that.  Said;
+- *taking nothing* though calls wait for it and none of its threads runs any: after ``IDLE_LIMIT`` it is replaced, which
+  costs nobody anything.
+
+What a stopped worker has taken and not begun goes to others, once it has been stopped for ``TAKEN_LIMIT``; it will
+refuse that when it goes on.  A call that somebody took from the queue and hasn't begun after ``LOST_LIMIT`` is looked
+for, too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from himalia.nanny.events import Measured
+from himalia.nanny.state import DISPATCHED, NannyState, NannyWorker, WorkerStatus
+from himalia.nanny.withdrawing import forget_recalled, lose_run
+from himalia.nanny.workforce import end_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from himalia.names import WorkerName
+
+STOPPED_LIMIT: Final = 45.0
+"""Seconds a stopped process is waited for: a person may have stopped it and mean to continue it.  Guess."""
+IDLE_LIMIT: Final = 30.0
+"""Seconds after which a worker that takes nothing is replaced.  Guess: far more than a busy machine ever needs."""
+TAKEN_LIMIT: Final = 2.0
+"""Seconds a worker has to be stopped for others to get what it hasn't begun.  Guess: a tool that slows processes down
+by stopping them (cpulimit) lets them go on many times a second."""
+LOST_LIMIT: Final = 15.0
+"""Seconds between taking a call and beginning it, where nobody is stopped.  It takes microseconds."""
+SAID_AFTER: Final = 1.0
+"""Seconds that something stands still before it is worth a word."""
+STEP_LIMIT: Final = 1.0
+"""Seconds between two measurements that count at most: if this process stood still, that was no other's fault."""
+ALIVE: Final = (WorkerStatus.STARTING, WorkerStatus.UP, WorkerStatus.RETIRING, WorkerStatus.STOPPING)
+STATES: Final = {"T": "stopped", "t": "held", "D": "blocked"}
+"""States of a process (``man proc``) in which it does nothing, and what they are called here."""
+
+
+def look(state: NannyState, event: Measured) -> None:
+    """Judge all workers after a measurement."""
+    elapsed = min(state.now - state.looked_at, STEP_LIMIT)
+    state.looked_at = state.now
+    untaken = find_untaken(state, event.slots)
+    for worker in state.workers.values():
+        how = judge(state, worker, event, untaken)
+        worker.still_for = worker.still_for + elapsed if how and how == worker.still else 0.0
+        worker.still = how
+        end_if_hopeless(state, worker)
+    look_for_taken(state, untaken, elapsed)
+    move_targeted(state, event.slots)
+    state.calm_for = 0.0 if any(worker.still for worker in state.workers.values()) else state.calm_for + elapsed
+    if state.calm_for >= LOST_LIMIT:
+        forget_recalled(state)
+
+
+def find_untaken(state: NannyState, slots: Mapping[WorkerName, list[int]]) -> int:
+    """Return the oldest run that no thread has begun, if there are fewer under way than there are threads; else 0."""
+    begun = {run for runs in slots.values() for run in runs if run}
+    if len(state.runs) <= len(begun) or len(begun) >= state.threads:
+        return 0
+    return next((run for run in state.runs if run not in begun), 0)
+
+
+def judge(state: NannyState, worker: NannyWorker, event: Measured, untaken: int) -> str:
+    """Say in a word how a worker stands still, or nothing if it doesn't, or that can't be known."""
+    if worker.status not in ALIVE:
+        return ""
+    cpu = event.metrics.workers.get(str(worker.name), (0.0, 0, 0))[0]
+    how = STATES.get(event.states.get(worker.name, ""), "")
+    if how:
+        return how if not cpu else ""
+    if worker.status is not WorkerStatus.UP or not untaken or any(event.slots.get(worker.name, ())):
+        return ""
+    wanted = state.runs[untaken].worker
+    return "idle" if wanted in (None, worker.name) else ""
+
+
+def end_if_hopeless(state: NannyState, worker: NannyWorker) -> None:
+    """Replace a worker that has stood still for too long in a way that ends by nothing else."""
+    limit = {"stopped": STOPPED_LIMIT, "idle": IDLE_LIMIT}.get(worker.still)
+    if limit is None or worker.still_for < limit:
+        return
+    why = "something had stopped it (SIGSTOP)" if worker.still == "stopped" else "it took nothing though calls waited"
+    end_worker(state, worker, f"the nanny stopped it: {why} for {worker.still_for:.0f} s", blamed=False)
+
+
+def look_for_taken(state: NannyState, untaken: int, elapsed: float) -> None:
+    """Look for a run of the shared queue that nobody begins: whoever took it may have been stopped right then."""
+    state.untaken_for = state.untaken_for + elapsed if untaken and untaken == state.untaken else 0.0
+    state.untaken = untaken
+    limit = TAKEN_LIMIT if any(map(is_out, state.workers.values())) else LOST_LIMIT
+    if state.untaken_for >= limit and state.runs[untaken].worker is None:
+        state.untaken_for = 0.0
+        state.suspects.setdefault(untaken, 0)
+        state.read_slots()
+
+
+def is_out(worker: NannyWorker) -> bool:
+    """Whether a worker has been stopped for so long that others shall do what it hasn't begun."""
+    return worker.still == "stopped" and worker.still_for >= TAKEN_LIMIT
+
+
+def move_targeted(state: NannyState, slots: Mapping[WorkerName, list[int]]) -> None:
+    """Take from the own queues of workers that are out what they haven't begun and others may run as well."""
+    for worker in [worker for worker in state.workers.values() if worker.targeted and is_out(worker)]:
+        begun = slots.get(worker.name, ())
+        for task in list(state.runs.values()):
+            bound = task.worker == worker.name and not task.compute.worker
+            if bound and task.status is DISPATCHED and task.run not in begun:
+                lose_run(state, task)
+
+
+def describe(state: NannyState) -> dict[str, str]:
+    """Say of each worker that stands still how, since when, and what will be done."""
+    return {
+        str(worker.name): text
+        for worker in state.workers.values()
+        if worker.still and worker.still_for >= SAID_AFTER and (text := describe_one(worker))
+    }
+
+
+def describe_one(worker: NannyWorker) -> str:
+    """Return the end of a sentence that begins with the worker's name."""
+    since = f"{worker.still_for:.0f} s"
+    process = f" (process {worker.pid})" if worker.pid else ""
+    match worker.still:
+        case "stopped":
+            return (
+                f"{process} doesn't answer: it was stopped (SIGSTOP) {since} ago. Unless somebody continues it, it is "
+                f"replaced after {STOPPED_LIMIT:g} s, and what it runs is run again"
+            ).lstrip()
+        case "held":
+            return f"{process} doesn't answer: a debugger has held it for {since}. Nothing is done about that".lstrip()
+        case "blocked":
+            return (
+                f"{process} doesn't answer: it has waited in the kernel for {since}, for a disk or a network file "
+                f"system. Nothing can end it before that answers"
+            ).lstrip()
+        case _:
+            return (
+                f"{process} doesn't answer: it has taken nothing for {since} though calls wait. It is replaced after "
+                f"{IDLE_LIMIT:g} s"
+            ).lstrip()
