@@ -172,6 +172,9 @@ class HostInfo(Part):
     name: Name = ""
     """What the nanny was called by its user; workers are named after it."""
     versions: Table[Name, Text] = {}
+    directory: Text = ""
+    """Where its workers begin, and with which ``sys_path``, as their creator said; empty: nobody did."""
+    sys_path: Few[Text] = []
 
 
 class HeldData(Part):

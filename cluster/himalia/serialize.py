@@ -24,8 +24,8 @@ from himalia.local_modules import LOCAL_MODULES
 from himalia.names import Digest, Key, shorten
 
 __all__ = [
-    "Buffer", "collecting", "dumps", "dumps_function", "dumps_packed", "loads", "loads_packed", "nbytes", "pack",
-    "reference", "resolve", "resolving", "travels_by_value", "unpack",
+    "Buffer", "collecting", "digest_of", "dumps", "dumps_function", "dumps_packed", "loads", "loads_packed", "nbytes",
+    "pack", "reference", "resolve", "resolving", "travels_by_value", "unpack",
 ]  # fmt: skip
 
 OUT_OF_BAND: Final = 4096
@@ -94,7 +94,12 @@ def loads_packed(data: Buffer) -> Any:
 def dumps_function(function: Callable[..., Any]) -> tuple[Digest, bytes]:
     """Serialize a function and name it: the BLAKE2b-128 of its pickle."""
     body = dumps_packed(function)
-    return Digest(hashlib.blake2b(body, digest_size=16).digest()), body
+    return digest_of(body), body
+
+
+def digest_of(body: bytes) -> Digest:
+    """Return how a function is called from now on."""
+    return Digest(hashlib.blake2b(body, digest_size=16).digest())
 
 
 def _collector(frames: list[Buffer]) -> Callable[[pickle.PickleBuffer], bool]:

@@ -186,17 +186,18 @@ def test_a_child_of_multiprocessing_sends_what_its_script_defines(
     assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr
 
 
-def test_the_main_of_a_zipped_application_is_known(cluster: LocalCluster, tmp_path: Path) -> None:
+def test_the_main_of_a_zipped_application_and_its_modules_are_known(cluster: LocalCluster, tmp_path: Path) -> None:
     import zipapp
 
     (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "inside.py").write_text("def half(x): return x / 2\n")
     (tmp_path / "app" / "__main__.py").write_text(
-        "import sys\n"
+        "import sys, inside\n"
         "from himalia import Client\n"
         "class Box:\n    def __init__(self, x): self.x = x\n"
         "def double(box): return Box(box.x * 2)\n"
         "with Client(sys.argv[1]) as client:\n"
-        "    print(client.submit(double, Box(4)).result(20).x)\n"
+        "    print(client.submit(double, Box(4)).result(20).x, client.submit(inside.half, 8).result(20))\n"
     )
     zipapp.create_archive(tmp_path / "app", tmp_path / "app.pyz")
     done = subprocess.run(
@@ -205,4 +206,4 @@ def test_the_main_of_a_zipped_application_is_known(cluster: LocalCluster, tmp_pa
         text=True,
         timeout=60,
     )
-    assert (done.returncode, done.stdout) == (0, "8\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "8 4.0\n"), done.stderr

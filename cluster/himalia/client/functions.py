@@ -33,8 +33,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from himalia import callables, serialize
+from himalia.client.surroundings import Surroundings
 from himalia.messages import ClientToScheduler, ForgetFunctions, FunctionBody
 from himalia.names import Digest, Key
+from himalia.surroundings import Difference
 
 BODY_LIMIT: Final = 1024 * 1024
 """Bytes of a pickled function that still travels as a message; larger ones are stored like data.  Guess."""
@@ -63,17 +65,26 @@ class PickledFunction:
     ----------
     dependencies : tuple of Key
         Futures that it captured; such a function is of one use only.
+    difference : Difference or None
+        What its calls need that workers weren't started with; part of ``body``.
+    plain : bytes
+        The body without that, for a function inside of another's arguments.
     is_shared : bool
         Whether calls in one worker may share the live function: it can't carry anything from one to the next.
     """
 
-    __slots__ = ("body", "dependencies", "digest", "function", "is_shared", "name", "traits")
+    __slots__ = (
+        "body", "dependencies", "difference", "digest", "function", "is_shared", "name", "plain", "traits",
+    )  # fmt: skip
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], difference: Difference | None = None) -> None:
         self.function = function
         self.name = function_name(function)
         with serialize.collecting() as found:
-            self.digest, self.body = serialize.dumps_function(function)
+            self.plain = serialize.dumps_packed(function)
+        self.difference = difference
+        self.body = self.plain if difference is None else difference.around(self.plain)
+        self.digest = serialize.digest_of(self.body)
         self.dependencies: tuple[Key, ...] = tuple(found)
         self.traits = None if found else traits_of(function)
         self.is_shared = self.traits is not None and not carries_state(self.traits)
@@ -94,31 +105,44 @@ class FunctionCache:
     ----------
     limit : int
         Functions remembered at most; the same number for each of the two.
+    surroundings : Surroundings, optional
+        Looked at for each call.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, surroundings: Surroundings | None = None) -> None:
         self._limit = limit
+        self._look = surroundings.look if surroundings is not None else lambda: None
         self._pickled: OrderedDict[int, PickledFunction] = OrderedDict()
         self._sent: OrderedDict[Digest, None] = OrderedDict()
         self._seen: OrderedDict[Digest, None] = OrderedDict()
 
     def pickle(self, function: Callable[..., Any]) -> PickledFunction:
         """Return the pickle of ``function``, made anew if anything it refers to may have changed."""
+        difference = self._look()
         known = self._pickled.get(id(function))
         if known is not None:
-            if known.function is function and known.is_current():
+            if known.function is function and known.difference is difference and known.is_current():
                 return known
             self._pickled.pop(id(function), None)
-        made = PickledFunction(function)
+        made = PickledFunction(function, difference)
         if made.traits is not None:
             self._pickled[id(function)] = made
             if len(self._pickled) > self._limit:
                 self._pickled.popitem(last=False)
         return made
 
+    def has_difference(self) -> bool:
+        """Return whether calls made now need something that workers weren't started with."""
+        return self._look() is not None
+
     def is_worth_naming(self, pickled: PickledFunction) -> bool:
-        """Return whether to send the function once and name it: from its second use on."""
+        """Return whether to send the function once and name it: from its second use on.
+
+        At once, if its body says where to import from: a worker reads it before inputs and arguments then.
+        """
         digest = pickled.digest
+        if pickled.difference is not None:
+            return not pickled.dependencies
         if digest in self._sent or digest in self._seen:
             return not pickled.dependencies
         self._seen[digest] = None

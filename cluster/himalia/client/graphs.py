@@ -146,7 +146,7 @@ class Graph:
             except Nested:
                 args = (node, {dependency: self._refer(dependency) for dependency in node.dependencies})
                 kwargs, count = {}, 2
-            named = self._pickled(function) if count > 1 else None
+            named = self._pickled(function) if count > 1 or self._calls.functions.has_difference() else None
             if named is not None and (named.dependencies or len(named.body) > BODY_LIMIT):
                 named = None
             frames = self._dumps((args, kwargs) if named is not None else (function, args, kwargs))
@@ -279,4 +279,4 @@ class _FunctionPickler(pickle.Pickler):
         pickled = self._pickled(value)
         for key in pickled.dependencies:
             serialize.reference(key)
-        return serialize.loads_packed, (pickled.body,)
+        return serialize.loads_packed, (pickled.plain,)

@@ -203,6 +203,9 @@ class Inquiries(ClientBase):
         if on_error not in ("raise", "return", "ignore"):
             raise UsageError(f"on_error is 'raise', 'return' or 'ignore', not {on_error!r}.")
         call = serialize.dumps_packed((function, args, kwargs))
+        difference = self._shell.surroundings.look()
+        if difference is not None:
+            call = difference.around_call(call)
         names = names_of(workers)
         if not wait:
             self._start(self._answer(lambda number: RunFunction(number, call, names)))

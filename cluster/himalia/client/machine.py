@@ -41,6 +41,7 @@ from himalia.client.state import (
     Deliver,
     ForgetHost,
     FuturesDropped,
+    HostsKnown,
     KeysHeld,
     MessageMade,
     Notify,
@@ -388,7 +389,8 @@ class ClientMachine:
     def _hosts_changed(self, message: HostsChanged) -> list[Instruction]:
         for info in message.joined:
             self.hosts[info.host] = info
-        return [ForgetHost(host) for host in message.left if self.hosts.pop(host, None) is not None]
+        gone: list[Instruction] = [ForgetHost(host) for host in message.left if self.hosts.pop(host, None) is not None]
+        return gone if message.left and not message.joined else [HostsKnown(), *gone]
 
     def _lose_scheduler(self, reason: str) -> list[Instruction]:
         if self.gone:

@@ -14,8 +14,9 @@ from himalia import serialize
 
 def join_call(function: bytes, call: bytes) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
     """Return ``(function, args, kwargs)`` of a function and of arguments that were pickled apart."""
+    live = serialize.loads_packed(function)  # first: it knows where to import from
     args, kwargs = serialize.loads_packed(call)
-    return serialize.loads_packed(function), args, kwargs
+    return live, args, kwargs
 
 
 def run_node(node: Any, values: Mapping[Any, Any]) -> Any:

@@ -38,6 +38,7 @@ from himalia.client.state import (
     Deliver,
     ForgetHost,
     FuturesDropped,
+    HostsKnown,
     KeysHeld,
     Notify,
     Record,
@@ -46,6 +47,7 @@ from himalia.client.state import (
     ShowOutput,
     Watcher,
 )
+from himalia.client.surroundings import Surroundings
 from himalia.client.uninterrupted import Uninterrupted
 from himalia.comm.data import DataClient
 from himalia.comm.endpoint import Endpoint
@@ -134,8 +136,9 @@ class ClientShell:
         self.me = me
         self.settings = settings
         self.machine = ClientMachine(settings)
-        self.functions = FunctionCache(settings.function_cache)
         self.machine_identity = machine_identity()
+        self.surroundings = Surroundings(self.machine_identity)
+        self.functions = FunctionCache(settings.function_cache, self.surroundings)
         self.lock = threading.Lock()
         self.closed = False
         self.followers: list[Callable[[Telemetry], None]] = []
@@ -148,6 +151,7 @@ class ClientShell:
         self._backlog = Backlog()
         """What the scheduler hasn't acknowledged, encoded or not."""
         self._flush_due = False
+        self._introduced = asyncio.Event()
         self._outlet = threading.Lock()
         """Held by whoever empties the outbox."""
         self._woken_at = 0.0
@@ -162,6 +166,7 @@ class ClientShell:
             ShowOutput: self._show_output,
             ReportKeyTaken: self._report_key_taken,
             ForgetHost: self._forget_host,
+            HostsKnown: self._hosts_known,
         }
         self._driver = LockedDriver(
             self.lock, self._flush_rest, self.machine, clock=time.monotonic, perform=self._perform
@@ -208,9 +213,17 @@ class ClientShell:
             )
             self._hosts = Hosts(self.machine, data, self.machine_identity, self.tell)
             self._driver.attach(self)
+            await self._wait_for_hosts(deadline - time.monotonic())
             return address
         await endpoint.close()
         raise error
+
+    async def _wait_for_hosts(self, timeout: float) -> None:
+        """Wait for the scheduler's first words: which hosts there are.  What calls are made of depends on them."""
+        try:
+            await asyncio.wait_for(self._introduced.wait(), timeout)
+        except TimeoutError:
+            pass  # so slow that its first answer will say what is wrong
 
     async def close(self, reason: str) -> None:
         """Settle every future, say goodbye, and close all connections."""
@@ -527,6 +540,10 @@ class ClientShell:
     def _report_key_taken(self, instruction: ReportKeyTaken) -> None:
         message = instruction.message
         logger.warning("%s", text_of_other(message.key, message.before, message.now))
+
+    def _hosts_known(self, instruction: HostsKnown) -> None:
+        self.surroundings.hosts_changed(self.machine.hosts.values())
+        self._introduced.set()
 
     def _forget_host(self, instruction: ForgetHost) -> None:
         if self._hosts is not None and not self.closed:

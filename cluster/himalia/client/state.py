@@ -191,6 +191,10 @@ class ReportKeyTaken(Instruction):
     message: KeyTaken
 
 
+class HostsKnown(Instruction):
+    """Hosts are known now that weren't; the first time also if there are none."""
+
+
 class ForgetHost(Instruction):
     """Close the data connection to a host that left."""
 

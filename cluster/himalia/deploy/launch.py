@@ -138,7 +138,8 @@ class Launch:
         self.nannies += 1
         listen = plan.nanny_listen or f"unix://{sockets}/nanny{number or ''}.sock"
         told = nanny_config(plan, f"unix://{sockets}/scheduler.sock", listen, scratch)
-        told |= {"nworkers": self.wanted, "cwd": self.here()}
+        here = self.here()  # if its name is no text: calls go where the client is (note 0008)
+        told |= {"nworkers": self.wanted, "cwd": here if is_text(here) else os.sep}
         with self.lock:
             gone = [child for child in self.children if child.title == "nanny"]
             self.children = [child for child in self.children if child.title != "nanny"]
@@ -324,7 +325,7 @@ def nanny_config(plan: Plan, scheduler: str, listen: str, local_directory: str) 
         "local_directory": local_directory,
         "resources": plan.resources,
         "env": plan.env,
-        "sys_path": [os.path.abspath(path) for path in sys.path],
+        "sys_path": [path for path in map(os.path.abspath, sys.path) if is_text(path)],
         "listen": listen,
         "leash": True,
     }
@@ -336,6 +337,15 @@ def working_directory() -> str:
         return os.getcwd()
     except OSError:
         raise StartError("The current directory was removed; change into one that exists, then start again.") from None
+
+
+def is_text(path: str) -> bool:
+    """Return whether a path can be written into a configuration: its name may be bytes that are no UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def close_all() -> None:

@@ -119,6 +119,8 @@ class NannyShell:
             fingerprint=certificate.fingerprint if certificate is not None else "",
             name=config.name,
             versions=system.versions(),
+            directory=config.cwd,
+            sys_path=config.sys_path or [],
         )
         self.machine = NannyMachine(
             info,

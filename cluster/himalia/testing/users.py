@@ -23,6 +23,7 @@ from himalia.client.state import (
     Deliver,
     ForgetHost,
     FuturesDropped,
+    HostsKnown,
     KeysHeld,
     MessageMade,
     Notify,
@@ -106,6 +107,7 @@ class ClientProcess(Process):
             Deliver: lambda instruction: None,
             ShowOutput: lambda instruction: None,
             ForgetHost: lambda instruction: None,
+            HostsKnown: lambda instruction: None,
         }
         cluster.network.connect(self, cluster.scheduler, SCHEDULER, cluster.settings.client_lease)
 

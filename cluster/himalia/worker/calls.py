@@ -151,6 +151,8 @@ class Calls:
 
     def _read(self, run: Run, function: Callable[..., Any] | None) -> tuple[Callable[..., Any], Any, Any]:
         """Return what to call with what."""
+        if run.function and function is None:
+            function = self._find_function(run.function)  # first: it may know where to import from
         values: dict[Key, Any] = {}
         call: Any = None
         for key, place in run.inputs:
@@ -160,8 +162,6 @@ class Calls:
                 values[key] = serialize.loads_packed(place.inline)
             else:
                 values[key] = serialize.loads(self.read(place))
-        if run.function and function is None:
-            function = self._find_function(run.function)
         with serialize.resolving(values):
             parts = serialize.loads(self.read(call)) if call is not None else serialize.loads_packed(run.call)
         if function is not None:

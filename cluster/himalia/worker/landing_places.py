@@ -36,7 +36,7 @@ import himalia
 LIBRARY: Final = sysconfig.get_paths()["stdlib"] + os.sep
 PACKAGES: Final = (sysconfig.get_paths()["purelib"] + os.sep, sysconfig.get_paths()["platlib"] + os.sep)
 OURS: Final = os.path.dirname(himalia.__file__) + os.sep
-CARRIERS: Final = tuple(OURS + name for name in ("client" + os.sep, "serialize.py", "callables.py"))
+CARRIERS: Final = tuple(OURS + name for name in ("client" + os.sep, "serialize.py", "callables.py", "surroundings.py"))
 """Our files that user code runs in, or that bear an interrupt anywhere, as all of the client does."""
 PERFORMING: Final = f"{OURS}worker{os.sep}calls.py"
 """Our file that user code runs in, and that bears an interrupt in some of its functions only."""

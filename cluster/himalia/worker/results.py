@@ -21,7 +21,13 @@ TYPES: Final = 1000
 """Type names remembered."""
 
 PACKAGE: Final = os.path.dirname(serialize.__file__) + os.sep
-OWN_FILES: Final = (f"{PACKAGE}worker{os.sep}", serialize.__file__, f"{PACKAGE}client{os.sep}remote.py")
+OWN_FILES: Final = (
+    f"{PACKAGE}worker{os.sep}",
+    serialize.__file__,
+    f"{PACKAGE}callables.py",
+    f"{PACKAGE}surroundings.py",
+    f"{PACKAGE}client{os.sep}remote.py",
+)
 """Files whose frames are of no interest to a user."""
 
 _type_names: dict[type, str] = {type(None): "NoneType"}
