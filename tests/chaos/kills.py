@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from himalia import Client, LocalCluster
+from himalia.deploy import registry
 from tests.chaos.load import Wrong, run_round
+from tests.waiting import wait_until
 
 ROUND: float = 120.0
 """Seconds that a round may take, kills and all."""
@@ -82,6 +84,20 @@ class Workers:
         """See :class:`Victims`."""
 
 
+class OwnNanny(Workers):
+    """The nanny of a cluster of this machine, with all that it holds; the cluster brings it back."""
+
+    may_lose = True
+
+    def pids(self, client: Client) -> list[int]:
+        """See :class:`Victims`."""
+        return [host["pid"] for host in client.scheduler_info()["hosts"].values()]
+
+    def signals(self) -> tuple[signal.Signals, ...]:
+        """See :class:`Victims`."""
+        return (signal.SIGKILL,)
+
+
 class Nannies:
     """Three nannies with a worker each, started by their command, and again by us."""
 
@@ -94,6 +110,7 @@ class Nannies:
         self._command = str(Path(sys.executable).with_name("himalia"))
         options = ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", "none", "--name", "chaos"]
         self._scheduler = self._start("scheduler", *options)
+        wait_until(lambda: "chaos" in [entry.name for entry in registry.entries()])
         self._nannies = [self._start_nanny() for _ in range(3)]
         self.address: Any = "chaos"
         return self

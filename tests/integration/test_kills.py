@@ -12,7 +12,7 @@ import pytest
 
 from himalia import Client, LocalCluster
 from himalia.errors import KilledWorkerError
-from tests.chaos.kills import Workers, run
+from tests.chaos.kills import OwnNanny, Workers, run
 
 
 def nap(seconds: float) -> int:
@@ -75,3 +75,10 @@ def test_nothing_is_wrong_lost_or_blamed_while_workers_are_killed(nothing_left: 
         result = run(victims, kills=20, pause=(0.1, 0.8), seconds=20, seed=7)
     assert not result.problem, result
     assert result.kills >= 10 and result.calls > 20, result
+
+
+def test_nothing_is_wrong_or_blamed_while_the_only_nanny_is_killed(nothing_left: None) -> None:
+    with OwnNanny() as victims:
+        result = run(victims, kills=6, pause=(1.0, 3.0), seconds=25, seed=8)
+    assert not result.problem, result
+    assert result.kills >= 3 and result.calls > 20, result
