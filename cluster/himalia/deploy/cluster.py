@@ -1,11 +1,11 @@
 """What every cluster object offers, wherever its processes run: state, scaling, logs, a look, and an orderly end.
 
 Decides what the states are called and what each question costs: asking opens a session with the scheduler for just
-that question, so a cluster object has no thread, no loop and no connection of its own that could be left over.  How
+that question, so asking leaves no thread, no loop and no connection behind.  How
 processes are started and stopped is the subclass's (:mod:`himalia.deploy.local`).
 
-States: ``created`` → ``starting`` → ``running`` → ``closing`` → ``closed``; ``failed`` if it never came up or a
-process of it died.
+States: ``created`` → ``starting`` → ``running`` → ``closing`` → ``closed``; ``failed`` if it never came up, its
+scheduler died, or its nanny can't be kept alive (one that dies is started again, meanwhile it is ``running``).
 """
 
 from __future__ import annotations
