@@ -405,6 +405,7 @@ class ClientShell:
             for message in messages:
                 self._outbox.popleft()
                 self._backlog.count(_weight(message))
+        self._woken_at = time.perf_counter()  # what sending took is no pause: a burst would go on like that
         return True
 
     def send(self, peer: PeerId, message: Any) -> None:
