@@ -23,6 +23,7 @@ import msgspec
 
 from himalia import serialize
 from himalia.messages import Frame
+from himalia.wellformed import text_of, well_formed
 
 LINKS: Final = 64
 """Exceptions that travel together at most.  Guess: more than anybody reads; Python prints them all."""
@@ -81,6 +82,13 @@ def pack(error: BaseException, frames_of: FramesOf) -> bytes:
     frames_of : callable
         Traceback → its frames.  That of ``error`` itself travels elsewhere.
     """
+    try:
+        return _pack(error, frames_of)
+    except BaseException:  # whatever a class of a user thought of: the text is left
+        return b""
+
+
+def _pack(error: BaseException, frames_of: FramesOf) -> bytes:
     found, is_cut = _linked(error)
     numbers = {id(one): number for number, one in enumerate(found)}
     links: list[Link] = []
@@ -143,7 +151,7 @@ def _members(error: BaseException) -> Sequence[BaseException]:
 def _describe(error: BaseException, numbers: dict[int, int], frames_of: FramesOf) -> Link:
     kind = type(error)
     names, classes = _classes(kind)
-    notes = [note if isinstance(note, str) else _short(note) for note in _notes(error)]
+    notes = [text_of(note, PART) if isinstance(note, str) else _short(note) for note in _notes(error)]
     if names[0] != _name(kind):
         notes.append(f"(it is a {_name(kind)}, which can't be pickled)")
     attributes = []
@@ -152,7 +160,7 @@ def _describe(error: BaseException, numbers: dict[int, int], frames_of: FramesOf
         if data is None:
             notes.append(f"(its attribute {name} stayed behind: {_short(value, 60)} is too large, or can't be pickled)")
         else:
-            attributes.append((name, data))
+            attributes.append((well_formed(name), data))
     link = Link(
         names=names,
         classes=classes,
@@ -209,7 +217,9 @@ def _own_pickle(error: BaseException) -> bytes:
 
 def _attributes(error: BaseException) -> Iterator[tuple[str, Any]]:
     """Yield what an exception has beyond its ``args``: in its ``__dict__``, in slots, in members of C structures."""
-    yield from [(name, value) for name, value in getattr(error, "__dict__", {}).items() if name not in KEPT_APART]
+    for name, value in getattr(error, "__dict__", {}).items():
+        if type(name) is str and name not in KEPT_APART:
+            yield name, value
     for base in type(error).__mro__:
         if base is object or base is BaseException or base is AttributeError:  # whose ``obj`` may be anything
             continue
@@ -273,11 +283,14 @@ def _short(value: Any, limit: int = SHORT) -> str:
         text = value if isinstance(value, str) else repr(value)
     except BaseException:  # as above
         text = f"<{type(value).__name__}>"
+    text = well_formed(text)
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
 
 
 def _name(kind: type) -> str:
-    return str(kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}")
+    return text_of(
+        kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}", SHORT
+    )
 
 
 # Reading
@@ -371,3 +384,11 @@ def _loaded(data: bytes) -> Any:
         return serialize.loads_packed(data)
     except Exception as problem:
         return f"<can't be read here: {type(problem).__name__}: {problem}>"
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Add a note to an exception, whatever its class thinks of being changed, and whatever its notes are."""
+    try:
+        _assign(error, "__notes__", [*_notes(error), note])
+    except (AttributeError, TypeError):  # it has no place for any
+        pass

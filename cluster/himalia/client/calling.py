@@ -6,7 +6,7 @@ Decides nothing of its own: it checks arguments and hands them to the submitter 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from himalia import serialize
 from himalia.client import origin
@@ -24,11 +24,15 @@ from himalia.client.submitting import CHUNK
 from himalia.client.values import SKIPPED
 from himalia.errors import UsageError
 from himalia.names import Key
+from himalia.wellformed import key_of, label_of, name_of, text_of
 
 if TYPE_CHECKING:
     from himalia.client.executor import ClientExecutor
 
 T = TypeVar("T")
+
+REASON_LIMIT: Final = 1000
+"""Characters of the reason for which something is cancelled.  Guess."""
 
 
 class Calling(ClientBase):
@@ -83,8 +87,8 @@ class Calling(ClientBase):
         check_callable(func, "submit")
         self._check_open()
         if key is not None:
-            key = str(key)
-            known = self._known(Key(key))
+            key = key_of(key)
+            known = self._known(key)
             if known is not None:
                 self._submitter.compare(known._record, func, args, kwargs)
                 return known
@@ -152,7 +156,7 @@ class Calling(ClientBase):
             func,
             iterables,
             kwargs,
-            keys=key if key is None or isinstance(key, str) else list(key),
+            keys=name_of(key) if isinstance(key, str) else None if key is None else list(key),
             pure=pure,
             options=options,
             chunk=CHUNK if batch_size is None else batch_size,
@@ -170,7 +174,7 @@ class Calling(ClientBase):
         If the cluster doesn't know the key, its status becomes ``lost``.
         """
         self._check_open()
-        return Future(self, self._submitter.hold([Key(str(key))])[0], name)
+        return Future(self, self._submitter.hold([key_of(key)])[0], name)
 
     def scatter(
         self,
@@ -220,9 +224,9 @@ class Calling(ClientBase):
 
     def _parcel(self, name: Any, value: Any, hash: bool) -> Parcel:
         frames = serialize.dumps(value)
-        kind = type(value).__name__
+        kind = label_of(type(value))
         if name is not None:
-            return Parcel(Key(str(name)), kind, frames, kind, True, origin.of_value(kind, frames))
+            return Parcel(key_of(name), kind, frames, kind, True, origin.of_value(kind, frames))
         keys = self._submitter.keys
         key = keys.of_content(kind, frames) if hash else keys.unique(kind)
         return Parcel(key, kind, frames, kind, True)
@@ -283,7 +287,7 @@ class Calling(ClientBase):
         reason : str, optional
             Shown in the CancelledError.
         """
-        self._shell.tell(CancelAsked(self._records_of(futures), force, reason or ""))
+        self._shell.tell(CancelAsked(self._records_of(futures), force, text_of(reason or "", REASON_LIMIT)))
         return self._nothing()
 
     def retry(self, futures: Any) -> Any:

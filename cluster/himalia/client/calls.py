@@ -27,11 +27,15 @@ from himalia.client.functions import BODY_LIMIT, FunctionCache, PickledFunction
 from himalia.client.remote import InlineCall, Reference
 from himalia.errors import UsageError
 from himalia.messages import TaskOptions, TaskSpec
-from himalia.names import Key, PeerId
+from himalia.names import Key, PeerId, shorten
 from himalia.serialize import Buffer
+from himalia.wellformed import name_of
 
 DIGEST_LIMIT: Final = 1024 * 1024
 """Bytes of arguments up to which a call is named by their digest: a millisecond."""
+
+FOR_EVER: Final = 2**31
+"""Retries that nobody lives to see the end of; who asks for more means that."""
 
 
 class Parcel(msgspec.Struct, gc=False, eq=False):
@@ -190,21 +194,24 @@ def make_options(
     UsageError
         If an option can't mean anything.
     """
-    names = (workers,) if isinstance(workers, str) else tuple(map(str, workers or ()))
+    names = tuple(map(name_of, (workers,) if isinstance(workers, str) else workers or ()))
     if allow_other_workers and not names:
         raise UsageError("allow_other_workers=True says that `workers` is a wish only: give workers= too, or neither.")
     if not (priority or retries or names or resources):
         return None
     try:
-        checked = {str(name): float(amount) for name, amount in (resources or {}).items()}
-        options = TaskOptions(float(priority), int(retries or 0), names, bool(allow_other_workers), checked)
-    except (TypeError, ValueError, AttributeError) as error:
+        checked = {name_of(name): float(amount) for name, amount in (resources or {}).items()}
+        again = min(int(retries or 0), FOR_EVER)
+        options = TaskOptions(float(priority), again, names, bool(allow_other_workers), checked)
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(f"priority and retries are numbers, resources a dict of numbers: {error}.") from None
     if options.retries < 0 or any(amount < 0 for amount in checked.values()):
         raise UsageError("retries and resources can't be negative.")
     problem = problem_of(options)
     if problem:
-        raise UsageError(f"{options} can't be sent: {problem}. Give finite, sensible numbers and short names.")
+        raise UsageError(
+            f"{shorten(str(options), 300)} can't be sent: {problem}. Give finite, sensible numbers and short names."
+        )
     return options
 
 

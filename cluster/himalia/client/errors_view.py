@@ -61,11 +61,11 @@ def rebuild(error: TaskError, key: Key) -> BaseException:
     """Return the exception of a failed call, with its remote traceback and notes on where it happened."""
     if error.kind == "exception":
         exception = _unpack(error)
-        exception.__traceback__ = traceback_of(error.frames)
+        BaseException.with_traceback(exception, traceback_of(error.frames))  # its class may refuse the assignment
     else:
         exception = KINDS.get(error.kind, RemoteError)(error.text, error.key)
     for note in notes_of(error, key):
-        exception.add_note(note)
+        exceptions.add_note(exception, note)
     return exception
 
 
@@ -126,12 +126,13 @@ class folded:  # reads as a modifier: `with folded(): …`
         while trace is not None and trace.tb_frame.f_globals.get("__name__") != REMOTE:
             trace = trace.tb_next
         if trace is not None or isinstance(error, HimaliaError | KeyboardInterrupt) or _is_rebuilt(error):
-            error.__traceback__ = trace
+            BaseException.with_traceback(error, trace)
 
 
 def _is_rebuilt(error: BaseException) -> bool:
     """Return whether a call raised it, maybe without a frame of the user's."""
-    return any(isinstance(note, str) and note.startswith(RAISED_BY) for note in getattr(error, "__notes__", ()))
+    notes = getattr(error, "__notes__", None)
+    return isinstance(notes, list) and any(isinstance(note, str) and note.startswith(RAISED_BY) for note in notes)
 
 
 def _unpack(error: TaskError) -> BaseException:

@@ -37,6 +37,7 @@ from himalia.client.surroundings import Surroundings
 from himalia.messages import ClientToScheduler, ForgetFunctions, FunctionBody
 from himalia.names import Digest, Key
 from himalia.surroundings import Difference
+from himalia.wellformed import label_of
 
 BODY_LIMIT: Final = 1024 * 1024
 """Bytes of a pickled function that still travels as a message; larger ones are stored like data.  Guess."""
@@ -336,8 +337,8 @@ def function_name(function: Callable[..., Any]) -> str:
     """Return what to call ``function`` in keys and plots: ``lambda``, or what a partial calls, or its own name."""
     while isinstance(function, functools.partial):
         function = function.func
-    name = getattr(function, "__name__", None) or type(function).__name__
-    return "lambda" if name == "<lambda>" else str(name)
+    name = label_of(function)
+    return "lambda" if name == "<lambda>" else name
 
 
 def _contents(cell: types.CellType) -> Any:

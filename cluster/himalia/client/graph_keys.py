@@ -12,6 +12,7 @@ from typing import Any
 
 from himalia.errors import UsageError
 from himalia.names import Key, shorten
+from himalia.wellformed import key_of
 
 
 class GraphKeys:
@@ -126,9 +127,7 @@ class GraphKeys:
 
 def wire_name(key: Any) -> Key:
     """Return how a key of a graph is written on the wire: equal keys alike, whatever kind of integer is in them."""
-    if type(key) is str:
-        return Key(key)
-    return Key(str(_plain(key)))
+    return key_of(key if type(key) is str else str(_plain(key)))
 
 
 def _plain(part: Any) -> Any:

@@ -26,6 +26,7 @@ from himalia.client.remote import Reference, identity, run_node
 from himalia.local_modules import LOCAL_MODULES
 from himalia.messages import TaskOptions, TaskSpec
 from himalia.names import Key
+from himalia.wellformed import LABEL_LIMIT, label_of, name_of
 
 SMALL: Final = 1024
 """Bytes of a pickled constant that is copied into each call that needs it.  Guess: about a call's own size."""
@@ -163,7 +164,7 @@ class Graph:
         if serialize.nbytes(frames) > SMALL:
             # under a name of its own: a later graph may ask for the key itself, which then is a call
             name = self._calls.keys.unique("himalia-constant")
-            self._parcels.append(Parcel(name, "himalia-constant", frames, type(value).__name__))
+            self._parcels.append(Parcel(name, "himalia-constant", frames, label_of(type(value))))
             self._constants[key] = Reference(name)
         else:
             self._constants[key] = value
@@ -189,7 +190,7 @@ class Graph:
         digest = b"" if named is None else named.digest
         spec = TaskSpec(
             wire,
-            group_name(key),
+            name_of(group_name(key), LABEL_LIMIT),
             digest,
             call,
             dependencies,
@@ -218,7 +219,7 @@ class Graph:
         known = self._large.get(id(value))
         if known is None:
             key = self._calls.keys.unique("himalia-constant")
-            self._parcels.append(Parcel(key, "himalia-constant", serialize.dumps(value), type(value).__name__))
+            self._parcels.append(Parcel(key, "himalia-constant", serialize.dumps(value), label_of(type(value))))
             known = self._large[id(value)] = (value, Reference(key))
         return known[1]
 

@@ -42,6 +42,7 @@ from himalia.messages import (
 )
 from himalia.names import Key, shorten
 from himalia.views import find_views, missing
+from himalia.wellformed import key_of, name_of, well_formed
 
 if TYPE_CHECKING:
     from himalia.deploy.recorder import Recorder
@@ -352,7 +353,7 @@ class Inquiries(ClientBase):
         """
 
         async def telemetry() -> TelemetryReport:
-            return read_report(await self._answer(lambda number: GetTelemetry(number, since, span)))
+            return read_report(await self._answer(lambda number: GetTelemetry(number, since, well_formed(span))))
 
         return self._sync(telemetry())
 
@@ -391,7 +392,7 @@ class Inquiries(ClientBase):
         TimeoutError
             If it takes longer; they are replaced all the same.
         """
-        wanted = [names] if isinstance(names, str) else list(map(str, names))
+        wanted = names_of(names)
         answer = self._answer(lambda number: Restart(number, wanted))
         return self._sync(answer, None if timeout is None else seconds(timeout))
 
@@ -453,14 +454,14 @@ def read_run_reply(packed: Any, address: str) -> tuple[Any, BaseException | None
 
 def names_of(workers: str | Iterable[str] | None) -> list[str] | None:
     """Return workers that were named, or the one, as a list; ``None``, which means all, as it is."""
-    return None if workers is None else [workers] if isinstance(workers, str) else list(map(str, workers))
+    return None if workers is None else list(map(name_of, [workers] if isinstance(workers, str) else workers))
 
 
 def select_workers(found: Mapping[str, Any], wanted: str | Iterable[str] | None) -> dict[str, Any]:
     """Return those workers that are meant by name, address, host or nanny."""
     if wanted is None:
         return dict(found)
-    names = {wanted} if isinstance(wanted, str) else set(map(str, wanted))
+    names = set(map(name_of, [wanted] if isinstance(wanted, str) else wanted))
     return {
         address: worker
         for address, worker in found.items()
@@ -472,7 +473,7 @@ def select_hosts(info: Mapping[str, Any], wanted: str | Iterable[str] | None) ->
     """Return the ids of the hosts that are meant by their own names, or by those of their workers."""
     if wanted is None:
         return list(info["hosts"])
-    names = {wanted} if isinstance(wanted, str) else set(map(str, wanted))
+    names = set(map(name_of, [wanted] if isinstance(wanted, str) else wanted))
     chosen = {worker["host_id"] for worker in select_workers(info["workers"], names).values()}
     for host, described in info["hosts"].items():
         if names & {host, described["address"], described["name"], described["hostname"]}:
@@ -485,7 +486,7 @@ def keys_of(futures: Any) -> list[Key] | None:
     if futures is None:
         return None
     if isinstance(futures, str):
-        return [Key(futures)]
+        return [key_of(futures)]
     if isinstance(futures, list | tuple | set) and all(isinstance(item, str) for item in futures):
-        return [Key(item) for item in futures]
+        return [key_of(item) for item in futures]
     return [future._record.key for future in futures_of(futures)]

@@ -22,6 +22,7 @@ from himalia.client.state import CallsRefused, CallsSubmitted, FuturesDropped, R
 from himalia.errors import ClosedError, UsageError
 from himalia.messages import ClientToScheduler, HostInfo, TaskError, TaskOptions, TaskSpec
 from himalia.names import Key
+from himalia.wellformed import label_of, name_of
 
 FIRST_CHUNK: Final = 200
 """Calls of a map that are sent at first, so that work begins; about 2 ms of pickling."""
@@ -279,7 +280,7 @@ class Submitter:
                 frames = serialize.dumps(value)
             if not found and serialize.nbytes(frames) > self.shell.settings.inline_limit // 8:
                 key = self.keys.unique("himalia-argument")
-                held += self.scatter([Parcel(key, "himalia-argument", frames, type(value).__name__, True)], None)
+                held += self.scatter([Parcel(key, "himalia-argument", frames, label_of(type(value)), True)], None)
                 replaced[name] = Reference(key)
         return replaced, held
 
@@ -324,7 +325,7 @@ class Submitter:
 
 
 def _take(names: Iterator[str], count: int, start: int) -> list[str]:
-    taken = list(map(str, itertools.islice(names, count)))
+    taken = list(map(name_of, itertools.islice(names, count)))
     if len(taken) < count:
         raise UsageError(f"map() was given {start + len(taken)} keys for more calls; give one for each, or a prefix.")
     return taken

@@ -48,7 +48,7 @@ def decode_body(decode: Callable[[Frame], list[Any]], frame: Frame) -> list[Any]
 
 
 def encode_frame(
-    messages: Sequence[Any], start: int, seq: int, ack: int, rejected: list[str]
+    messages: Sequence[Any], start: int, seq: int, ack: int, rejected: list[tuple[Any, str]]
 ) -> tuple[bytearray, int, int]:
     """Encode messages from index ``start`` on until the frame is about :data:`SPLIT` long.
 
@@ -59,8 +59,8 @@ def encode_frame(
     end : int
         Index of the first message that isn't in it.
     count : int
-        Messages in it.  Those that can't be encoded, or are too large for a frame of their own, are skipped and
-        described in ``rejected``: losing one message is a bug to be seen, losing the session would lose all.
+        Messages in it.  Those that can't be encoded, or are too large for a frame of their own, are put into
+        ``rejected`` with the reason: somebody has to answer for them (``unsendable.py``), and the session goes on.
     """
     frame = bytearray(_EMPTY_PREFIX)
     encode_into = _encode_into
@@ -78,7 +78,7 @@ def encode_frame(
         except Exception as error:
             del frame[size:]
             skipped += 1
-            rejected.append(f"{type(message).__name__} {getattr(message, 'key', '')}: {error}")
+            rejected.append((message, str(error)))
         index += 1
         size = len(frame)
     count = index - start - skipped

@@ -28,6 +28,7 @@ from himalia.comm.connection import Acceptance, Greeting, Listener, Peer, listen
 from himalia.comm.framing import FrameError
 from himalia.comm.link import LINGER, Link, Wire
 from himalia.comm.security import NAME_SECRET, Credentials, ServerCertificate
+from himalia.comm.unsendable import substitutes
 from himalia.errors import ConnectError, HandshakeError, UsageError
 from himalia.names import PeerId
 from himalia.settings import Settings
@@ -257,6 +258,24 @@ class Endpoint:
             self._handler.messages_received(link.peer, messages)
         except Exception as error:
             self._complain("the handler failed on %d messages of %s", len(messages), link.peer, error=error)
+
+    def unsendable(self, link: Link, rejected: list[tuple[Any, str]]) -> None:
+        """Answer for messages that can't be encoded; any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._substitute, link, rejected)
+
+    def _substitute(self, link: Link, rejected: list[tuple[Any, str]]) -> None:
+        for message, why in rejected:
+            sent, told = substitutes(message, why)
+            kinds = [type(other).__name__ for other in (*sent, *told)]
+            logger.error(
+                "a %s to %s can't be sent as it is (%s); in its place: %s",
+                type(message).__name__, link.peer, why, ", ".join(kinds) or "nothing",
+            )  # fmt: skip
+            for other in sent:
+                self.send(link.peer, other)
+            if told and self._links.get(link.peer) is link:
+                self.deliver(link, told)
 
     def mark(self, link: Link) -> None:
         """Flush this link at the end of the tick."""

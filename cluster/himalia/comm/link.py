@@ -57,6 +57,9 @@ class Owner(Protocol):
     def broken(self, link: Link, reason: str) -> None:
         """The peer sent what it may not; the session can't go on."""
 
+    def unsendable(self, link: Link, rejected: list[tuple[Any, str]]) -> None:
+        """Messages can't be encoded; any thread."""
+
 
 class Link:
     """A session and its present connection, if there is one."""
@@ -122,9 +125,7 @@ class Link:
         if session.has_queued:
             self.owner.mark(self)
         if session.rejected:
-            for text in session.rejected:
-                logger.error("a message to %s could not be sent and was dropped: %s", self.peer, text)
-            session.rejected.clear()
+            self._report_rejected()
 
     def acknowledge(self) -> None:
         """Write the acknowledgement that is owed, if any."""
@@ -158,7 +159,15 @@ class Link:
                     self.rest += frames[number + 1 :]
                     break
             self.wrote = True
-            return True
+        if session.rejected:
+            self._report_rejected()
+        return True
+
+    def _report_rejected(self) -> None:
+        """Have the owner answer for what could not be encoded."""
+        with self.lock:
+            rejected, self.session.rejected = self.session.rejected, []
+        self.owner.unsendable(self, rejected)
 
     def try_direct(self, serial: int) -> None:
         """Be direct from now on if the transport has nothing unwritten; loop thread, in a tick of its own.

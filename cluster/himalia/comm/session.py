@@ -60,8 +60,8 @@ class Session:
         """So much is owed that :meth:`take_frames` shall be called even if nothing was sent."""
         self.goodbye: str | None = None
         """Why the peer ended the session, once it did."""
-        self.rejected: list[str] = []
-        """Messages that could not be encoded and were dropped; whoever runs the session logs and clears them."""
+        self.rejected: list[tuple[Any, str]] = []
+        """Messages that could not be encoded, and why; whoever runs the session answers for them and clears this."""
 
     def send(self, message: Any) -> None:
         """Queue a message; it is encoded by :meth:`take_frames`."""

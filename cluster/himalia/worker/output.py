@@ -20,6 +20,7 @@ from typing import Any, Final, TextIO
 
 from himalia.bucket import TokenBucket
 from himalia.messages import LogLine, Printed
+from himalia.wellformed import well_formed
 from himalia.worker.wiring import LINE
 
 BURST: Final = 5.0
@@ -181,4 +182,4 @@ class _LastResort(logging.Handler):
 
 def _visible(line: str) -> str:
     """Return what of a line a terminal would show: what follows the last carriage return, cut at the limit."""
-    return line.rstrip("\r").rpartition("\r")[2][:LINE]
+    return well_formed(line.rstrip("\r").rpartition("\r")[2][:LINE])[:LINE]

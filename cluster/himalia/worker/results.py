@@ -9,14 +9,23 @@ import os
 from types import TracebackType
 from typing import Any, Final
 
+import msgspec
+
 from himalia import exceptions, serialize
 from himalia.messages import Frame, TaskError
 from himalia.names import Key
+from himalia.wellformed import LABEL_LIMIT, text_of
 
 TEXT_LIMIT: Final = 8 * 1024
 """Characters of an error's text."""
 FRAMES: Final = 60
 """Frames of a traceback: the outermost third and the innermost two thirds of what is more."""
+PATH_LIMIT: Final = 300
+"""Characters of the name of a file or function in a traceback.  Guess."""
+CAUSES: Final = 3
+"""Causes of an error that its text tells."""
+ANSWER_LIMIT: Final = 100 * 1024
+"""Bytes of an error, so that its answer stays a datagram (``wiring.DATAGRAM_LIMIT``)."""
 TYPES: Final = 1000
 """Type names remembered."""
 
@@ -39,7 +48,7 @@ def type_name(value: Any) -> str:
     name = _type_names.get(kind)
     if name is None:
         module, name = kind.__module__, kind.__qualname__
-        name = str(name if module == "builtins" else f"{module}.{name}")[:200]
+        name = text_of(name if module == "builtins" else f"{module}.{name}", LABEL_LIMIT)
         if len(_type_names) >= TYPES:
             _type_names.clear()
         _type_names[kind] = name
@@ -56,21 +65,24 @@ def describe(error: BaseException, key: Key, worker: str, before: str = "") -> T
     before : str
         What failed, if it wasn't the call itself.
     """
-    text = before + explain(error)
+    text = (before + explain(error))[:TEXT_LIMIT]
     frames = user_frames(error.__traceback__)
-    return TaskError("exception", key, text[:TEXT_LIMIT], exceptions.pack(error, user_frames), frames, worker)
+    if before:
+        exceptions.add_note(error, before.strip())
+    described = TaskError("exception", key, text, exceptions.pack(error, user_frames), frames, worker)
+    if len(msgspec.msgpack.encode(described)) > ANSWER_LIMIT:  # names of 60 files in letters of four bytes
+        described = TaskError("exception", key, text, described.exception, frames[-1:], worker)
+    return described
 
 
-def explain(error: BaseException, causes: int = 3) -> str:
+def explain(error: BaseException, causes: int = CAUSES) -> str:
     """Return ``ValueError: …``, and what caused it."""
-    try:
-        text = str(error)
-    except BaseException:  # as above
-        text = "<its text can't be made: __str__ raises>"
+    text = text_of(error, TEXT_LIMIT)
     notes = getattr(error, "__notes__", None)
     if isinstance(notes, list):
-        text = "\n".join([text, *[note for note in notes if isinstance(note, str)]])
-    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        text = "\n".join([text, *[text_of(note, TEXT_LIMIT) for note in notes if isinstance(note, str)]])
+    name = text_of(type(error).__name__, LABEL_LIMIT)
+    line = f"{name}: {text}" if text else name
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None and causes:
         line += f"\ncaused by {explain(cause, causes - 1)}"
@@ -83,7 +95,8 @@ def user_frames(trace: TracebackType | None) -> tuple[Frame, ...]:
     while trace is not None:
         code = trace.tb_frame.f_code
         if not code.co_filename.startswith(OWN_FILES):
-            frames.append(Frame(code.co_filename, trace.tb_lineno or 0, code.co_qualname, code.co_firstlineno))
+            file, function = text_of(code.co_filename, PATH_LIMIT), text_of(code.co_qualname, PATH_LIMIT)
+            frames.append(Frame(file, max(0, trace.tb_lineno or 0), function, max(0, code.co_firstlineno)))
         trace = trace.tb_next
     if len(frames) > FRAMES:
         del frames[FRAMES // 3 : len(frames) - FRAMES * 2 // 3]

@@ -390,7 +390,7 @@ def test_a_handler_that_fails_ends_no_session(caplog: pytest.LogCaptureFixture) 
     assert "the handler failed on 1 messages of client-1" in caplog.text
 
 
-def test_a_message_that_can_not_be_sent_is_dropped_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_message_that_can_not_be_sent_is_answered_here_and_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         scheduler, client = Node("scheduler"), Node("client")
         await client.connect(await scheduler.listen("tcp://127.0.0.1:0"))
@@ -398,11 +398,15 @@ def test_a_message_that_can_not_be_sent_is_dropped_and_logged(caplog: pytest.Log
         client.endpoint.send(SCHEDULER, release(1))
         await until(lambda: scheduler.got)
         assert scheduler.got == [release(1)]
+        await until(lambda: client.got)
+        (reply,) = client.got
+        assert (type(reply), reply.request) == (Reply, 1)
+        assert reply.error.startswith("it can't be sent")
         for node in (client, scheduler):
             await node.endpoint.close()
 
     run(main())
-    assert "a message to scheduler could not be sent and was dropped: Explain" in caplog.text
+    assert "a Explain to scheduler can't be sent as it is" in caplog.text
 
 
 def test_a_silent_connection_is_cut_and_comes_back() -> None:

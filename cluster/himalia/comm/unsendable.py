@@ -1,0 +1,142 @@
+"""What becomes of a message that can't be encoded: nobody who waits for what it said shall wait for ever.
+
+Texts and numbers are checked where they enter (``wellformed``, ``bounds``), so this is the last net.  It decides what
+is sent instead, and what this side is told as if the peer had answered.  A session goes on in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from himalia import messages as m
+from himalia.comm.framing import MAX_FRAME
+from himalia.names import Key, shorten
+from himalia.wellformed import repaired, text_of
+
+REASON: int = 300
+"""Characters that are told of why a message can't be encoded."""
+NEVER = m.Timing(0.0, 0.0, 0.0, 0.0)
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def substitutes(message: Any, why: str) -> tuple[list[Any], list[Any]]:
+    """Return the messages to be sent in the place of one, and those that this side gets in the place of an answer."""
+    why = f"it can't be sent ({text_of(why, REASON)})"
+    mended = repaired(message)
+    if names_of(mended) == names_of(message) and fits(mended):
+        return [mended], []
+    make = SUBSTITUTES.get(type(message))
+    if make is not None:
+        sent, told = make(message, why)
+    elif hasattr(message, "request"):
+        sent, told = [], [m.Reply(message.request, error=why)]
+    else:
+        sent, told = [], []
+    return [other for other in sent if fits(other)], told
+
+
+def fits(message: Any) -> bool:
+    """Return whether a message can be encoded."""
+    try:
+        return len(_encode(message)) < MAX_FRAME - 1000  # bytes of the frame around it
+    except Exception:  # as many kinds as there are reasons
+        return False
+
+
+def names_of(message: Any) -> list[Any]:
+    """Return what a message says about whom: what must not be changed."""
+    found = [getattr(message, name, None) for name in ("key", "keys", "digest", "host")]
+    if isinstance(message, m.Submit):
+        found += [(spec.key, spec.dependencies, spec.argument) for spec in message.tasks]
+    return found
+
+
+def _refused(key: Key, why: str) -> m.TaskError:
+    return m.TaskError("refused", key, f"{shorten(key)}: {why}.")
+
+
+def _submit(message: m.Submit, why: str) -> tuple[list[Any], list[Any]]:
+    """Send the calls that can be sent, and have the others refused."""
+    fine, told = [], []
+    for spec in message.tasks:
+        if fits(spec):
+            fine.append(spec)
+        else:
+            told.append(m.ResultErred(spec.key, _refused(spec.key, why)))
+    return [m.Submit(message.batch, fine, message.last, repaired(message.span))], told
+
+
+def _keys(message: Any, why: str) -> tuple[list[Any], list[Any]]:
+    fine = [key for key in message.keys if fits(key)]
+    told = [m.ResultErred(key, _refused(key, why)) for key in message.keys if not fits(key)]
+    return [repaired(msgspec.structs.replace(message, keys=fine))], told
+
+
+def _bare_error(error: m.TaskError, why: str) -> m.TaskError:
+    text = f"{text_of(error.text, 1000)}\n({why})"
+    return m.TaskError(error.kind, error.key, text, worker=text_of(error.worker, REASON), attempts=error.attempts)
+
+
+def _telemetry(message: m.Telemetry, why: str) -> tuple[list[Any], list[Any]]:
+    """Send what can be sent: what one peer said ends nobody's stream."""
+    shorter: Any = m.Telemetry(
+        message.time,
+        list(filter(fits, message.groups)),
+        list(filter(fits, message.records)),
+        message.skipped,
+        {host: metrics for host, metrics in message.hosts.items() if fits(metrics) and fits(host)},
+        list(filter(fits, message.blocks)),
+        list(filter(fits, message.errors)),
+        list(filter(fits, message.events)),
+        message.status,
+    )
+    if not fits(shorter):
+        shorter = m.Telemetry(message.time, [], [], message.skipped + len(message.records), {}, status=message.status)
+    return [shorter], []
+
+
+SUBSTITUTES: dict[type, Callable[[Any, str], tuple[list[Any], list[Any]]]] = {
+    m.Submit: _submit,
+    m.DataPlaced: lambda message, why: ([], [m.ResultErred(message.key, _refused(message.key, why))]),
+    m.WantKeys: _keys,
+    m.RetryKeys: _keys,
+    m.ReleaseKeys: lambda message, why: (_keys(message, why)[0], []),
+    m.CancelKeys: lambda message, why: (_keys(message, why)[0], []),
+    m.Reply: lambda message, why: ([m.Reply(message.request, error=why)], []),
+    m.ResultReady: lambda message, why: ([m.ResultErred(message.key, _refused(message.key, why))], []),
+    m.ResultErred: lambda message, why: ([m.ResultErred(message.key, _bare_error(message.error, why))], []),
+    m.ResultCancelled: lambda message, why: ([m.ResultCancelled(message.key, why)], []),
+    m.Compute: lambda message, why: (
+        [],
+        [m.TaskFailed(message.key, message.attempt, _refused(message.key, why), NEVER)],
+    ),
+    m.TaskFinished: lambda message, why: (
+        [m.TaskFailed(message.key, message.attempt, _refused(message.key, why), NEVER)],
+        [],
+    ),
+    m.TaskFailed: lambda message, why: (
+        [m.TaskFailed(message.key, message.attempt, _bare_error(message.error, why), NEVER)],
+        [],
+    ),
+    m.WorkerDied: lambda message, why: (
+        [m.WorkerDied(message.name, why, message.running, message.blamed, [])],
+        [],
+    ),
+    m.WorkerOutput: lambda message, why: (
+        [m.WorkerOutput(message.key, message.worker, [], message.dropped + len(message.lines))],
+        [],
+    ),
+    m.CallOutput: lambda message, why: (
+        [m.CallOutput(message.key, message.span, message.worker, [], message.dropped + len(message.lines))],
+        [],
+    ),
+    m.Heartbeat: lambda message, why: (
+        [m.Heartbeat(m.HostMetrics(), message.attempts, message.data, message.seen, message.paused)],
+        [],
+    ),
+    m.Telemetry: _telemetry,
+}

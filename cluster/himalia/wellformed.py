@@ -1,0 +1,86 @@
+r"""Texts and names of people and peers, made fit for a wire; every such text passes here where it enters.
+
+A Python string may hold what UTF-8 can't write: a file name that isn't UTF-8 has *lone surrogates* (PEP 383), and so
+has whatever is made of it: a key, an error's text, a line of output.  Encoding would fail for it much later, with a
+message that nobody can answer any more.  Texts for people are shown with ``\udce9`` in such places.  Names stay
+different from each other: one that had to be changed ends with a digest of what it was, the same wherever it is given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+import msgspec
+
+from himalia.names import Key
+
+NAME_LIMIT: Final = 4096
+"""Characters of a key or another name; longer ones end with a digest too.  Dask writes some hundreds.  Guess."""
+LABEL_LIMIT: Final = 200
+"""Characters of a label: a name of a function or type that stands in keys, legends and tables.  Guess."""
+_SIZE: Final = 8
+"""Bytes of the digest of a name that was changed."""
+
+
+def well_formed(text: str) -> str:
+    r"""Return ``text`` itself if UTF-8 can write it, else with ``\udce9`` in the place of what it can't."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="backslashreplace").decode()
+    return text
+
+
+def text_of(value: Any, limit: int) -> str:
+    """Return ``str(value)``, well-formed and of at most ``limit`` characters; raises nothing, whatever the value is."""
+    try:
+        text = str.__str__(str(value))  # a subclass may have any __str__; what comes is a plain string
+    except BaseException:  # a user's class may raise anything here
+        return f"<a {label_of(type(value))} whose text can't be made>"[:limit]
+    return well_formed(text[:limit])[:limit]
+
+
+def name_of(given: Any, limit: int = NAME_LIMIT) -> str:
+    """Return ``str(given)`` as a name: the same for the same text, and different ones for different texts.
+
+    Raises
+    ------
+    Exception
+        Whatever ``given`` raises when it is made a string.
+    """
+    text = given if type(given) is str else str.__str__(str(given))
+    if len(text) <= limit and (text.isascii() or well_formed(text) is text):
+        return text
+    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=_SIZE).hexdigest()
+    return f"{well_formed(text[:limit])[: limit - 2 * _SIZE - 1]}-{digest}"
+
+
+def key_of(given: Any) -> Key:
+    """Return the key that a person gave, as it is called on the cluster; see :func:`name_of`."""
+    return Key(name_of(given))
+
+
+def label_of(kind: Any) -> str:
+    """Return the name of a function or class, well-formed and short; it may be anything, or not be there."""
+    name = getattr(kind, "__name__", None)
+    if not isinstance(name, str) or not name:
+        name = type(kind).__name__
+    return text_of(name, LABEL_LIMIT)
+
+
+def repaired(value: Any) -> Any:
+    """Return a copy of a message in which every text is well-formed; what no wire knows at all stays as it is."""
+    if isinstance(value, str):
+        return well_formed(str.__str__(value))
+    if isinstance(value, msgspec.Struct):
+        return type(value)(*[repaired(getattr(value, field)) for field in value.__struct_fields__])
+    if isinstance(value, dict):
+        return {repaired(key): repaired(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return tuple([repaired(inner) for inner in value])
+    if isinstance(value, list):
+        return [repaired(inner) for inner in value]
+    return value
