@@ -15,6 +15,7 @@ import hashlib
 import pickle
 import sys
 import threading
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -139,6 +140,18 @@ def _unpicklable_text(value: Any, error: Exception) -> str:
         return (
             f"A value of type {name} is nested too deeply to be pickled (Python's limit is {sys.getrecursionlimit()} "
             f"levels). Turn what is nested into a flat list, or build it inside the call."
+        )
+    if isinstance(value, types.CoroutineType):
+        value.close()
+        return (
+            f"{value.__qualname__} is an `async def` function: calling it gives a coroutine, which nobody awaits in a "
+            f"worker, and which can't be sent to another process. Submit a function that runs it: "
+            f"lambda *args: asyncio.run({value.__name__}(*args))."
+        )
+    if isinstance(value, types.GeneratorType | types.AsyncGeneratorType):
+        return (
+            f"A value of type {name} can't be sent to another process: what {value.__qualname__} would yield isn't "
+            f"computed yet. Return a list of it, or submit a call for each item."
         )
     return (
         f"A value of type {name} can't be sent to another process ({shorten(reason, 300)}). Locks, open files, sockets "

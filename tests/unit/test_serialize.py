@@ -401,3 +401,13 @@ def test_the_pickles_of_exceptions_keep_their_fields() -> None:
     assert type(error) is UsageError
     assert str(error) == "text"
     assert pickle.loads(serialize.dumps(KeyError("k"))[0]).args == ("k",)
+
+
+def test_coroutines_and_generators_are_explained() -> None:
+    async def fetch() -> int:
+        return 1
+
+    with pytest.raises(UsageError, match=r"fetch is an `async def` function.*asyncio.run\(fetch\(\*args\)\)"):
+        serialize.dumps(fetch())
+    with pytest.raises(UsageError, match=r"generator.*Return a list of it"):
+        serialize.dumps(item for item in range(3))

@@ -1,18 +1,23 @@
 """From what a user calls a cluster to where it is and how to get in.
 
 Decides which of several addresses is tried first, and where the secret comes from: the cluster object, a cluster file
-that was named, or the user's own cluster files.  It opens no connection.
+that was named, or the user's own cluster files.  It opens no connection, except to hear what else than himalia may be
+at an address whose secret nobody here knows.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 from typing import Any, Final
 
 from himalia.comm.security import Credentials
+from himalia.comm.strangers import LISTENED, describe
 from himalia.errors import ClusterNotFoundError, UsageError
 
 FILE_VARIABLE: Final = "HIMALIA_CLUSTER_FILE"
+LISTEN: Final = 0.5
+"""Seconds to wait for the first words of a stranger.  Guess."""
 
 
 class Target:
@@ -95,12 +100,26 @@ def _target_of_address(address: str) -> Target:
 
     entry = registry.find(address)
     if entry is None:
+        stranger = describe(_first_words(address))
+        if stranger:
+            raise UsageError(f"No himalia cluster is at {address}: {stranger}.")
         raise UsageError(
             f"The secret of the cluster at {address} is not known. If another user or host started it, copy its "
             f"cluster file here (mode 600) and name that: Client({address!r}, cluster_file=…), or {FILE_VARIABLE}. "
             f"Running clusters of yours: {', '.join(entry.name for entry in registry.entries()) or 'none'}."
         )
     return Target([address], entry.credentials, entry.name)
+
+
+def _first_words(address: str) -> bytes:
+    """Return what something at an address says to whoever says nothing; a himalia scheduler is silent."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), LISTEN) as connection:
+            connection.settimeout(LISTEN)
+            return connection.recv(LISTENED)
+    except (OSError, ValueError):
+        return b""
 
 
 def _target_of_name(name: str) -> Target:

@@ -6,6 +6,7 @@ Dask, as soon as that is imported, and never imports it.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from himalia.client import dask_hook, portal
@@ -50,6 +51,12 @@ def default_client(client: Client | None = None) -> Client:
     if client is not None:
         return client
     if not _stack:
+        if "himalia.worker.loop" in sys.modules:
+            raise UsageError(
+                "A call that runs on a worker has no client: in this version, calls don't submit calls. Return what "
+                "the next ones need, and submit these where the client is; a future is an argument of theirs, so "
+                "nothing has to be waited for there."
+            )
         raise UsageError("There is no client in this process. Make one first: client = Client()")
     return _stack[-1]
 

@@ -33,6 +33,7 @@ from typing import Any, Final
 import msgspec
 
 from himalia.comm.security import Credentials
+from himalia.comm.strangers import LISTENED, describe
 from himalia.errors import HandshakeError
 from himalia.messages import PROTOCOL
 from himalia.names import PeerId
@@ -196,6 +197,9 @@ class _Handshake:
         if start[:1] in (b"\x15", b"\x16"):  # a TLS alert or hello
             text = f"{self._where} speaks TLS, this side does not"
             return Refused(text, frame(Refusal("this is not TLS")) if start[:1] == b"\x16" else b"")
+        known = describe(bytes(self._buffer[:LISTENED]))
+        if known:
+            return Refused(f"something else than himalia is at {self._where}: {known}")
         return Refused(f"something else than himalia is at {self._where}: it begins with {start!r}")
 
     def _refuse(self, reason: str) -> Refused:
