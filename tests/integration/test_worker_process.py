@@ -142,7 +142,7 @@ def test_whatever_is_raised_ends_the_call_only(worker: WorkerHarness, kind: type
     ("kind", "args", "text"),
     [
         (Odd, (1, 2), "Odd: odd"),
-        (Loud, (), "Loud: <its text can't be made: __str__ raises>"),
+        (Loud, (), "Loud: <a Loud whose text can't be made>"),
         (ValueError, ("x" * 10**6,), "ValueError: xxx"),
     ],
 )
