@@ -197,6 +197,23 @@ def test_a_recalled_run_is_refused_and_never_executed(worker: WorkerHarness) -> 
     assert (answer.run, answer.error.kind) == (1, "refused")
 
 
+def test_inputs_that_are_never_read_are_reported_as_unmapped_before_the_answer(worker: WorkerHarness) -> None:
+    """Of a call that was recalled, and of one that fails before it comes to them: the nanny counts them as mapped."""
+    key, second = Key("x"), Key("y")
+    place, other = (worker.put(name, serialize.dumps(np.zeros(MIB))) for name in (key, second))
+    call = serialize.dumps_packed(((Reference(key),), {}))
+    worker.recall(1)
+    worker.run(increment, call=call, inputs=[(key, place)])
+    assert worker.receive().error.kind == "refused"
+    assert worker.unmapped == [place.offset]
+    worker.run(add, function=b"0" * 16, call=call, inputs=[(key, place), (second, other)])
+    assert "doesn't know the function" in worker.receive().error.text
+    assert sorted(worker.unmapped) == sorted([place.offset, place.offset, other.offset])
+    worker.run(increment, call=b"", argument="x", inputs=[(second, Place(b"rubbish")), (key, place)])
+    assert "can't be read" in worker.receive().error.text
+    assert len(worker.unmapped) == 4
+
+
 def test_an_interrupt_ends_even_a_sleep_of_the_main_thread(worker: WorkerHarness) -> None:
     worker.teach(time.sleep)
     run = worker.run(time.sleep, 60)

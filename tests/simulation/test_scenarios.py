@@ -14,7 +14,7 @@ from himalia.testing.network import Weather
 from himalia.testing.plan import Behaviour, HostPlan
 from himalia.testing.scenario import Scenario, make_task
 
-LARGE = 1_000_000
+LARGE = 60_000
 """Bytes of a result that stays where it was made."""
 TWO_THREADS = [HostPlan(threads=2), HostPlan(threads=2)]
 
@@ -166,9 +166,7 @@ def test_w16_a_host_that_does_not_have_what_it_said_is_found_out() -> None:
     s = Scenario(make_task("x", nbytes=LARGE, hosts=("host-0",)), make_task("y", "x", hosts=("host-1",)))
     s.submit("x")
     s.wait_for_status("x", "finished")
-    nanny = s.nanny(0)
-    for stored in nanny.store.values():
-        stored.is_spoiled = True
+    s.nanny(0).spoil(1.0)
     s.submit("y")
     s.wait_for_outcome("y", "finished")
     assert s.executions("x") == 2
@@ -561,15 +559,115 @@ def test_b14_calls_that_were_there_before_the_first_host_run_when_it_comes() -> 
 
 def test_a_paused_host_gets_no_new_work() -> None:
     """And gets some again when it has room."""
-    s = Scenario(*[make_task(f"x{n}", duration=0.1) for n in range(10)])
-    s.nanny(0).pressed_until = s.world.now + 5.0
+    large = [make_task(f"large{n}", nbytes=60_000, hosts=("host-0",)) for n in range(6)]
+    small = [f"x{n}" for n in range(10)]
+    behaviour = Behaviour(memory=400_000, disk=0)
+    s = Scenario(*large, *[make_task(name, duration=0.1) for name in small], behaviour=behaviour)
+    s.submit(*[f"large{n}" for n in range(6)])
     s.pass_time(1.5)
-    s.submit(*[f"x{n}" for n in range(10)])
+    s.submit(*small)
     s.pass_time(3.0)
-    for n in range(10):
-        task = s.task(f"x{n}")
+    for name in small:
+        task = s.task(name)
         assert task is not None and [holder.info.name for holder in task.holders] == ["host-1"]
+    s.do("release", *[f"large{n}" for n in range(6)], *small)
+    s.pass_time(1.5)
+    s.submit(*small)
+    s.pass_time(3.0)
+    assert {holder.info.name for name in small for holder in s.task(name).holders} == {"host-0", "host-1"}  # type: ignore[union-attr]
     s.finish()
+
+
+# Room and memory
+
+
+def test_an_input_of_a_recalled_call_is_mapped_by_nobody() -> None:
+    """Its worker never reads it, and says so."""
+    s = Scenario(make_task("x", nbytes=LARGE), make_task("busy", duration=5.0), make_task("y", "x"), hosts=1)
+    s.submit("x")
+    s.wait_for_outcome("x", "finished")
+    s.submit("busy")
+    s.wait_until_running("busy")
+    s.submit("y")
+    s.wait_for_status("y", "assigned")
+    s.pass_time(0.1)
+    s.do("cancel", "y")
+    s.do("release", "x")
+    s.do("release", "y")
+    s.do("release", "busy")
+    s.pass_time(8.0)
+    assert s.nanny(0).store.nbytes == 0
+    s.finish()
+
+
+def test_a_worker_that_is_slow_to_say_what_it_took_maps_nothing_that_was_given_to_others() -> None:
+    """Its neighbour's death makes its nanny look for what was taken: twice in no slot is no proof."""
+    for seed in range(20):
+        s = Scenario(
+            make_task("x", nbytes=LARGE),
+            make_task("y", "x", nbytes=LARGE, duration=0.2),
+            make_task("z", "x", nbytes=LARGE, duration=0.2),
+            hosts=[HostPlan(workers=2)],
+            behaviour=Behaviour(slow_begin=1.0, memory=400_000, lost_datagram=1.0),
+            seed=seed,
+            copy_limit=0,
+        )
+        s.submit("x")
+        s.wait_for_outcome("x", "finished")
+        s.submit("y", "z")
+        s.wait(lambda s=s: any(worker.running for worker in s.nanny(0).workers.values()))  # type: ignore[misc]
+        idle = [worker for worker in s.nanny(0).workers.values() if not worker.running]
+        for worker in idle[:1]:
+            s.kill_worker(worker)
+        s.wait_for_outcome("y", "finished")
+        s.wait_for_outcome("z", "finished")
+        s.finish()
+
+
+def test_more_inputs_than_the_store_has_room_for() -> None:
+    """Quick calls on all of them: each waits for its turn, and none fails."""
+    names = [f"x{n}" for n in range(40)]
+    s = Scenario(
+        *[make_task(name, nbytes=60_000, duration=0.001) for name in names],
+        *[make_task(f"y{n}", *names[n : n + 4], duration=0.001) for n in range(36)],
+        hosts=[HostPlan(workers=2)],
+        behaviour=Behaviour(memory=400_000),
+    )
+    s.submit(*names, *[f"y{n}" for n in range(36)])
+    s.finish()
+    assert s.cluster.witness.outcomes["finished"] == 76
+
+
+def test_a_user_who_keeps_more_than_the_store_has_gets_copies() -> None:
+    """Every value comes, and calls go on beside them."""
+    names = [f"x{n}" for n in range(30)]
+    s = Scenario(
+        *[make_task(name, nbytes=60_000) for name in names],
+        make_task("y", *names[:5]),
+        hosts=1,
+        behaviour=Behaviour(memory=400_000),
+        copy_limit=0,
+    )
+    s.submit(*names)
+    s.wait(lambda: all(s.record(name).status == "finished" for name in names))
+    s.do("gather", *names)
+    s.wait(lambda: len(s.client().checked) == 30)
+    s.submit("y")
+    s.wait_for_outcome("y", "finished")
+    s.finish()
+
+
+def test_a_cancelled_call_that_ends_by_nothing_else_is_stopped_in_time() -> None:
+    """Also where its worker is deaf to the interrupt, and has to be replaced."""
+    for seed in range(10):
+        s = Scenario(make_task("x", nature=calls.ENDLESS), make_task("y"), hosts=1, seed=seed)
+        s.submit("x")
+        s.wait_until_running("x")
+        s.do("cancel", "x", force=True)
+        s.wait(lambda s=s: not s.is_running("x"), 2.0)  # type: ignore[misc]
+        s.submit("y")
+        s.wait_for_outcome("y", "finished")
+        s.finish()
 
 
 def test_two_clients_that_scatter_the_same_key_both_keep_it() -> None:

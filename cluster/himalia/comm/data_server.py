@@ -58,7 +58,9 @@ class DataServer:
     me : PeerId
         Incarnation of this nanny, which peers expect to meet.
     stored : callable, optional
-        Told of each value that a client placed here.
+        Told of each value that a client placed here, and by whom.
+    gone : callable, optional
+        Told of each client whose last connection ended.
     damaged : callable, optional
         Told of each result that a peer asked for and that can't be read from disk any more.
     room : Room
@@ -72,12 +74,14 @@ class DataServer:
         credentials: Credentials,
         me: PeerId,
         room: Room,
-        stored: Callable[[HeldData], None] | None = None,
+        stored: Callable[[HeldData, PeerId], None] | None = None,
+        gone: Callable[[PeerId], None] | None = None,
         damaged: Callable[[Key, int], None] | None = None,
     ) -> None:
         self.store = store
         self.room = room
         self.stored = stored or _ignore_stored
+        self.gone = gone or _ignore_gone
         self.damaged = damaged or _ignore_damaged
         self._credentials = credentials
         self._greeting = Greeting(role="nanny", incarnation=me, version=__version__)
@@ -151,6 +155,7 @@ class DataServer:
         if not others:
             del self._connections[connection.peer]
             if not self._is_closed:
+                self.gone(connection.peer)
                 self._release(connection.peer)
 
     def _release(self, peer: PeerId) -> None:
@@ -306,14 +311,18 @@ class _Serving(DataConnection):
         self._next_puts()
 
     def _acknowledge(self, message: PutData, nbytes: int) -> None:
-        self._server.stored(HeldData(message.key, message.attempt, nbytes))
+        self._server.stored(HeldData(message.key, message.attempt, nbytes), self.peer)
         self.send(PutStored(message.request, nbytes))
 
     def _unmap(self, message: UnmapData) -> None:
         self._store.unmap(self.peer, message.offsets)
 
 
-def _ignore_stored(held: HeldData) -> None:
+def _ignore_stored(held: HeldData, writer: PeerId) -> None:
+    """Tell nobody."""
+
+
+def _ignore_gone(writer: PeerId) -> None:
     """Tell nobody."""
 
 

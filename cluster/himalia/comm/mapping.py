@@ -136,15 +136,17 @@ class ArenaReader:
         return mapping
 
     def _copy(self, offset: int, total: int) -> bytearray:
-        memory = bytearray(total)
-        view = memoryview(memory)
-        done = 0
-        while done < total:
-            count = os.preadv(self._file, [view[done : done + WRITE_CHUNK]], offset + done)
-            if count == 0:
-                raise OSError(f"The arena ends at byte {offset + done}, within a result.")
-            done += count
-        self.unmapped.append(offset)
+        try:
+            memory = bytearray(total)
+            view = memoryview(memory)
+            done = 0
+            while done < total:
+                count = os.preadv(self._file, [view[done : done + WRITE_CHUNK]], offset + done)
+                if count == 0:
+                    raise OSError(f"The arena ends at byte {offset + done}, within a result.")
+                done += count
+        finally:
+            self.unmapped.append(offset)  # also if there is no memory for it
         return memory
 
 

@@ -13,7 +13,7 @@ from himalia.nanny.evidence import judge
 from himalia.nanny.requests import add_reply, pack_error
 from himalia.nanny.runs import end_run
 from himalia.nanny.state import DISPATCHED, GONE, NannyState, NannyWorker, WorkerStatus
-from himalia.nanny.withdrawing import end_withdrawn, forget_recalled, lose_run
+from himalia.nanny.withdrawing import end_withdrawn, lose_run
 from himalia.nanny.workforce import answer_restarts, count_threads, replace_later
 
 
@@ -40,7 +40,6 @@ def worker_exited(state: NannyState, event: WorkerExited, source: PeerId) -> Non
     elif was_up:
         state.send(WorkerDied(worker.name, worker.reason, running, worker.blamed, event.log, worker.cause))
     requeue(state, worker)
-    forget_recalled(state)
     if state.closing is None and worker.planned:
         replace_later(state, worker, was_up=was_up, explained=bool(running), log=event.log)
     worker.pid = 0
@@ -75,7 +74,7 @@ def requeue(state: NannyState, worker: NannyWorker) -> None:
     """Dispatch again what was in the worker's own queue; look for what it may have taken from the shared one."""
     for task in list(state.runs.values()):
         if task.worker == worker.name:
-            lose_run(state, task)
+            lose_run(state, task, is_sure=True)
         elif task.worker is None:
             state.suspects.setdefault(task.run, 0)
     worker.targeted = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from himalia.machine import Event, Instruction
 from himalia.messages import Compute, HeldData, HostInfo, HostMetrics, LogLine, NannyToWorker, StoreMove
-from himalia.names import HostId, Key, WorkerName
+from himalia.names import HostId, Key, PeerId, WorkerName
 
 # Events
 
@@ -79,6 +79,13 @@ class DataStored(Event):
     """A client put a value into the store (scatter)."""
 
     held: HeldData
+    writer: PeerId = PeerId("")
+
+
+class WriterGone(Event):
+    """A client that put values into the store has no connection here any more."""
+
+    writer: PeerId
 
 
 class DataUnreadable(Event):
@@ -165,6 +172,12 @@ class Recall(Instruction):
 
 class Unrecall(Instruction):
     """End a :class:`Recall`."""
+
+    run: int
+
+
+class RunLost(Instruction):
+    """No worker has this run, and none will take it: nobody maps its inputs for it."""
 
     run: int
 

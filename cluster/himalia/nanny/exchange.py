@@ -5,16 +5,14 @@ It passes on what concerns the machine, and settles what concerns memory alone; 
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
+from collections.abc import Callable
 from heapq import nlargest
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from himalia.comm.mapping import range_length
-from himalia.driver import Driver
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.messages import (
     GrantSpace,
@@ -31,12 +29,10 @@ from himalia.messages import (
 )
 from himalia.names import Key, PeerId, WorkerName
 from himalia.nanny import events
-from himalia.nanny.config import NannyConfig
 from himalia.nanny.loading import Loader
 from himalia.nanny.readers import Readers
 from himalia.nanny.room import Room
 from himalia.nanny.store import WORKERS, Store
-from himalia.nanny.workers import WorkerPool
 from himalia.worker.wiring import DATAGRAM_LIMIT
 
 logger = logging.getLogger("himalia.nanny")
@@ -55,33 +51,70 @@ SHELL: Final = "himalia-nanny"
 """How the store knows this process as a writer of messages that are too large for a datagram."""
 
 
+class Pool(Protocol):
+    """The worker processes, as far as this file needs them."""
+
+    def owner(self, name: WorkerName) -> str:
+        """Return how the store knows the process that has this name now."""
+
+    def dispatch(self, data: bytes) -> None:
+        """Put a run into the queue that all workers share."""
+
+    def dispatch_to(self, name: WorkerName, data: bytes) -> None:
+        """Give a run to an idle worker."""
+
+    def send(self, name: WorkerName, data: bytes) -> None:
+        """Send a datagram to one worker."""
+
+    def kill(self, name: WorkerName) -> None:
+        """End a worker."""
+
+    def all_running(self) -> dict[WorkerName, list[int]]:
+        """Return the runs in the slots of all workers."""
+
+    def head(self) -> Run | Stored | None:
+        """Return the oldest run of the shared queue that no worker took yet."""
+
+
+class Feeder(Protocol):
+    """Who runs the machine."""
+
+    def feed(self, event: Any) -> None:
+        """Let the machine handle an event."""
+
+    def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
+        """Let the machine handle messages of a worker."""
+
+
 class Exchange:
     """Sends workers what the machine wants, and tells it what they say.
 
     Parameters
     ----------
-    config : NannyConfig
     store : Store
+    later : callable
+        Calls a function at the loop's next turn.
+    clock : callable
+        Monotonic seconds.
 
     Attributes
     ----------
-    pool : WorkerPool
-        The processes.
-    driver : Driver
+    pool : Pool
+        The processes; to be set at once.
+    driver : Feeder
         Of the machine; to be set before a worker is started.
     """
 
-    driver: Driver
+    pool: Pool
+    driver: Feeder
 
-    def __init__(self, config: NannyConfig, store: Store) -> None:
-        self.pool = WorkerPool(config, store.path, self)
+    def __init__(self, store: Store, later: Callable[[Callable[[], None]], Any], clock: Callable[[], float]) -> None:
         self._store = store
+        self._later = later
         self._readers = Readers(store.length_of)
-        self.room = Room(store, time.monotonic, self._is_stuck, self._look_soon)
+        self.room = Room(store, clock, self._is_stuck, self._look_soon)
         """Where everybody waits who needs room in the store."""
-        self.loader = Loader(
-            store, self.room, asyncio.get_running_loop().call_soon, lambda event: self.driver.feed(event)
-        )
+        self.loader = Loader(store, self.room, later, lambda event: self.driver.feed(event))
         """Brings inputs of calls back from disk."""
         store.freed = self._freed
         self._is_look_due = False
@@ -90,7 +123,7 @@ class Exchange:
         self._decode = msgspec.msgpack.Decoder(WorkerToNanny).decode
         self._stored_messages = 0
         self._stored_runs: dict[int, int] = {}
-        """Offset of a run that is too large for a datagram → its number."""
+        """Runs without an answer that were too large for a datagram, and where they are."""
 
     def worker_said(self, name: WorkerName, messages: list[Any]) -> None:
         """Take a worker's messages; what concerns memory alone is settled here."""
@@ -103,6 +136,7 @@ class Exchange:
             if kind is Returned or kind is Raised:
                 if self._readers.runs:
                     self._readers.answered(message.run, name)
+                    self._stored_runs.pop(message.run, None)
                 passed.append(message)
             elif kind is NeedSpace:
                 self._grant(name, message)
@@ -120,16 +154,14 @@ class Exchange:
         """Free what a process held, and tell the machine."""
         self.driver.feed(events.WorkerExited(name, pid, exit, running, log, out_of_memory))
         self.room.forget_owner(f"{name}/{pid}")
+        for run in running:
+            self._stored_runs.pop(run, None)
         self._store.unmap(WORKERS, self._readers.left(name, running))
         self._store.release_owner(f"{name}/{pid}")
 
-    def owner(self, name: WorkerName) -> str:
-        """Return how the store knows a worker's process as the owner of a grant."""
-        return self.pool.workers[name].owner
-
     def _grant(self, name: WorkerName, message: NeedSpace) -> None:
         """Grant a worker a range for results: a large one ahead if that is little of the store, else what it needs."""
-        owner = self.owner(name)
+        owner = self.pool.owner(name)
         self._store.hand_back(owner, message.unused)
         ahead = message.nbytes <= self._store.limit // AHEAD_SHARE
         self.room.ask(
@@ -187,7 +219,7 @@ class Exchange:
     def _look_soon(self) -> None:
         if not self._is_look_due:
             self._is_look_due = True
-            asyncio.get_running_loop().call_soon(self._look)
+            self._later(self._look)
 
     def _look(self) -> None:
         self._is_look_due = False
@@ -225,7 +257,7 @@ class Exchange:
     def _read_message(self, name: WorkerName, place: Place) -> Any:
         """Return a message that a worker put into the arena."""
         key = Key(f"himalia-message-of-{name}")
-        self._store.adopt(key, 0, self.owner(name), place.offset, place.sizes)
+        self._store.adopt(key, 0, self.pool.owner(name), place.offset, place.sizes)
         message = self._decode(bytes(self._store.views(key)[0]))
         self._store.free(key, 0)
         return message
@@ -243,7 +275,7 @@ class Exchange:
             if len(data) > DATAGRAM_LIMIT:
                 place = self._write_message(data)
                 offsets.append(place.offset)
-                self._stored_runs[place.offset] = number
+                self._stored_runs[number] = place.offset
                 data = self._encode(Stored(place))
         except _OnDiskError:
             self._store.unmap(WORKERS, offsets)
@@ -257,8 +289,8 @@ class Exchange:
             self._store.unmap(WORKERS, offsets)
             self.driver.feed(events.DispatchFailed(number, [], str(error)))
             return
-        if offsets or self._readers.runs:
-            self._store.unmap(WORKERS, self._readers.dispatched(number, compute.key, compute.attempt, offsets))
+        if offsets:
+            self._readers.dispatched(number, offsets)
         if instruction.worker is None:
             self.pool.dispatch(data)
         elif compute.worker or compute.alone:
@@ -295,6 +327,11 @@ class Exchange:
             return False
         return kept + range_length(place.sizes) > self._store.mapped_limit
 
+    def run_lost(self, instruction: events.RunLost) -> None:
+        """Forget what a run was to map that no worker has."""
+        self._stored_runs.pop(instruction.run, None)
+        self._store.unmap(WORKERS, self._readers.lost(instruction.run))
+
     def read_slots(self, instruction: events.ReadSlots) -> None:
         """Tell the machine what runs, and which run is next."""
         head = self.pool.head()
@@ -302,7 +339,8 @@ class Exchange:
         if isinstance(head, Run):
             number = head.run
         elif head is not None:
-            number = self._stored_runs.get(head.place.offset, 1)
+            where = head.place.offset
+            number = next((run for run, offset in self._stored_runs.items() if offset == where), 1)
         self.driver.feed(events.SlotsRead(self.pool.all_running(), number))
 
 

@@ -7,11 +7,18 @@ that did not have it.
 
 from __future__ import annotations
 
+from typing import Final
+
 from himalia.messages import DataAdded, DataLost, Dependency, FreeData, HostsChanged, Replicate
 from himalia.names import Key, PeerId, digest, is_good_for
-from himalia.nanny.events import DataFetched, DataStored, DataUnreadable, Fetch, FreeFromStore
+from himalia.nanny.events import DataFetched, DataStored, DataUnreadable, Fetch, FreeFromStore, WriterGone
 from himalia.nanny.runs import fail, give_back, make_ready
 from himalia.nanny.state import WAITING, NannyFetch, NannyState, NannyTask
+
+PLACED_LIMIT: Final = 3600.0
+"""Seconds that a client which is here may take to announce what it placed: large arguments of one submission are
+announced with the last of them.  Guess."""
+NOBODY: Final = PeerId("")
 
 
 def fetch_inputs(state: NannyState, task: NannyTask) -> None:
@@ -194,14 +201,21 @@ def data_stored(state: NannyState, event: DataStored, source: PeerId) -> None:
     state.remove_data(key, attempt)
     state.add_data(key, attempt, nbytes, digest(key, attempt))
     if attempt < 0:
-        state.placed[key, attempt] = (state.now, nbytes)
+        state.placed[key, attempt] = (state.now, nbytes, event.writer)
+
+
+def writer_gone(state: NannyState, event: WriterGone, source: PeerId) -> None:
+    """Note that whoever placed some data may not have lived to announce them."""
+    for name, (_, nbytes, writer) in state.placed.items():
+        if writer == event.writer:
+            state.placed[name] = (state.now, nbytes, NOBODY)
 
 
 def announce_placed(state: NannyState) -> None:
     """Announce placed data whose client had time to do it: if it died before, the scheduler has them freed."""
-    late = state.now - 2 * state.settings.client_lease
-    for (key, attempt), (since, nbytes) in list(state.placed.items()):
-        if since <= late:
+    late = 2 * state.settings.client_lease
+    for (key, attempt), (since, nbytes, writer) in list(state.placed.items()):
+        if state.now - since >= (PLACED_LIMIT if writer else late):
             del state.placed[key, attempt]
             state.send(DataAdded(key, attempt, nbytes))
 

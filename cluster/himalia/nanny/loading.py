@@ -62,6 +62,11 @@ class Loader:
         self._waiting: Request | None = None
         self._is_scheduled = False
 
+    @property
+    def jobs(self) -> int:
+        """Calls whose inputs are on their way back, or here for them."""
+        return len(self._jobs) + len(self._loaded)
+
     def load(self, instruction: LoadInputs) -> None:
         """Begin, once those before are done."""
         self._jobs.append(_Job(instruction))

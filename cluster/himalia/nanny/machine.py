@@ -186,6 +186,7 @@ TRANSITIONS: dict[type, Transition] = {
     m.HostsChanged: fetching.hosts_changed,
     events.DataFetched: fetching.data_fetched,
     events.DataStored: fetching.data_stored,
+    events.WriterGone: fetching.writer_gone,
     events.DataUnreadable: fetching.data_unreadable,
     events.NannyStarted: workforce.nanny_started,
     m.WorkerReady: workforce.worker_ready,

@@ -17,13 +17,9 @@ from himalia.comm.mapping import frame_offsets, pages
 from himalia.nanny.arena import Arena
 from himalia.nanny.ledger import Block, Ledger
 from himalia.nanny.spill import DamagedExtentError, Extent, SpillFile
-from himalia.settings import MIB
 
 SPILL_LEAST: Final = 4096
 """Bytes below which a result always stays in memory: its entry alone costs a tenth of that.  Guess."""
-SPILL_STEP: Final = 4 * MIB
-"""Bytes written between two looks at the budget: a few ms, so that the loop stays responsive."""
-
 OVERFLOW: Final = "himalia-overflow"
 """How the ledger knows this file as an owner, while it reads something back."""
 
@@ -79,8 +75,8 @@ class Overflow:
     ----------
     arena, ledger : Arena, Ledger
         Of the store.
-    directory : str
-        Where the disk is.
+    disk : SpillFile
+        Where results go.
 
     Attributes
     ----------
@@ -92,14 +88,14 @@ class Overflow:
         Why the last attempt to move something to disk failed; empty if it worked.
     """
 
-    def __init__(self, arena: Arena, ledger: Ledger, directory: str) -> None:
+    def __init__(self, arena: Arena, ledger: Ledger, disk: SpillFile) -> None:
         self.inline_bytes = 0
         self.spilled = 0
         self.written = 0
         self.disk_error = ""
         self._arena = arena
         self._ledger = ledger
-        self._disk = SpillFile(directory)
+        self._disk = disk
         self._coldest: dict[int, Held] = {}  # by id; in memory and worth a move, least recently used first
         self._spilling: _Spilling | None = None
         self._loading: _Loading | None = None
@@ -272,7 +268,7 @@ class Overflow:
     def _continue_spilling(self) -> int | None:
         job = self._spilling
         assert job is not None
-        chunk = job.data[job.extent.written : job.extent.written + SPILL_STEP]
+        chunk = job.data[job.extent.written : job.extent.written + self._disk.step]
         try:
             self._disk.write(job.extent, chunk)
         except OSError as error:  # the disk is full, or broken: the result is still in memory

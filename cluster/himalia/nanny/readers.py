@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from himalia.names import Key, WorkerName
+from himalia.names import WorkerName
 
 
 class Readers:
@@ -29,16 +29,15 @@ class Readers:
         self._kept: dict[WorkerName, int] = {}
         self.runs: dict[int, list[int]] = {}
         """Offsets that a run without an answer may map."""
-        self._dispatches: dict[tuple[Key, int], int] = {}
         self._workers: dict[WorkerName, dict[int, int]] = {}
 
-    def dispatched(self, run: int, key: Key, attempt: int, offsets: list[int]) -> list[int]:
-        """Note what a new run maps; return what an earlier run of the same attempt, which is lost, doesn't any more."""
-        lost = self.runs.pop(self._dispatches.pop((key, attempt), 0), [])
-        if offsets:
-            self.runs[run] = offsets
-            self._dispatches[key, attempt] = run
-        return lost
+    def dispatched(self, run: int, offsets: list[int]) -> None:
+        """Note what a new run maps."""
+        self.runs[run] = offsets
+
+    def lost(self, run: int) -> list[int]:
+        """Forget a run that no worker has, and return what nobody maps for it."""
+        return self.runs.pop(run, [])
 
     def answered(self, run: int, worker: WorkerName) -> None:
         """Note who took a run."""

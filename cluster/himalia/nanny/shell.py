@@ -35,6 +35,7 @@ from himalia.nanny.measure import Meter
 from himalia.nanny.output import newest
 from himalia.nanny.profiling import Profiler
 from himalia.nanny.store import Store
+from himalia.nanny.workers import WorkerPool
 from himalia.private import make_parents
 from himalia.run import answer
 
@@ -64,8 +65,8 @@ class NannyShell:
         limit = min(config.memory_limit * config.nworkers, memory) or memory
         self.store = Store(directory=directory, limit=limit, settings=config.settings)
         self.directory = directory
-        self.exchange = Exchange(config, self.store)
-        self.pool = self.exchange.pool
+        self.exchange = Exchange(self.store, self.loop.call_soon, time.monotonic)
+        self.pool = self.exchange.pool = WorkerPool(config, self.store.path, self.exchange)
         self.meter = Meter(self.pool, self.store, self.exchange, config.settings.heartbeat_interval)
         self.profiler = Profiler(self.pool, directory, config.settings)
         self.credentials = Credentials.from_config(config.credentials)
@@ -82,7 +83,8 @@ class NannyShell:
             credentials=self.credentials,
             me=self.me,
             room=self.exchange.room,
-            stored=lambda held: self.driver.feed(events.DataStored(held)),
+            stored=lambda held, writer: self.driver.feed(events.DataStored(held, writer)),
+            gone=lambda writer: self.driver.feed(events.WriterGone(writer)),
             damaged=lambda key, attempt: self.driver.feed(events.DataUnreadable(key, attempt, "damaged on disk")),
         )
         self.tasks: set[asyncio.Task[None]] = set()
@@ -195,6 +197,7 @@ class NannyShell:
             events.Dispatch: exchange.dispatch,
             events.Recall: lambda instruction: pool.recall(instruction.run),
             events.Unrecall: lambda instruction: pool.unrecall(instruction.run),
+            events.RunLost: exchange.run_lost,
             events.ReadSlots: exchange.read_slots,
             events.StoreInline: self._store_inline,
             events.AdoptResult: self._adopt,
@@ -215,7 +218,7 @@ class NannyShell:
         self.store.put_inline(instruction.key, instruction.attempt, instruction.data)
 
     def _adopt(self, instruction: events.AdoptResult) -> None:
-        owner = self.exchange.owner(instruction.worker)
+        owner = self.pool.owner(instruction.worker)
         try:
             self.store.adopt(instruction.key, instruction.attempt, owner, instruction.offset, instruction.sizes)
         except ValueError as error:
@@ -224,7 +227,7 @@ class NannyShell:
 
     def _hand_back(self, instruction: events.HandBack) -> None:
         ranges = [(instruction.offset, range_length(instruction.sizes))]
-        self.store.hand_back(self.exchange.owner(instruction.worker), ranges)
+        self.store.hand_back(self.pool.owner(instruction.worker), ranges)
 
     def _free(self, instruction: events.FreeFromStore) -> None:
         self.store.free(instruction.key, instruction.attempt)

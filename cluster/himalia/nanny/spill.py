@@ -22,7 +22,7 @@ from himalia.private import create_file, make_parents
 FILE_SIZE: Final = 1 << 42
 """Bytes of address space in the file, 4 TiB: ext4 allows four times that."""
 STEP: Final = 4 * 1024 * 1024
-"""Bytes read between two looks at the rest of the world, and still cached when they are summed up: 3 ms."""
+"""Bytes moved between two looks at the rest of the world, and still cached when they are summed up: 3 ms."""
 RESERVE: Final = 64 * 1024 * 1024
 """Bytes of a disk that are left to others.  Guess."""
 
@@ -52,7 +52,14 @@ class SpillFile:
     ----------
     directory : str
         Local, and only the user's own; it is created if it isn't there.
+
+    Attributes
+    ----------
+    step : int
+        Bytes moved between two looks at the rest of the world.
     """
+
+    step = STEP
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
@@ -102,7 +109,7 @@ class SpillFile:
         """Fill ``memory`` in steps; the last one raises :class:`DamagedExtentError` if it isn't what was written."""
         crc = done = 0
         while done < extent.nbytes:
-            chunk = memory[done : done + STEP]
+            chunk = memory[done : done + self.step]
             try:
                 count = os.preadv(self._file, [chunk], extent.offset + done)
             except OSError as error:

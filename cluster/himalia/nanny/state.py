@@ -28,7 +28,7 @@ from typing import Any, Final
 
 from himalia.machine import Send
 from himalia.messages import Compute, DeathCause, HeldData, HostInfo, HostMetrics, Message, WorkerInfo
-from himalia.names import SCHEDULER, Digest, HostId, Key, WorkerName, digest, is_good_for
+from himalia.names import SCHEDULER, Digest, HostId, Key, PeerId, WorkerName, digest, is_good_for
 from himalia.nanny.activity import Activity
 from himalia.nanny.events import ReadSlots
 from himalia.nanny.output import OutgoingLines
@@ -293,7 +293,7 @@ class NannyState:
         self.data_digest = 0
         self.data_count = 0
         """Computed results among them, which heartbeats tell of; placed ones are announced by clients, out of order."""
-        self.placed: dict[tuple[Key, int], tuple[float, int]] = {}
+        self.placed: dict[tuple[Key, int], tuple[float, int, PeerId]] = {}
         """Placed data (key, attempt) that their client may not have announced yet: when they came, and their bytes."""
         self.fetches: dict[Key, NannyFetch] = {}
         self.fetch_batches: dict[HostId, list[Key]] = {}

@@ -31,11 +31,11 @@ from himalia.nanny.activity import Moves
 from himalia.nanny.arena import Arena
 from himalia.nanny.ledger import Block, Ledger
 from himalia.nanny.overflow import SPILL_LEAST, Held, Overflow
-from himalia.nanny.spill import DamagedExtentError
+from himalia.nanny.spill import DamagedExtentError, SpillFile
 from himalia.settings import MIB, Settings
 
-SPILL_BUDGET: Final = 16 * MIB
-"""Bytes moved to disk when something is added over the target.  Guess: about 20 ms of page cache."""
+SPILL_STEPS: Final = 4
+"""Steps of the disk (16 MiB) moved there when something is added over the target.  Guess: about 20 ms of page cache."""
 DISCARD_STEP: Final = 32 * MIB
 """Bytes of free pages given back at once: 9 ms, measured."""
 WARM_SHARE: Final = 4
@@ -61,6 +61,10 @@ class Store:
         ``memory_target`` counts.
     anonymous : bool
         Whether the arena may do without a name; see :class:`~himalia.nanny.arena.Arena`.
+    arena, disk : Arena, SpillFile; optional
+        Where the bytes are; by default memory of this process, and a file in ``directory``.
+    clock : callable
+        Epoch seconds, for :attr:`moves`.
 
     Attributes
     ----------
@@ -74,14 +78,27 @@ class Store:
         Called when there may be more room than before; to be set by whoever waits for it.
     """
 
-    def __init__(self, *, directory: str, limit: int, settings: Settings, anonymous: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        directory: str,
+        limit: int,
+        settings: Settings,
+        anonymous: bool = True,
+        arena: Arena | None = None,
+        disk: SpillFile | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.limit = limit
         self._target = int(limit * settings.memory_target)
         self._warm_limit = limit // WARM_SHARE
-        self._arena = Arena(directory=directory, limit=limit, anonymous=anonymous)
+        self._arena = arena or Arena(directory=directory, limit=limit, anonymous=anonymous)
         self._ledger = Ledger(self._arena.size)
-        self._overflow = Overflow(self._arena, self._ledger, directory)
+        disk = disk or SpillFile(directory)
+        self._overflow = Overflow(self._arena, self._ledger, disk)
+        self._budget = SPILL_STEPS * disk.step
         self._directory = directory
+        self._clock = clock
         self._held: dict[Key, Held] = {}
         self._shadowed: dict[Key, list[Held]] = {}  # other attempts, which a newer value came in front of
         self.path = self._arena.path
@@ -183,13 +200,13 @@ class Store:
             self._discard()
         return offset, length
 
-    def make_room(self, nbytes: int, budget: int = SPILL_BUDGET) -> bool:
-        """Move up to ``budget`` bytes to disk for a grant of ``nbytes``; whether another call would do more.
+    def make_room(self, nbytes: int) -> bool:
+        """Move a few steps to disk for a grant of ``nbytes``; whether another call would do more.
 
         A large grant that is prepared so doesn't keep the loop for as long as all of that takes (about 1 s/GB).
         """
         length = pages(nbytes)
-        return length <= self.limit and self._spill(length - self._room(), budget)
+        return length <= self.limit and self._spill(length - self._room(), self._budget)
 
     def window(self, owner: str, offset: int, length: int) -> memoryview:
         """Return a writable view of a part of ``owner``'s grant, for what this process receives itself."""
@@ -281,7 +298,7 @@ class Store:
             views = self.views(key, attempt)
             return tuple(map(len, views)), chunks(views), lambda: self.unpin(block)
         pieces, done = self._overflow.stream(held)
-        self.moves.add(StoreMove("unspill", time.time(), 0.0, held.nbytes))
+        self.moves.add(StoreMove("unspill", self._clock(), 0.0, held.nbytes))
         return held.sizes, self._checked(key, held, pieces), done
 
     def _checked(self, key: Key, held: Held, pieces: Iterator[memoryview]) -> Iterator[memoryview]:
@@ -316,11 +333,11 @@ class Store:
             As :meth:`place`.
         """
         held = self._find(key, attempt)
-        began = time.time()
+        began = self._clock()
         is_whole = self._overflow.load_some()
         if is_whole is None:
             return False
-        self.moves.add(StoreMove("unspill", began, time.time() - began, held.nbytes))
+        self.moves.add(StoreMove("unspill", began, self._clock() - began, held.nbytes))
         if not is_whole:
             raise self._damaged(key, held)
         return True
@@ -401,13 +418,13 @@ class Store:
         self.freed()
         return True
 
-    def relieve(self, budget: int = SPILL_BUDGET) -> bool:
-        """Move up to ``budget`` bytes to disk if memory is over the target; whether another call would do more.
+    def relieve(self, budget: int | None = None) -> bool:
+        """Move ``budget`` bytes or a few steps to disk if memory is over the target; whether more calls would do more.
 
         Each call takes some ten milliseconds at most, so that a shell can call it again after looking after its peers.
         """
         self._trim()
-        is_cut_short = self._spill(self.nbytes - self._target, budget)
+        is_cut_short = self._spill(self.nbytes - self._target, self._budget if budget is None else budget)
         return is_cut_short or self._ledger.warm > self._warm_limit
 
     def trim(self) -> bool:
@@ -501,11 +518,11 @@ class Store:
         """Move results to disk until ``excess`` bytes less are in memory; whether only the budget ended it."""
         if excess <= 0:
             return False
-        began, before = time.time(), self._overflow.written
+        began, before = self._clock(), self._overflow.written
         is_cut_short = self._overflow.spill(excess, budget)
         nbytes = self._overflow.written - before
         if nbytes:
-            self.moves.add(StoreMove("spill", began, time.time() - began, nbytes))
+            self.moves.add(StoreMove("spill", began, self._clock() - began, nbytes))
         return is_cut_short
 
     def _load(self, key: Key, held: Held) -> Block | None:
@@ -516,9 +533,9 @@ class Store:
             return held.block
         if held.sizes:
             self._make_room(pages(held.span))
-        began = time.time()
+        began = self._clock()
         is_whole = self._overflow.load(held)
-        self.moves.add(StoreMove("unspill", began, time.time() - began, held.nbytes))
+        self.moves.add(StoreMove("unspill", began, self._clock() - began, held.nbytes))
         if not is_whole:
             raise self._damaged(key, held)
         return held.block

@@ -66,7 +66,7 @@ def returned(state: NannyState, message: Returned, source: PeerId) -> None:
     key, attempt, out = task.key, task.attempt, state.out
     if key in state.data:
         for older in state.attempts_held(key):
-            if older >= 0:  # what a client placed may be of a later use of the key, of which this host hasn't heard yet
+            if 0 <= older < attempt:  # others are of a later use of the key, of which this host may not have heard yet
                 out.append(FreeFromStore(key, older))
                 state.remove_data(key, older)
     state.add_data(key, attempt, message.nbytes, task.digest)

@@ -118,7 +118,7 @@ def move_targeted(state: NannyState, slots: Mapping[WorkerName, list[int]]) -> N
         for task in list(state.runs.values()):
             bound = task.worker == worker.name and not task.compute.worker
             if bound and task.status is DISPATCHED and task.run not in begun:
-                lose_run(state, task)
+                lose_run(state, task, is_sure=False)
 
 
 def describe(state: NannyState) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from himalia.messages import InterruptRun, Timing, Withdraw, Withdrawn
 from himalia.names import PeerId, WorkerName, shorten
-from himalia.nanny.events import Recall, SendToWorker, SlotsRead, Unrecall
+from himalia.nanny.events import Recall, RunLost, SendToWorker, SlotsRead, Unrecall
 from himalia.nanny.fetching import forget_waiter
 from himalia.nanny.runs import end_loading, end_run, make_ready
 from himalia.nanny.state import (
@@ -111,17 +111,21 @@ def answer(state: NannyState, task: NannyTask, seconds: float = 0.0) -> None:
         state.send(Withdrawn(task.key, task.attempt, False, round(seconds, 6)))
 
 
-def end_withdrawn(state: NannyState, task: NannyTask, timing: Timing | None = None) -> None:
+def end_withdrawn(
+    state: NannyState, task: NannyTask, timing: Timing | None = None, *, stays_recalled: bool = False
+) -> None:
     """A run that was being withdrawn ended, in whatever way: nothing of it is kept.
 
-    ``timing`` is its own word of how long it took; without it, it is as long as it was seen to run.
+    ``timing`` is its own word of how long it took; without it, it is as long as it was seen to run.  One that somebody
+    may still have ``stays_recalled``.
     """
     run = task.run
     if task.status is INTERRUPTING:
         del state.interrupting[run]
     else:
         state.withdrawing.pop(run, None)
-        state.out.append(Unrecall(run))
+        if not stays_recalled:
+            state.out.append(Unrecall(run))
     end_run(state, task)
     if timing is None:
         answer(state, task, state.activity.seconds(run))
@@ -161,29 +165,37 @@ def judge_suspects(state: NannyState, where: Mapping[int, WorkerName], head: int
             state.suspects[run] = 1
         else:
             del state.suspects[run]
-            lose_run(state, state.runs[run])
+            lose_run(state, state.runs[run], is_sure=False)
 
 
-def lose_run(state: NannyState, task: NannyTask) -> None:
-    """Dispatch a task again whose run never began, or drop it if it was being withdrawn."""
+def lose_run(state: NannyState, task: NannyTask, *, is_sure: bool) -> None:
+    """Dispatch a task again whose run never began, or drop it if it was being withdrawn.
+
+    Unless it ``is_sure`` that no process has the run, it stays recalled: a worker that was stopped right after it took
+    it, or that the system let wait there, refuses it when it goes on.
+    """
+    run = task.run
     if task.status is DISPATCHED:
-        if any(worker.still for worker in state.workers.values()):  # it may have taken it, and go on with it one day
-            state.recalled[task.run] = None
-            state.out.append(Recall(task.run))
+        if not is_sure:
+            state.out.append(Recall(run))
         end_run(state, task)
         make_ready(state, task)
     else:
-        end_withdrawn(state, task)
+        end_withdrawn(state, task, stays_recalled=not is_sure)
+    if is_sure:
+        state.out.append(RunLost(run))
+    else:
+        state.recalled[run] = None
+        state.calm_for = 0.0
 
 
 def refused(state: NannyState, run: int) -> None:
-    """Take in that a worker refused a run that was dispatched again: nobody else can have it."""
+    """Take in that a worker refused a run that was given up: nobody else can have it."""
     if state.recalled.pop(run, 0) is None:
-        state.out.append(Unrecall(run))
+        state.out += (Unrecall(run), RunLost(run))
 
 
 def forget_recalled(state: NannyState) -> None:
-    """Once no worker stands still any more, nobody can have a run that was dispatched again."""
-    if state.recalled and not any(worker.still for worker in state.workers.values()):
-        for run in list(state.recalled):
-            refused(state, run)
+    """Nobody can have a run that was given up: for long enough no worker stood still."""
+    for run in list(state.recalled):
+        refused(state, run)

@@ -290,6 +290,10 @@ class WorkerPool:
             self._loop.remove_reader(worker.pidfd)
             os.close(worker.pidfd)
 
+    def owner(self, name: WorkerName) -> str:
+        """Return how the store knows the process that has this name now."""
+        return self.workers[name].owner
+
     # Datagrams
 
     def dispatch(self, data: bytes) -> None:

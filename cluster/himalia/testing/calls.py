@@ -18,6 +18,7 @@ RAISES = "raises"
 FLAKY = "flaky"
 POISON = "poison"
 UNWRITABLE = "unwritable"
+ENDLESS = "endless"
 
 VALUE_BYTES = 8
 
@@ -33,7 +34,7 @@ class SimulatedCall(msgspec.Struct, array_like=True, frozen=True):
     """Size of its result."""
     nature: str = NORMAL
     """``raises`` always; ``flaky`` raises and ``poison`` kills its worker the first ``times`` times (poison 0: always);
-    ``unwritable`` has a result that can't be written."""
+    ``unwritable`` has a result that can't be written; ``endless`` ends when it is cancelled."""
     times: int = 0
     salt: str = ""
     """Part of the value: two calls of one key with different salts are different functions."""
@@ -57,9 +58,9 @@ def value_of(call: SimulatedCall, inputs: Sequence[bytes]) -> bytes:
     return blake2b(f"{call.key}/{call.salt}".encode() + b"".join(inputs), digest_size=VALUE_BYTES).digest()
 
 
-def scattered_value(key: Key) -> bytes:
-    """Return the value of placed data."""
-    return blake2b(b"placed/" + key.encode(), digest_size=VALUE_BYTES).digest()
+def scattered_value(key: Key, number: int = 0) -> bytes:
+    """Return the value of placed data; of several that one name stands for, one after another, that of a number."""
+    return blake2b(f"placed/{key}/{number}".encode(), digest_size=VALUE_BYTES).digest()
 
 
 def true_values(calls: Mapping[Key, SimulatedCall], placed: Sequence[Key]) -> dict[Key, bytes]:
@@ -79,10 +80,11 @@ def true_values(calls: Mapping[Key, SimulatedCall], placed: Sequence[Key]) -> di
 
 
 def write_value(value: bytes, nbytes: int) -> bytes:
-    """Return packed bytes of about ``nbytes`` that hold ``value``; simulated results never carry more than 64 bytes."""
-    return value + bytes(max(0, min(nbytes, 64) - VALUE_BYTES))
+    """Return ``nbytes`` bytes (eight at least) that all show ``value``."""
+    return (value * (nbytes // VALUE_BYTES + 1))[: max(nbytes, VALUE_BYTES)]
 
 
-def read_value(data: bytes) -> bytes:
-    """Return the value in packed bytes."""
-    return bytes(data[:VALUE_BYTES])
+def read_value(data: bytes | memoryview) -> bytes:
+    """Return the value that bytes show, or nothing if they don't show one alone."""
+    value = bytes(data[:VALUE_BYTES])
+    return value if data == write_value(value, len(data)) else b""

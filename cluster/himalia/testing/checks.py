@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from himalia.testing.workers import SimulatedWorker
 
 
+OWN = "own-"
+"""How names begin that a user gives to one call after another."""
+AGAIN = "-again"
+"""How names end of calls that read what such a name stands for."""
+
+
 class Witness:
     """Keeps the accounts of one run and compares them with what users see."""
 
@@ -50,6 +56,7 @@ class Witness:
         self.settled_as: dict[int, tuple[Record, str]] = {}
         """How every future first ended."""
         self.was_retried = False
+        self.was_disk_full = False
         self.ancestors = self._all_ancestors()
         self._before: tuple[Any, int] | None = None
 
@@ -99,7 +106,20 @@ class Witness:
 
     def data_endangered(self, keys: Iterable[Key]) -> None:
         """Note that a copy of these is gone or was believed to be."""
-        self.may_be_lost.update(key for key in keys if key in self.cluster.plan.placed or "-call-" in key)
+        placed = self.cluster.plan.placed
+        self.may_be_lost.update(key for key in keys if key in placed or "-call-" in key or key.startswith(OWN))
+
+    def disk_is_full(self) -> None:
+        """Note that something found no room on a disk: from now on there may be no room at all."""
+        self.was_disk_full = True
+
+    def passed(self, worker: SimulatedWorker, key: Key, value: bytes) -> None:
+        """Check what a call was given as an input."""
+        if key.startswith(OWN):
+            return  # what such a name stands for, its user knows
+        truth = self.cluster.truth.get(key) or calls.scattered_value(key)
+        if value != truth:
+            raise SimulationError(f"{worker} was given a wrong value of {key}")
 
     # What the scheduler does
 
@@ -139,10 +159,11 @@ class Witness:
 
     # What users see
 
-    def read(self, client: ClientProcess, record: Record, data: bytes) -> None:
+    def read(self, client: ClientProcess, record: Record, data: bytes | memoryview) -> None:
         """Check a value."""
-        if calls.read_value(data) != self.cluster.truth[record.key]:
-            raise SimulationError(f"{client.me} read a wrong value of {record.key}")
+        value = calls.read_value(data)
+        if value != client.expected(record):
+            raise SimulationError(f"{client.me} read a wrong value of {record.key}: {bytes(data[:80])!r}")
 
     def settled(self, client: ClientProcess, record: Record) -> None:
         """Check an outcome at the moment in which the user learns it."""
@@ -159,7 +180,7 @@ class Witness:
     def _check_cancelled(self, client: ClientProcess, record: Record) -> None:
         if self.was_restarted or record.refs <= 0:
             return  # the second: the user dropped the last future while something waited for it
-        for name in self.ancestors[record.key]:
+        for name in self.ancestors_of(record.key):
             if {client.number, -1} & self.cancels.get(name, set()):
                 return
         raise SimulationError(f"{client.me} sees {record.key} cancelled, and nobody asked for it")
@@ -168,7 +189,7 @@ class Witness:
         error = record.error
         if client.machine.gone:
             return
-        if error is None or Key(error.key.partition("-call-")[0]) not in self.ancestors[record.key]:
+        if error is None or Key(error.key.partition("-call-")[0]) not in self.ancestors_of(record.key):
             raise SimulationError(f"{record.key} erred because of {error!r}, which is none of its inputs")
         if not self._is_deserved(error):
             raise SimulationError(f"{client.me} sees {record.key} end with an error that nothing explains: {error!r}")
@@ -178,7 +199,11 @@ class Witness:
         if error.kind == "lost":
             if key in self.may_be_lost or key in self.held_by_name or self.was_restarted:
                 return True
-            return any(self.cancels.get(name) for name in self.ancestors[Key(key.partition("-call-")[0])])
+            return any(self.cancels.get(name) for name in self.ancestors_of(Key(key.partition("-call-")[0])))
+        if error.kind == "killed":
+            return self.struck[key] + min(1, self.bystander[key]) >= self.cluster.settings.strikes
+        if error.kind == "full" or "StoreFullError" in error.text:
+            return self.was_disk_full
         task = self.cluster.plan.tasks.get(key)
         if task is None:
             return False
@@ -187,9 +212,12 @@ class Witness:
             if call.nature == calls.FLAKY:
                 return task.retries < call.times and "raises" in error.text
             return call.nature in (calls.RAISES, calls.UNWRITABLE)
-        if error.kind == "killed":
-            return self.struck[key] + min(1, self.bystander[key]) >= self.cluster.settings.strikes
         return False
+
+    def ancestors_of(self, key: Key) -> set[Key]:
+        """Return a key and all that it is computed from."""
+        known = self.ancestors.get(key)
+        return known if known is not None else {key, Key(key.removesuffix(AGAIN))}
 
     # When all is over
 
@@ -230,6 +258,8 @@ class Witness:
             raise SimulationError(f"{core.drift_repaired} times a nanny and the scheduler believed different things")
         if self.is_peaceful:
             for key, count in self.executions.items():
+                if key.startswith(OWN):
+                    continue
                 if count > self.submissions[key] * (1 + self.cluster.plan.tasks[key].retries):
                     raise SimulationError(f"{key} ran {count} times; it was submitted {self.submissions[key]} times")
 

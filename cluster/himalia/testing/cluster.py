@@ -11,14 +11,15 @@ from typing import Any
 
 import msgspec
 
+from himalia.client.state import PENDING
 from himalia.machine import Instruction, Send
 from himalia.messages import ClientToScheduler, Compute, NannyToScheduler, SchedulerToClient, SchedulerToNanny
-from himalia.names import HostId, PeerId
+from himalia.names import HostId, Key, PeerId
 from himalia.scheduler.machine import ReturnMemory, SchedulerMachine, ShutDown
 from himalia.settings import Settings
 from himalia.testing.calls import true_values
 from himalia.testing.checks import Witness
-from himalia.testing.nannies import NannyProcess
+from himalia.testing.nannies import PRESENCE, NannyProcess
 from himalia.testing.network import Network
 from himalia.testing.plan import Plan
 from himalia.testing.process import Process
@@ -49,7 +50,7 @@ class SchedulerProcess(Process):
         """Lose a peer; the data of a host are given up with it."""
         for nanny in self.cluster.nannies.values():
             if nanny.me == peer:
-                self.cluster.witness.data_endangered(nanny.store)
+                self.cluster.witness.data_endangered(held.key for held in nanny.store.inventory())
         super().peer_left(peer, reason)
 
     def _shut_down(self, instruction: Instruction) -> None:
@@ -87,6 +88,8 @@ class Cluster:
         """No client starts any more."""
         self.parted: dict[tuple[int, int], float] = {}
         """Pairs of hosts that can't reach each other, and until when."""
+        self.stopped: dict[Key, ClientProcess] = {}
+        """Calls that somebody cancelled for everybody, and that nobody submitted again."""
         self.scheduler = SchedulerProcess(self)
         self.nannies: dict[int, NannyProcess] = {}
         """The living nannies by the number of their host."""
@@ -123,7 +126,7 @@ class Cluster:
         """Take a dead nanny off the list."""
         if self.nannies.get(nanny.number) is nanny:
             del self.nannies[nanny.number]
-        self.witness.data_endangered(nanny.store)
+        self.witness.data_endangered(held.key for held in nanny.store.inventory())
         if self.is_calm:
             self.world.call_later(0.5, self.start_nanny, nanny.number)  # the calm world has all its hosts
 
@@ -131,6 +134,12 @@ class Cluster:
         """Take a dead client off the list."""
         if self.clients.get(client.number) is client:
             del self.clients[client.number]
+        for nanny in self.nannies.values():
+            self.world.call_later(PRESENCE * client.random.random(), nanny.reader_gone, client.me)
+
+    def maps_something(self, reader: str, host: PeerId) -> bool:
+        """Whether a client lives that maps something of a nanny's memory."""
+        return any(client.me == reader and client.maps_something(host) for client in self.clients.values())
 
     # Who reaches whom
 
@@ -153,6 +162,16 @@ class Cluster:
         if behaviour.slow_fetch and random.random() < behaviour.slow_fetch:
             delay += behaviour.slow_fetch_seconds * random.random()
         return delay
+
+    def is_wanted(self, key: Key) -> bool:
+        """Whether somebody waits for a call, or cancelled it for everybody and lives: else an endless one ends."""
+        client = self.stopped.get(key)
+        if client is not None and client.is_usable:
+            return True
+        return any(
+            key in client.machine.records and client.machine.records[key].status == PENDING
+            for client in self.clients.values()
+        )
 
     # What every process tells
 

@@ -19,6 +19,8 @@ from himalia.testing.users import ClientProcess
 from himalia.testing.workers import SimulatedWorker
 from himalia.testing.workload import maybe
 
+ROOMY = 1_000_000_000
+"""Bytes of a disk on which there is always room."""
 KINDS = (
     "kill_nanny",
     "kill_worker",
@@ -85,6 +87,10 @@ def draw_behaviour(random: Random) -> Behaviour:
         failed_start=maybe(random, 0.1, 0.3),
         lost_datagram=random.choice((0.0, 0.0, 0.5)),
         pieces=random.choice((0.0, 0.0, 0.5)),
+        slow_begin=maybe(random, 0.2, 0.3),
+        keeps_inputs=maybe(random, 0.3, 0.5),
+        memory=random.choice((400_000, 1_000_000, 16_000_000)),
+        disk=random.choice((ROOMY, ROOMY, ROOMY, 600_000)),
         clock_skew=random.choice((0.0, 0.0, 1000.0)),
     )
 
@@ -116,6 +122,7 @@ class Breaker:
         cluster.network.weather = Weather()
         behaviour = plan.behaviour
         behaviour.slow_fetch = behaviour.failed_fetch = behaviour.failed_start = 0.0
+        behaviour.disk = ROOMY
         cluster.parted.clear()
         for link in cluster.network.links:
             link.blocked_until = min(link.blocked_until, self.world.now)
@@ -123,6 +130,16 @@ class Breaker:
             cluster.start_nanny(number)
         for number in range(plan.clients):
             cluster.start_client(number)
+        for nanny in cluster.nannies.values():
+            nanny.disk.grow(ROOMY)
+        self._cancel_endless()
+
+    def _cancel_endless(self) -> None:
+        """Let users cancel what ends by nothing else: again and again, because some may still be on its way."""
+        for client in list(self.cluster.clients.values()):
+            client.cancel_endless()
+        if not self.cluster.is_closing:
+            self.world.call_later(1.0, self._cancel_endless)
 
     def _kill_nanny(self, fault: Fault) -> None:
         nanny = self.cluster.nannies.get(fault.number)
@@ -199,14 +216,12 @@ class Breaker:
 
     def _spoil(self, fault: Fault) -> None:
         nanny = self.cluster.nannies.get(fault.number)
-        if nanny is not None and len(nanny.store):
-            for key in self.random.sample(list(nanny.store), self.random.randint(1, len(nanny.store))):
-                stored = nanny.store.get(key)
-                if stored is not None:
-                    stored.is_spoiled = True
-                self.cluster.witness.data_endangered([key])
+        if nanny is not None:
+            self.cluster.witness.data_endangered(held.key for held in nanny.store.inventory())
+            nanny.spoil(0.5)
 
     def _press(self, fault: Fault) -> None:
         nanny = self.cluster.nannies.get(fault.number)
         if nanny is not None:
-            nanny.pressed_until = self.world.now + fault.seconds
+            nanny.disk.size = nanny.disk.used
+            self.world.call_later(fault.seconds, nanny.disk.grow, self.cluster.plan.behaviour.disk)

@@ -1,31 +1,56 @@
-"""A simulated nanny process: the real machine, with a simulated store, data plane and workers.
+"""A simulated nanny process: the real machine, store, room and exchange, with simulated memory, peers and workers.
 
-It performs what ``nanny/events.py`` defines and owes the machine exactly what is written there; it decides nothing
-else.
+It performs what ``nanny/events.py`` defines and owes the machine exactly what is written there, as ``nanny/shell.py``
+does; it answers readers as ``comm/data_server.py`` does.  It decides nothing else.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
+from himalia.comm.mapping import PAGE, range_length
+from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.machine import Send
-from himalia.messages import HeldData, HostInfo, HostMetrics, LogLine, Place, Printed, Raised, Reply, Returned
+from himalia.messages import HeldData, HostInfo, HostMetrics, LogLine, Place, Reply, Withdraw
 from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName
 from himalia.nanny import events as e
+from himalia.nanny.exchange import Exchange
 from himalia.nanny.machine import NannyMachine
-from himalia.testing import calls
+from himalia.nanny.room import Request
+from himalia.nanny.store import Store
+from himalia.testing.memory import SimulatedArena, SimulatedDisk
+from himalia.testing.pool import SimulatedPool
 from himalia.testing.process import Process
-from himalia.testing.store import SimulatedStore, Stored
-from himalia.testing.workers import REPLY, Queue, SimulatedWorker, make_run
+from himalia.testing.workers import SimulatedWorker
+from himalia.testing.world import SimulationError
 
 if TYPE_CHECKING:
     from himalia.testing.cluster import Cluster
 
 
-WORKER_MEMORY = 100_000_000
+WORKER_MEMORY: Final = 100_000_000
 """Bytes a simulated worker may use by itself."""
+WRITING: Final = 0.01
+"""Seconds at most that a client writes to its range.  Guess."""
+PRESENCE: Final = 1.0
+"""Seconds at most until a nanny sees that a reader is gone."""
+STOPPED_WITHIN: Final = 2.5
+"""Seconds within which a call has to be gone from the workers, once its nanny knows that nobody wants it: 2 s are
+promised, and a look may be late."""
+
+Answer = Callable[["Value | None"], None]
+
+
+class Value:
+    """What a reader was given: an attempt's bytes, and their offset if it maps them."""
+
+    __slots__ = ("attempt", "memory", "offset")
+
+    def __init__(self, attempt: int, memory: bytes | memoryview, offset: int = -1) -> None:
+        self.attempt = attempt
+        self.memory = memory
+        self.offset = offset
 
 
 class NannyProcess(Process):
@@ -45,47 +70,70 @@ class NannyProcess(Process):
         plan = cluster.plan.hosts[number]
         self.number = number
         self.behaviour = cluster.plan.behaviour
+        limit = self.behaviour.memory
+        self.memory = SimulatedArena(limit, lambda reader: cluster.maps_something(reader, me))
+        self.disk = SimulatedDisk(self.behaviour.disk, cluster.witness.disk_is_full)
+        self.store = Store(
+            directory="",
+            limit=limit,
+            settings=cluster.settings,
+            arena=self.memory,
+            disk=self.disk,
+            clock=lambda: cluster.world.now,
+        )
+        self.exchange = Exchange(self.store, lambda function: self.after(0.0, function), lambda: cluster.world.now)
+        self.exchange.driver = self
+        machine = f"machine-{number if plan.machine < 0 else f'm{plan.machine}'}"
         self.info = HostInfo(
             host=HostId(me),
             address=f"tcp://10.0.0.{number}:{4000 + cluster.started}",
-            hostname=f"machine-{number if plan.machine < 0 else f'm{plan.machine}'}",
+            hostname=machine,
             pid=cluster.started,
-            machine=f"machine-{number if plan.machine < 0 else f'm{plan.machine}'}",
+            machine=machine,
             arena="",
-            memory_limit=1_000_000_000,
+            memory_limit=limit,
             local_directory="/tmp",
             name=f"host-{number}",
         )
-        self.store = SimulatedStore()
-        self.arena: dict[int, tuple[WorkerName, bytes]] = {}
-        self.next_offset = 0
-        self.next_pid = 100
-        self.queue = Queue()
-        self.workers: dict[WorkerName, SimulatedWorker] = {}
-        self.recalled: set[int] = set()
-        self.pressed_until = 0.0
-        machine = NannyMachine(
-            self.info,
-            cluster.settings,
-            nworkers=plan.workers,
-            nthreads=plan.threads,
-            worker_memory=WORKER_MEMORY,
-            resources=plan.resources,
+        self.pool = self.exchange.pool = SimulatedPool(self)
+        self.placing: dict[PeerId, list[_Placing]] = {}
+        """Values that clients write or wait to write."""
+        self.streams: list[Callable[[], None]] = []
+        """What ends each transfer under way."""
+        self.withdrawn: dict[tuple[Key, int], float] = {}
+        """Attempts that nobody wants any more, and since when."""
+        self.attempts: dict[int, tuple[Key, int]] = {}
+        """Run → key and attempt."""
+        super().__init__(
+            cluster,
+            me,
+            "nanny",
+            NannyMachine(
+                self.info,
+                cluster.settings,
+                nworkers=plan.workers,
+                nthreads=plan.threads,
+                worker_memory=WORKER_MEMORY,
+                resources=plan.resources,
+            ),
         )
-        super().__init__(cluster, me, "nanny", machine)
+        pool, exchange = self.pool, self.exchange
         self.perform |= {
-            e.StartWorker: self._start_worker,
-            e.StopWorker: self._stop_worker,
-            e.KillWorker: self._kill_worker,
-            e.SendToWorker: self._send_to_worker,
+            e.StartWorker: pool.start,
+            e.StopWorker: pool.stop,
+            e.KillWorker: lambda instruction: pool.kill(instruction.name),
+            e.SendToWorker: lambda instruction: exchange.send(instruction.worker, instruction.message),
             e.Dispatch: self._dispatch,
-            e.Recall: lambda instruction: self.recalled.add(instruction.run),
-            e.Unrecall: lambda instruction: self.recalled.discard(instruction.run),
-            e.ReadSlots: lambda instruction: self.after(self.random.random() * 1e-4, self._read_slots),
+            e.Recall: lambda instruction: pool.recalled.add(instruction.run),
+            e.Unrecall: lambda instruction: pool.recalled.discard(instruction.run),
+            e.RunLost: exchange.run_lost,
+            e.ReadSlots: lambda instruction: self.after(self.random.random() * 1e-4, exchange.read_slots, instruction),
             e.StoreInline: self._store_inline,
             e.AdoptResult: self._adopt,
-            e.HandBack: lambda instruction: self._give_back(instruction.offset),
-            e.FreeFromStore: self._free,
+            e.HandBack: self._hand_back,
+            e.FreeFromStore: lambda instruction: self._free(instruction.key, instruction.attempt),
+            e.LoadInputs: exchange.loader.load,
+            e.Unload: exchange.loader.unload,
             e.Fetch: self._fetch,
             e.KeepLines: lambda instruction: None,
             e.AnswerLogs: self._answer_logs,
@@ -95,6 +143,11 @@ class NannyProcess(Process):
         self.feed(e.NannyStarted())
         cluster.network.connect(self, cluster.scheduler, SCHEDULER, cluster.settings.host_lease)
         self._measure()
+
+    @property
+    def workers(self) -> dict[WorkerName, SimulatedWorker]:
+        """The processes there are."""
+        return self.pool.workers
 
     def kill(self) -> None:
         """End the nanny and, as the kernel does for it, its workers."""
@@ -110,152 +163,154 @@ class NannyProcess(Process):
             super().end(reason)
             self.cluster.nanny_died(self)
 
+    def feed(self, event: Any, source: PeerId = PeerId("")) -> None:  # noqa: B008  # a NewType call is a constant
+        """See :class:`Process`; note what nobody wants any more."""
+        if event.__class__ is Withdraw and event.interrupt:
+            self.withdrawn.setdefault((event.key, event.attempt), self.world.now)
+        super().feed(event, source)
+
     def _answer_logs(self, instruction: e.AnswerLogs) -> None:
         logs = {str(name): [LogLine(0.0, "stdout", "a line")] for name in self.workers}
         self._send(Send(SCHEDULER, Reply(instruction.request, logs)))
 
     # Workers
 
-    def _start_worker(self, instruction: e.StartWorker) -> None:
-        self.next_pid += 1
-        nthreads = self.cluster.plan.hosts[self.number].threads
-        if self.random.random() < self.behaviour.failed_start:
-            self.after(0.01, self.feed, e.WorkerExited(instruction.name, 0, "could not be started", [], []))
-        else:
-            self.workers[instruction.name] = SimulatedWorker(self, instruction.name, self.next_pid, nthreads)
-
-    def _stop_worker(self, instruction: e.StopWorker) -> None:
-        worker = self.workers.get(instruction.name)
-        if worker is not None and self.random.random() < 0.8:  # others mask SIGTERM
-            worker.after(self.random.uniform(0.0, 0.1), worker.exit, "signal SIGTERM")
-
-    def _kill_worker(self, instruction: e.KillWorker) -> None:
-        worker = self.workers.get(instruction.name)
-        if worker is not None:
-            worker.exit("signal SIGKILL")
-
-    def _send_to_worker(self, instruction: e.SendToWorker) -> None:
-        worker = self.workers.get(instruction.worker)
-        if worker is not None:
-            worker.after(REPLY, worker.receive, instruction.message)
-
-    def worker_said(self, worker: SimulatedWorker, message: Any) -> None:
-        """Take a worker's datagram; each call has printed a line before it is answered."""
-        if isinstance(message, Returned | Raised):
-            self.feed(Printed(message.run, [LogLine(self.world.now, "stdout", "a line")]), PeerId(worker.name))
-        self.feed(message, PeerId(worker.name))
-
-    def worker_gone(self, worker: SimulatedWorker, how: str, begun: list[int]) -> None:
-        """Reap a worker process."""
-        if self.workers.get(worker.name) is worker:
-            del self.workers[worker.name]
-        for offset in [offset for offset, (owner, _) in self.arena.items() if owner == worker.name]:
-            del self.arena[offset]
-        self.feed(e.WorkerExited(worker.name, worker.pid, how, begun, ["its last line"]))
-
-    def queue_lost(self, worker: SimulatedWorker) -> None:
-        """Lose the call that a dying worker may have taken and not yet begun."""
-        if self.queue.runs and self.random.random() < self.behaviour.lost_datagram:
-            self.queue.runs.popleft()
-
     def _dispatch(self, instruction: e.Dispatch) -> None:
-        compute = instruction.compute
-        inputs, bad = [], []
-        for dependency in compute.dependencies:
-            stored = self.store.get(dependency.key, dependency.attempt)
-            if stored is None or stored.is_spoiled:
-                bad.append(dependency.key)
-            else:
-                inputs.append((dependency.key, Place(stored.data)))
-        if bad:
-            self.after(0.0, self.feed, e.DispatchFailed(instruction.run, bad, "can't be read"))
-            return
-        self.after(REPLY, self._enqueue, make_run(instruction.run, compute, inputs), instruction.worker)
-
-    def _enqueue(self, run: Any, name: WorkerName | None) -> None:
-        """Put a call into a kernel's queue; free threads race for it."""
-        if name is not None:
-            worker = self.workers.get(name)
-            if worker is not None:
-                worker.own.runs.append(run)
-                worker.look()
-            return
-        self.queue.runs.append(run)
-        workers = list(self.workers.values())
-        self.random.shuffle(workers)
-        for worker in workers:
-            worker.look()
-
-    def _read_slots(self) -> None:
-        running = {
-            name: [number for number, running in worker.running.items() if running.has_begun]
-            for name, worker in self.workers.items()
-            if worker.is_alive
-        }
-        head = self.queue.runs[0].run if self.queue.runs else 0
-        self.feed(e.SlotsRead(running, head))
+        self.attempts[instruction.run] = instruction.compute.key, instruction.compute.attempt
+        self.exchange.dispatch(instruction)
 
     def _measure(self) -> None:
-        """Feed what a shell measures."""
+        """Feed what a shell measures, and look at who waits for room."""
         self.after(self.cluster.settings.tick_interval, self._measure)
-        limit = self.info.memory_limit
-        held = min(limit // 2, sum(stored.nbytes for stored in self.store.values()))  # the rest is on disk
-        if self.world.now < self.pressed_until:
-            held = int(0.9 * limit)
-        self._report(held, {})
+        self._report({})
+        self._relieve()
+        self.exchange.tick()
+        self.store.validate()
+        self._check_withdrawn()
+
+    def _relieve(self) -> None:
+        if self.store.relieve():
+            self.after(0.0, self._relieve)
 
     def bloat(self, worker: SimulatedWorker) -> None:
         """Measure that a worker has grown over its limit."""
-        self._report(0, {worker.name: 2 * WORKER_MEMORY})
+        self._report({worker.name: 2 * WORKER_MEMORY})
 
-    def _report(self, held: int, memory: dict[WorkerName, int]) -> None:
-        workers = {
-            str(name): (0.0 if worker.is_stopped else 0.5, memory.get(name, WORKER_MEMORY // 2), len(worker.running))
-            for name, worker in self.workers.items()
-        }
-        slots = {
-            name: [number for number, running in worker.running.items() if running.has_begun]
-            for name, worker in self.workers.items()
-        }
+    def _report(self, memory: dict[WorkerName, int]) -> None:
+        metrics = HostMetrics(
+            store_bytes=self.store.nbytes,
+            spilled_bytes=self.store.spilled,
+            workers=self.pool.metrics(WORKER_MEMORY // 2, memory),
+            time=self.world.now,
+            use=self.exchange.use(),
+        )
         states = {name: "T" for name, worker in self.workers.items() if worker.is_stopped}
-        metrics = HostMetrics(store_bytes=held, workers=workers, time=self.world.now)
-        self.feed(e.Measured(metrics, slots, states=states))
+        slots = self.pool.all_running()
+        self.feed(e.Measured(metrics, slots, self.store.moves.take(), self.exchange.waits(), states))
+
+    def _check_withdrawn(self) -> None:
+        """See whether workers still run what nobody wants."""
+        for worker in self.workers.values():
+            for run in worker.begun() if worker.is_alive and not worker.is_stopped else ():
+                since = self.withdrawn.get(self.attempts[run])
+                if since is not None and self.world.now - since > STOPPED_WITHIN:
+                    key, _ = self.attempts[run]
+                    raise SimulationError(
+                        f"{worker.name} still runs {key}, {self.world.now - since:.1f} s after its end"
+                    )
 
     # The store
 
     def _store_inline(self, instruction: e.StoreInline) -> None:
-        self.store.put(instruction.key, Stored(instruction.attempt, len(instruction.data), instruction.data))
+        self.store.put_inline(instruction.key, instruction.attempt, instruction.data)
 
     def _adopt(self, instruction: e.AdoptResult) -> None:
-        _, data = self.arena.pop(instruction.offset)
-        self.store.put(instruction.key, Stored(instruction.attempt, sum(instruction.sizes), data))
+        owner = self.pool.owner(instruction.worker)
+        self.store.adopt(instruction.key, instruction.attempt, owner, instruction.offset, instruction.sizes)
 
-    def _give_back(self, offset: int) -> None:
-        self.arena.pop(offset)
+    def _hand_back(self, instruction: e.HandBack) -> None:
+        ranges = [(instruction.offset, range_length(instruction.sizes))]
+        self.store.hand_back(self.pool.owner(instruction.worker), ranges)
 
-    def _free(self, instruction: e.FreeFromStore) -> None:
-        self.store.free(instruction.key, instruction.attempt)
+    def _free(self, key: Key, attempt: int) -> None:
+        self.store.free(key, attempt)
 
-    def write(self, worker: WorkerName, data: bytes) -> int:
-        """Let a worker write a result into its part of the arena."""
-        self.next_offset += 4096
-        self.arena[self.next_offset] = (worker, data)
-        return self.next_offset
+    def spoil(self, share: float) -> None:
+        """Move to disk what can move, and damage that share of it there."""
+        while self.store.make_room(self.store.limit // PAGE * PAGE):
+            pass
+        self.disk.spoil(self.random, share)
 
-    def read(self, key: Key, attempt: int) -> Stored | None:
-        """Return a result to a reader of another process; one that turns out to be unreadable is gone."""
-        stored = self.store.get(key, attempt)
-        if stored is not None and stored.is_spoiled:
-            self.store.free(key, stored.attempt)
-            self.feed(e.DataUnreadable(key, stored.attempt, "its checksum is wrong"))
-            return None
-        return stored
+    # Readers and writers: see ``comm/data_server.py``
 
-    def put(self, key: Key, attempt: int, nbytes: int) -> None:
-        """Let a client place a value."""
-        data = calls.write_value(calls.scattered_value(key), nbytes)
-        self.store.put(key, Stored(attempt, nbytes, data))
-        self.feed(e.DataStored(HeldData(key, attempt, nbytes)))
+    def put(self, writer: PeerId, key: Key, attempt: int, data: bytes, done: Callable[[bool], None]) -> None:
+        """Let a client place a value; ``done`` is told whether there was room."""
+        if len(data) <= self.cluster.settings.inline_limit:
+            self.store.put_inline(key, attempt, data)
+            self._placed(writer, key, attempt, len(data), done)
+        else:
+            placing = _Placing(self, writer, key, attempt, data, done)
+            self.placing.setdefault(writer, []).append(placing)
+            placing.ask()
+
+    def _placed(self, writer: PeerId, key: Key, attempt: int, nbytes: int, done: Callable[[bool], None]) -> None:
+        self.feed(e.DataStored(HeldData(key, attempt, nbytes), writer))
+        done(True)
+
+    def read(self, reader: PeerId, key: Key, attempt: int, delay: float, answer: Answer, *, may_map: bool) -> None:
+        """Give a reader a value, or ``None``, in ``delay`` seconds: a mapping at once, a stream meanwhile."""
+        store = self.store
+        held = store.get(key, attempt)
+        if held is None:
+            self.world.call_later(delay, answer, None)
+            return
+        try:
+            if store.is_small(key, attempt) or (may_map and store.may_map(key, reader, attempt)):
+                place = store.place(key, reader, attempt)
+                offset = place.offset if place.inline is None else -1
+                self.world.call_later(delay, answer, Value(held.attempt, self._memory(place), offset))
+                return
+            _, pieces, done = store.stream(key, attempt)
+        except StoreDamagedError as error:
+            self._damaged(error)
+            self.world.call_later(delay, answer, None)
+            return
+        self.streams.append(done)
+
+        def stream() -> None:
+            if not self.is_alive:
+                answer(None)
+                return
+            self.streams.remove(done)
+            value = None
+            try:
+                value = Value(held.attempt, b"".join(pieces))
+            except StoreDamagedError as error:
+                self._damaged(error)
+            done()
+            answer(value)
+
+        self.world.call_later(delay, stream)
+
+    def _memory(self, place: Place) -> bytes | memoryview:
+        return place.inline if place.inline is not None else self.memory.map(place.offset, place.sizes[0])
+
+    def _damaged(self, error: StoreDamagedError) -> None:
+        self.feed(e.DataUnreadable(Key(error.key), error.attempt, "damaged on disk"))
+
+    def unmap(self, reader: PeerId, offset: int) -> None:
+        """Take a reader's word that it maps a range no more."""
+        if self.is_alive:
+            self.store.unmap(reader, [offset])
+
+    def reader_gone(self, reader: PeerId) -> None:
+        """Let go of what a process had that ended."""
+        if self.is_alive:
+            for placing in self.placing.pop(reader, []):
+                placing.give_up()
+            self.feed(e.WriterGone(reader))
+            if not self.store.is_reading(reader):
+                self.store.release_owner(reader)
 
     def leftovers(self) -> dict[str, Any]:
         """Return what must be empty when nobody wants anything."""
@@ -272,9 +327,25 @@ class NannyProcess(Process):
             "shadowed",
             "fetches",
             "calls",
+            "claims",
         )
         left: dict[str, Any] = {name: list(getattr(state, name)) for name in names}
-        return left | {"store": list(self.store), "arena": list(self.arena), "queue": list(self.queue.runs)}
+        return left | self.pool.leftovers() | self._kept()
+
+    def _kept(self) -> dict[str, Any]:
+        """Return what the store still keeps; what workers were granted ahead is theirs until they need it."""
+        store = self.store
+        return {
+            "store": list(store.inventory()),
+            "bytes in memory": store.nbytes,
+            "bytes on disk": store.spilled or self.disk.used,
+            "mappings": dict(store.mapped),
+            "waiting for room": [request.owner for request in self.exchange.room.waiting],
+            "loading": self.exchange.loader.jobs,
+            "placing": [placing for placings in self.placing.values() for placing in placings],
+            "streams": self.streams,
+            "granted": store.granted - sum(worker.space.granted_bytes for worker in self.workers.values()),
+        }
 
     # Between hosts
 
@@ -291,13 +362,91 @@ class NannyProcess(Process):
             self.cluster.witness.data_endangered([key])  # the scheduler has to take it for lost
             self.after(delay, self.feed, e.DataFetched(key, host.host, None, "it can't be reached"))
             return
-        stored = other.read(key, attempt)
-        if stored is None:
-            self.after(delay, self.feed, e.DataFetched(key, host.host, None, "it isn't there"))
-            return
-        self.after(delay, self._fetched, host, key, msgspec.structs.replace(stored), 2 * delay)
 
-    def _fetched(self, host: HostInfo, key: Key, stored: Stored, seconds: float) -> None:
-        self.store.put(key, stored)
-        self.feed(e.Transferred(host.host, stored.nbytes, seconds, 1))
-        self.feed(e.DataFetched(key, host.host, HeldData(key, stored.attempt, stored.nbytes)))
+        def arrived(value: Value | None) -> None:
+            if not self.is_alive:
+                return
+            if value is None:
+                self.cluster.witness.data_endangered([key])
+                self.feed(e.DataFetched(key, host.host, None, "it isn't there"))
+            else:
+                self._keep(host, key, value.attempt, bytes(value.memory), 2 * delay)
+
+        other.read(self.me, key, attempt, delay, arrived, may_map=False)
+
+    def _keep(self, host: HostInfo, key: Key, attempt: int, data: bytes, seconds: float) -> None:
+        """Put what was fetched into the store, once there is room."""
+        if len(data) <= self.cluster.settings.inline_limit:
+            self.store.put_inline(key, attempt, data)
+            self._kept_one(host, key, attempt, len(data), seconds)
+            return
+
+        def granted(offset: int, length: int) -> None:
+            self.store.window(self.me, offset, length)[: len(data)] = data
+            self.store.adopt(key, attempt, self.me, offset, [len(data)])
+            self._kept_one(host, key, attempt, len(data), seconds)
+
+        def refused(error: StoreFullError) -> None:
+            self.feed(e.DataFetched(key, host.host, None, str(error), True))
+
+        self.exchange.room.ask(self.me, range_length([len(data)]), granted, refused)
+
+    def _kept_one(self, host: HostInfo, key: Key, attempt: int, nbytes: int, seconds: float) -> None:
+        self.feed(e.Transferred(host.host, nbytes, seconds, 1))
+        self.feed(e.DataFetched(key, host.host, HeldData(key, attempt, nbytes)))
+
+
+class _Placing:
+    """A value that a client writes to a range of the arena."""
+
+    def __init__(
+        self, nanny: NannyProcess, writer: PeerId, key: Key, attempt: int, data: bytes, done: Callable[[bool], None]
+    ) -> None:
+        self.nanny = nanny
+        self.writer = writer
+        self.key = key
+        self.attempt = attempt
+        self.data = data
+        self.done = done
+        self.request: Request | None = None
+        self.granted: tuple[int, int] | None = None
+        self.is_over = False
+
+    def __repr__(self) -> str:
+        return f"{self.key} of {self.writer}"
+
+    def ask(self) -> None:
+        """Ask for room."""
+        room, length = self.nanny.exchange.room, range_length([len(self.data)])
+        self.request = room.ask(self.writer, length, self._has_room, lambda error: self._end(False))
+
+    def give_up(self) -> None:
+        """The writer is gone: give back what it had."""
+        self.is_over = True
+        if self.granted is not None:
+            self.nanny.store.hand_back(self.writer, [self.granted])
+        elif self.request is not None:
+            self.nanny.exchange.room.forget(self.request)
+
+    def _has_room(self, offset: int, length: int) -> None:
+        self.granted = offset, length
+        self.nanny.after(WRITING * self.nanny.random.random(), self._write)
+
+    def _write(self) -> None:
+        if self.is_over:
+            return
+        assert self.granted is not None
+        offset, length = self.granted
+        self.nanny.store.window(self.writer, offset, length)[: len(self.data)] = self.data
+        self.nanny.store.adopt(self.key, self.attempt, self.writer, offset, [len(self.data)])
+        self.nanny.feed(e.DataStored(HeldData(self.key, self.attempt, len(self.data)), self.writer))
+        self._end(True)
+
+    def _end(self, is_stored: bool) -> None:
+        self.is_over = True
+        placings = self.nanny.placing.get(self.writer)
+        if placings is not None:
+            placings.remove(self)
+            if not placings:
+                del self.nanny.placing[self.writer]
+        self.done(is_stored)

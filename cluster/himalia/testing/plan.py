@@ -43,7 +43,8 @@ class UserOp(msgspec.Struct, kw_only=True):
     """Something that a user does.
 
     ``submit`` the tasks of ``keys`` (whatever they depend on and this client holds no future of goes along), holding
-    futures of those in ``held``; ``scatter`` each of ``keys``; ``release``, ``cancel`` (``force``), ``retry``,
+    futures of those in ``held``; ``scatter`` each of ``keys``; ``reuse`` a name of one's own for another call or
+    value (``count`` says what, ``force`` drops the future first); ``release``, ``cancel`` (``force``), ``retry``,
     ``gather`` what it holds of ``keys``; ``hold`` futures of ``keys`` by name; ``forget`` functions; ``ask`` this and
     that (``count`` says what); ``run`` a function on all workers; ``restart`` everything; ``replace`` one worker of
     host ``number`` (``count`` says which); ``scale`` host ``number`` to ``count`` workers; ``leave`` politely.
@@ -64,8 +65,9 @@ class Fault(msgspec.Struct, kw_only=True):
 
     ``kill_nanny`` (``back_after`` seconds a new incarnation starts), ``kill_worker``, ``kill_client``, ``cut`` and
     ``clog`` the link of a host or (``is_client``) client for ``seconds``, ``part`` two hosts from each other,
-    ``spoil`` some stored data of a host, ``press`` a host's store to its limit, ``bloat`` a worker until its nanny
-    ends it, ``leave``: a nanny is asked to end, ``stop_worker`` for ``seconds``, or for ever (``back_after`` 100).
+    ``spoil`` some data of a host on its disk, ``press``: its disk takes no more for ``seconds``, ``bloat`` a worker
+    until its nanny ends it, ``leave``: a nanny is asked to end, ``stop_worker`` for ``seconds``, or for ever
+    (``back_after`` 100).
     """
 
     time: float
@@ -94,6 +96,14 @@ class Behaviour(msgspec.Struct, kw_only=True):
     """Probability that a worker that dies had taken a call and not yet said so."""
     pieces: float = 0.0
     """Probability that a submission is sent in two pieces."""
+    slow_begin: float = 0.0
+    """Probability that a worker needs a while between taking a call and saying so."""
+    keeps_inputs: float = 0.0
+    """Probability that user code keeps an input after its call."""
+    memory: int = 16_000_000
+    """Bytes of results that a host may have in memory."""
+    disk: int = 1_000_000_000
+    """Bytes that fit on a host's disk."""
     clock_skew: float = 0.0
     """Seconds that the monotonic clocks of two processes may be apart."""
 

@@ -6,6 +6,7 @@ decides nothing.  After every event the machine's own ``validate()`` runs.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -58,6 +59,8 @@ class Process:
         self.machine = machine
         self.is_alive = True
         self.ends: dict[PeerId, End] = {}
+        self._is_busy = False
+        self._waiting: deque[tuple[Any, PeerId]] = deque()
         self.skew = self.random.random() * cluster.plan.behaviour.clock_skew
         self.perform: dict[type, Callable[[Any], None]] = {Send: self._send, Disconnect: self._disconnect}
         self._tick()
@@ -66,7 +69,19 @@ class Process:
         return str(self.me)  # traces must not show addresses
 
     def feed(self, event: Any, source: PeerId = PeerId("")) -> None:  # noqa: B008  # a NewType call is a constant
-        """Let the machine handle an event and do what it says."""
+        """Let the machine handle an event and do what it says; events fed meanwhile follow, as with a driver."""
+        if self._is_busy:
+            self._waiting.append((event, source))
+            return
+        self._is_busy = True
+        try:
+            self._handle(event, source)
+            while self._waiting:
+                self._handle(*self._waiting.popleft())
+        finally:
+            self._is_busy = False
+
+    def _handle(self, event: Any, source: PeerId) -> None:
         if not self.is_alive:
             return
         if isinstance(event, Message):

@@ -8,6 +8,7 @@ to replay it.  The same seed gives the same trace, whatever the hash seed.
 from __future__ import annotations
 
 import argparse
+import logging
 import multiprocessing
 import re
 import sys
@@ -76,6 +77,8 @@ def draw_plan(seed: int) -> Plan:
             "function_cache": random.choice((1, 2, 1000)),
             "inline_limit": random.choice((0, 1000, 32 * KIB)),
             "client_window": random.choice((1, 2 * KIB, 32 * KIB, 32 * KIB * KIB)),
+            "copy_limit": random.choice((0, 10_000, 256 * KIB)),
+            "nursery": random.choice((4 * KIB, 64 * KIB, 8 * KIB * KIB)),
         },
         calm_at=span + 0.5,
     )
@@ -233,6 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--shrink", action="store_true", help="with --seed: look for a smaller plan that fails as well")
     parser.add_argument("--keep-going", action="store_true", help="don't stop at the first failing seed")
     options = parser.parse_args(arguments)
+    logging.getLogger("himalia").setLevel(logging.CRITICAL)  # full stores and damaged disks are what it is about
     if options.seed is not None:
         return replay(options.seed, verbose=options.verbose, smaller=options.shrink)
     totals = Totals()

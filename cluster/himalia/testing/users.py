@@ -53,15 +53,25 @@ from himalia.messages import (
     TaskSpec,
 )
 from himalia.names import SCHEDULER, Digest, HostId, Key, PeerId
+from himalia.testing import calls
+from himalia.testing.calls import SimulatedCall
+from himalia.testing.checks import AGAIN, OWN
+from himalia.testing.nannies import Value
 from himalia.testing.plan import SimulatedTask, UserOp
 from himalia.testing.process import Process
+from himalia.testing.world import SimulationError
 
 if TYPE_CHECKING:
     from himalia.testing.cluster import Cluster
 
 
-LARGE_CALL = 3_000_000
+LARGE_CALL = 40_000
 """Bytes of a call that is too large for a message."""
+KEPT = 1.0
+"""Seconds at most that a user keeps an array that maps a host's memory.  Guess."""
+
+REUSED_SIZES = (8, 33_000, 5_000)
+"""Bytes of what a name stands for that is used for one thing after another."""
 
 
 def function_of(task: SimulatedTask) -> bytes:
@@ -100,6 +110,12 @@ class ClientProcess(Process):
         """Keys of large calls that were made up so far."""
         self.asked: set[int] = set()
         """Questions without an answer."""
+        self.mappings: list[tuple[HostId, Key, Value]] = []
+        """Arrays that map a host's memory."""
+        self.own: dict[int, tuple[Record, bytes]] = {}
+        """What futures stand for whose names are used for one thing after another, by the record's identity."""
+        self.told = 0
+        """Things that such names stood for so far."""
         super().__init__(cluster, me, "client", ClientMachine(cluster.settings))
         self.perform |= {
             Notify: self._notify,
@@ -169,6 +185,8 @@ class ClientProcess(Process):
             self._spec(key, n, key in op.held, placed[key].key if key in placed else None) for n, key in enumerate(keys)
         ]
         self.cluster.witness.submitted(keys)
+        for key in keys:
+            self.cluster.stopped.pop(key, None)
         self._define_functions(specs)
         batch = self.machine.next_batch()
         if len(specs) > 1 and self.random.random() < self.cluster.plan.behaviour.pieces:
@@ -271,8 +289,31 @@ class ClientProcess(Process):
         if nanny is None:
             self.after(0.05, self._place, key, nbytes, attempt, tries + 1, done)
             return
-        nanny.put(key, attempt, nbytes)
-        self.after(self.cluster.fetch_delay(self.random), self._stored, done, host, attempt)
+        is_answered = False
+
+        def answered(is_stored: bool) -> None:
+            nonlocal is_answered
+            if not is_answered:
+                is_answered = True
+                if is_stored:
+                    self.after(self.cluster.fetch_delay(self.random), self._stored, done, host, attempt)
+                else:
+                    self.after(0.05, self._place, key, nbytes, attempt, tries + 1, done)
+
+        def look() -> None:
+            """See whether the host that owes an answer is still there."""
+            if not is_answered and self.is_alive:
+                if nanny.is_alive:
+                    self.after(0.5, look)
+                else:
+                    answered(False)
+
+        nanny.put(self.me, key, attempt, calls.write_value(self._value_to_place(key), nbytes), answered)
+        look()
+
+    def _value_to_place(self, key: Key) -> bytes:
+        """Return what a value is that is placed under a key now."""
+        return calls.scattered_value(key, self.told if key.startswith(OWN) else 0)
 
     def _stored(self, done: Callable[[HostId, int], None], host: HostId, attempt: int) -> None:
         self.placing -= 1
@@ -285,6 +326,74 @@ class ClientProcess(Process):
         self.feed(ValuePlaced(DataPlaced(key, "data", host, nbytes, "bytes", True, attempt), None, is_first))
         if is_first:
             self._hold(key)
+
+    # One name for one thing after another
+
+    def _do_reuse(self, op: UserOp) -> None:
+        """Let a name of this user's alone stand for something else, in the same moment in which the last is let go."""
+        key = Key(f"{OWN}{self.me}-{op.number % 2}")
+        if self.placing:
+            return  # a value under this name may be on its way
+        if key in self.futures:
+            if not op.force:
+                return  # as long as it is held it stays what it is
+            dependent = Key(key + AGAIN)
+            self.release((key,) * len(self.futures[key]) + (dependent,) * len(self.futures.get(dependent, ())))
+        self.told += 1
+        if op.count % 3:
+            self._call_it(key, op)
+        else:
+            self.placing += 1
+            nbytes = REUSED_SIZES[op.count // 3 % len(REUSED_SIZES)]
+            self._place(key, nbytes, self._new_attempt(), 0, partial(self._placed_again, key, nbytes))
+
+    def _call_it(self, key: Key, op: UserOp) -> None:
+        nbytes = REUSED_SIZES[op.count // 3 % len(REUSED_SIZES)]
+        call = SimulatedCall(key, (), 0.05 * (op.count % 4), nbytes, salt=str(self.told))
+        specs = [TaskSpec(key, "own", b"", call.pack(), (), 0, True)]
+        value = calls.value_of(call, [])
+        if op.count % 2:
+            specs.append(self._reading_spec(key))
+        self._submit_own(specs, key, value)
+
+    def _reading_spec(self, key: Key) -> TaskSpec:
+        """Return a call that reads what a name stands for now."""
+        reading = SimulatedCall(Key(key + AGAIN), (key,), 0.01, 8)
+        return TaskSpec(reading.key, "own", b"", reading.pack(), (key,), 1, True)
+
+    def _submit_own(self, specs: list[TaskSpec], key: Key, value: bytes) -> None:
+        reading = Key(key + AGAIN)
+        was_held = {spec.key for spec in specs if spec.key in self.machine.records}
+        self.cluster.witness.submitted([spec.key for spec in specs])
+        self.feed(CallsSubmitted(self.machine.next_batch(), specs))
+        for spec in specs:
+            self._hold(spec.key)
+            record = self.machine.records.get(spec.key)
+            if record is not None and spec.key not in was_held:
+                call = calls.unpack(spec.call)
+                self._expect(record, value if spec.key != reading else calls.value_of(call, [value]))
+
+    def _placed_again(self, key: Key, nbytes: int, host: HostId, attempt: int) -> None:
+        value = self._value_to_place(key)
+        self.feed(ValuePlaced(DataPlaced(key, "data", host, nbytes, "bytes", True, attempt), None, True))
+        record = self.machine.records.get(key)
+        if record is not None:
+            self._expect(record, value)
+        self._hold(key)
+        self._submit_own([self._reading_spec(key)], key, value)
+
+    def _expect(self, record: Record, value: bytes) -> None:
+        self.own[id(record)] = record, value
+        data = record.data
+        if record.status == FINISHED and data is not None and calls.read_value(data) != value:
+            raise SimulationError(f"{self.me} got what {record.key} stood for before")
+
+    def expected(self, record: Record) -> bytes | None:
+        """Return what a future has to come to."""
+        if record.key.startswith(OWN):
+            known = self.own.get(id(record))
+            return known[1] if known is not None else None
+        return self.cluster.truth[record.key]
 
     # Changing one's mind
 
@@ -320,8 +429,13 @@ class ClientProcess(Process):
             self.cluster.witness.cancelled(self, list(self.machine.records), force=False)
             self.feed(MessageMade(CancelSpan(str(self.me), "its cell was interrupted")))
         elif keys:
-            self.cluster.witness.cancelled(self, keys, op.force)
-            self.feed(CancelAsked([self.machine.records[key] for key in keys], op.force, "the user said so"))
+            self._cancel([self.machine.records[key] for key in keys], force=op.force)
+
+    def _cancel(self, records: list[Record], *, force: bool) -> None:
+        self.cluster.witness.cancelled(self, [record.key for record in records], force)
+        if force:
+            self.cluster.stopped.update({record.key: self for record in records})
+        self.feed(CancelAsked(records, force, "the user said so"))
 
     def _do_retry(self, op: UserOp) -> None:
         self.cluster.witness.was_retried = True
@@ -398,26 +512,67 @@ class ClientProcess(Process):
             return
         self.reading.add(key)
         host = self.random.choice(record.holders)
-        self.after(self.cluster.fetch_delay(self.random), self._read, record, record.attempt, host)
+        self.after(self.cluster.fetch_delay(self.random), self._ask_for, record, record.attempt, host)
 
-    def _read(self, record: Record, attempt: int, host: HostId) -> None:
+    def _ask_for(self, record: Record, attempt: int, host: HostId) -> None:
         nanny = self.cluster.reach(self, host)
-        stored = nanny.read(record.key, record.attempt) if nanny is not None else None
+        if nanny is None:
+            self._read(record, attempt, host, None)
+            return
+        delay = self.cluster.fetch_delay(self.random) / 2
+        nanny.read(
+            self.me, record.key, attempt, delay, lambda value: self._read(record, attempt, host, value), may_map=True
+        )
+
+    def _read(self, record: Record, attempt: int, host: HostId, value: Value | None) -> None:
+        """Take what a host answered: keep an array that maps its memory for a while."""
         self.reading.discard(record.key)
+        if not self.is_alive:
+            return
+        if value is not None and value.offset >= 0:
+            self.mappings.append((host, record.key, value))
+            is_small = len(value.memory) <= self.cluster.settings.copy_limit
+            self.after(0.0 if is_small else KEPT * self.random.random(), self._unmap, host, record.key, value)
         if self.machine.records.get(record.key) is not record or not self.is_usable:
             return  # released meanwhile
-        if stored is None:
+        if value is None:
             self.feed(ReadFailed(record.key, attempt, host))
         else:
-            self._check(record, stored.data)
+            self._check(record, value.memory)
 
-    def _check(self, record: Record, data: bytes) -> None:
+    def _unmap(self, host: HostId, key: Key, value: Value) -> None:
+        """Let an array go: until now it was what it was."""
+        self.mappings.remove((host, key, value))
+        nanny = self.cluster.reach(self, host)
+        if nanny is None:
+            return  # what a process maps of a file stays, whoever made it: simulated memory goes with its nanny
+        shown = calls.read_value(value.memory)
+        if not shown:
+            raise SimulationError(f"{self.me} maps {key}, which was overwritten: {bytes(value.memory[:80])!r}")
+        self.world.call_later(self.cluster.fetch_delay(self.random), nanny.unmap, self.me, value.offset)
+
+    def maps_something(self, host: PeerId) -> bool:
+        """Whether this process maps something of a nanny's memory."""
+        return any(one == host for one, _, _ in self.mappings)
+
+    def _check(self, record: Record, data: bytes | memoryview) -> None:
         self.cluster.witness.read(self, record, data)
         self.checked[record.key] = record
 
+    def cancel_endless(self) -> None:
+        """Cancel what ends by nothing else, for everybody."""
+        tasks = self.cluster.plan.tasks
+        records = [
+            record
+            for key, record in self.machine.records.items()
+            if record.status == PENDING and key in tasks and tasks[key].call.nature == calls.ENDLESS
+        ]
+        if records and self.is_usable:
+            self._cancel(records, force=True)
+
     def has_everything(self) -> bool:
         """Whether every future has come to its end, and every value was read; reads what wasn't."""
-        done = not (self.placing or self.asked)
+        done = not (self.placing or self.asked or self.mappings)
         for key, record in self.machine.records.items():
             if record.status == PENDING:
                 done = False

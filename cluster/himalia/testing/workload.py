@@ -14,8 +14,9 @@ from himalia.testing import calls
 from himalia.testing.calls import SimulatedCall
 from himalia.testing.plan import HostPlan, SimulatedTask, UserOp
 
-SIZES = (8, 100, 1_000, 30_000, 100_000, 2_000_000, 50_000_000)
-"""Bytes; results over ``settings.inline_limit`` stay where they are."""
+SIZES = (8, 100, 1_000, 8_000, 33_000, 60_000)
+"""Bytes; results over ``settings.inline_limit`` stay where they are.  A host has room for seven of the largest, or for
+many, as drawn (``Behaviour.memory``)."""
 DURATIONS = (0.0001, 0.001, 0.01, 0.05, 0.2)
 """Seconds."""
 
@@ -81,6 +82,7 @@ class Workload:
         self.flaky = maybe(random, 0.35, 0.3)
         self.poison = maybe(random, 0.25, 0.12)
         self.unwritable = maybe(random, 0.1, 0.1)
+        self.endless = maybe(random, 0.15, 0.1)
         self.restricted = maybe(random, 0.25, 0.4)
         self.priorities = maybe(random, 0.3, 0.8)
         self.held = random.choice((0.0, 0.2, 0.5, 1.0))
@@ -122,6 +124,8 @@ class Workload:
             return calls.POISON, random.choice((0, 1))
         if random.random() < self.unwritable:
             return calls.UNWRITABLE, 0
+        if random.random() < self.endless:
+            return calls.ENDLESS, 0
         return calls.NORMAL, 0
 
     def _draw_options(self, call: SimulatedCall, group: str) -> SimulatedTask:
@@ -177,6 +181,7 @@ class Workload:
             ("run", 0.1, 2),
             ("restart", 0.04, 2),
             ("replace", 0.2, 3),
+            ("reuse", 0.3, 12),
         ):
             for _ in range(random.randint(1, most) if random.random() < probability else 0):
                 client, time = random.randrange(self.clients), random.uniform(0.0, self.span)
@@ -190,9 +195,9 @@ class Workload:
                             client=client,
                             kind=kind,
                             keys=some,
-                            force=kind == "cancel" and random.random() < 0.3,
+                            force=kind in ("cancel", "reuse") and random.random() < (0.3 if kind == "cancel" else 0.8),
                             number=random.randrange(len(self.hosts)),
-                            count=random.randint(1, 3) if kind == "scale" else random.randrange(8),
+                            count=random.randint(1, 3) if kind == "scale" else random.randrange(12),
                         )
                     )
 

@@ -6,7 +6,7 @@ Decides what of a failure is whose: inputs that can't be read, the call that rai
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import perf_counter, time
 from typing import Any, Final
 
@@ -82,6 +82,7 @@ class Calls:
             try:
                 executing[thread] = run.run
                 if early and run.run in early:
+                    self.skip(run.inputs)
                     raise KeyboardInterrupt("this call was cancelled")
                 function = self._functions.get(run.function) if run.function else None
                 if function is None or run.inputs or not run.call:
@@ -135,13 +136,19 @@ class Calls:
 
     def read(self, place: Place) -> Any:
         """Return the frames at a place."""
-        reader = self.reader
-        if reader is None:
-            with self._arrived:
-                if self.reader is None:
-                    self.reader = ArenaReader(self._arena, copy_limit=self._copy_limit)
-                reader = self.reader
-        return reader.read(place)
+        return (self.reader or self._open()).read(place)
+
+    def skip(self, inputs: Iterable[tuple[Key, Place]]) -> None:
+        """Say of inputs that this process doesn't read them: their nanny counts them as mapped here."""
+        offsets = [place.offset for _, place in inputs if place.inline is None]
+        if offsets:
+            (self.reader or self._open()).unmapped.extend(offsets)
+
+    def _open(self) -> ArenaReader:
+        with self._arrived:
+            if self.reader is None:
+                self.reader = ArenaReader(self._arena, copy_limit=self._copy_limit)
+            return self.reader
 
     def learn(self, message: FunctionBody) -> None:
         """Take a function that was asked for; called by the thread that listens to the nanny."""
@@ -151,19 +158,24 @@ class Calls:
 
     def _read(self, run: Run, function: Callable[..., Any] | None) -> tuple[Callable[..., Any], Any, Any]:
         """Return what to call with what."""
-        if run.function and function is None:
-            function = self._find_function(run.function)  # first: it may know where to import from
         values: dict[Key, Any] = {}
-        call: Any = None
-        for key, place in run.inputs:
-            if key == run.argument:
-                call = place
-            elif place.inline is not None:
-                values[key] = serialize.loads_packed(place.inline)
-            else:
-                values[key] = serialize.loads(self.read(place))
-        with serialize.resolving(values):
-            parts = serialize.loads(self.read(call)) if call is not None else serialize.loads_packed(run.call)
+        call: list[tuple[Key, Place]] = []
+        left = iter(run.inputs)
+        try:
+            if run.function and function is None:
+                function = self._find_function(run.function)  # first: it may know where to import from
+            for key, place in left:
+                if key == run.argument:
+                    call.append((key, place))
+                elif place.inline is not None:
+                    values[key] = serialize.loads_packed(place.inline)
+                else:
+                    values[key] = serialize.loads(self.read(place))
+            with serialize.resolving(values):
+                parts = serialize.loads(self.read(call.pop()[1])) if call else serialize.loads_packed(run.call)
+        except BaseException:
+            self.skip([*call, *left])
+            raise
         if function is not None:
             args, kwargs = parts
         else:

@@ -186,18 +186,19 @@ class Worker:
         if self.alone or run.alone:
             self._pass_gate(run, slot)
         if slots[0] and run.run in slots[1 : 1 + min(slots[0], RECALLS)]:
-            self.send(refusal(run))
+            self.calls.skip(run.inputs)
+            data = encode(refusal(run))
         else:
             data = encode(self.calls.perform(run, thread))
             if self.output.pending:
                 self.output.finish(run.run)
-            reader = self.calls.reader
-            if reader is not None and reader.unmapped:
-                self._report_unmapped()  # first: what is mapped after the answer is what user code keeps
-            try:
-                self.channel.send(data)
-            except OSError:
-                self._end()
+        reader = self.calls.reader
+        if reader is not None and reader.unmapped:
+            self._report_unmapped()  # first: what is mapped after the answer is what user code keeps
+        try:
+            self.channel.send(data)
+        except OSError:
+            self._end()
         slots[slot] = 0
         if run.alone:
             self._open_gate()

@@ -42,6 +42,7 @@ class NannyStage:
         directory.mkdir(exist_ok=True)
         self.store = Store(directory=str(directory), limit=limit, settings=Settings())
         self.told: list[object] = []
+        self.gone: list[PeerId] = []
         self.room = Room(self.store, time.monotonic, lambda waiting: True, self.look_soon)
         self.store.freed = self.room.look
         self.server = DataServer(
@@ -49,7 +50,8 @@ class NannyStage:
             room=self.room,
             credentials=SECRET,
             me=PeerId("nanny-1"),
-            stored=self.told.append,
+            stored=lambda held, writer: self.told.append(held),
+            gone=self.gone.append,
             damaged=lambda key, attempt: self.told.append((key, attempt)),
         )
         self.clients: list[DataClient] = []

@@ -6,6 +6,7 @@ from himalia import messages as m
 from himalia.machine import Send
 from himalia.names import HostId, Key, PeerId
 from himalia.nanny import events as e
+from himalia.nanny.fetching import PLACED_LIMIT
 from himalia.testing.builders import make_compute, make_dependency, make_host_info
 from tests.unit.nanny.nanny_stage import Stage, finished, sent
 
@@ -166,6 +167,19 @@ def test_a_task_whose_input_turns_out_to_be_unreadable_is_given_back() -> None:
         sent(m.DataLost(X, 1)),
         sent(m.InputMissing(NEEDS_X.key, 5, [(X, 1, ME)])),
     ]
+
+
+def test_placed_data_whose_client_went_without_announcing_them_are_announced_so_that_they_are_freed() -> None:
+    stage = stage_with_hosts()
+    lease = stage.state.settings.client_lease
+    client = PeerId("client-1")
+    stage.event(e.DataStored(m.HeldData(X, -1, 8), client))
+    assert stage.tick(10 * lease) == []  # it is here, and has more to place
+    stage.event(e.WriterGone(client))
+    assert stage.tick(1.9 * lease) == []
+    assert stage.tick(0.2 * lease) == [sent(m.DataAdded(X, -1, 8))]
+    stage.event(e.DataStored(m.HeldData(X, -2, 8), client))
+    assert stage.tick(PLACED_LIMIT) == [sent(m.DataAdded(X, -2, 8))]  # it forgot, or was interrupted
 
 
 def test_what_a_client_places_is_usable_without_announcement() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from himalia import messages as m
 from himalia.nanny import events as e
-from himalia.testing.builders import make_compute
+from himalia.testing.builders import make_compute, make_host_info
 from tests.unit.nanny.nanny_stage import FIRST, SECOND, TIMING, Stage, finished, sent, withdrawn
 
 A = make_compute("a", 1)
@@ -70,6 +70,22 @@ def test_a_result_that_comes_before_the_slots_are_read_counts_if_nobody_cancelle
     assert stage.slots() == []
 
 
+def test_a_result_of_an_attempt_that_was_let_go_on_does_not_replace_a_newer_one() -> None:
+    """Its name was used again meanwhile, and this host fetched what it stands for now."""
+    stage = Stage()
+    stage.scheduler(A)
+    stage.scheduler(withdraw(A))
+    stage.slots({FIRST: [1]})
+    holder = make_host_info("nanny-2")
+    stage.scheduler(m.HostsChanged([holder], []))
+    stage.scheduler(m.Replicate([m.Dependency(A.key, 7, 5, (holder.host,))]))
+    stage.event(e.DataFetched(A.key, holder.host, m.HeldData(A.key, 7, 5)))
+    assert not any(isinstance(instruction, e.FreeFromStore) for instruction in stage.returns(1))
+    assert stage.state.attempts_held(A.key) == [1, 7]
+    stage.scheduler(m.FreeData([(A.key, 1)]))
+    assert stage.state.attempts_held(A.key) == [7]
+
+
 def test_a_refusal_of_a_run_that_was_let_go_on_is_no_refusal() -> None:
     stage = Stage()
     stage.scheduler(A)
@@ -124,5 +140,6 @@ def test_a_recalled_run_that_died_with_its_worker_is_forgotten() -> None:
     stage.slots()
     stage.dies(SECOND)
     stage.slots()
-    assert stage.slots() == [e.Unrecall(1)]
+    assert stage.slots() == []  # it stays recalled: the other worker may have it
     assert not stage.state.runs
+    assert stage.raises(1, kind="refused") == [e.Unrecall(1), e.RunLost(1)]

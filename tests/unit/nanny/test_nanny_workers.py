@@ -52,7 +52,25 @@ def test_a_run_taken_but_not_begun_by_the_dead_is_dispatched_again() -> None:
     stage.scheduler(A)
     assert e.ReadSlots() in stage.dies(FIRST)
     assert stage.slots() == []
-    assert stage.slots() == [e.Dispatch(2, A, None)]
+    assert stage.slots() == [e.Recall(1), e.Dispatch(2, A, None)]
+
+
+def test_a_run_that_a_living_worker_took_and_was_slow_to_begin_is_refused_by_it() -> None:
+    """Two looks at the slots are not enough where the system is out of breath: both would run it."""
+    stage = Stage(workers=2)
+    stage.scheduler(A)
+    stage.dies(FIRST)
+    stage.slots()
+    stage.slots()
+    assert stage.raises(1, SECOND, kind="refused") == [e.Unrecall(1), e.RunLost(1)]
+    assert stage.returns(2, SECOND)[-1] == finished(A, SECOND)
+
+
+def test_a_run_in_the_own_queue_of_the_dead_is_surely_lost() -> None:
+    stage = Stage(workers=2)
+    (dispatch,) = stage.scheduler(make_compute("x", 5, alone=True))
+    assert dispatch.worker == FIRST
+    assert e.RunLost(1) in stage.dies(FIRST)
 
 
 def test_a_run_that_still_waits_in_the_queue_is_not_dispatched_again() -> None:

@@ -93,7 +93,7 @@ def test_a_call_that_was_taken_and_never_begun_is_looked_for() -> None:
     assert stage.slots() == []
     assert stage.slots() == [e.Recall(1), e.Dispatch(2, A, None)]
     assert measure(stage, running=2) == []
-    assert measure(stage, running=2, for_=LOST_LIMIT) == [e.Unrecall(1)]
+    assert measure(stage, running=2, for_=LOST_LIMIT) == [e.Unrecall(1), e.RunLost(1)]
 
 
 def test_a_worker_that_takes_nothing_though_calls_wait_is_named_and_replaced() -> None:
@@ -127,7 +127,7 @@ def test_what_a_stopped_worker_took_and_has_not_begun_goes_to_others_and_is_refu
     assert stage.slots() == []
     assert stage.slots() == [e.Recall(1), e.Dispatch(2, A, None)]
     measure(stage, "S")
-    assert stage.raises(1, kind="refused") == [e.Unrecall(1)]
+    assert stage.raises(1, kind="refused") == [e.Unrecall(1), e.RunLost(1)]
     assert stage.returns(2, SECOND)[-1] == finished(A, SECOND)
 
 
@@ -139,7 +139,8 @@ def test_what_waits_in_the_own_queue_of_a_stopped_worker_goes_to_another() -> No
     out = measure(stage, "T", for_=TAKEN_LIMIT + 1)
     assert out == [e.Recall(1), e.Dispatch(2, alone, SECOND)]
     assert measure(stage, "T", for_=STOPPED_LIMIT)[-1] == e.KillWorker(FIRST)
-    assert e.Unrecall(1) in stage.dies(FIRST, exit="signal SIGKILL")
+    stage.dies(FIRST, exit="signal SIGKILL")
+    assert e.Unrecall(1) in measure(stage, for_=LOST_LIMIT + 1)
 
 
 def test_what_a_stopped_worker_has_begun_or_only_it_may_run_waits_for_it() -> None:
