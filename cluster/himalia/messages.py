@@ -347,6 +347,27 @@ class StoreUse(Part):
     """Why nothing can move to disk; empty if it can."""
 
 
+WaitKind = Literal["fetched", "read", "admitted", "written"]
+"""What something waits to be: an input that is on its way from another host; a call's inputs that are read back from
+disk; a call that isn't begun before there is room for its inputs; a result that has no room yet."""
+
+
+class HostWait(Part):
+    """Something that has waited at a host for longer than a moment (``nanny/waits.py``)."""
+
+    kind: WaitKind
+    key: Key
+    """Of the input that is fetched, else of the call."""
+    seconds: Amount
+    """How long, as of the heartbeat."""
+    nbytes: Count = 0
+    """Bytes for which there is no room in the store; 0: it doesn't wait for room."""
+    host: Name = ""
+    """Fetched: the host that was asked, by its id."""
+    more: Count = 0
+    """Fetched: other holders that can be asked if that one fails.  Read: calls whose turn comes before."""
+
+
 class HostMetrics(Part):
     """What a nanny measures at each heartbeat; bytes and fractions of one CPU."""
 
@@ -370,6 +391,10 @@ class HostMetrics(Part):
     """Of the store's memory."""
     still: Table[Name, Text] = {}
     """Workers that stand still: how, since when, and what will be done (``nanny/watchdog.py``)."""
+    waits: Few[HostWait] = []
+    """What waits for longer than a moment; of many of a kind the oldest."""
+    quiet: Amount = 0.0
+    """Seconds for which no call was begun or ended here though some were assigned; 0 for less than a moment."""
 
 
 class TaskRecord(Part):

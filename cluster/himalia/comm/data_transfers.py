@@ -167,7 +167,7 @@ class Fetching(Transfer):
             if connection.reader.is_held:
                 connection.go_on()
 
-        self._waiting = self._room.ask(self._owner, range_length(sizes), granted, refused)
+        self._waiting = self._room.ask(self._owner, range_length(sizes), granted, refused, what=message.key)
         if self._waiting is not None:
             connection.hold()
 

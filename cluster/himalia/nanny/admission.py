@@ -30,6 +30,7 @@ def admits(state: NannyState, task: NannyTask) -> bool:
     if not state.is_reserved and state.claimed + needed <= state.info.memory_limit // INPUT_SHARE:
         return True
     state.blocked = task
+    task.waiting_since = task.waiting_since or state.now
     return False
 
 
@@ -55,6 +56,7 @@ def claim(state: NannyState, task: NannyTask) -> None:
     inputs = large_inputs(state, task)
     if not inputs:
         return
+    task.waiting_since = 0.0
     task.claims = [key for key, _ in inputs]
     for key, nbytes in inputs:
         known = state.claims.get(key)

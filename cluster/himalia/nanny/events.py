@@ -49,10 +49,13 @@ class Measured(Event):
     """The run in each thread of each worker; 0: none."""
     moves: list[StoreMove] = []
     """What went between memory and disk since the last measurement."""
-    waits: dict[WorkerName, int] = {}
-    """Workers that wait for room for a result, and its bytes."""
+    unwritten: dict[WorkerName, tuple[int, float]] = {}
+    """Workers that wait for room for a result: its bytes, and since when (the machine's clock)."""
     states: dict[WorkerName, str] = {}
     """The letter of each worker process's state (``man proc``), where the system tells."""
+    unread: dict[Key, tuple[int, float]] = {}
+    """Inputs that wait for room: bytes, and since when; those that are fetched by their own key, those on disk by their
+    call's."""
 
 
 class Transferred(Event):

@@ -183,9 +183,13 @@ class Exchange:
             disk=store.disk_error if store.is_disk_full else "",
         )
 
-    def waits(self) -> dict[WorkerName, int]:
-        """Return the workers that wait for room for a result, and its bytes."""
-        return {WorkerName(request.who): request.nbytes for request in self.room.waiting if request.who}
+    def unwritten(self) -> dict[WorkerName, tuple[int, float]]:
+        """Return the workers that wait for room for a result: its bytes, and since when."""
+        return {WorkerName(request.who): (request.nbytes, request.since) for request in self.room.results}
+
+    def unread(self) -> dict[Key, tuple[int, float]]:
+        """Return the inputs that wait for room; see :class:`himalia.nanny.events.Measured`."""
+        return {request.what: (request.nbytes, request.since) for request in self.room.others if request.what}
 
     def tick(self) -> None:
         """Look at who waits for room and who keeps much of it; a few times a second."""

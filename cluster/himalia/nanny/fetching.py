@@ -80,6 +80,7 @@ def ask_next(state: NannyState, fetch: NannyFetch) -> None:
         host = fetch.holders.pop(0)
         if host in state.hosts and host != state.info.host:
             fetch.host = host
+            fetch.asked_at = state.now
             state.fetch_batches.setdefault(host, []).append(fetch.key)
             return
         fetch.tried.append(host)
@@ -165,6 +166,7 @@ def input_arrived(state: NannyState, task: NannyTask) -> None:
     task.missing -= 1
     if task.missing == 0:
         task.transfer += state.now - task.waiting_since
+        task.waiting_since = 0.0
         make_ready(state, task)
 
 

@@ -152,7 +152,8 @@ class Loader:
             self._finish(self._jobs[0], str(error))
             self._schedule()
 
-        self._waiting = self._room.ask(OVERFLOW, needed, granted, refused, is_load=True)
+        call = self._jobs[0].key
+        self._waiting = self._room.ask(OVERFLOW, needed, granted, refused, what=call, is_load=True)
 
     def _finish(self, job: _Job, problem: str) -> None:
         self._jobs.remove(job)

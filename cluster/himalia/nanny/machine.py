@@ -11,6 +11,7 @@ Everything that decides is in the modules next to this one, each a set of transi
 ``workforce``    starting, replacing, retiring worker processes
 ``deaths``       what follows when one is gone
 ``watchdog``     workers that stand still
+``waits``        what waits, since when, for whoever asks
 ``memory``       pausing, restarting workers that are too large, heartbeats
 ``output``       what calls print, on its way to the scheduler
 ``requests``     what the scheduler asks beside tasks

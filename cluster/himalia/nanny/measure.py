@@ -71,7 +71,8 @@ class Meter:
             process=self._measure_process(now, lag),
             use=self._exchange.use(),
         )
-        return Measured(metrics, slots, self._store.moves.take(), self._exchange.waits(), states)
+        moves, exchange = self._store.moves.take(), self._exchange
+        return Measured(metrics, slots, moves, exchange.unwritten(), states, exchange.unread())
 
     def _measure_process(self, now: float, lag: float) -> ProcessMetrics:
         """Return what the nanny itself uses, and how late its timer was at worst, as of the last look."""

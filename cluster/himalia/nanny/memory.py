@@ -11,15 +11,12 @@ from typing import Final
 import msgspec
 
 from himalia.messages import Heartbeat
-from himalia.names import Key, PeerId
-from himalia.nanny import watchdog
-from himalia.nanny.admission import needs
+from himalia.names import PeerId
+from himalia.nanny import waits, watchdog
 from himalia.nanny.events import Measured, Transferred
-from himalia.nanny.state import READY, NannyState, WorkerStatus
+from himalia.nanny.state import NannyState, WorkerStatus
 from himalia.nanny.workforce import end_worker
 
-WAITING_SHOWN: Final = 20
-"""Calls that wait for room and are named in a heartbeat; the others wait behind them."""
 RESUME_BELOW: Final = 0.95
 """Part of the pause threshold below which work goes on, so that it doesn't flicker.  Guess."""
 
@@ -27,7 +24,8 @@ RESUME_BELOW: Final = 0.95
 def measured(state: NannyState, event: Measured, source: PeerId) -> None:
     """Judge the newest measurement."""
     state.metrics = event.metrics
-    state.waits = event.waits
+    state.unwritten, state.unread = event.unwritten, event.unread
+    waits.look(state)
     state.activity.look(event.slots, event.metrics.time)
     for move in event.moves:
         state.activity.moves.add(move)
@@ -71,24 +69,6 @@ def beat(state: NannyState) -> None:
         data = (state.data_count, state.data_digest)
         metrics = msgspec.structs.replace(state.metrics, still=watchdog.describe(state))
         metrics = state.activity.report(metrics, state.runs, state.settings.heartbeat_interval)
-        use = msgspec.structs.replace(metrics.use, calls=state.claimed, waiting=who_waits(state))
-        metrics = msgspec.structs.replace(metrics, use=use)
+        use = msgspec.structs.replace(metrics.use, calls=state.claimed, waiting=waits.for_room(state))
+        metrics = msgspec.structs.replace(metrics, use=use, waits=waits.describe(state), quiet=waits.quiet(state))
         state.send(Heartbeat(metrics, attempts, data, state.seen, state.paused))
-
-
-def who_waits(state: NannyState) -> dict[Key, int]:
-    """Return the calls that wait for room, and the bytes that each needs."""
-    waiting: dict[Key, int] = {}
-    for name, nbytes in state.waits.items():
-        for run, (worker, _, _) in state.activity.running.items():
-            task = state.runs.get(run)
-            if worker == name and task is not None:
-                waiting[task.key] = nbytes
-    for task in state.loading.values():
-        waiting[task.key] = sum(state.claims[key][1] for key in task.claims)
-        if len(waiting) >= WAITING_SHOWN:
-            break
-    blocked = state.blocked
-    if blocked is not None and blocked.status is READY:
-        waiting[blocked.key] = needs(state, blocked)
-    return waiting

@@ -20,6 +20,7 @@ from typing import Final
 
 from himalia.comm.mapping import pages
 from himalia.errors import StoreFullError
+from himalia.names import Key
 from himalia.nanny.store import Store
 
 PATIENCE: Final = 10.0
@@ -38,7 +39,7 @@ LOOK_INTERVAL: Final = 0.1
 class Request:
     """Somebody who waits for room."""
 
-    __slots__ = ("granted", "is_load", "nbytes", "owner", "refused", "since", "stuck", "who")
+    __slots__ = ("granted", "is_load", "nbytes", "owner", "refused", "since", "stuck", "what", "who")
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Request:
         granted: Callable[[int, int], None],
         refused: Callable[[StoreFullError], None],
         who: str,
+        what: Key | None,
         is_load: bool,
     ) -> None:
         self.owner = owner
@@ -55,6 +57,8 @@ class Request:
         self.refused = refused
         self.who = who
         """The worker whose call has a result to write; empty for everybody else."""
+        self.what = what
+        """The input that is fetched, or the call whose inputs are read back; ``None`` for everybody else."""
         self.is_load = is_load
         """Whether it frees as much on disk as it takes in memory."""
         self.since = 0.0
@@ -99,9 +103,14 @@ class Room:
         return sum(map(len, self._ranks))
 
     @property
-    def waiting(self) -> list[Request]:
-        """All who wait, in their order."""
-        return [*self._ranks[0], *self._ranks[1]]
+    def results(self) -> list[Request]:
+        """Those who wait with a result to write, in their order."""
+        return list(self._ranks[0])
+
+    @property
+    def others(self) -> list[Request]:
+        """All others who wait, in theirs."""
+        return list(self._ranks[1])
 
     def ask(
         self,
@@ -111,6 +120,7 @@ class Room:
         refused: Callable[[StoreFullError], None],
         *,
         who: str = "",
+        what: Key | None = None,
         is_load: bool = False,
     ) -> Request | None:
         """Grant ``owner`` a range: call ``granted`` with its offset and length, or ``refused``, now or later.
@@ -120,7 +130,7 @@ class Room:
         Request or None
             For :meth:`forget`; ``None`` if it was answered already.
         """
-        request = Request(owner, nbytes, granted, refused, who, is_load)
+        request = Request(owner, nbytes, granted, refused, who, what, is_load)
         rank = self._ranks[0 if who else 1]
         if not rank and (who or not self._ranks[0]) and self._serve(request):
             return None

@@ -67,6 +67,7 @@ def begin_loading(state: NannyState, task: NannyTask) -> None:
     task.status = LOADING
     state.loading[task.key] = task
     claim(state, task)
+    task.waiting_since = state.now
     inputs = [(dependency.key, dependency.attempt) for dependency in task.compute.dependencies]
     state.out.append(LoadInputs(task.key, task.attempt, inputs))
 

@@ -105,7 +105,7 @@ class NannyTask:
         self.missing = 0
         """WAITING only: inputs that are not here yet."""
         self.waiting_since = 0.0
-        """WAITING only."""
+        """WAITING and LOADING: since when.  READY: since when it has been refused room for its inputs; 0: it wasn't."""
         self.transfer = 0.0
         """Seconds it waited for inputs."""
         self.moved = 0
@@ -174,7 +174,7 @@ class NannyWorker:
 class NannyFetch:
     """A result on its way from another host."""
 
-    __slots__ = ("attempt", "holders", "host", "key", "tried", "waiters")
+    __slots__ = ("asked_at", "attempt", "holders", "host", "key", "tried", "waiters")
 
     def __init__(self, key: Key, attempt: int) -> None:
         self.key = key
@@ -184,6 +184,8 @@ class NannyFetch:
         """Hosts not asked yet."""
         self.host: HostId | None = None
         """Host that was asked last."""
+        self.asked_at = 0.0
+        """When that was."""
         self.tried: list[HostId] = []
         """Hosts that did not have it, the current one excluded."""
         self.waiters: dict[Key, NannyTask] = {}
@@ -316,8 +318,14 @@ class NannyState:
         self.seen = 0
         """Messages of the scheduler handled in this session."""
         self.metrics = HostMetrics()
-        self.waits: dict[WorkerName, int] = {}
-        """Workers that waited for room for a result when that was measured, and its bytes."""
+        self.unwritten: dict[WorkerName, tuple[int, float]] = {}
+        """Workers that waited for room for a result when that was measured: its bytes, and since when."""
+        self.unread: dict[Key, tuple[int, float]] = {}
+        """The same for inputs: of those that are fetched by their own key, of those on disk by their call's."""
+        self.progress = (0, 0)
+        """Runs ever begun, and those without an end, as of the last measurement."""
+        self.progress_at = 0.0
+        """When that was first measured."""
         self.activity = Activity()
         """What the next heartbeat tells beside the metrics."""
         self.output = OutgoingLines(self.send)

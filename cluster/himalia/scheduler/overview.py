@@ -24,11 +24,13 @@ from himalia.scheduler.state import (
     count_all,
     count_tasks,
 )
-from himalia.scheduler.store_use import explain_mappings, explain_room
+from himalia.scheduler.store_use import explain_mappings
+from himalia.scheduler.waits import explain_assigned, explain_quiet, explain_silent
 from himalia.telemetry.groups import TaskGroup
 
-SILENCE: Final = 5.0
-"""Seconds without a heartbeat (there are two a second) after which a nanny is said to be silent."""
+CHAIN: Final = 1000
+"""Tasks, each an input of the one before, that are followed to find what a task waits for in the end.  Guess: more than
+a graph is deep, and less than a millisecond."""
 
 
 def describe_cluster(core: SchedulerState, me: PeerId, address: str, started: float) -> dict[str, Any]:
@@ -168,18 +170,16 @@ def explain(core: SchedulerState, key: Key) -> str:
         return f"{name} is not known to the scheduler: nobody wants it any more, or it was never submitted here."
     match task.status:
         case s if s is WAITING:
-            return explain_waiting(task, name)
+            return explain_waiting(core, task, name)
         case s if s is QUEUED:
             return explain_queued(core, task, name)
         case s if s is ASSIGNED:
             assert task.host is not None
-            if task.key in task.host.metrics.use.waiting:
-                return explain_room(task.host, task.host.metrics.use.waiting[task.key], name)
             return explain_assigned(core, task, task.host, name)
         case s if s is FINISHED:
             where = ", ".join(host.label for host in task.holders)
             held = "".join([explain_mappings(host) for host in task.holders])
-            return f"{name} is finished: {task.nbytes:,} bytes at {where}.{held}"
+            return f"{name} is finished: {task.nbytes:,} bytes at {where}.{held}{explain_silent(core, task.holders)}"
         case s if s is ERRED:
             assert task.error is not None
             root = "" if task.error.key == key else f" because its input {shorten(task.error.key)} did"
@@ -188,41 +188,33 @@ def explain(core: SchedulerState, key: Key) -> str:
             return f"{name} is known but not being computed: nothing that was asked for needs it now."
 
 
-def explain_assigned(core: SchedulerState, task: SchedulerTask, host: HostState, name: str) -> str:
-    """Say whether a task runs, for how long, and what stands still at its host."""
-    silent = core.now - host.seen_at
-    running = next((call for call in host.metrics.running if call.key == task.key), None)
-    still = host.metrics.still
-    if running is not None:
-        seconds = max(0.0, host.metrics.time - running.started) + silent
-        text = f"{name} has been running on {running.worker} for {seconds:.1f} s (attempt {task.tries})"
-        still = {running.worker: still[running.worker]} if running.worker in still else {}
-    else:
-        where = task.worker.info.name if task.worker is not None else host.label
-        load = f"{len(host.assigned)} calls for {host.nthreads} threads"
-        text = f"{name} was sent to {where} (attempt {task.tries}); it runs there or is next in line ({load})"
-    if silent > SILENCE:
-        return (
-            f"{text}. But the nanny {host.label} (process {host.info.pid} on {host.info.hostname}) hasn't been heard "
-            f"of for {silent:.0f} s: it was stopped, or its machine is out of breath. Lost, this runs elsewhere."
-        )
-    return ". ".join([text, *(f"{worker} {how}" for worker, how in still.items())]) + "."
-
-
 def find_waiting(core: SchedulerState, group: str) -> SchedulerTask | None:
     """Return a task of this group that waits, for whoever sees a bar of many; looks at every task."""
     waiting = (task for task in core.tasks.values() if task.status in (WAITING, QUEUED))
     return next((task for task in waiting if task.group.name == group), None)
 
 
-def explain_waiting(task: SchedulerTask, name: str) -> str:
-    """Name the inputs that a task waits for."""
-    missing = [dependency for dependency in task.dependencies if dependency.status is not FINISHED]
-    first = missing[0] if missing else None
-    if first is None:
+def explain_waiting(core: SchedulerState, task: SchedulerTask, name: str) -> str:
+    """Name the inputs that a task waits for, and say why the first of them isn't there."""
+    missing = missing_of(task)
+    if not missing:
         return f"{name} has all its inputs and is about to be placed."
+    first = last = missing[0]
+    for _ in range(CHAIN):
+        further = missing_of(last) if last.status is WAITING else []
+        if not further:
+            break
+        last = further[0]
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    return f"{name} waits for its input {shorten(first.key)} ({first.status.label}){more}."
+    text = f"{name} waits for its input {shorten(first.key)} ({first.status.label}){more}."
+    if last.status is WAITING:
+        return text
+    return f"{text} {'' if last is first else 'That one waits in turn; in the end for this: '}{explain(core, last.key)}"
+
+
+def missing_of(task: SchedulerTask) -> list[SchedulerTask]:
+    """Return the inputs of a task that aren't there."""
+    return [dependency for dependency in task.dependencies if dependency.status is not FINISHED]
 
 
 def explain_queued(core: SchedulerState, task: SchedulerTask, name: str) -> str:
@@ -232,17 +224,40 @@ def explain_queued(core: SchedulerState, task: SchedulerTask, name: str) -> str:
     if not core.hosts and core.last_left is not None:
         return explain_no_host(core, name, *core.last_left)
     if not any(host.nthreads for host in core.hosts.values()):
-        return f"{name} is ready, but there are no workers. Start some: cluster.scale(n), or `himalia worker ADDRESS`."
+        return (
+            f"{name} is ready, but there are no workers.{explain_last_end(core)} Start some: cluster.scale(n), or "
+            f"`himalia worker ADDRESS`."
+        )
     paused = sum(host.paused for host in core.hosts.values())
     if paused == len(core.hosts):
         disks = {host.metrics.use.disk for host in core.hosts.values()} - {""}
         disk = f" Their disks take no more: {', '.join(sorted(disks))}." if disks else ""
         return (
-            f"{name} is ready, but all {paused} hosts are paused because their memory is nearly full.{disk} "
+            f"{name} is ready, but all {paused} hosts are paused{explain_pause(core)} because their memory is nearly "
+            f"full.{disk} They go on when enough of it was released or has moved to disk. "
             f"Release futures."
         )
     ahead = sum(entry[0] < task.priority for entry in core.queue.entries())
-    return f"{name} is ready and held back until a worker is free; about {ahead} tasks are before it."
+    return (
+        f"{name} is ready and held back until a worker is free; about {ahead} tasks are before it.{explain_quiet(core)}"
+    )
+
+
+def explain_last_end(core: SchedulerState) -> str:
+    """Say which worker ended last, when, and what is done about it."""
+    ends = [event for event in core.events.since(0) if event.kind in ("worker-died", "worker-stopped")]
+    if not ends:
+        return ""
+    last = ends[-1]
+    again = " Its nanny starts it again." if last.kind == "worker-died" else ""
+    return f" The last one, {last.subject}, ended {core.now - last.time:.1f} s ago ({last.text}).{again}"
+
+
+def explain_pause(core: SchedulerState) -> str:
+    """Say since when no host takes new work."""
+    labels = {host.label for host in core.hosts.values() if host.paused}
+    pauses = [event.time for event in core.events.since(0) if event.kind == "paused" and event.subject in labels]
+    return f", the last one for {core.now - pauses[-1]:.1f} s," if pauses else ""
 
 
 def explain_no_host(core: SchedulerState, name: str, host: str, left_at: float, reason: str) -> str:
@@ -264,7 +279,7 @@ def explain_requirement(core: SchedulerState, requirement: Requirement, name: st
     asked = " and ".join(wishes)
     able = sum(len(workers) for workers in eligible(core, requirement).values())
     if able:
-        return f"{name} is ready and asks for {asked}; the {able} workers that offer it are busy."
+        return f"{name} is ready and asks for {asked}; the {able} workers that offer it are busy.{explain_quiet(core)}"
     total = len(core.workers)
     advice = "Start one that does, or drop it from submit()."
     return f"{name} asks for {asked}, and none of the {total} workers offers it. {advice}"

@@ -10,8 +10,12 @@ MAPPED_SHOWN: Final = 1 / 8
 """Part of a store that has to be mapped until an explanation speaks of it.  Guess: half of what clients may map."""
 
 
-def explain_room(host: HostState, needed: int, name: str) -> str:
-    """Say what a call waits for that has no room in a store: how much, and who has it."""
+def explain_room(host: HostState, needed: int, name: str, seconds: float = 0.0, *, can_fail: bool = True) -> str:
+    """Say what waits for room in a store: since when, how much, who has it, and what follows.
+
+    ``seconds`` it has waited so far; 0: a moment.  ``can_fail``: what is read back frees as much on the disk, and never
+    fails because that is full.
+    """
     use, limit = host.metrics.use, host.info.memory_limit
     users = mappings(host)
     if use.calls:
@@ -20,10 +24,13 @@ def explain_room(host: HostState, needed: int, name: str) -> str:
     if rest > 0:
         users.append(f"results and what is being written ({rest:,})")
     disk = f" The disk there takes no more: {use.disk}." if use.disk else ""
+    since = f", for {seconds:.1f} s so far" if seconds else ""
+    fails = use.disk and can_fail
+    end = "If the disk stays full, it fails." if fails else "If nothing of it does, it gets room over the limit."
     return (
-        f"{name} waits for room in the store of host {host.label}: needs {needed:,} bytes, free {use.free:,} of "
+        f"{name} waits for room in the store of host {host.label}{since}: needs {needed:,} bytes, free {use.free:,} of "
         f"{limit:,}, in use by {', '.join(users) or 'nobody any more'}.{disk} It goes on when some of that has ended, "
-        f"was released or has moved to disk."
+        f"was released or has moved to disk. {end}"
     )
 
 

@@ -236,7 +236,7 @@ def test_a_heartbeat_names_who_waits_for_room_and_what_they_need() -> None:
     assert waiting(stage) == {"a": 20 * MIB, "c": 20 * MIB}
 
     running = m.HostMetrics(time=5.0)
-    stage.event(e.Measured(running, {FIRST: [2]}, [], {FIRST: 7 * MIB}))
+    stage.event(e.Measured(running, {FIRST: [2]}, [], {FIRST: (7 * MIB, 0.0)}))
     assert waiting(stage) == {"a": 20 * MIB, "b": 7 * MIB, "c": 20 * MIB}
     stage.event(e.InputsLoaded(Key("a"), 1, []))
     stage.ends(3)

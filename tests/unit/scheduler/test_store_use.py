@@ -31,7 +31,8 @@ def test_a_call_that_waits_for_room_says_how_much_it_needs_and_who_has_it() -> N
         "x waits for room in the store of host host-1.local: needs 300,000,000 bytes, free 50,000,000 of "
         "1,000,000,000, in use by notebook or script client-7 (200,000,000 mapped), code of host-1-0 that keeps inputs "
         "(100,000,000), inputs of calls under way (400,000,000), results and what is being written (250,000,000). It "
-        "goes on when some of that has ended, was released or has moved to disk."
+        "goes on when some of that has ended, was released or has moved to disk. If nothing of it does, it gets room "
+        "over the limit."
     )
 
 
