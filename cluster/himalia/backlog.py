@@ -12,7 +12,7 @@ from collections import deque
 class Backlog:
     """What is under way to one peer."""
 
-    __slots__ = ("_marks", "received", "sent", "total")
+    __slots__ = ("_marks", "received", "sent", "total", "until")
 
     def __init__(self) -> None:
         self.sent = 0
@@ -21,8 +21,10 @@ class Backlog:
         """Their bytes."""
         self.received = 0
         """Bytes of those that were acknowledged, as of the last :meth:`arrived`."""
-        self._marks: deque[tuple[int, int]] = deque()
-        """``(sent, total)`` at earlier looks whose messages were not all acknowledged, oldest first."""
+        self.until = 0.0
+        """What was sent up to this moment was acknowledged, as of then; for whoever tells :meth:`arrived` the time."""
+        self._marks: deque[tuple[int, int, float]] = deque()
+        """``(sent, total, now)`` at earlier looks whose messages were not all acknowledged, oldest first."""
 
     @property
     def under_way(self) -> int:
@@ -34,13 +36,13 @@ class Backlog:
         self.sent += 1
         self.total += nbytes
 
-    def arrived(self, pending: int) -> None:
-        """Take in that all but the last ``pending`` messages were acknowledged."""
+    def arrived(self, pending: int, now: float = 0.0) -> None:
+        """Take in that all but the last ``pending`` messages, of those sent until ``now``, were acknowledged."""
         number = self.sent - pending
         marks = self._marks
         while marks and marks[0][0] <= number:
-            self.received = marks.popleft()[1]
+            _, self.received, self.until = marks.popleft()
         if pending <= 0:
-            self.received = self.total
+            self.received, self.until = self.total, now
         elif not marks or marks[-1][0] != self.sent:
-            marks.append((self.sent, self.total))
+            marks.append((self.sent, self.total, now))

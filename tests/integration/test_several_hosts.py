@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -141,6 +142,27 @@ def test_a_host_that_dies_is_survived_by_computing_again(client: Client, hosts: 
     hosts.kill("a")
     assert client.gather(running) == list(range(40))
     assert client.submit(total, *kept).result(timeout=60) == 800_000
+
+
+def test_an_input_whose_holder_stands_still_is_named_and_comes_when_that_goes_on(client: Client) -> None:
+    at_a, at_b = worker_at(client, "a"), worker_at(client, "b")
+    made = client.submit(ones, 1_000_000, workers=[at_a], allow_other_workers=True, pure=False)
+    assert client.submit(total, made, workers=[at_a]).result(timeout=60) == 1_000_000
+    pid = next(host["pid"] for host in client.scheduler_info()["hosts"].values() if host["name"] == "a")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        future = client.submit(total, made, workers=[at_b], pure=False)
+        asked = rf"was sent to b \(attempt 1\) and waits there for its input {made.key}, which a was asked for (\d+\.\d) s ago"
+        wait_until(lambda: re.search(asked, future.explain()))
+        text = future.explain()
+        assert "the scheduler finds another copy or has it computed again" in text
+        first = float(re.search(asked, text)[1])  # type: ignore[index]
+        wait_until(lambda: "a hasn't been heard of for" in future.explain())
+        assert float(re.search(asked, future.explain())[1]) > first  # type: ignore[index]
+        assert "The nanny a hasn't been heard of" in made.explain()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert future.result(timeout=60) == 1_000_000
 
 
 def test_scattered_data_that_died_with_their_host_are_named(client: Client, hosts: Hosts) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from himalia import Client, LocalCluster
 from himalia.deploy import keeper
+from himalia.errors import TimeoutError
 from tests.waiting import hold, wait_until
 
 
@@ -109,8 +111,18 @@ def test_a_scheduler_that_does_not_answer_is_named_and_nothing_is_lost(cluster: 
     assert before.result(timeout=30) == 1
     with stopped(cluster._launched.children[0].pid):
         future = client.submit(nap, 2)
-        assert "scheduler has not answered" in future.explain()
+        unheard = (
+            r"submitted \d+\.\d s ago, and the scheduler has not acknowledged it\. It was last heard of \d+\.\d s ago"
+        )
+        with pytest.raises(TimeoutError, match=unheard):
+            future.result(timeout=1.5)
+        text = future.explain()
+        assert "scheduler has not answered for 5 s" in text
+        assert re.search(unheard, text), text
+        assert "the connection to it stands" in text
+        assert "the scheduler has not answered" in cluster.explain(future)
     assert future.result(timeout=30) == 2
+    assert "is finished" in future.explain()
     assert cluster.status == "running"
 
 

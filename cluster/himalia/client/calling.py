@@ -14,6 +14,7 @@ from himalia.client.base import ClientBase
 from himalia.client.calls import Parcel, check_callable, make_options
 from himalia.client.durations import seconds
 from himalia.client.errors_view import folded
+from himalia.client.explaining import explain
 from himalia.client.future import Future
 from himalia.client.futures_in import futures_of
 from himalia.client.gathering import clock, gather_here, gather_in_loop
@@ -294,6 +295,21 @@ class Calling(ClientBase):
         """Run calls that failed again."""
         self._shell.tell(RetryAsked(self._records_of(futures), clock()))
         return self._nothing()
+
+    def explain(self, future: Future[Any] | str) -> Any:
+        """Return why a call is in the state it is in: what it waits for, since when, what will be done.
+
+        It takes some seconds at most; a scheduler that says nothing is part of the answer.
+
+        Parameters
+        ----------
+        future : Future or str
+            A future, or its key; the name of a group stands for one of its calls that wait.
+        """
+        if isinstance(future, Future):
+            return self._sync(explain(self, future._record))
+        key = key_of(future)
+        return self._sync(explain(self, self._shell.machine.records.get(key) or Record(key, "not held")))
 
     def _records_of(self, futures: Any) -> list[Record]:
         """Return this client's records of futures, which may be another client's."""

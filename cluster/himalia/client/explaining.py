@@ -1,30 +1,70 @@
-"""Why a future is in the state it is in: what the scheduler says, or, if it says nothing in time, that."""
+"""Why a future is in the state it is in: what the scheduler says, or, if it says nothing in time, what is known here.
+
+Decides what is said.  What a client knows by itself: when a call was submitted, whether that has been sent, whether the
+scheduler has acknowledged it, and when anything was heard of it last.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
+from himalia.client.state import PENDING, Record
+from himalia.comm.contact import describe_contact
 from himalia.messages import Explain
-from himalia.names import Key, shorten
+from himalia.names import shorten
 
 if TYPE_CHECKING:
     from himalia.client.calling import Calling
+    from himalia.client.shell import ClientShell
 
 EXPLAIN_TIMEOUT: Final = 5.0
 """Seconds the scheduler has to answer: whoever asks why nothing happens must not wait in silence as well."""
+SAID_AFTER: Final = 1.0
+"""Seconds that a submission isn't acknowledged before an error speaks of it; it takes a quarter of one at most."""
+
+HELD_UP: Final = (
+    "Large arguments are still being stored on a host; calls are sent when theirs are there, in their order. What can "
+    "be stored nowhere fails."
+)
+"""What is said of calls behind a gate (``shell.py``)."""
 
 
-async def explain(client: Calling, key: Key, status: str) -> str:
-    """Return one sentence about a key, whose status here is ``status``; it takes some seconds at most."""
+async def explain(client: Calling, record: Record) -> str:
+    """Return some sentences about a record's key; it takes some seconds at most."""
+    shell = client._shell
+    name = shorten(record.key)
     if client.status in ("lost", "closed"):
-        gone = client._shell.machine.gone or f"the client is {client.status}"
-        return f"{shorten(key)} is {status}, and nothing more is known of it. {gone}"
+        gone = shell.machine.gone or f"the client is {client.status}"
+        return f"{name} is {record.status}, and nothing more is known of it. {gone}"
+    known = f"{name} is {record.status} as far as is known here"
+    if shell.is_held_up(record.key):
+        return f"{known}: it was submitted {since(record):.1f} s ago and has not been sent yet. {HELD_UP}"
     try:
-        return str(await asyncio.wait_for(client._answer(lambda number: Explain(number, key)), EXPLAIN_TIMEOUT))
+        return str(await asyncio.wait_for(client._answer(lambda number: Explain(number, record.key)), EXPLAIN_TIMEOUT))
     except TimeoutError:
-        return (
-            f"{shorten(key)} is {status} as far as is known here: the scheduler has not answered for "
-            f"{EXPLAIN_TIMEOUT:g} s. It was stopped, or its machine is out of breath or out of reach; nothing that "
-            f"was computed is lost if it comes back."
-        )
+        if shell.is_held_up():
+            return f"{known}: the scheduler could not be asked, because what was submitted before waits here. {HELD_UP}"
+        text = f"{known}: the scheduler has not answered for {EXPLAIN_TIMEOUT:g} s."
+        if record.status == PENDING and record.submitted:
+            has_it = "has it" if shell.is_acknowledged(record) else "has not acknowledged it"
+            text += f" The call was submitted {since(record):.1f} s ago, and the scheduler {has_it}."
+        return f"{text} {describe_contact(shell.contact())}"
+
+
+def describe_submission(shell: ClientShell, record: Record) -> str:
+    """Say of a call that nobody knows to have arrived since when it is under way; nothing of any other.  Any thread."""
+    if record.status != PENDING or not record.submitted or since(record) < SAID_AFTER:
+        return ""
+    if shell.is_held_up(record.key):
+        return f" It was submitted {since(record):.1f} s ago and has not been sent yet. {HELD_UP}"
+    if shell.is_acknowledged(record):
+        return ""
+    contact = describe_contact(shell.contact())
+    return f" It was submitted {since(record):.1f} s ago, and the scheduler has not acknowledged it. {contact}"
+
+
+def since(record: Record) -> float:
+    """Return the seconds since a call was submitted here."""
+    return time.monotonic() - record.submitted

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from himalia import serialize
 from himalia.client.errors_view import error_of, folded
-from himalia.client.explaining import explain
 from himalia.client.gathering import gather_here, gather_in_loop
 from himalia.client.reprs import future_html, future_text
 from himalia.client.state import CANCELLED, FINISHED, PENDING, Record
@@ -192,8 +191,11 @@ class Future(Generic[T]):
         return client._sync(logs())
 
     def explain(self) -> Any:
-        """Return in one sentence why it is in the state it is in, and not further; within some seconds, in any case."""
-        return self._client._sync(explain(self._client, self._record.key, self.status))
+        """Return why it is in the state it is in, and not further: what it waits for, since when, what will be done.
+
+        It takes some seconds at most; a scheduler that says nothing is part of the answer.
+        """
+        return self._client.explain(self)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         record = self._record

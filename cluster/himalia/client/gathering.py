@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
+from himalia.client.explaining import describe_submission
 from himalia.client.shell import ClientShell
 from himalia.client.state import PENDING, Record
 from himalia.client.values import Values
@@ -53,7 +54,7 @@ def wait_here(
         if not done or stop_at or stop_at_error:
             shell.unwatch(records, countdown)
     if not done:
-        raise timeout_error(records, timeout)
+        raise timeout_error(shell, records, timeout)
 
 
 async def wait_in_loop(
@@ -72,7 +73,7 @@ async def wait_in_loop(
     try:
         await asyncio.wait_for(woken.wait(), timeout)
     except builtins.TimeoutError:
-        raise timeout_error(records, timeout) from None
+        raise timeout_error(shell, records, timeout) from None
     finally:
         shell.unwatch(records, countdown)
 
@@ -134,13 +135,14 @@ async def in_loop_of(shell: ClientShell, coroutine: Coroutine[Any, Any, Any]) ->
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, shell.loop))
 
 
-def timeout_error(records: Sequence[Record], timeout: float | None) -> TimeoutError:
-    """Return the error of a wait that took too long."""
+def timeout_error(shell: ClientShell | None, records: Sequence[Record], timeout: float | None) -> TimeoutError:
+    """Return the error of a wait that took too long; ``shell`` may be left out if there is no record."""
     pending = [record for record in records if record.status == PENDING]
     name = shorten(pending[0].key) if pending else "the result"
     more = f" and {len(pending) - 1} more" if len(pending) > 1 else ""
+    submission = describe_submission(shell, pending[0]) if shell is not None and pending else ""
     return TimeoutError(
-        f"{name}{more} did not finish within {round(timeout or 0, 3):g} s, and goes on. "
+        f"{name}{more} did not finish within {round(timeout or 0, 3):g} s, and goes on.{submission} "
         f"Wait longer, or ask future.explain()."
     )
 

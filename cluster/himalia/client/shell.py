@@ -49,6 +49,7 @@ from himalia.client.state import (
 )
 from himalia.client.surroundings import Surroundings
 from himalia.client.uninterrupted import Uninterrupted
+from himalia.comm.contact import Contact
 from himalia.comm.data import DataClient
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
@@ -90,9 +91,10 @@ once, which costs everybody less; a burst's submissions follow each other within
 class Gate:
     """A place in the outbox that holds back what stands behind it until its own messages are known."""
 
-    __slots__ = ("messages",)
+    __slots__ = ("messages", "since")
 
     def __init__(self) -> None:
+        self.since = time.monotonic()
         self.messages: list[ClientToScheduler] | None = None
 
 
@@ -367,6 +369,25 @@ class ClientShell:
             for record in records:
                 self.machine.unwatch(record, watcher)
 
+    def is_held_up(self, key: Key | None = None) -> bool:
+        """Whether a call, or anything, waits here to be sent until values were stored on a host."""
+        outbox = list(self._outbox)
+        if not outbox or type(outbox[0]) is not Gate or outbox[0].messages is not None:
+            return False
+        return key is None or any(
+            [type(message) is Submit and any([spec.key == key for spec in message.tasks]) for message in outbox]
+        )
+
+    def is_acknowledged(self, record: Record) -> bool:
+        """Whether the scheduler is known to have what was sent until a record was submitted."""
+        if self._endpoint is not None:
+            self._look_at_backlog(self._endpoint)
+        return record.submitted <= self._backlog.until
+
+    def contact(self) -> Contact | None:
+        """Return how the session with the scheduler stands; ``None`` if there is none."""
+        return None if self._endpoint is None else self._endpoint.contact(SCHEDULER)
+
     def drop(self, record: Record) -> None:
         """Let go of one future of a record; takes no lock."""
         if not self.closed:
@@ -456,7 +477,12 @@ class ClientShell:
     def _look_at_backlog(self, endpoint: Endpoint) -> None:
         """Decide whether submitting threads have to wait for the scheduler to read."""
         with self._outlet:
-            self._backlog.arrived(endpoint.pending().get(SCHEDULER, 0))
+            outbox = self._outbox
+            if not outbox:
+                now = time.monotonic()
+            else:  # what is in it was submitted after its gate; without one that isn't known
+                now = outbox[0].since if type(outbox[0]) is Gate else self._backlog.until
+            self._backlog.arrived(endpoint.pending().get(SCHEDULER, 0), now)
             self.congested = self._backlog.under_way > CONGESTION
 
     def _flush_rest(self) -> None:

@@ -313,8 +313,9 @@ class as_completed:  # the name that users know
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def _timeout_error(self) -> Exception:
-        waiting = [future._record for futures in list(self._waiting.values()) for future in futures]
-        return timeout_error(waiting, self._timeout)
+        waiting = [future for futures in list(self._waiting.values()) for future in futures]
+        shell = waiting[0].client._shell if waiting else None
+        return timeout_error(shell, [future._record for future in waiting], self._timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -25,6 +25,7 @@ import himalia
 from himalia.bucket import Complaints
 from himalia.comm.addresses import Address, parse
 from himalia.comm.connection import Acceptance, Greeting, Listener, Peer, listen_authenticated, open_authenticated
+from himalia.comm.contact import Contact
 from himalia.comm.framing import FrameError
 from himalia.comm.link import LINGER, Link, Wire
 from himalia.comm.security import NAME_SECRET, Credentials, ServerCertificate
@@ -123,6 +124,20 @@ class Endpoint:
         """Return whether there is a connection to that peer right now."""
         link = self._links.get(peer)
         return link is not None and link.transport is not None
+
+    def contact(self, peer: PeerId) -> Contact | None:
+        """Return when a peer was heard of last and whether there is a connection; ``None`` without a session.
+
+        Any thread: what it reads is a moment old at most.
+        """
+        link = self._links.get(peer)
+        if link is None or self._loop is None:
+            return None
+        now = self._loop.time()
+        silent = 0.0 if link.heard else max(0.0, now - link.heard_at)
+        if link.transport is not None or not link.lost_at:
+            return Contact(silent, link.lease)
+        return Contact(silent, link.lease, max(0.0, now - link.lost_at), link.lost_why)
 
     def backlog(self, peer: PeerId) -> int:
         """Return the bytes that were encoded for a peer and that it has not acknowledged."""

@@ -26,8 +26,9 @@ from himalia.deploy.html import render
 from himalia.deploy.layout import check_count
 from himalia.deploy.summary import ClusterSummary, summarize
 from himalia.deploy.text import describe_cluster, describe_line
-from himalia.errors import ClosedError, HimaliaError, TimeoutError, UsageError
+from himalia.errors import ClosedError, HimaliaError, TimeoutError, UnreachableError, UsageError
 from himalia.logs import Logs, as_text
+from himalia.names import shorten
 from himalia.views import find_views, in_notebook
 
 if TYPE_CHECKING:
@@ -224,7 +225,9 @@ class Cluster:
         return logs
 
     def explain(self, key: Any) -> Any:
-        """Say in one sentence why a task is in the state it is in.
+        """Say why a task is in the state it is in: what it waits for, since when, what will be done.
+
+        A scheduler that says nothing is part of the answer.
 
         Parameters
         ----------
@@ -232,7 +235,14 @@ class Cluster:
             The task.
         """
         name = str(getattr(key, "key", key))
-        return self._both(lambda: self._ask(lambda control: control.explain(name)))
+
+        def explain() -> str:
+            try:
+                return self._ask(lambda control: control.explain(name))
+            except UnreachableError as error:
+                return f"What {shorten(name)} waits for isn't known: the scheduler has not answered. {error}"
+
+        return self._both(explain)
 
     def record(self, path: Any, *, last: float | str = 300.0, limit: int | str = "256 MiB", logs: bool = True) -> Any:
         """Record what the cluster does to a file that ``himalia replay`` opens without it.

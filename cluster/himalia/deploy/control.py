@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from himalia.client.telemetry import TelemetryReport, read_report
+from himalia.comm.contact import describe_contact
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
 from himalia.errors import ClosedError, HimaliaError, TimeoutError, UnreachableError
@@ -31,13 +32,15 @@ from himalia.messages import (
     SchedulerToClient,
     Telemetry,
 )
-from himalia.names import SCHEDULER, Key, PeerId, new_incarnation
+from himalia.names import SCHEDULER, Key, PeerId, new_incarnation, shorten
 from himalia.settings import DEFAULT
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to reach a scheduler that is known to run.  Guess."""
 ANSWER_TIMEOUT = 10.0
 """Seconds a scheduler may take for an answer out of its own tables.  Guess: its loop never blocks for long."""
+EXPLAIN_TIMEOUT = 5.0
+"""The same when somebody asks why nothing happens, who must not wait in silence as well."""
 
 RESTART_TIMEOUT = 60.0
 """Seconds that worker processes may take to be replaced.  Imports from a slow network file system take as long."""
@@ -143,8 +146,14 @@ class Control:
         return read_logs(await self.ask(lambda number: GetLogs(number, None, since=since)))
 
     async def explain(self, key: str) -> str:
-        """Return why a key is in the state it is in."""
-        return str(await self.ask(lambda number: Explain(number, Key(key))))
+        """Return why a key is in the state it is in, or that the scheduler doesn't say."""
+        try:
+            return str(await self.ask(lambda number: Explain(number, Key(key)), EXPLAIN_TIMEOUT))
+        except TimeoutError:
+            return (
+                f"What {shorten(key)} waits for isn't known: the scheduler has not answered for {EXPLAIN_TIMEOUT:g} s. "
+                f"{describe_contact(self.endpoint.contact(SCHEDULER))}"
+            )
 
     async def describe_task(self, key: str) -> dict[str, Any]:
         """Return all that is known of a key (``scheduler/overview.py``)."""

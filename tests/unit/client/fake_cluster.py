@@ -19,6 +19,7 @@ import msgspec
 from himalia import exceptions, serialize
 from himalia.callables import read_function
 from himalia.client import shell as client_shell
+from himalia.comm.contact import Contact
 from himalia.comm.security import Credentials
 from himalia.errors import UnreachableError
 from himalia.machine import PeerJoined, PeerLeft, Send, Ticked
@@ -92,6 +93,10 @@ class FakeCluster:
         self.stores: dict[HostId, dict[Key, list[Any]]] = {}
         self.attempts: dict[tuple[HostId, Key], int] = {}
         self.withdrawn: set[tuple[Key, int]] = set()
+        self.stands_still = False
+        """Whether nothing that clients send is read, let alone acknowledged."""
+        self.stores_nothing = False
+        """Whether values that clients store wait for ever."""
         self.hosts = [self._make_host(number, max(1, threads)) for number in range(hosts)]
         _clusters[self.addresses[0]] = self
 
@@ -232,6 +237,7 @@ class FakeEndpoint:
         self.handler = handler
         self.cluster: FakeCluster | None = None
         self.inbox: list[Any] = []
+        self.unread = 0
         self.timer: asyncio.TimerHandle | None = None
 
     async def connect(self, address: str, *, alias: PeerId, timeout: float) -> PeerId:
@@ -264,6 +270,9 @@ class FakeEndpoint:
     def send(self, peer: PeerId, message: Any) -> None:
         if self.cluster is None or self.me not in self.cluster.clients:
             return
+        if self.cluster.stands_still:
+            self.unread += 1
+            return
         message = _from_client(_encode(message))
         self.cluster.seen.append(message)
         if type(message) is Close:
@@ -286,7 +295,10 @@ class FakeEndpoint:
         pass
 
     def pending(self) -> dict[PeerId, int]:
-        return {}
+        return {SCHEDULER: self.unread} if self.unread else {}
+
+    def contact(self, peer: PeerId) -> Contact:
+        return Contact(silent=4.0, lease=60.0)
 
     async def close(self) -> None:
         if self.timer is not None:
@@ -320,8 +332,8 @@ class FakeData:
         return found
 
     async def put(self, host: HostInfo, key: Key, frames: Sequence[Any], attempt: int = 0) -> int:
-        await asyncio.sleep(0)
         cluster, store = self._store(host)
+        await asyncio.sleep(3600 if cluster.stores_nothing else 0)
         store[key] = [bytes(frame) for frame in frames]
         cluster.attempts[host.host, key] = attempt
         return serialize.nbytes(store[key])
