@@ -17,6 +17,7 @@ from himalia.comm.security import Credentials, make_certificate
 from himalia.errors import HandshakeError, UsageError
 from himalia.messages import Close, Explain, Heartbeat, HostMetrics, ReleaseKeys, Reply
 from himalia.names import SCHEDULER, Key, PeerId
+from himalia.settings import DEFAULT
 from tests.unit.comm.stage import CREDENTIALS, LOOP_NAMES, LOOPS, Loop, Node, Recorder, Relay, impatient, run, until
 
 CLIENT = PeerId("client-1")
@@ -103,6 +104,30 @@ def test_nothing_is_lost_however_often_the_connection_breaks(seed: int, loop: Lo
         await relay.close()
 
     run(main(), loop)
+
+
+def test_how_a_session_stands_is_known_when_its_peer_is_silent_and_when_it_is_cut_off() -> None:
+    async def main() -> None:
+        scheduler, client = Node("scheduler"), Node("client")
+        relay = Relay(await scheduler.listen("tcp://127.0.0.1:0"))
+        assert client.endpoint.contact(SCHEDULER) is None
+        await client.connect(await relay.open())
+        await asyncio.sleep(0.3)
+        contact = client.endpoint.contact(SCHEDULER)
+        assert contact is not None
+        assert 0.2 < contact.silent < 5.0
+        assert (contact.lost, contact.lease) == (-1.0, DEFAULT.client_lease)
+        await relay.close()
+        await until(lambda: not client.endpoint.is_connected(SCHEDULER))
+        await asyncio.sleep(0.1)
+        contact = client.endpoint.contact(SCHEDULER)
+        assert contact is not None
+        assert 0.0 < contact.lost < contact.silent
+        assert contact.why
+        await client.endpoint.close()
+        await scheduler.endpoint.close()
+
+    run(main())
 
 
 def test_what_is_owed_is_acknowledged_in_the_end() -> None:
