@@ -229,6 +229,13 @@ def test_a_full_disk_is_an_error_that_names_it_and_what_is_there_stays(small_dis
         arrays = client.map(make, range(20))  # 320 MB: 256 MiB in memory, the rest on disk
         assert client.gather(client.map(first, arrays)) == list(range(20))
         more = client.map(make, range(100, 130))
+        said: list[str] = []
+
+        def is_explained() -> bool:
+            said[:] = [future.explain() for future in more]
+            return any("s so far: needs" in text and text.endswith("it fails.") for text in said)
+
+        wait_until(is_explained)
         wait_until(lambda: any(future.status == "error" for future in more), 30.0)
         failed = [future for future in more if future.status == "error"]
         wait_until(lambda: more[-1].status == "error" or "No space left on device" in more[-1].explain())
