@@ -1,4 +1,4 @@
-"""How many lines may pass, on each stage of their way.  It counts; the caller reads the clock."""
+"""How many lines may pass, on each stage of their way, and into a log.  It counts; the caller reads the clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 COMPLAINT_RATE: Final = 0.2
-"""Log lines/s that peers can cause at one place for long: one every 5 s."""
+"""Log lines/s of one kind that can be caused at one place for long: one every 5 s."""
 COMPLAINT_BURST: Final = 20
 """And at once.  Guess: what one mishap causes, whole."""
 
@@ -40,24 +40,34 @@ class TokenBucket:
 
 
 class Complaints:
-    """Log lines that peers cause: of too many one is written now and then, and says how many were not.
+    """Log lines that peers, users' functions or a fault cause: of too many one is written now and then, with a count.
+
+    A kind is a text before its arguments are filled in, so texts are constants of the program.  Each kind has a bucket:
+    a flood of one hides no other.
 
     Parameters
     ----------
     logger : Logger
         Where they go.
+    burst : int
+        Lines of a kind that are written at once after a rest.
     """
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, logger: logging.Logger, *, burst: int = COMPLAINT_BURST) -> None:
         self._logger = logger
-        self._bucket = TokenBucket(COMPLAINT_RATE, COMPLAINT_BURST)
-        self._withheld = 0
+        self._burst = burst
+        self._kinds: dict[str, TokenBucket] = {}
+        self._withheld: dict[str, int] = {}
 
-    def write(self, now: float, text: str, *args: object, error: BaseException | None = None) -> None:
-        """Write an error with its traceback, or count it."""
-        if not self._bucket.take(now):
-            self._withheld += 1
+    def write(
+        self, now: float, text: str, *args: object, level: int = logging.ERROR, error: BaseException | None = None
+    ) -> None:
+        """Write a line, with the traceback of an ``error``, or count it."""
+        if text not in self._kinds:
+            self._kinds[text] = TokenBucket(COMPLAINT_RATE, self._burst)
+        if not self._kinds[text].take(now):
+            self._withheld[text] = self._withheld.get(text, 0) + 1
             return
-        more = f" ({self._withheld} more since the last such line)" if self._withheld else ""
-        self._withheld = 0
-        self._logger.error(text + "%s", *args, more, exc_info=error)
+        withheld = self._withheld.pop(text, 0)
+        more = f" ({withheld} more since the last such line)" if withheld else ""
+        self._logger.log(level, text + "%s", *args, more, exc_info=error)

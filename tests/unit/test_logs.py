@@ -43,3 +43,12 @@ def test_complaints_without_end_are_counted_not_written(caplog: pytest.LogCaptur
     complaints.write(60.0, "%s sent nonsense", "somebody")
     assert caplog.records[-1].getMessage().startswith("somebody sent nonsense (")
     assert "more since the last such line" in caplog.records[-1].getMessage()
+
+
+def test_a_flood_of_one_kind_of_complaint_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    complaints = Complaints(logging.getLogger("himalia.test"), burst=1)
+    for _ in range(100):
+        complaints.write(0.0, "%s sent nonsense", "somebody")
+    complaints.write(0.0, "%s isn't there", "somebody", level=logging.WARNING)
+    found = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert found == [("ERROR", "somebody sent nonsense"), ("WARNING", "somebody isn't there")]

@@ -9,17 +9,21 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
+
+from himalia.bucket import Complaints
 
 logger = logging.getLogger("himalia.client")
 
 
 class CallbackThread:
-    """Calls what it is given, one after the other; what they raise is logged."""
+    """Calls what it is given, one after the other; what they raise is logged, but not without end."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._complaints = Complaints(logger)
 
     def start(self) -> None:
         """Start the thread unless it runs; any thread."""
@@ -45,6 +49,6 @@ class CallbackThread:
                 return
             try:
                 callback()
-            except Exception:
-                logger.exception("a callback of a future failed")
+            except Exception as error:
+                self._complaints.write(time.monotonic(), "a callback of a future failed", error=error)
             del callback  # or the last one's future would live until the next comes

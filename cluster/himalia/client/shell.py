@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from himalia.backlog import Backlog
 from himalia.bounds import problem_of
+from himalia.bucket import Complaints
 from himalia.client.calls import Parcel
 from himalia.client.functions import FunctionCache, PickledFunction
 from himalia.client.hosts import Hosts
@@ -160,6 +161,7 @@ class ClientShell:
         self._loop_thread = 0
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._credentials = credentials
+        self._complaints = Complaints(logger)
         self._perform: dict[type, Callable[[Any], None]] = {
             Send: lambda instruction: self.send(instruction.peer, instruction.message),
             Notify: _notify,
@@ -566,7 +568,8 @@ class ClientShell:
 
     def _report_key_taken(self, instruction: ReportKeyTaken) -> None:
         message = instruction.message
-        logger.warning("%s", text_of_other(message.key, message.before, message.now))
+        text = text_of_other(message.key, message.before, message.now)
+        self._complaints.write(time.monotonic(), "%s", text, level=logging.WARNING)
 
     def _hosts_known(self, instruction: HostsKnown) -> None:
         self.surroundings.hosts_changed(self.machine.hosts.values())

@@ -8,7 +8,6 @@ reports the end of the mapping, or is gone as a process (``comm/presence.py``).
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
@@ -36,8 +35,6 @@ from himalia.version import __version__
 if TYPE_CHECKING:
     from himalia.nanny.room import Request, Room
     from himalia.nanny.store import Store
-
-logger = logging.getLogger("himalia.comm")
 
 PUT_SHARE: Final = 8
 """One connection is granted up to this part (one eighth) of the store ahead of what it wrote, or one value: a client
@@ -218,7 +215,7 @@ class _Serving(DataConnection):
                 return Outgoing(encode(DataFollows(request, key, held.attempt, True, place)))
             sizes, pieces, done = store.stream(key, attempt)
         except StoreDamagedError as error:
-            self._damaged(key, error)
+            self._server.damaged(key, error.attempt)
             return Outgoing(encode(DataFollows(request, key, 0, False)))
         follows = DataFollows(request, key, held.attempt, True, None, sizes)
         return Outgoing(encode(follows), self._checked(key, pieces), lambda _: done())
@@ -227,12 +224,8 @@ class _Serving(DataConnection):
         try:
             yield from pieces
         except StoreDamagedError as error:
-            self._damaged(key, error)
+            self._server.damaged(key, error.attempt)
             raise
-
-    def _damaged(self, key: Key, error: StoreDamagedError) -> None:
-        logger.error("%s", error)
-        self._server.damaged(key, error.attempt)
 
     def _put(self, message: PutData) -> None:
         if message.inline is not None:

@@ -283,10 +283,8 @@ class Endpoint:
         for message, why in rejected:
             sent, told = substitutes(message, why)
             kinds = [type(other).__name__ for other in (*sent, *told)]
-            logger.error(
-                "a %s to %s can't be sent as it is (%s); in its place: %s",
-                type(message).__name__, link.peer, why, ", ".join(kinds) or "nothing",
-            )  # fmt: skip
+            text = "a %s to %s can't be sent as it is (%s); in its place: %s"
+            self._complain(text, type(message).__name__, link.peer, why, ", ".join(kinds) or "nothing")
             for other in sent:
                 self.send(link.peer, other)
             if told and self._links.get(link.peer) is link:
@@ -450,10 +448,12 @@ class Endpoint:
         except Exception as error:
             self._complain("the handler failed when %s joined", link.peer, error=error)
 
-    def _complain(self, text: str, *args: object, error: BaseException | None = None) -> None:
+    def _complain(
+        self, text: str, *args: object, level: int = logging.ERROR, error: BaseException | None = None
+    ) -> None:
         """Log what a peer caused, but not without end."""
         assert self._loop is not None
-        self._complaints.write(self._loop.time(), text, *args, error=error)
+        self._complaints.write(self._loop.time(), text, *args, level=level, error=error)
 
     # Time
 
@@ -491,5 +491,6 @@ class Endpoint:
         if now - link.wrote_at > link.lease / _HEARD_PARTS:
             link.keep_alive()
         if now - link.heard_at > link.lease / 2 and link.wire is not None:
-            logger.warning("nothing was heard of %s for %g s; its connection is cut", link.peer, now - link.heard_at)
+            text, silence = "nothing was heard of %s for %g s; its connection is cut", now - link.heard_at
+            self._complain(text, link.peer, silence, level=logging.WARNING)
             link.wire.abort()

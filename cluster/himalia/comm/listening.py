@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final, cast
 
+from himalia.bucket import Complaints
 from himalia.comm.addresses import Address
 from himalia.comm.crowd import MAX_PENDING, Crowd
 from himalia.comm.handshake import HANDSHAKE_TIMEOUT, Greeting, ListenerHandshake, Peer, Refused, Welcome
@@ -41,8 +42,6 @@ RESERVE: Final = 16
 """Descriptors that no stranger gets: for spill files, logs and whatever else this process has to open.  Guess."""
 FULL_PAUSE: Final = 0.1
 """Seconds until we accept again after there was no descriptor for it."""
-COMPLAINT_INTERVAL: Final = 5.0
-"""Seconds between two log lines about refused strangers: a port scan must not fill a disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +77,7 @@ class Listener:
         self._resuming: asyncio.TimerHandle | None = None
         self.crowd: Crowd[_Accepting] = Crowd()
         self._known: dict[_Accepting, None] = {}
-        self._complaints = 0
-        self._quiet_until = 0.0
+        self._complaints = Complaints(logger, burst=1)  # of strangers: a port scan must not fill a disk
 
     @property
     def address(self) -> str:
@@ -215,13 +213,7 @@ class Listener:
     def complain(self, text: str) -> None:
         """Log a refusal, but not each of a flood."""
         now = asyncio.get_running_loop().time()
-        if now < self._quiet_until:
-            self._complaints += 1
-            return
-        more = f" ({self._complaints} more since the last such line)" if self._complaints else ""
-        logger.warning("refused a connection: %s%s", text, more)
-        self._complaints = 0
-        self._quiet_until = now + COMPLAINT_INTERVAL
+        self._complaints.write(now, "refused a connection: %s", text, level=logging.WARNING)
 
 
 class _Accepting(asyncio.Protocol):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from himalia.bucket import Complaints
 from himalia.comm.security import Credentials
 from himalia.deploy.control import CONNECT_TIMEOUT, Control
 from himalia.errors import HimaliaError
@@ -70,6 +72,7 @@ class Feed:
         self._full = full
         self._subscribers: dict[int, Subscriber] = {}
         self._count = 0
+        self._complaints = Complaints(logger)
         self._standing = Standing()
         self._recent: deque[TaskRecord] = deque(maxlen=RECENT)
         self._has_begun = False
@@ -182,5 +185,5 @@ class Feed:
             return
         try:
             callback(value)
-        except Exception:
-            logger.exception("a subscriber of the telemetry failed")
+        except Exception as error:
+            self._complaints.write(time.monotonic(), "a subscriber of the telemetry failed", error=error)

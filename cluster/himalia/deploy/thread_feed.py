@@ -12,10 +12,12 @@ import concurrent.futures
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
+from himalia.bucket import Complaints
 from himalia.comm.security import Credentials
 from himalia.deploy.control import CONNECT_TIMEOUT, Control, ignore
 from himalia.deploy.feed import Feed, Subscriber
@@ -45,6 +47,7 @@ class ThreadFeed:
         self._full = full
         self._runner: FeedThread | None = None
         self._users = 0
+        self._complaints = Complaints(logger)
 
     @classmethod
     def of(cls, target: Any, *, full: bool = False) -> ThreadFeed:
@@ -126,8 +129,8 @@ class ThreadFeed:
                 error = answer.exception()
             try:
                 done(None if error is not None else answer.result(), error)
-            except Exception:
-                logger.exception("what follows an answer failed")
+            except Exception as failure:
+                self._complaints.write(time.monotonic(), "what follows an answer failed", error=failure)
             finally:
                 self._release(runner)
 

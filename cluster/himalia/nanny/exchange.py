@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from himalia.bucket import Complaints
 from himalia.comm.mapping import range_length
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.messages import (
@@ -119,6 +120,7 @@ class Exchange:
         store.freed = self._freed
         self._is_look_due = False
         self._warned: set[str] = set()
+        self._complaints = Complaints(logger)
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(WorkerToNanny).decode
         self._stored_messages = 0
@@ -239,7 +241,8 @@ class Exchange:
             try:
                 place = self._write_message(data)
             except StoreFullError as error:  # larger than all of the store: the worker would wait for it for ever
-                logger.error("a message for %s can't be sent, so it is replaced: %s", name, error)
+                text = "a message for %s can't be sent, so it is replaced: %s"
+                self._complaints.write(time.monotonic(), text, name, error)
                 self.pool.kill(name)
                 return
             self._readers.count(name, [place.offset], 1)
@@ -313,8 +316,7 @@ class Exchange:
             except KeyError:
                 unreadable.append(dependency.key)
                 continue
-            except StoreDamagedError as error:
-                logger.error("%s", error)
+            except StoreDamagedError:
                 unreadable.append(dependency.key)
                 continue
             if place.inline is None:

@@ -8,7 +8,6 @@ It decides nothing about calls.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +19,6 @@ from himalia.nanny.ledger import Block
 from himalia.nanny.overflow import OVERFLOW
 from himalia.nanny.room import Request, Room
 from himalia.nanny.store import Store
-
-logger = logging.getLogger("himalia.nanny")
 
 
 class _Job:
@@ -112,10 +109,7 @@ class Loader:
                 if not self._bring(job, key, attempt):
                     self._schedule()
                     return
-            except KeyError:
-                job.unreadable.append(key)
-            except StoreDamagedError as error:
-                logger.error("%s", error)
+            except (KeyError, StoreDamagedError):
                 job.unreadable.append(key)
             job.keys.popleft()
         self._finish(job, "")

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from himalia import system
 from himalia.bounds import TEXT_LENGTH
+from himalia.bucket import Complaints
 from himalia.comm.data import DataClient, DataServer
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.mapping import range_length
@@ -92,6 +93,7 @@ class NannyShell:
         self.timer: asyncio.TimerHandle | None = None
         self.log: deque[LogLine] = deque(maxlen=config.settings.log_lines)
         self.log_handler = _Lines(self.log)
+        self.complaints = Complaints(logger)
         logging.getLogger("himalia").addHandler(self.log_handler)
 
     async def open(self) -> HostInfo:
@@ -222,7 +224,7 @@ class NannyShell:
         try:
             self.store.adopt(instruction.key, instruction.attempt, owner, instruction.offset, instruction.sizes)
         except ValueError as error:
-            logger.error("%s", error)
+            self.complaints.write(self.loop.time(), "a result of a worker can't be kept: %s", error)
             self.driver.feed(events.DataUnreadable(instruction.key, instruction.attempt, str(error)))
 
     def _hand_back(self, instruction: events.HandBack) -> None:
@@ -243,7 +245,8 @@ class NannyShell:
             results = await self.data_client.fetch(host, data, self.store, self.exchange.room)
         except (HimaliaError, OSError) as error:
             reason = str(error)
-            logger.warning("%d inputs could not be fetched from %s: %s", len(data), host.address, error)
+            text = "%d inputs could not be fetched from %s: %s"
+            self.complaints.write(self.loop.time(), text, len(data), host.address, error, level=logging.WARNING)
             self.data_client.forget(host.host)
         sizes = [held.nbytes for held in results.values() if isinstance(held, HeldData)]
         if sizes:

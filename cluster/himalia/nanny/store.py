@@ -17,10 +17,12 @@ the limit a reader gets a copy (:meth:`Store.may_map`), and what is on disk can 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from himalia.bucket import Complaints
 from himalia.comm.data_wire import chunks
 from himalia.comm.mapping import frame_offsets, pages, range_length
 from himalia.comm.packing import unpack
@@ -33,6 +35,8 @@ from himalia.nanny.ledger import Block, Ledger
 from himalia.nanny.overflow import SPILL_LEAST, Held, Overflow
 from himalia.nanny.spill import DamagedExtentError, SpillFile
 from himalia.settings import MIB, Settings
+
+logger = logging.getLogger("himalia.nanny")
 
 SPILL_STEPS: Final = 4
 """Steps of the disk (16 MiB) moved there when something is added over the target.  Guess: about 20 ms of page cache."""
@@ -99,6 +103,7 @@ class Store:
         self._budget = SPILL_STEPS * disk.step
         self._directory = directory
         self._clock = clock
+        self._complaints = Complaints(logger)
         self._held: dict[Key, Held] = {}
         self._shadowed: dict[Key, list[Held]] = {}  # other attempts, which a newer value came in front of
         self.path = self._arena.path
@@ -541,15 +546,17 @@ class Store:
         return held.block
 
     def _damaged(self, key: Key, held: Held) -> StoreDamagedError:
-        """Give up a result that can't be read any more, and return what to tell."""
+        """Give up a result that can't be read any more, log that, and return what to tell."""
         if any(held is other for other in [self._held.get(key), *self._shadowed.get(key, ())]):
             self.free(key, held.attempt)
-        return StoreDamagedError(
+        error = StoreDamagedError(
             f"The copy of {shorten(key)} on disk at {self._directory} is not what was written there. It was "
             f"dropped; a computed result is computed again.",
             key,
             held.attempt,
         )
+        self._complaints.write(time.monotonic(), "%s", error)
+        return error
 
     def _discard(self) -> bool:
         """Give one step's worth of free pages back; whether there are more."""

@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from himalia.bucket import Complaints
 from himalia.messages import LogLine, Run, Stored, WorkerToNanny
 from himalia.names import WorkerName
 from himalia.nanny.config import NannyConfig
@@ -122,6 +123,7 @@ class WorkerPool:
         self._owner = owner
         self._out_of_memory = OutOfMemoryCount()
         self._loop = asyncio.get_running_loop()
+        self._complaints = Complaints(logger)
         self._queue, self._queue_end = datagram_pair()
         self._queue.setblocking(False)
         self._backlog: deque[bytes] = deque()
@@ -387,7 +389,8 @@ class WorkerPool:
         except ConnectionError:
             self._loop.remove_reader(worker.channel)
         except msgspec.DecodeError as error:  # user code wrote to our descriptor, or over our memory
-            logger.error("%s sent what is no message (%s); it is replaced", worker.name, error)
+            text = "%s sent what is no message (%s); it is replaced"
+            self._complaints.write(self._loop.time(), text, worker.name, error)
             self.kill(worker.name)
         if messages:
             self._owner.worker_said(worker.name, messages)
