@@ -154,7 +154,11 @@ def write_file(path: str, entry: ClusterEntry) -> str:
         temporary = write_temporary(path, entry)
     except OSError as error:
         raise UsageError(f"The scheduler file {path} can't be written: {error.strerror}.") from None
-    os.replace(temporary, path)
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        os.unlink(temporary)
+        raise UsageError(f"The scheduler file {path} can't be written: {error.strerror}.") from None
     return path
 
 
@@ -162,10 +166,14 @@ def write_temporary(path: str, entry: ClusterEntry) -> str:
     """Write the entry beside ``path``, readable by this user alone from its first byte on, and return where."""
     temporary = f"{path}.{secrets.token_hex(6)}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(fd, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(entry)))
-        file.flush()
-        os.fsync(fd)
+    try:
+        with open(fd, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(entry)))
+            file.flush()
+            os.fsync(fd)
+    except OSError:
+        os.unlink(temporary)
+        raise
     return temporary
 
 

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Final
 
 from himalia.errors import RecordingError, UsageError
+from himalia.named_file import replacing
 from himalia.telemetry.recording import MAGIC, Block, Header, Packer, begin, choose_cut
+
+PRIVATE: Final = 0o600
+"""Mode of a new recording: it tells of calls, of what they printed and of their errors."""
 
 
 class Tape:
@@ -42,11 +47,11 @@ class Tape:
         try:
             if path.exists() and not is_ours(path):
                 raise UsageError(f"{path} exists and is not a recording; give another name.")
-            self._file: BinaryIO = open_private(path, "wb")
-            self._file.write(self._header)
-            self._file.flush()
+            with replacing(path, PRIVATE) as file:
+                file.write(self._header)
         except OSError as error:
             raise RecordingError(f"{path} can't be written: {error.strerror or error}.") from error
+        self._file = file
         self.nbytes = len(self._header)
 
     def write(self, packer: Packer) -> None:
@@ -77,30 +82,19 @@ class Tape:
         """Write the newest half of the file to another one, and put that into its place."""
         cut = choose_cut([*self._blocks, new], max(new.size, self._limit // 2))
         kept = self._blocks[cut:]
-        shorter = self.path.with_name(self.path.name + ".part")
-        try:
-            with open_private(shorter, "wb") as target, self.path.open("rb") as source:
-                target.write(self._header)
-                if kept:
-                    source.seek(kept[0].offset)
-                    shutil.copyfileobj(source, target)
-            os.replace(shorter, self.path)
-        except OSError:
-            shorter.unlink(missing_ok=True)
-            raise
+        with replacing(self.path, PRIVATE) as shorter:
+            shorter.write(self._header)
+            if kept:
+                self._file.seek(kept[0].offset)
+                shutil.copyfileobj(self._file, shorter)
         self._file.close()
-        self._file = self.path.open("ab")
+        self._file = shorter
         back = kept[0].offset - len(self._header) if kept else 0
         self._blocks = [block._replace(offset=block.offset - back) for block in kept]
         self.nbytes = len(self._header) + sum(block.size for block in kept)
 
 
-def open_private(path: Path, mode: str) -> BinaryIO:
-    """Open a file to write to; a new one is for this user alone, since it tells of calls and their errors."""
-    return cast(BinaryIO, open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600)))
-
-
 def is_ours(path: Path) -> bool:
     """Return whether a file is a recording, or empty."""
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) in (MAGIC, b"")
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # a pipe would wait for ever
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode) and file.read(len(MAGIC)) in (MAGIC, b"")

@@ -17,7 +17,6 @@ from himalia.comm.security import CLIENT_ROLES, WORKER_ROLES, Credentials, make_
 from himalia.deploy import registry
 from himalia.deploy.cluster_file import describe, read_file, worker_path, write_file
 from himalia.deploy.runtime_directory import own_folder, scratch_directory
-from himalia.deploy.tape import open_private
 from himalia.errors import ClusterNotFoundError, HandshakeError, StartError, UsageError
 from himalia.names import PeerId
 from himalia.private import create_file
@@ -146,12 +145,3 @@ def test_a_taken_folder_is_left_alone_and_said_once(tmp_path: Path, caplog: pyte
     usual.symlink_to("/nowhere")
     assert own_folder(str(tmp_path)) == own_folder(str(tmp_path)) == f"{usual}-1"
     assert len(caplog.records) == 1
-
-
-def test_a_recording_is_for_its_user_alone(tmp_path: Path) -> None:
-    old = os.umask(0)
-    try:
-        open_private(tmp_path / "run.himalia", "wb").close()
-    finally:
-        os.umask(old)
-    assert (tmp_path / "run.himalia").stat().st_mode & 0o777 == 0o600

@@ -28,13 +28,17 @@ def push(time: float, count: int = 1, total: int = 0) -> Telemetry:
 
 def write(path: Path, blocks: int = 3, limit: int = 10**6, base_every: int = 1) -> Tape:
     tape = Tape(path, new_header("moons", now=1000.0), limit)
+    fill(tape, blocks, base_every)
+    return tape
+
+
+def fill(tape: Tape, blocks: int, base_every: int = 1) -> None:
     packer = Packer()
     for number in range(blocks):
         if number % base_every == 0:
             packer.add(1000.0 + number, "base", push(1000.0 + number, 0, number))
         packer.add(1000.5 + number, "telemetry", push(1000.5 + number, 5, number), records=5)
         tape.write(packer)
-    return tape
 
 
 def read(path: Path) -> Recording:
@@ -169,6 +173,20 @@ def test_an_older_recording_is_replaced(tmp_path: Path) -> None:
     write(tmp_path / "run.himalia", blocks=5).close()
     write(tmp_path / "run.himalia", blocks=1).close()
     assert len(read(tmp_path / "run.himalia").blocks) == 1
+
+
+@pytest.mark.parametrize("name", ["run.himalia.part", "run.himalia"])
+def test_a_link_that_is_put_in_the_way_of_a_recording_gets_nothing(tmp_path: Path, name: str) -> None:
+    precious, link = tmp_path / "precious", tmp_path / name
+    precious.write_text("years of work")
+    tape = write(tmp_path / "run.himalia", blocks=1, limit=20_000)
+    link.unlink(missing_ok=True)
+    link.symlink_to(precious)
+    fill(tape, 200)
+    tape.close()
+    assert precious.read_text() == "years of work"
+    assert not tape.path.is_symlink()
+    assert not read(tape.path).torn
 
 
 def test_a_place_that_can_t_be_written_is_named(tmp_path: Path) -> None:

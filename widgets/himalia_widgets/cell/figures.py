@@ -12,6 +12,7 @@ from bokeh.resources import INLINE
 
 from himalia.client.telemetry import TelemetryReport
 from himalia.messages import Telemetry
+from himalia.named_file import write_text
 from himalia_widgets.plots import theme
 from himalia_widgets.plots.profile import ProfilePlot
 from himalia_widgets.plots.task_stream import TaskStreamPlot
@@ -68,5 +69,4 @@ def memory_figure(samples: Mapping[str, Sequence[tuple[float, int]]], align: boo
 def write(root: LayoutDOM, filename: str | None, title: str) -> None:
     """Write a figure to a file, if one is named."""
     if filename:
-        with open(filename, "w", encoding="utf-8") as file:
-            file.write(file_html(root, INLINE, title))
+        write_text(filename, file_html(root, INLINE, title))

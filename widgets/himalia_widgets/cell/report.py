@@ -13,6 +13,7 @@ from typing import Any, Final
 from bokeh.embed import json_item
 from bokeh.resources import Resources
 
+from himalia.named_file import write_text
 from himalia.version import __version__
 from himalia_widgets.cell.recorder import Recorder
 from himalia_widgets.plots import make_plot
@@ -49,8 +50,7 @@ for (const [name, item] of Object.entries(items[theme])) Bokeh.embed.embed_item(
 
 def write(recorder: Recorder, filename: str, problem: str = "") -> None:
     """Write what was recorded; ``problem`` is the error that ended the block."""
-    with open(filename, "w", encoding="utf-8") as file:
-        file.write(page(recorder, problem))
+    write_text(filename, page(recorder, problem))
 
 
 def page(recorder: Recorder, problem: str = "") -> str:
