@@ -104,6 +104,7 @@ def test_a_document_draws_only_what_changed_and_only_while_somebody_looks() -> N
     source, page = told(), next(page for page in PAGES if page.path == "/status")
     opened = OpenPage(page, source, SharedColumns(), Document())
     opened.draw()
+    answer(opened)
     drawn = opened.version
     source.history.take(Telemetry(1.0, [], [], 0, {}), now=source.history.now + 1)
     opened.visible.data = {"visible": [False]}
@@ -112,6 +113,30 @@ def test_a_document_draws_only_what_changed_and_only_while_somebody_looks() -> N
     opened.visible.data = {"visible": [True]}
     opened.draw()
     assert opened.version != drawn
+
+
+def answer(opened: OpenPage) -> None:
+    """Say, as the page would, that it has what was drawn."""
+    opened.drawn.source.data = {"seen": list(opened.drawn.source.tags)}
+
+
+def test_a_document_draws_nothing_more_before_its_page_has_what_was_drawn() -> None:
+    source, page = told(), next(page for page in PAGES if page.path == "/status")
+    opened = OpenPage(page, source, SharedColumns(), Document())
+    opened.draw()
+    drawn = opened.version
+    for _ in range(3):
+        source.history.take(Telemetry(1.0, [], [], 0, {}), now=source.history.now + 1)
+        opened.draw()
+        assert opened.version == drawn
+    answer(opened)
+    opened.draw()
+    assert opened.version == source.history.stamp, "what came meanwhile is in one drawing"
+
+
+def test_what_a_page_says_belongs_to_its_document() -> None:
+    document = applications(told())["/status"].create_document()
+    assert {"himalia-visible", "himalia-drawn"} <= {model.name for model in document.models}
 
 
 def test_two_documents_of_one_page_compute_a_plot_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +162,7 @@ def test_a_profile_page_shows_the_samples_that_it_asks_for() -> None:
     source = told()
     opened = OpenPage(Page("/p", "P", (("profile", 12),)), source, SharedColumns(), Document())
     asyncio.run(opened.sample())
+    answer(opened)
     asyncio.run(opened.sample())
     assert source.asked == 1
     assert list(opened.plots[0].sources["frames"].data["name"]) == ["main", "inner"]

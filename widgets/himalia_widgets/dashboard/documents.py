@@ -2,6 +2,10 @@
 
 A document looks every half second whether the history changed, and only then draws.  What several tabs would compute
 alike is computed once.
+
+It draws nothing before the page said that it has what was drawn before: a browser that stands still (a laptop that
+sleeps) costs one drawing, in whatever is between it and this process.  A proxy reads on for a browser that doesn't, so
+what the socket took says nothing.  What is done about a page that doesn't answer is ``attendance.py``'s.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from bokeh.document import Document
 from bokeh.models import ColumnDataSource, CustomJS
 
 from himalia.errors import HimaliaError
+from himalia_widgets.dashboard.attendance import Drawn
 from himalia_widgets.dashboard.layout import TEMPLATE, Page, encodable, frame, read_arguments
 from himalia_widgets.plots import make_plot
 from himalia_widgets.plots.base import Plot
@@ -111,7 +116,13 @@ class OpenPage:
                 plot.function = arguments.get("function") or None
             document.add_root(plot.root)
         self.visible = ColumnDataSource({"visible": [True]}, name="himalia-visible")
+        self.drawn = Drawn()
+        self.plots[0].root.tags = [self.visible, self.drawn.source]  # a document's own callbacks don't make it ours
         document.js_on_event("document_ready", CustomJS(args={"visible": self.visible}, code=WATCH))
+        document.js_on_event("document_ready", self.drawn.answer)
+        document.js_on_event("connection_lost", CustomJS(code=LOST))
+        document.config.reconnect_session = False  # to a document that is made anew, whose plots have no place there
+        document.config.notify_connection_status = False
         document.title = f"{page.title}: {encodable(source.title)}"
         document.template = TEMPLATE
         headings = {plot.name: plot.title for plot in self.plots if not has_title(plot)}
@@ -120,26 +131,35 @@ class OpenPage:
     def draw(self) -> None:
         """Show the history as it is now, if it changed and anybody looks."""
         version = self.source.history.stamp
-        if version == self.version or not self.visible.data["visible"][0]:
+        if version == self.version or not self.may_draw:
             return
         self.version = version
         for plot in self.plots:
             self.shared.update(plot, self.source)
+        self.drawn.count()
+
+    @property
+    def may_draw(self) -> bool:
+        """Whether anybody looks, and has what was drawn before."""
+        return bool(self.visible.data["visible"][0]) and not self.drawn.is_behind
 
     async def sample(self) -> None:
         """Ask for samples and show them."""
         profiles = [plot for plot in self.plots if isinstance(plot, ProfilePlot)]
-        if profiles and self.visible.data["visible"][0] and await self.samples.ask(self.source):
+        if profiles and self.may_draw and await self.samples.ask(self.source):
             for plot in profiles:
                 plot.samples = self.samples.rows
                 plot.since = self.source.history.now - self.seconds
                 plot.update(self.source.history)
+            self.drawn.count()
 
 
 WATCH: Final = """
 const look = () => { visible.data = {visible: [document.visibilityState === "visible"]} }
 document.addEventListener("visibilitychange", look)
 """
+LOST: Final = 'dispatchEvent(new Event("himalia-lost"))'
+"""What ``assets/page.js`` does about it."""
 
 
 def read_seconds(text: str) -> float:

@@ -20,11 +20,12 @@ from bokeh.server.tornado import BokehTornado
 from bokeh.server.views.static_handler import StaticHandler
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
-from tornado.ioloop import IOLoop
+from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.iostream import IOStream
 from tornado.web import OutputTransform, RedirectHandler, RequestHandler
 
 from himalia.comm.crowd import Crowd
+from himalia_widgets.dashboard.attendance import LOOK, Attendance
 from himalia_widgets.dashboard.guard import SECURITY_HEADERS, Answer, Guard
 from himalia_widgets.dashboard.metrics import CONTENT_TYPE, render
 from himalia_widgets.dashboard.pages import applications, handlers
@@ -45,6 +46,7 @@ class DashboardApplication(BokehTornado):
 
     def __init__(self, apps: dict[str, Application], *, guard: Guard, **options: Any) -> None:
         self.guard = guard
+        self.attendance = Attendance()
         self.let_in: Callable[[HTTPServerRequest], None] = lambda request: None
         super().__init__(
             apps,
@@ -59,6 +61,17 @@ class DashboardApplication(BokehTornado):
             **options,
         )
         self.add_transform(SecurityHeaders)
+
+    def new_connection(self, protocol: Any, socket: Any, application_context: Any, session: Any) -> Any:
+        """Take in a page that opened its WebSocket."""
+        connection = super().new_connection(protocol, socket, application_context, session)
+        self.attendance.enter(connection, socket, session.document)
+        return connection
+
+    def client_lost(self, connection: Any) -> None:
+        """Forget a page whose WebSocket is closed."""
+        self.attendance.leave(connection)
+        super().client_lost(connection)
 
     def resources(self, absolute_url: str | None = None) -> Resources:
         """Return Bokeh's own files, addressed relative to the page."""
@@ -179,8 +192,11 @@ async def serve(
     http.add_socket(listener)
     server = BaseServer(IOLoop.current(), application, http)
     server.start()
+    looking = PeriodicCallback(application.attendance.look, LOOK * 1000)
+    looking.start()
     try:
         await stop.wait()
     finally:
+        looking.stop()
         server.stop()
         http.stop()

@@ -1,5 +1,5 @@
 /** What every page has: the numbers of the header, links that keep the theme, and the switch for it. */
-import { poll } from "./poll.js";
+import { ask, poll } from "./poll.js";
 import { bytesOf } from "./table.js";
 import { make } from "./widget/dom.js";
 import { count, duration, plural } from "./widget/format.js";
@@ -24,6 +24,22 @@ document.getElementById("theme")?.addEventListener("click", () => {
   url.searchParams.set("theme", other);
   location.replace(url);
 });
+
+/** The page was given up, or its dashboard ended: loads it again once somebody looks and the dashboard answers. */
+function comeBack() {
+  setTimeout(async () => {
+    try {
+      if (document.hidden) throw new Error("nobody looks");
+      await ask("summary.json");
+    } catch {
+      comeBack();
+      return;
+    }
+    location.reload();
+  }, 1000);
+}
+
+addEventListener("himalia-lost", comeBack, { once: true });
 
 const numbers = document.getElementById("numbers");
 const state = document.getElementById("state");
