@@ -120,6 +120,7 @@ class Exchange:
         store.freed = self._freed
         self._is_look_due = False
         self._warned: set[str] = set()
+        self._clock = clock
         self._complaints = Complaints(logger)
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(WorkerToNanny).decode
@@ -242,7 +243,7 @@ class Exchange:
                 place = self._write_message(data)
             except StoreFullError as error:  # larger than all of the store: the worker would wait for it for ever
                 text = "a message for %s can't be sent, so it is replaced: %s"
-                self._complaints.write(time.monotonic(), text, name, error)
+                self._complaints.write(self._clock(), text, name, error)
                 self.pool.kill(name)
                 return
             self._readers.count(name, [place.offset], 1)

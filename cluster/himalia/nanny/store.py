@@ -555,7 +555,7 @@ class Store:
             key,
             held.attempt,
         )
-        self._complaints.write(time.monotonic(), "%s", error)
+        self._complaints.write(self._clock(), "%s", error)
         return error
 
     def _discard(self) -> bool:
