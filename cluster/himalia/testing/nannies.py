@@ -81,7 +81,9 @@ class NannyProcess(Process):
             disk=self.disk,
             clock=lambda: cluster.world.now,
         )
-        self.exchange = Exchange(self.store, lambda function: self.after(0.0, function), lambda: cluster.world.now)
+        self.exchange = Exchange(
+            self.store, lambda function: self.after(0.0, function), lambda: cluster.world.now + self.skew
+        )
         self.exchange.driver = self
         machine = f"machine-{number if plan.machine < 0 else f'm{plan.machine}'}"
         self.info = HostInfo(
@@ -205,8 +207,8 @@ class NannyProcess(Process):
             use=self.exchange.use(),
         )
         states = {name: "T" for name, worker in self.workers.items() if worker.is_stopped}
-        slots = self.pool.all_running()
-        self.feed(e.Measured(metrics, slots, self.store.moves.take(), self.exchange.waits(), states))
+        slots, moves, exchange = self.pool.all_running(), self.store.moves.take(), self.exchange
+        self.feed(e.Measured(metrics, slots, moves, exchange.unwritten(), states, exchange.unread()))
 
     def _check_withdrawn(self) -> None:
         """See whether workers still run what nobody wants."""
@@ -340,7 +342,7 @@ class NannyProcess(Process):
             "bytes in memory": store.nbytes,
             "bytes on disk": store.spilled or self.disk.used,
             "mappings": dict(store.mapped),
-            "waiting for room": [request.owner for request in self.exchange.room.waiting],
+            "waiting for room": len(self.exchange.room),
             "loading": self.exchange.loader.jobs,
             "placing": [placing for placings in self.placing.values() for placing in placings],
             "streams": self.streams,
@@ -389,7 +391,7 @@ class NannyProcess(Process):
         def refused(error: StoreFullError) -> None:
             self.feed(e.DataFetched(key, host.host, None, str(error), True))
 
-        self.exchange.room.ask(self.me, range_length([len(data)]), granted, refused)
+        self.exchange.room.ask(self.me, range_length([len(data)]), granted, refused, what=key)
 
     def _kept_one(self, host: HostInfo, key: Key, attempt: int, nbytes: int, seconds: float) -> None:
         self.feed(e.Transferred(host.host, nbytes, seconds, 1))
