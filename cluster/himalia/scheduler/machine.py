@@ -27,7 +27,7 @@ from himalia.scheduler import (
     transitions,
     validate,
 )
-from himalia.scheduler.placement import refill_all
+from himalia.scheduler.placement import refill_all, trickle
 from himalia.scheduler.state import GROUPS, RELEASED, ClientState, HostState, SchedulerState
 from himalia.scheduler.task_page import describe_task
 from himalia.settings import DEFAULT, Settings
@@ -407,6 +407,7 @@ class SchedulerMachine:
         self.output.tick(core)
         if core.open and core.surplus:
             refill_all(core)  # an idle host may find something to steal that wasn't worth it before
+        trickle(core)
         if core.queue or any(host.assigned for host in core.hosts.values()):
             self.busy_at = core.now
         elif self.idle_timeout and core.now - self.busy_at > self.idle_timeout and not self.closing:

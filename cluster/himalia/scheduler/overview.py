@@ -234,8 +234,8 @@ def explain_queued(core: SchedulerState, task: SchedulerTask, name: str) -> str:
         disk = f" Their disks take no more: {', '.join(sorted(disks))}." if disks else ""
         return (
             f"{name} is ready, but all {paused} hosts are paused{explain_pause(core)} because their memory is nearly "
-            f"full.{disk} They go on when enough of it was released or has moved to disk. "
-            f"Release futures."
+            f"full.{disk} They go on when enough of it was released or has moved to disk; until then each runs one "
+            f"call at a time. Release futures."
         )
     ahead = sum(entry[0] < task.priority for entry in core.queue.entries())
     return (

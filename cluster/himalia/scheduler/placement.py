@@ -332,6 +332,33 @@ def place_restricted(core: SchedulerState, task: SchedulerTask, requirement: Req
         assign(core, task, best.host, best)
 
 
+def trickle(core: SchedulerState) -> None:
+    """Give hosts that are paused and do nothing one call each that nobody else may run; called at every tick.
+
+    What keeps their memory full may be what waits here: slow, but never stuck.  Where nothing can move to disk, the call
+    ends with an error that says so, and doesn't wait for ever.
+    """
+    if core.queue and not core.open:
+        for host in core.hosts.values():
+            task = core.queue.first() if is_at_rest(host) else None
+            if task is not None:
+                core.queue.pop()
+                assign(core, task, host, None)
+    for requirement in core.requirements.values():
+        if not requirement.queue or not all(host.paused for host in eligible(core, requirement)):
+            continue
+        for host, workers in eligible(core, requirement).items():
+            task = requirement.queue.first() if is_at_rest(host) and has_room(workers[0], requirement) else None
+            if task is not None:
+                requirement.queue.pop()
+                assign(core, task, host, workers[0])
+
+
+def is_at_rest(host: HostState) -> bool:
+    """Whether a host is paused and has nothing to do."""
+    return host.paused and host.nthreads > 0 and not host.assigned and not host.zombies
+
+
 def refill_restricted(core: SchedulerState, host: HostState) -> None:
     """Give a host's workers what waits for them by name or resource."""
     if host.paused:

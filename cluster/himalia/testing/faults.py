@@ -122,7 +122,6 @@ class Breaker:
         cluster.network.weather = Weather()
         behaviour = plan.behaviour
         behaviour.slow_fetch = behaviour.failed_fetch = behaviour.failed_start = 0.0
-        behaviour.disk = ROOMY
         cluster.parted.clear()
         for link in cluster.network.links:
             link.blocked_until = min(link.blocked_until, self.world.now)
@@ -131,7 +130,7 @@ class Breaker:
         for number in range(plan.clients):
             cluster.start_client(number)
         for nanny in cluster.nannies.values():
-            nanny.disk.grow(ROOMY)
+            nanny.disk.grow(plan.behaviour.disk)
         self._cancel_endless()
 
     def _cancel_endless(self) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import himalia.messages as m
+from himalia.machine import Ticked
 from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.loss import PATIENCE
 from himalia.scheduler.state import ASSIGNED, ERRED, FINISHED, QUEUED, WAITING
@@ -226,6 +227,23 @@ def test_a_paused_host_gets_nothing_until_it_recovers() -> None:
     assert "paused" in explain(stage, "x")
     stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 0))
     assert stage.status("x") is ASSIGNED
+
+
+def test_paused_hosts_run_one_call_at_a_time_if_nobody_else_may() -> None:
+    """What keeps their memory full may be what waits here."""
+    stage = Stage("a", "b")
+    for host in "ab":
+        stage.message(host, m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 0, paused=True))
+    bound = spec("y", options=m.TaskOptions(workers=("a",)))
+    stage.submit("alice", spec("x1"), spec("x2"), spec("x3"), bound)
+    stage.event(Ticked({}))
+    assert sorted(str(stage.task(f"x{n}").status.label) for n in (1, 2, 3)) == ["assigned", "assigned", "queued"]
+    assert stage.status("y") is QUEUED  # its host has something to do
+    stage.event(Ticked({}))
+    assert stage.status("x3") is QUEUED
+    stage.message("b", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 0))
+    assert stage.status("x3") is ASSIGNED
+    assert stage.status("y") is QUEUED
 
 
 def explain(stage: Stage, key: str) -> str:
