@@ -18,7 +18,7 @@ from himalia.nanny import events as e
 from himalia.nanny.exchange import Exchange
 from himalia.nanny.machine import NannyMachine
 from himalia.nanny.room import Request
-from himalia.nanny.store import Store
+from himalia.nanny.store import WORKERS, Store
 from himalia.testing.memory import SimulatedArena, SimulatedDisk
 from himalia.testing.pool import SimulatedPool
 from himalia.testing.process import Process
@@ -188,6 +188,7 @@ class NannyProcess(Process):
         self._relieve()
         self.exchange.tick()
         self.store.validate()
+        self._check_mapped()
         self._check_withdrawn()
 
     def _relieve(self) -> None:
@@ -209,6 +210,12 @@ class NannyProcess(Process):
         states = {name: "T" for name, worker in self.workers.items() if worker.is_stopped}
         slots, moves, exchange = self.pool.all_running(), self.store.moves.take(), self.exchange
         self.feed(e.Measured(metrics, slots, moves, exchange.unwritten(), states, exchange.unread()))
+
+    def _check_mapped(self) -> None:
+        """See whether clients keep more in memory than they may: the rest has to be able to move."""
+        total = sum(nbytes for reader, nbytes in self.store.mapped.items() if reader != WORKERS)
+        if total > self.store.mapped_limit:
+            raise SimulationError(f"clients map {total} bytes of {self.me}, of {self.store.mapped_limit} that they may")
 
     def _check_withdrawn(self) -> None:
         """See whether workers still run what nobody wants."""
