@@ -335,7 +335,7 @@ def place_restricted(core: SchedulerState, task: SchedulerTask, requirement: Req
 def trickle(core: SchedulerState) -> None:
     """Give hosts that are paused and do nothing one call each that nobody else may run; called at every tick.
 
-    What keeps their memory full may be what waits here: slow, but never stuck.  Where nothing can move to disk, the call
+    What keeps their memory full may be what waits here: slow, but never stuck.  Where nothing can move to disk, a call
     ends with an error that says so, and doesn't wait for ever.
     """
     if core.queue and not core.open:
