@@ -29,6 +29,9 @@ from himalia.testing.world import SimulationError, World
 QUICK = {"host_lease": 2.0, "client_lease": 3.0, "local_lease": 2.0}
 """Leases of simulated clusters, seconds: short, because a quiet second costs as much computing as a busy one."""
 
+CANCEL_COUNTS = 20.0
+"""Seconds for which a cancelled call doesn't end by itself: by then somebody has to have stopped it."""
+
 
 class SchedulerProcess(Process):
     """The scheduler; it lives as long as the world."""
@@ -88,8 +91,8 @@ class Cluster:
         """No client starts any more."""
         self.parted: dict[tuple[int, int], float] = {}
         """Pairs of hosts that can't reach each other, and until when."""
-        self.stopped: dict[Key, ClientProcess] = {}
-        """Calls that somebody cancelled for everybody, and that nobody submitted again."""
+        self.stopped: dict[Key, tuple[ClientProcess, float]] = {}
+        """Calls that somebody cancelled for everybody, and that nobody submitted again; who, and when."""
         self.scheduler = SchedulerProcess(self)
         self.nannies: dict[int, NannyProcess] = {}
         """The living nannies by the number of their host."""
@@ -164,13 +167,15 @@ class Cluster:
         return delay
 
     def is_wanted(self, key: Key) -> bool:
-        """Whether somebody waits for a call, or cancelled it for everybody and lives: else an endless one ends."""
-        client = self.stopped.get(key)
-        if client is not None and client.is_usable:
-            return True
+        """Whether somebody waits for a call, or cancelled it for everybody a moment ago: else an endless one ends."""
+        if key in self.stopped:
+            client, since = self.stopped[key]
+            if client.is_usable and self.world.now - since < CANCEL_COUNTS:
+                return True
         return any(
-            key in client.machine.records and client.machine.records[key].status == PENDING
+            record.status == PENDING and key in self.witness.ancestors_of(record.key)
             for client in self.clients.values()
+            for record in client.machine.records.values()
         )
 
     # What every process tells

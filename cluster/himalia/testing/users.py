@@ -434,7 +434,7 @@ class ClientProcess(Process):
     def _cancel(self, records: list[Record], *, force: bool) -> None:
         self.cluster.witness.cancelled(self, [record.key for record in records], force)
         if force:
-            self.cluster.stopped.update({record.key: self for record in records})
+            self.cluster.stopped.update({record.key: (self, self.world.now) for record in records})
         self.feed(CancelAsked(records, force, "the user said so"))
 
     def _do_retry(self, op: UserOp) -> None:
@@ -560,12 +560,13 @@ class ClientProcess(Process):
         self.checked[record.key] = record
 
     def cancel_endless(self) -> None:
-        """Cancel what ends by nothing else, for everybody."""
-        tasks = self.cluster.plan.tasks
+        """Cancel what ends by nothing else, and what waits for that, for everybody."""
+        tasks, ancestors_of = self.cluster.plan.tasks, self.cluster.witness.ancestors_of
         records = [
             record
             for key, record in self.machine.records.items()
-            if record.status == PENDING and key in tasks and tasks[key].call.nature == calls.ENDLESS
+            if record.status == PENDING
+            and any(name in tasks and tasks[name].call.nature == calls.ENDLESS for name in ancestors_of(key))
         ]
         if records and self.is_usable:
             self._cancel(records, force=True)
