@@ -40,6 +40,7 @@ STANDS_STILL = """
 
 FOLLOWS = """
     import sys
+    import threading
     from himalia import Client
     from himalia.deploy.thread_feed import ThreadFeed
     from himalia.telemetry.stream import _decode
@@ -47,14 +48,17 @@ FOLLOWS = """
     if __name__ == "__main__":
         with Client(sys.argv[1]) as client:
             seen = skipped = total = 0
+            begun = threading.Event()
 
             def take(push):
                 global seen, skipped, total
                 seen += sum(len(_decode(block)) for block in push.blocks)
                 skipped += push.skipped
                 total = push.status.total
+                begun.set()
 
             end = ThreadFeed.of(client, full=True).subscribe(take)
+            begun.wait()  # who is stopped while it connects has to connect anew
             print("following", flush=True)
             for line in sys.stdin:
                 print(seen, skipped, total, flush=True)
