@@ -338,7 +338,7 @@ def trickle(core: SchedulerState) -> None:
     What keeps their memory full may be what waits here: slow, but never stuck.  Where nothing can move to disk, a call
     ends with an error that says so, and doesn't wait for ever.
     """
-    if core.queue and not core.open:
+    if core.queue and not core.open and all(host.paused or not host.nthreads for host in core.hosts.values()):
         for host in core.hosts.values():
             task = core.queue.first() if is_at_rest(host) else None
             if task is not None:
