@@ -20,6 +20,9 @@ from himalia.local_modules import LOCAL_MODULES
 
 CACHED: Final = type(functools.lru_cache(lambda: None))
 reduce_module: Final[Callable[[Any], Any]] = cloudpickle.Pickler.dispatch_table[types.ModuleType]
+reduce_code: Final[Callable[[Any], Any]] = cloudpickle.Pickler.dispatch_table[types.CodeType]
+NO_FILE: Final = "<dynamic-code>"
+"""What cloudpickle (from 3.1.3 on) writes for the file of every code object."""
 _registering = threading.RLock()
 
 
@@ -31,7 +34,10 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is
         self._by_value = LOCAL_MODULES.names()
 
     dispatch_table = ChainMap(
-        {types.ModuleType: lambda module: _by_value(module.__name__, reduce_module, module)},
+        {
+            types.ModuleType: lambda module: _by_value(module.__name__, reduce_module, module),
+            types.CodeType: lambda code: _with_file(code),
+        },
         cloudpickle.Pickler.dispatch_table,
     )
 
@@ -75,6 +81,12 @@ def dumps(value: Any, buffer_callback: Callable[[Any], bool] | None) -> bytes:
 def cached(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Callable[..., Any]:
     """Return ``function`` with an empty ``lru_cache``."""
     return functools.lru_cache(maxsize, typed)(function)
+
+
+def _with_file(code: types.CodeType) -> Any:
+    """Reduce a code object with the name of its file: tracebacks, profiles and ``%debug`` show lines of that."""
+    kind, arguments = reduce_code(code)
+    return kind, tuple(["".join(code.co_filename) if argument == NO_FILE else argument for argument in arguments])
 
 
 def _by_value(name: str, reduce: Callable[[Any], Any], value: Any) -> Any:

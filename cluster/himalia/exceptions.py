@@ -27,10 +27,13 @@ from himalia.wellformed import text_of, well_formed
 
 LINKS: Final = 64
 """Exceptions that travel together at most.  Guess: more than anybody reads; Python prints them all."""
-PART: Final = 8 * 1024
+PART: Final = 32 * 1024
 """Bytes of one argument or attribute; a larger one travels as the beginning of its text."""
-WHOLE: Final = 40 * 1024
+WHOLE: Final = 80 * 1024
 """Bytes of all links; together with text and frames, an answer still is a datagram."""
+NOTE: Final = 8 * 1024
+"""Characters of one note."""
+TOO_MUCH: Final = f"is larger than {PART // 1024} KiB, or can't be pickled"
 SHORT: Final = 1000
 """Characters of what stands for a part that is too large, or can't be pickled."""
 KEPT_APART: Final = frozenset(
@@ -151,21 +154,29 @@ def _members(error: BaseException) -> Sequence[BaseException]:
 def _describe(error: BaseException, numbers: dict[int, int], frames_of: FramesOf) -> Link:
     kind = type(error)
     names, classes = _classes(kind)
-    notes = [text_of(note, PART) if isinstance(note, str) else _short(note) for note in _notes(error)]
+    notes = [text_of(note, NOTE) if isinstance(note, str) else _short(note) for note in _notes(error)]
+    given = len(notes)
     if names[0] != _name(kind):
         notes.append(f"(it is a {_name(kind)}, which can't be pickled)")
     attributes = []
     for name, value in _attributes(error):
         data = _pickled(value)
         if data is None:
-            notes.append(f"(its attribute {name} stayed behind: {_short(value, 60)} is too large, or can't be pickled)")
+            notes.append(f"(its attribute {name} stayed behind: {_short(value, 60)} {TOO_MUCH})")
         else:
             attributes.append((well_formed(name), data))
+    arguments = []
+    for number, value in enumerate(() if isinstance(error, BaseExceptionGroup) else error.args):
+        data = _pickled(value)
+        if data is None:
+            notes.append(f"(its args[{number}] is the beginning of a text: {_short(value, 60)} {TOO_MUCH})")
+            data = serialize.dumps_packed(_short(value))
+        arguments.append(data)
     link = Link(
         names=names,
         classes=classes,
         whole=_own_pickle(error),
-        args=[] if isinstance(error, BaseExceptionGroup) else [_pickled_or_short(value) for value in error.args],
+        args=arguments,
         attributes=attributes,
         notes=notes,
         cause=_number(error.__cause__, numbers),
@@ -175,9 +186,15 @@ def _describe(error: BaseException, numbers: dict[int, int], frames_of: FramesOf
         message=_short(error.message) if isinstance(error, BaseExceptionGroup) else "",
         frames=list(frames_of(error.__traceback__)),
     )
-    if len(link.attributes) > 1 and len(_encode(link)) > WHOLE // 2:  # many parts that are each small enough
+    if len(_encode(link)) > WHOLE * 3 // 4:  # many parts that are each small enough
         link.attributes = []
         link.notes.append("(its attributes stayed behind: together they are too large)")
+    if len(_encode(link)) > WHOLE * 3 // 4:
+        link.args = [serialize.dumps_packed(_short(value, SHORT // max(1, len(error.args)))) for value in error.args]
+        link.whole = b""
+        link.notes.append("(its args are the beginnings of texts: together they are too large)")
+    if len(link.notes) > given:  # its class may not be able to say any more what it said
+        link.notes.append(f"(it said: {text_of(error, SHORT)})")
     return link
 
 
@@ -270,11 +287,6 @@ def _pickled(value: Any, limit: int = PART) -> bytes | None:
     except BaseException:  # a user's class may raise anything here
         return None
     return data
-
-
-def _pickled_or_short(value: Any) -> bytes:
-    data = _pickled(value)
-    return serialize.dumps_packed(_short(value)) if data is None else data
 
 
 def _short(value: Any, limit: int = SHORT) -> str:

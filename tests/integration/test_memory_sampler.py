@@ -46,6 +46,7 @@ def test_samples_become_a_frame_and_a_figure_aligned_or_not(client: Client) -> N
         with ms.sample(label):
             wait_for_two_samples(ms, label)
     assert list(ms.to_pandas().columns) == ["a", "<b>$$b$$"]
+    assert abs(ms.to_pandas().index[0].timestamp() - time.time()) < 60
     assert ms.to_pandas(align=True).index[0].total_seconds() == 0.0
     assert len(ms.to_pandas(align=True).iloc[0].dropna()) == 2
     for align in (False, True):

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Self
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from himalia import exceptions
 from himalia.client.tracebacks import traceback_of
 from himalia.errors import StoreFullError, UnreachableError
-from himalia.worker.results import describe, user_frames
+from himalia.names import Key
+from himalia.worker.results import ANSWER_LIMIT, describe, user_frames
 
 
 def sent(error: BaseException) -> Any:
@@ -188,6 +190,36 @@ def test_what_cannot_travel_stays_behind_alone_and_is_named() -> None:
     assert error.args[0] == "locked"
     assert "unlocked _thread.lock" in error.args[1]
     assert "attribute lock stayed behind" in error.__notes__[0]
+
+
+class BadRows(Exception):
+    def __init__(self, rows: list[Any], table: str) -> None:
+        self.rows, self.table = rows, table
+        super().__init__(rows, table)
+
+    def __str__(self) -> str:
+        return f"{len(self.rows)} bad rows in {self.table}"
+
+
+def test_what_an_exception_tells_of_some_thousand_rows_arrives_whole() -> None:
+    error = sent(BadRows(list(range(5000)), "flights"))
+    assert error.rows == list(range(5000))
+    assert (error.args[1], str(error), hasattr(error, "__notes__")) == ("flights", "5000 bad rows in flights", False)
+
+
+def test_what_is_too_large_is_named_with_the_limit_and_the_text_is_kept() -> None:
+    notes = sent(BadRows(list(range(100_000)), "flights")).__notes__
+    assert any("its attribute rows stayed behind: [0, 1, 2" in note and "larger than 32 KiB" in note for note in notes)
+    assert any("its args[0] is the beginning of a text" in note for note in notes)
+    assert "(it said: 100000 bad rows in flights)" in notes
+
+
+@pytest.mark.parametrize("count", [0, 4, 40, 4000])
+def test_many_parts_that_are_each_small_enough_are_still_one_message(count: int) -> None:
+    error = describe(BadRows(["x" * 20_000] * 4, "t"), Key("k"), "w")
+    many = describe(Exception(*[f"{number:020000d}" for number in range(count)]), Key("k"), "w")
+    for one in (error, many):
+        assert len(msgspec.msgpack.encode(one)) <= ANSWER_LIMIT
 
 
 def test_a_class_that_cannot_travel_is_its_nearest_base_and_named() -> None:

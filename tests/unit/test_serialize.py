@@ -411,3 +411,18 @@ def test_coroutines_and_generators_are_explained() -> None:
         serialize.dumps(fetch())
     with pytest.raises(UsageError, match=r"generator.*Return a list of it"):
         serialize.dumps(item for item in range(3))
+
+
+def test_code_keeps_the_name_of_its_file_whatever_cloudpickle_thinks_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 3.1.3 on it writes ``<dynamic-code>``: tracebacks would have no lines, profiles no file."""
+    from himalia import cloud
+
+    def without_file(code: Any) -> Any:
+        kind, arguments = reduce_code(code)
+        return kind, tuple(cloud.NO_FILE if argument == code.co_filename else argument for argument in arguments)
+
+    reduce_code = cloud.reduce_code
+    monkeypatch.setattr(cloud, "reduce_code", without_file)
+    function = eval(compile("lambda x: x / 0", "<a cell>", "eval"))
+    copy = serialize.loads(serialize.dumps(function))
+    assert (copy.__code__.co_filename, copy.__code__.co_name) == ("<a cell>", "<lambda>")

@@ -305,7 +305,16 @@ class Calling(ClientBase):
         ----------
         future : Future or str
             A future, or its key; the name of a group stands for one of its calls that wait.
+
+        Raises
+        ------
+        TypeError
+            If it is a collection: each future has its own story.
         """
+        if isinstance(future, list | set | dict):
+            raise TypeError(
+                "explain() takes one future, or its key. For several: [future.explain() for future in futures]."
+            )
         if isinstance(future, Future):
             return self._sync(explain(self, future._record))
         key = key_of(future)

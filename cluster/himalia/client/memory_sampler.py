@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
@@ -148,6 +149,8 @@ class Sampling:
         self._first = threading.Event()
         """There is a sample, or none will come."""
         self._problem = ""
+        self._epoch: float | None = None
+        """The time of day at the scheduler's time 0, by the first push."""
 
     def __enter__(self) -> Self:
         self._feed = ThreadFeed.of(self._client)
@@ -174,9 +177,12 @@ class Sampling:
 
     def _take(self, telemetry: Telemetry) -> None:
         self._hosts.update(telemetry.hosts)
-        is_due = not self._samples or telemetry.time - self._samples[-1][0] >= self._interval
+        if self._epoch is None:
+            self._epoch = time.time() - telemetry.time
+        now = self._epoch + telemetry.time
+        is_due = not self._samples or now - self._samples[-1][0] >= self._interval
         if telemetry.hosts and is_due:
-            self._samples.append((telemetry.time, sum(map(self._measure, self._hosts.values()))))
+            self._samples.append((now, sum(map(self._measure, self._hosts.values()))))
             self._first.set()
 
     def _take_info(self, info: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from himalia import serialize
@@ -22,7 +22,10 @@ from himalia.client.state import Record
 from himalia.names import shorten
 
 LOOKED_AT: Final = 1024 * 1024
-"""Bytes of arguments that are told apart by their content, a millisecond's worth; of larger ones only the size is."""
+"""Bytes of one frame of arguments that are told apart by all of their content, a millisecond's worth; of a larger one
+its size is, and pieces from its beginning to its end."""
+PIECES: Final = 64
+"""Pieces of a larger frame, of LOOKED_AT / PIECES bytes each."""
 
 
 def of_call(function: PickledFunction, frames: Sequence[serialize.Buffer]) -> str:
@@ -42,9 +45,23 @@ def differ(one: str, other: str) -> bool:
 
 def warn_if_other(record: Record, origin: str) -> None:
     """Warn, once for each time that a key is held, that ``record`` is of another call than was submitted now."""
-    if differ(record.origin, origin):
-        before, record.origin = record.origin, ""
-        warnings.warn(text_of_other(record.key, before, origin), stacklevel=_levels_to_user())
+    warn_of_others([(record, origin)])
+
+
+def warn_of_others(submitted: Iterable[tuple[Record, str]]) -> None:
+    """The same for several calls that were submitted together: one warning, which names the first and counts them."""
+    text, more = "", 0
+    for record, origin in submitted:
+        if not differ(record.origin, origin):
+            continue
+        if text:
+            more += 1
+        else:
+            text = text_of_other(record.key, record.origin, origin)
+        record.origin = ""
+    if text:
+        others = f" So it is with {more} more of the keys that were submitted with it." if more else ""
+        warnings.warn(text + others, stacklevel=_levels_to_user())
 
 
 def text_of_other(key: str, before: str, now: str) -> str:
@@ -68,9 +85,14 @@ def _levels_to_user() -> int:
 
 def _digest(start: bytes, frames: Sequence[serialize.Buffer]) -> str:
     digest = hashlib.blake2b(start, digest_size=8)
-    if serialize.nbytes(frames) <= LOOKED_AT:
-        for frame in frames:
-            digest.update(frame)
-    else:
-        digest.update(repr([len(memoryview(frame).cast("B")) for frame in frames]).encode())
+    for frame in frames:
+        view = memoryview(frame).cast("B")
+        if len(view) <= LOOKED_AT:
+            digest.update(view)
+            continue
+        digest.update(str(len(view)).encode())
+        length = LOOKED_AT // PIECES
+        for number in range(PIECES):
+            offset = (len(view) - length) * number // (PIECES - 1)
+            digest.update(view[offset : offset + length])
     return digest.hexdigest()

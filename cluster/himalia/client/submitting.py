@@ -83,9 +83,13 @@ class Submitter:
     def _compared(self, made: list[Record], specs: Sequence[TaskSpec]) -> list[Record]:
         """Return the records of calls that were submitted; warn of those whose name was in use for another call."""
         wanted = (spec for spec in specs if spec.wanted)
-        for record, spec in zip(made, wanted, strict=True):
-            if spec.options is not None and spec.options.origin:
-                origin.warn_if_other(record, spec.options.origin)
+        origin.warn_of_others(
+            [
+                (record, spec.options.origin)
+                for record, spec in zip(made, wanted, strict=True)
+                if spec.options is not None and spec.options.origin
+            ]
+        )
         return made
 
     def compare(

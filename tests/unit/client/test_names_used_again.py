@@ -73,6 +73,28 @@ def test_a_name_that_is_held_keeps_its_result_and_another_call_of_it_is_told_onc
     assert held.result(5) == 8
 
 
+@pytest.mark.parametrize("where", [0, 1_000_000, 1_999_999])
+def test_large_arguments_are_told_apart_too(client: Client, where: int) -> None:
+    """By pieces of them: their beginning, their end, and what lies between."""
+    one = bytearray(2_000_000)
+    other = bytearray(one)
+    other[max(0, where - 40_000) : where + 40_000] = b"x" * len(other[max(0, where - 40_000) : where + 40_000])
+    held = client.submit(len, one, key="k")
+    client.submit(len, bytearray(one), key="k")  # no warning: the same bytes
+    with pytest.warns(UserWarning, match="len, with other arguments"):
+        client.submit(len, other, key="k")
+    assert held.result(5) == 2_000_000
+
+
+def test_many_names_of_one_map_are_one_warning_with_a_count(client: Client) -> None:
+    keys = [f"k{number}" for number in range(200)]
+    held = client.map(twice, range(200), key=keys)
+    with pytest.warns(UserWarning, match="So it is with 198 more of the keys") as told:
+        client.map(twice, [0, *range(2, 201)], key=keys)
+    assert len(told) == 1
+    assert client.gather(held) == [2 * number for number in range(200)]
+
+
 def test_the_same_call_of_a_name_is_nothing_to_warn_of(client: Client) -> None:
     held = [client.submit(twice, 4, key="k"), *client.map(twice, [4, 5], key=["k", "l"])]
     held += [client.submit(twice, 5, key="l"), *client.scatter({"data": [1, 2]}).values()]
