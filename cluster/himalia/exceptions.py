@@ -34,6 +34,8 @@ WHOLE: Final = 80 * 1024
 NOTE: Final = 8 * 1024
 """Characters of one note."""
 TOO_MUCH: Final = f"is larger than {PART // 1024} KiB, or can't be pickled"
+ARGS: Final = 200
+"""Arguments of an exception of which no single one is large, and all together are.  Guess."""
 SHORT: Final = 1000
 """Characters of what stands for a part that is too large, or can't be pickled."""
 KEPT_APART: Final = frozenset(
@@ -193,6 +195,9 @@ def _describe(error: BaseException, numbers: dict[int, int], frames_of: FramesOf
         link.args = [serialize.dumps_packed(_short(value, SHORT // max(1, len(error.args)))) for value in error.args]
         link.whole = b""
         link.notes.append("(its args are the beginnings of texts: together they are too large)")
+        if len(link.args) > ARGS:
+            link.notes.append(f"(only the first {ARGS} of its {len(link.args):,} args are shown)")
+            del link.args[ARGS:]
     if len(link.notes) > given:  # its class may not be able to say any more what it said
         link.notes.append(f"(it said: {text_of(error, SHORT)})")
     return link
