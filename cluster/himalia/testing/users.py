@@ -70,6 +70,8 @@ LARGE_CALL = 40_000
 KEPT = 1.0
 """Seconds at most that a user keeps an array that maps a host's memory.  Guess."""
 
+LAST_TRY = 50
+"""Tries to place a value, after which it is given up."""
 REUSED_SIZES = (8, 33_000, 5_000)
 """Bytes of what a name stands for that is used for one thing after another."""
 
@@ -264,30 +266,49 @@ class ClientProcess(Process):
     def _do_scatter(self, op: UserOp) -> None:
         for key in op.keys:
             attempt = self._new_attempt()
-            for _ in range(1 + (self.random.random() < 0.2)):  # sometimes two copies, maybe at one host
-                self.placing += 1
-                self._place(key, self.cluster.plan.placed[key], attempt, 0, partial(self._placed, key))
+            copies = 1 + (self.random.random() < 0.2)  # sometimes two copies, maybe at one host
+            self.placing += 1
+            self._place(key, self.cluster.plan.placed[key], attempt, 0, partial(self._copy_placed, key, copies, []))
 
     def _new_attempt(self) -> int:
         return self.random.randrange(-(2**62), 0)
 
-    def _place(self, key: Key, nbytes: int, attempt: int, tries: int, done: Callable[[HostId, int], None]) -> None:
+    def _place(
+        self,
+        key: Key,
+        nbytes: int,
+        attempt: int,
+        tries: int,
+        done: Callable[[HostId, int], None],
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
         """Send a value to a host, as the data plane would; to another one if that fails."""
         hosts = list(self.machine.hosts)
-        if tries >= 50 or not self.is_usable:
+        if tries > LAST_TRY or not self.is_usable:
             self.placing -= 1
+            if self.is_usable:
+                failed()
         elif not hosts:
-            self.after(0.1, self._place, key, nbytes, attempt, tries + 1, done)
+            self.after(0.1, self._place, key, nbytes, attempt, tries + 1, done, failed)
         else:
             host = self.random.choice(hosts)
-            self.after(self.cluster.fetch_delay(self.random), self._put, key, nbytes, attempt, tries, done, host)
+            self.after(
+                self.cluster.fetch_delay(self.random), self._put, key, nbytes, attempt, tries, done, host, failed
+            )
 
     def _put(
-        self, key: Key, nbytes: int, attempt: int, tries: int, done: Callable[[HostId, int], None], host: HostId
+        self,
+        key: Key,
+        nbytes: int,
+        attempt: int,
+        tries: int,
+        done: Callable[[HostId, int], None],
+        host: HostId,
+        failed: Callable[[], None],
     ) -> None:
         nanny = self.cluster.reach(self, host)
         if nanny is None:
-            self.after(0.05, self._place, key, nbytes, attempt, tries + 1, done)
+            self.after(0.05, self._place, key, nbytes, attempt, tries + 1, done, failed)
             return
         is_answered = False
 
@@ -298,7 +319,7 @@ class ClientProcess(Process):
                 if is_stored:
                     self.after(self.cluster.fetch_delay(self.random), self._stored, done, host, attempt)
                 else:
-                    self.after(0.05, self._place, key, nbytes, attempt, tries + 1, done)
+                    self.after(0.05, self._place, key, nbytes, attempt, tries + 1, done, failed)
 
         def look() -> None:
             """See whether the host that owes an answer is still there."""
@@ -320,12 +341,24 @@ class ClientProcess(Process):
         if self.is_usable:
             done(host, attempt)
 
-    def _placed(self, key: Key, host: HostId, attempt: int) -> None:
-        is_first = not any(record is self.machine.records.get(key) for record in self.futures.get(key, ()))
-        nbytes = self.cluster.plan.placed[key]
-        self.feed(ValuePlaced(DataPlaced(key, "data", host, nbytes, "bytes", True, attempt), None, is_first))
-        if is_first:
-            self._hold(key)
+    def _copy_placed(self, key: Key, copies: int, placed: list[HostId], host: HostId, attempt: int) -> None:
+        """Place the next copy of a value, or announce all of them in one moment, as a broadcast does."""
+        placed.append(host)
+        if len(placed) < copies and (hosts := list(self.machine.hosts)):
+            self.placing += 1
+            nbytes, other = self.cluster.plan.placed[key], self.random.choice(hosts)
+            done = partial(self._copy_placed, key, copies, placed)
+            self._put(key, nbytes, attempt, LAST_TRY, done, other, partial(self._announce, key, placed, attempt))
+        else:
+            self._announce(key, placed, attempt)
+
+    def _announce(self, key: Key, placed: list[HostId], attempt: int) -> None:
+        for host in placed:
+            is_first = not any(record is self.machine.records.get(key) for record in self.futures.get(key, ()))
+            nbytes = self.cluster.plan.placed[key]
+            self.feed(ValuePlaced(DataPlaced(key, "data", host, nbytes, "bytes", True, attempt), None, is_first))
+            if is_first:
+                self._hold(key)
 
     # One name for one thing after another
 
