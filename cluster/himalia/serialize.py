@@ -125,6 +125,8 @@ def _cloud_dumps(value: Any) -> list[Buffer]:
         from himalia import cloud
 
         frames[0] = cloud.dumps(value, _collector(frames))
+    except UsageError:  # ours: it says what is wrong
+        raise
     except Exception as error:
         raise UsageError(_unpicklable_text(value, error)) from error
     return frames

@@ -119,6 +119,20 @@ def test_code_that_keeps_its_inputs_keeps_a_share_of_the_store(client: Client) -
         client.run(forget)
 
 
+def test_what_was_stored_before_a_scatter_failed_is_given_back(client: Client) -> None:
+    def kept() -> int:
+        (host,) = client.scheduler_info()["hosts"].values()
+        return int(host["store_bytes"] + host["spilled_bytes"])
+
+    wait_until(lambda: kept() < MB)
+    values = [make(number, 4 * MB) for number in range(8)]
+    with pytest.raises(StoreFullError):
+        client.scatter([*values, np.zeros(300 * MB // 8)], hash=False)
+    with pytest.raises(StoreFullError):
+        client.map(total, [*values, np.zeros(300 * MB // 8)], pure=False)
+    wait_until(lambda: kept() < MB)
+
+
 def test_what_can_never_fit_is_an_error_with_numbers_and_nothing_else_suffers(client: Client) -> None:
     arrays = client.map(make, range(20))
     wait(arrays)

@@ -214,6 +214,27 @@ def test_inputs_that_are_never_read_are_reported_as_unmapped_before_the_answer(w
     assert len(worker.unmapped) == 4
 
 
+def fork_and_return_twice(number: int) -> Any:
+    """Return in the parent, and later in a child that it forked."""
+    if os.fork() == 0:
+        time.sleep(0.5)
+        return np.full(MIB, -1.0)
+    return np.full(MIB, float(number))
+
+
+def test_a_forked_child_of_a_call_that_returns_as_well_writes_over_nothing(worker: WorkerHarness) -> None:
+    places = []
+    for number in range(3):
+        worker.run(fork_and_return_twice, number)
+        answer = worker.receive()
+        key = Key(f"result-{number}")
+        worker.adopt(key, answer.place)
+        places.append(key)
+    time.sleep(1.0)
+    for number, key in enumerate(places):
+        assert np.array_equal(serialize.loads(worker.store.views(key)), np.full(MIB, float(number)))
+
+
 def test_an_interrupt_ends_even_a_sleep_of_the_main_thread(worker: WorkerHarness) -> None:
     worker.teach(time.sleep)
     run = worker.run(time.sleep, 60)

@@ -24,7 +24,7 @@ from himalia.client.state import CancelAsked, Record, RetryAsked
 from himalia.client.submitting import CHUNK
 from himalia.client.values import SKIPPED
 from himalia.errors import UsageError
-from himalia.names import Key
+from himalia.names import Key, shorten
 from himalia.wellformed import key_of, label_of, name_of, text_of
 
 if TYPE_CHECKING:
@@ -260,6 +260,12 @@ class Calling(ClientBase):
         else:
             found, rebuild = unpack_futures(futures)
         records = [future._record for future in found]
+        foreign = next((future for future in found if future._client is not self), None)
+        if foreign is not None and foreign._client._shell.cluster_id != self._shell.cluster_id:
+            raise UsageError(
+                f"{shorten(foreign._record.key)} belongs to another cluster, {foreign._client!r}: gather it there, or "
+                f"ask for its result()."
+            )
         skip = errors == "skip"
         if self.asynchronous:
             return self._gather_in_loop(found, skip, rebuild)

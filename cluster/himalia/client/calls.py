@@ -80,6 +80,7 @@ class KeyMaker:
             return self.unique(prefix)
         digest = hashlib.blake2b(start, digest_size=16)
         for frame in frames:
+            digest.update(len(memoryview(frame).cast("B")).to_bytes(8))  # else another cut would be the same content
             digest.update(frame)
         return Key(f"{prefix}-{digest.hexdigest()}")
 

@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from himalia.client.calls import Parcel
 from himalia.client.machine import ClientMachine
-from himalia.client.state import ReadFailed, Record
+from himalia.client.state import MessageMade, ReadFailed, Record
 from himalia.comm.data import DataClient
 from himalia.errors import ClosedError, StoreFullError, UnreachableError
-from himalia.messages import DataPlaced, HostInfo
+from himalia.messages import DataPlaced, HostInfo, ReleaseKeys
 from himalia.names import HostId, Key, shorten
 
 logger = logging.getLogger("himalia.client")
@@ -40,7 +42,7 @@ class Hosts:
     identity : str
         Of this machine and user.
     tell : callable
-        Tells the machine of a failed read.
+        Tells the machine of a failed read, and of values that were stored in vain.
     """
 
     def __init__(self, machine: ClientMachine, data: DataClient, identity: str, tell: Callable[[Any], None]) -> None:
@@ -49,6 +51,8 @@ class Hosts:
         self._identity = identity
         self._tell = tell
         self._next = 0
+        self._leaving: set[asyncio.Future[list[DataPlaced]]] = set()
+        """Values on their way that nobody waits for any more."""
 
     def forget(self, host: HostId) -> None:
         """Close the connection to a host that left."""
@@ -79,12 +83,32 @@ class Hosts:
             If no host can be reached.
         """
         places = asyncio.Semaphore(PUTS_AT_ONCE)
+        is_given_up = False
 
         async def place(parcel: Parcel) -> list[DataPlaced]:
             async with places:
-                return await self._place(parcel, hosts, broadcast)
+                return [] if is_given_up else await self._place(parcel, hosts, broadcast)
 
-        return list(await asyncio.gather(*[place(parcel) for parcel in parcels]))
+        placing = [asyncio.ensure_future(place(parcel)) for parcel in parcels]
+        try:
+            return list(await asyncio.gather(*[asyncio.shield(one) for one in placing]))
+        except BaseException:  # also if nobody waits any more: what is on its way arrives all the same
+            is_given_up = True
+            for one in placing:
+                self._leaving.add(one)
+                one.add_done_callback(self._let_go)
+            raise
+
+    def _let_go(self, placing: asyncio.Future[list[DataPlaced]]) -> None:
+        """Have hosts free a value that was stored with others that could not be, and that nobody will hear of."""
+        self._leaving.discard(placing)
+        if placing.cancelled() or placing.exception() is not None or self._machine.gone:
+            return
+        for message in placing.result():
+            is_held = message.key in self._machine.records
+            self._tell(MessageMade(msgspec.structs.replace(message, wanted=not is_held)))
+            if not is_held:
+                self._tell(MessageMade(ReleaseKeys([message.key])))
 
     async def _place(self, parcel: Parcel, hosts: Sequence[HostInfo] | None, broadcast: bool) -> list[DataPlaced]:
         attempt = parcel.attempt or -1 - secrets.randbits(62)

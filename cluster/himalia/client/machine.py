@@ -189,7 +189,10 @@ class ClientMachine:
                         record.origin = spec.options.origin
                     if watch_stale and self._is_recent(key):
                         refenced.append(record)
-            elif record.status == LOST:
+            elif record.status == LOST or record.is_asked_for:
+                if record.is_asked_for:  # what is said to the question is from before this submission
+                    record.is_asked_for = False
+                    refenced.append(record)
                 record.status, record.error, record.submitted = PENDING, None, at
                 record.origin = "" if spec.options is None else spec.options.origin
                 record.refs += spec.wanted
@@ -240,6 +243,7 @@ class ClientMachine:
                 if self._is_recent(message.key):
                     instructions += self._fence([record])
             record.refs += event.hold
+            record.is_asked_for = False
             if record.status in (PENDING, LOST):
                 record.status, record.error, record.data = FINISHED, None, event.data
                 record.nbytes, record.type_name, record.attempt = message.nbytes, message.type_name, message.attempt
@@ -256,7 +260,7 @@ class ClientMachine:
         for key in event.keys:
             record = self.records.get(key)
             if record is None:
-                record = self.records[key] = Record(key)
+                record = self.records[key] = Record(key, is_asked_for=True)
                 wanted.append(key)
                 if self._is_recent(key):
                     refenced.append(record)
@@ -335,6 +339,7 @@ class ClientMachine:
         if record is None or record.fence:
             return self._unexpected(message.key, record)
         record.status = FINISHED
+        record.is_asked_for = False
         record.attempt = message.attempt
         record.nbytes = message.nbytes
         record.type_name = message.type_name
@@ -353,6 +358,7 @@ class ClientMachine:
             return self._unexpected(message.key, record)
         if record.status == ERROR and record.error is not None and record.error.kind == "refused":
             return []  # what it was refused for here is the reason for what the scheduler found missing
+        record.is_asked_for = False
         own_data_lost = message.error.kind == "lost" and message.error.key == record.key
         record.status = LOST if own_data_lost else ERROR
         record.error = message.error

@@ -87,10 +87,10 @@ def _digest(start: bytes, frames: Sequence[serialize.Buffer]) -> str:
     digest = hashlib.blake2b(start, digest_size=8)
     for frame in frames:
         view = memoryview(frame).cast("B")
+        digest.update(len(view).to_bytes(8))
         if len(view) <= LOOKED_AT:
             digest.update(view)
             continue
-        digest.update(str(len(view)).encode())
         length = LOOKED_AT // PIECES
         for number in range(PIECES):
             offset = (len(view) - length) * number // (PIECES - 1)

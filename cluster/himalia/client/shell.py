@@ -161,6 +161,7 @@ class ClientShell:
         self._loop_thread = 0
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._credentials = credentials
+        self.cluster_id = credentials.cluster_id
         self._complaints = Complaints(logger)
         self._perform: dict[type, Callable[[Any], None]] = {
             Send: lambda instruction: self.send(instruction.peer, instruction.message),

@@ -63,6 +63,8 @@ class Record(msgspec.Struct, gc=False, eq=False):
     """What its key stands for, if the user chose that; see ``origin.py``."""
     submitted: float = 0.0
     """When it was submitted or retried here, seconds of the shell's monotonic clock; 0: it wasn't."""
+    is_asked_for: bool = False
+    """Whether it is held by name alone, and no news have said yet that there is such a task."""
 
 
 Watcher = Callable[[Record], None]

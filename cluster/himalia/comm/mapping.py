@@ -54,15 +54,33 @@ def range_length(sizes: Sequence[int]) -> int:
     return pages(frame_offsets(sizes)[1])
 
 
+_forks = 0
+"""How often this process, or one that it was forked from, has forked."""
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_count_fork)
+
+
 class _Mapping(mmap.mmap):
-    """A private mapping of one range, which says when it is gone."""
+    """A private mapping of one range, which says when it is gone.
+
+    One that lived when this process forked never says so: the child has it too, and would see what its range is used
+    for next.  It counts until the process ends.
+    """
 
     unmapped: deque[int] | None = None  # until it is mapped: a mapping that fails is deleted too
     offset: int
+    forks: int
 
     def __del__(self) -> None:
         # runs when the last view is gone, possibly inside the garbage collector: a deque needs no lock
-        if self.unmapped is not None:
+        if self.unmapped is not None and self.forks == _forks:
             self.unmapped.append(self.offset)
 
 
@@ -132,6 +150,7 @@ class ArenaReader:
             except OSError:
                 return None
         mapping.offset = offset
+        mapping.forks = _forks
         mapping.unmapped = self.unmapped
         return mapping
 

@@ -15,9 +15,9 @@ from himalia.nanny.events import DataFetched, DataStored, DataUnreadable, Fetch,
 from himalia.nanny.runs import fail, give_back, make_ready
 from himalia.nanny.state import WAITING, NannyFetch, NannyState, NannyTask
 
-PLACED_LIMIT: Final = 3600.0
+PLACED_LIMIT: Final = 600.0
 """Seconds that a client which is here may take to announce what it placed: large arguments of one submission are
-announced with the last of them.  Guess."""
+announced with the last of them.  What it was interrupted in announcing stays for so long.  Guess."""
 NOBODY: Final = PeerId("")
 
 

@@ -352,7 +352,8 @@ class Worker:
             self.send(Unmapped(offsets))
 
     def _forget_sockets(self) -> None:
-        """In a child that user code forked: it must not answer for us, nor take runs."""
+        """In a child that user code forked: it must not answer for us, nor take runs, nor write where we do."""
+        self.space.forget()
         self.queue.close()
         self.channel.close()
         if self.lane is not None:

@@ -55,6 +55,15 @@ class Space:
         self._writer.write(offset, frames)
         return Place(None, offset, sizes)
 
+    def forget(self) -> None:
+        """In a child that user code forked: what was granted is the parent's, which writes there."""
+        self._lock = threading.Lock()
+        self._offset = self._end = 0
+        self._answers.clear()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
     def granted(self, message: GrantSpace) -> None:
         """Take the nanny's answer; called by the thread that listens to it."""
         self._answers[message.request] = message

@@ -255,6 +255,21 @@ def test_news_of_the_earlier_task_of_a_key_are_ignored_until_the_fence() -> None
     assert record.data == b"fresh"
 
 
+def test_a_key_that_was_only_asked_for_by_name_is_submitted_and_not_taken_for_known() -> None:
+    """The answer to the question, that there is no such task, is from before the submission."""
+    machine = ClientMachine()
+    machine.handle(KeysHeld([X]))
+    record = machine.records[X]
+    fence, message = sent(submit(machine, spec()))
+    assert (type(fence), message.tasks) == (GetKeys, [spec()])
+    machine.handle(ResultErred(X, TaskError("lost", X, "it is not on this cluster")))
+    assert (record.status, record.refs) == ("pending", 2)
+    machine.handle(Reply(fence.request, {}))
+    machine.handle(ready(data=b"fresh"))
+    assert record.data == b"fresh"
+    assert submit(machine, spec()) == []  # from now on it is known
+
+
 def test_a_cancelled_key_that_is_submitted_again_is_fenced_too() -> None:
     machine = ClientMachine()
     machine.handle(CancelAsked([hold(machine)]))

@@ -81,6 +81,7 @@ def test_names_of_content_are_equal_for_equal_content_only() -> None:
     keys = KeyMaker(PeerId("client-1"))
     assert keys.of_content("f", [b"a"]) == keys.of_content("f", [b"a"])
     assert keys.of_content("f", [b"a"]) != keys.of_content("f", [b"b"])
+    assert keys.of_content("f", [b"p", b"ab", b"c"]) != keys.of_content("f", [b"p", b"a", b"bc"])
     assert keys.of_content("f", [b"a", b"b"]) != keys.of_content("f", [b"a", b"b"], b"g")
 
 

@@ -214,3 +214,17 @@ def test_the_kernel_knows_how_long_a_process_maps_something(arena: ArenaStage, e
     while is_present(arena.file, "client-1") and time.monotonic() < deadline:
         pass
     assert not is_present(arena.file, "client-1")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_range_that_a_forked_child_may_still_see_is_never_reported_as_gone(arena: ArenaStage) -> None:
+    size = 2 * COPY_LIMIT
+    old = arena.reader.read(arena.put(0, bytes(size)))
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    new = arena.reader.read(arena.put(10 * PAGE, bytes(size)))
+    del old, new
+    gc.collect()
+    assert list(arena.reader.unmapped) == [10 * PAGE]
