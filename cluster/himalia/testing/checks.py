@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 OWN = "own-"
 """How names begin that a user gives to one call after another."""
+SHARED = "own-shared-"
+"""How names begin that all users give to this and that at the same time: each gets one of those, nobody knows which."""
 AGAIN = "-again"
 """How names end of calls that read what such a name stands for."""
 
@@ -162,7 +164,7 @@ class Witness:
     def read(self, client: ClientProcess, record: Record, data: bytes | memoryview) -> None:
         """Check a value."""
         value = calls.read_value(data)
-        if value != client.expected(record):
+        if value not in client.expected(record):
             raise SimulationError(f"{client.me} read a wrong value of {record.key}: {bytes(data[:80])!r}")
 
     def settled(self, client: ClientProcess, record: Record) -> None:
@@ -181,7 +183,7 @@ class Witness:
         if self.was_restarted or record.refs <= 0:
             return  # the second: the user dropped the last future while something waited for it
         for name in self.ancestors_of(record.key):
-            if {client.number, -1} & self.cancels.get(name, set()):
+            if name.startswith(SHARED) or {client.number, -1} & self.cancels.get(name, set()):
                 return
         raise SimulationError(f"{client.me} sees {record.key} cancelled, and nobody asked for it")
 
@@ -197,6 +199,8 @@ class Witness:
     def _is_deserved(self, error: TaskError) -> bool:
         key = error.key
         if error.kind == "lost":
+            if key.startswith(SHARED):
+                return True  # it was cancelled for everybody, or its name was taken
             if key in self.may_be_lost or key in self.held_by_name or self.was_restarted:
                 return True
             return any(self.cancels.get(name) for name in self.ancestors_of(Key(key.partition("-call-")[0])))

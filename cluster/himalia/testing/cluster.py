@@ -93,6 +93,8 @@ class Cluster:
         """Pairs of hosts that can't reach each other, and until when."""
         self.stopped: dict[Key, tuple[ClientProcess, float]] = {}
         """Calls that somebody cancelled for everybody, and that nobody submitted again; who, and when."""
+        self.shared: dict[Key, set[bytes]] = {}
+        """What names stood for that all users use."""
         self.scheduler = SchedulerProcess(self)
         self.nannies: dict[int, NannyProcess] = {}
         """The living nannies by the number of their host."""

@@ -43,11 +43,12 @@ class UserOp(msgspec.Struct, kw_only=True):
     """Something that a user does.
 
     ``submit`` the tasks of ``keys`` (whatever they depend on and this client holds no future of goes along), holding
-    futures of those in ``held``; ``scatter`` each of ``keys``; ``reuse`` a name of one's own for another call or
-    value (``count`` says what, ``force`` drops the future first); ``release``, ``cancel`` (``force``), ``retry``,
-    ``gather`` what it holds of ``keys``; ``hold`` futures of ``keys`` by name; ``forget`` functions; ``ask`` this and
-    that (``count`` says what); ``run`` a function on all workers; ``restart`` everything; ``replace`` one worker of
-    host ``number`` (``count`` says which); ``scale`` host ``number`` to ``count`` workers; ``leave`` politely.
+    futures of those in ``held``; ``scatter`` each of ``keys``; ``reuse`` a name of one's own for another call or value
+    (``count`` says what, ``force`` drops the future first), ``collide``: a name that all users use; ``release``,
+    ``cancel`` (``force``), ``retry``, ``gather`` what it holds of ``keys``; ``hold`` futures of ``keys`` by name;
+    ``forget`` functions; ``ask`` this and that (``count`` says what); ``run`` a function on all workers; ``restart``
+    everything; ``replace`` one worker of host ``number`` (``count`` says which); ``scale`` host ``number`` to
+    ``count`` workers; ``leave`` politely.
     """
 
     time: float

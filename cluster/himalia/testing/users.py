@@ -6,7 +6,7 @@ it makes no sense at that time (cancelling what isn't held).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,7 @@ from himalia.messages import (
 from himalia.names import SCHEDULER, Digest, HostId, Key, PeerId
 from himalia.testing import calls
 from himalia.testing.calls import SimulatedCall
-from himalia.testing.checks import AGAIN, OWN
+from himalia.testing.checks import AGAIN, OWN, SHARED
 from himalia.testing.nannies import Value
 from himalia.testing.plan import SimulatedTask, UserOp
 from himalia.testing.process import Process
@@ -70,6 +70,8 @@ LARGE_CALL = 40_000
 KEPT = 1.0
 """Seconds at most that a user keeps an array that maps a host's memory.  Guess."""
 
+CANCELS = 10
+"""From this number on an operation on a shared name cancels it."""
 LAST_TRY = 50
 """Tries to place a value, after which it is given up."""
 REUSED_SIZES = (8, 33_000, 5_000)
@@ -334,6 +336,8 @@ class ClientProcess(Process):
 
     def _value_to_place(self, key: Key) -> bytes:
         """Return what a value is that is placed under a key now."""
+        if key.startswith(SHARED):
+            return calls.scattered_value(key, self.told + 1000 * self.number)
         return calls.scattered_value(key, self.told if key.startswith(OWN) else 0)
 
     def _stored(self, done: Callable[[HostId, int], None], host: HostId, attempt: int) -> None:
@@ -421,12 +425,44 @@ class ClientProcess(Process):
         if record.status == FINISHED and data is not None and calls.read_value(data) != value:
             raise SimulationError(f"{self.me} got what {record.key} stood for before")
 
-    def expected(self, record: Record) -> bytes | None:
-        """Return what a future has to come to."""
+    def expected(self, record: Record) -> Collection[bytes]:
+        """Return what a future may come to."""
+        if record.key.startswith(SHARED):
+            return self.cluster.shared[record.key]
         if record.key.startswith(OWN):
             known = self.own.get(id(record))
-            return known[1] if known is not None else None
-        return self.cluster.truth[record.key]
+            return () if known is None else (known[1],)
+        return (self.cluster.truth[record.key],)
+
+    def _do_collide(self, op: UserOp) -> None:
+        """Use a name that others use, too, for a call or a value of one's own, or cancel it for everybody."""
+        key = Key(f"{SHARED}{op.number % 2}")
+        if self.placing:
+            return
+        if op.count >= CANCELS:
+            if key in self.machine.records:
+                self._cancel([self.machine.records[key]], force=True)
+            return
+        if op.force and key in self.futures:
+            self.release((key,) * len(self.futures[key]))
+        self.told += 1
+        nbytes = REUSED_SIZES[op.count // 3 % len(REUSED_SIZES)]
+        values = self.cluster.shared.setdefault(key, set())
+        if op.count % 3:
+            call = SimulatedCall(key, (), 0.05 * (op.count % 4), nbytes, salt=f"{self.number}/{self.told}")
+            values.add(calls.value_of(call, []))
+            self.cluster.witness.submitted([key])
+            spec = TaskSpec(key, "own", b"", call.pack(), (), 0, True)
+            self.feed(CallsSubmitted(self.machine.next_batch(), [spec]))
+            self._hold(key)
+        else:
+            values.add(self._value_to_place(key))
+            self.placing += 1
+            self._place(key, nbytes, self._new_attempt(), 0, partial(self._shared_placed, key, nbytes))
+
+    def _shared_placed(self, key: Key, nbytes: int, host: HostId, attempt: int) -> None:
+        self.feed(ValuePlaced(DataPlaced(key, "data", host, nbytes, "bytes", True, attempt), None, True))
+        self._hold(key)
 
     # Changing one's mind
 

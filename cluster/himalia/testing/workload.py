@@ -182,6 +182,7 @@ class Workload:
             ("restart", 0.04, 2),
             ("replace", 0.2, 3),
             ("reuse", 0.3, 12),
+            ("collide", 0.15, 12),
         ):
             for _ in range(random.randint(1, most) if random.random() < probability else 0):
                 client, time = random.randrange(self.clients), random.uniform(0.0, self.span)
@@ -195,7 +196,7 @@ class Workload:
                             client=client,
                             kind=kind,
                             keys=some,
-                            force=kind in ("cancel", "reuse") and random.random() < (0.3 if kind == "cancel" else 0.8),
+                            force=random.random() < {"cancel": 0.3, "reuse": 0.8, "collide": 0.5}.get(kind, 0.0),
                             number=random.randrange(len(self.hosts)),
                             count=random.randint(1, 3) if kind == "scale" else random.randrange(12),
                         )
