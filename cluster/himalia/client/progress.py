@@ -19,6 +19,7 @@ from himalia.client.grouping import group_name
 from himalia.client.progress_html import Bar, draw
 from himalia.client.reprs import RELEASED, count_statuses, ended
 from himalia.client.state import CANCELLED, ERROR, LOST, PENDING, Record
+from himalia.client.watchers import Countdown, Sleeper
 from himalia.errors import TimeoutError
 from himalia.views import find_views, in_notebook
 
@@ -67,7 +68,7 @@ def progress(
         notebook = file is None and not client.asynchronous and in_notebook()
     views = find_views() if notebook else None
     if views is not None:
-        show_bars(groups, views.show_progress, complete=complete)
+        show_bars(groups, views.show_progress, client._shell, complete=complete)
         return None
     out = sys.stdout if file is None else file
     counters = [Counter(name, records) for name, records in groups.items()]
@@ -108,17 +109,29 @@ async def _show_in_loop(shell: Any, counters: Sequence[Counter], out: TextIO) ->
 
 
 def show_bars(
-    groups: dict[str, list[Record]], show: Callable[[str], Callable[[str], None]], *, complete: bool
+    groups: dict[str, list[Record]],
+    show: Callable[[str], Callable[[str], None]],
+    shell: Any,
+    *,
+    complete: bool,
+    interval: float = NOTEBOOK_INTERVAL,
 ) -> threading.Thread:
-    """Show bars, and follow the records in a thread of its own until all have settled or were released."""
+    """Show bars, and follow the records in a thread of its own until all have settled or were released.
+
+    The last of them wakes it, since how long all took is told: the looks may be a second apart on a busy machine.
+    """
     counters = [Counter(name, records) for name, records in groups.items()]
+    everything = [record for records in groups.values() for record in records]
     started = clock()
     replace = show(draw([counter.look() for counter in counters], 0.0))
 
     def follow() -> None:
         shown = ""
+        sleeper, is_woken = Sleeper(), False
+        countdown = Countdown(sleeper.wake)
+        shell.watch(everything, countdown, countdown.begin)
         while True:
-            began = clock()
+            began = time.thread_time()
             bars = [counter.look() for counter in counters]
             is_over = not any(bar.left for bar in bars)
             visible = bars if complete or is_over else [bar for bar in bars if bar.left]
@@ -127,8 +140,14 @@ def show_bars(
                 shown = markup
                 replace(markup)
             if is_over:
+                if not is_woken:
+                    shell.unwatch(everything, countdown)
                 return
-            time.sleep(max(NOTEBOOK_INTERVAL, (clock() - began) / SHARE))
+            pause = max(interval, (time.thread_time() - began) / SHARE)
+            if is_woken:  # and yet one is to come: it is retried
+                time.sleep(pause)
+            else:
+                is_woken = sleeper.sleep(pause)
 
     thread = threading.Thread(target=follow, name="himalia-progress", daemon=True)
     thread.start()
@@ -157,24 +176,32 @@ class Counter:
         pending = [record.submitted for record in records if record.status == PENDING and record.submitted]
         self._since = min(pending) if pending else now() if counts.get(PENDING) else 0.0
         self._waited = 0.0
+        self._ended, self._moved = self._before, self._since
         self._is_over = not counts.get(PENDING)
 
     def look(self) -> Bar:
         """Count them."""
         counts = count_statuses(self.records)
+        settled = ended(counts)
+        quiet = 0.0
         if not self._is_over:
-            self._waited = max(0.0, self._now() - self._since)
+            now = self._now()
+            self._waited = max(0.0, now - self._since)
+            if settled != self._ended:
+                self._ended, self._moved = settled, now
+            quiet = now - self._moved
         self._is_over = not counts.get(PENDING)
         failed = counts.get(ERROR, 0) + counts.get(LOST, 0)
         return Bar(
             self.name,
-            ended(counts),
+            settled,
             len(self.records),
             failed,
             counts.get(CANCELLED, 0),
             counts.get(RELEASED, 0),
             self._before,
             self._waited,
+            quiet,
         )
 
 

@@ -16,6 +16,9 @@ FAILED: Final = "var(--jp-error-color1,#d32f2f)"
 CANCELLED: Final = "var(--jp-ui-font-color3,#9e9e9e)"
 GROUND: Final = "var(--jp-layout-color3,rgba(128,128,128,.25))"
 FAINT: Final = "color:var(--jp-ui-font-color2,#757575)"
+DOUBT: Final = 2.0
+"""Seconds in which nothing ended after which a shorter time left is wrong: bars are drawn a few times a second.
+Guess."""
 NAME: Final = 40
 """Characters of a name that are shown; all of it is in the tooltip."""
 
@@ -36,6 +39,8 @@ class Bar(msgspec.Struct, frozen=True):
     """Of those that ended: before somebody began to look.  They say nothing about the speed."""
     waited: float = 0.0
     """Seconds since the first of those was submitted that had not ended when somebody began to look."""
+    quiet: float = 0.0
+    """Seconds since one was last seen to end."""
 
     @property
     def left(self) -> int:
@@ -84,6 +89,8 @@ def parts(done: int, failed: int, cancelled: int, total: int) -> str:
 def speed(bar: Bar, elapsed: float) -> str:
     """Say how fast it goes and how long it will take; at the end, how long it took since it was submitted.
 
+    Nothing is said when the rest takes longer than that: some calls may be much longer than those that ended.
+
     >>> speed(Bar("inc", 50, 100), 10.0)
     '5.0/s, 10 s left'
     >>> speed(Bar("inc", 100, 100, waited=20.0), 8.0)
@@ -98,6 +105,8 @@ def speed(bar: Bar, elapsed: float) -> str:
     if not counted or elapsed <= 0:
         return ""
     rate = counted / elapsed
+    if bar.quiet > max(DOUBT, bar.left / rate):
+        return ""
     left = duration(bar.left / rate)
     return f"{rate:,.0f}/s, {left} left" if rate >= 9.95 else f"{rate:.1f}/s, {left} left"
 

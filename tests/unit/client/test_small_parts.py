@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,9 +12,10 @@ from himalia import exceptions, serialize
 from himalia.client.calls import KeyMaker, check_callable, make_options
 from himalia.client.durations import seconds
 from himalia.client.errors_view import error_of, rebuild
+from himalia.client.gathering import clock
 from himalia.client.grouping import group_name
 from himalia.client.nesting import pack_futures, unpack_futures
-from himalia.client.progress import Counter, line
+from himalia.client.progress import Counter, line, show_bars
 from himalia.client.progress_html import draw, speed
 from himalia.client.state import Record
 from himalia.client.tracebacks import traceback_of
@@ -31,6 +32,7 @@ from himalia.errors import (
 )
 from himalia.messages import Frame, TaskError, TaskOptions
 from himalia.names import Key, PeerId
+from tests.waiting import wait_until
 
 X = Key("x")
 
@@ -283,6 +285,47 @@ def test_progress_counts_from_the_submission_of_what_was_still_to_come() -> None
     assert speed(counter.look(), 1.0) == "done in 4.5 s"
     assert speed(counter.look(), 900.0) == "done in 4.5 s"
     assert speed(Counter("x", [old]).look(), 1.0) == "done"
+
+
+def test_no_time_is_told_that_has_passed_already() -> None:
+    """A hundred short calls ended in a second; two long ones of the same function are still running."""
+    time = iter([2.0, 31.0, 32.0])
+    records = [Record(X, refs=1, submitted=1.0) for _ in range(102)]
+    counter = Counter("x", records, now=lambda: next(time))
+    for record in records[:100]:
+        record.status = "finished"
+    assert speed(counter.look(), 1.0) == "100/s, 0.0 s left"
+    assert speed(counter.look(), 30.0) == ""
+    records[100].status = "finished"
+    assert speed(counter.look(), 31.0) == "3.3/s, 0.3 s left"
+
+
+class FakeShell:
+    """Tells whoever watches records, as the client's own shell does."""
+
+    def __init__(self) -> None:
+        self.watchers: list[Countdown] = []
+
+    def watch(self, records: Sequence[Record], watcher: Countdown, begin: Callable[[int], None]) -> None:
+        begin(len(records))
+        self.watchers.append(watcher)
+
+    def unwatch(self, records: Sequence[Record], watcher: Countdown) -> None:
+        self.watchers.remove(watcher)
+
+
+def test_bars_end_when_the_last_future_does() -> None:
+    """Looks are far apart where there is much to count, and what is told at the end is a time."""
+    shell, record = FakeShell(), Record(X, refs=1, submitted=clock())
+    shown: list[str] = []
+    thread = show_bars({"x": [record]}, lambda markup: shown.append, shell, complete=True, interval=20.0)
+    wait_until(lambda: shell.watchers)
+    record.status = "finished"
+    for watcher in shell.watchers:
+        watcher(record)
+    thread.join(10.0)
+    assert not thread.is_alive()
+    assert "1 / 1" in shown[-1]
 
 
 def test_a_future_that_is_retried_is_to_come_again() -> None:

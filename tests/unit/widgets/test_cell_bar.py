@@ -94,6 +94,15 @@ def test_the_time_left_is_that_of_the_functions_that_are_left() -> None:
     assert at(1.2, 12, 200) == pytest.approx(0.0, abs=0.01)
 
 
+def test_a_rest_that_takes_longer_than_it_should_has_no_time_left() -> None:
+    work = WorkLeft()
+    for now, done in ((0.0, 0), (1.0, 100), (2.0, 100)):
+        work.add(now, [GroupSummary("nap", "c", waiting=102 - done, finished=done, compute=0.01 * done)])
+    assert work.seconds(2.0) == pytest.approx(0.04)
+    work.add(9.0, [GroupSummary("nap", "c", waiting=2, finished=100, compute=1.0)])
+    assert work.seconds(9.0) is None
+
+
 def test_a_function_that_ran_in_an_earlier_cell_is_known() -> None:
     work = WorkLeft()
     groups = [GroupSummary("slow", "c", waiting=5, duration=2.0), GroupSummary("other", "c", finished=0)]

@@ -67,6 +67,18 @@ def test_nobody_knows_how_long_what_never_moved_will_take_and_what_is_done_takes
     assert done.eta == 0.0
 
 
+def test_a_time_left_that_has_passed_is_told_no_more() -> None:
+    """Two calls of a function are longer than the hundred before them."""
+    history = History()
+    for second, done in ((0, 0), (2, 100)):
+        history.take(push(GroupSummary("nap", "c", waiting=102 - done, finished=done)), now=NOW + second)
+    (row,) = progress.progress(history)
+    assert (row.rate, row.eta) == (50.0, 0.04)
+    history.take(push(), now=NOW + 9)
+    (row,) = progress.progress(history)
+    assert (row.rate, row.eta) == (0.0, None)
+
+
 def test_work_that_begins_again_is_not_slowed_by_the_pause() -> None:
     history = History()
     history.take(push(GroupSummary("inc", "c", finished=100)), now=NOW)

@@ -34,8 +34,11 @@ class WorkLeft:
         self._pace.add(now, int(done * TICK))
 
     def seconds(self, now: float) -> float | None:
-        """Return how long the rest will take; ``None`` as long as a function has left work and none that ended."""
-        rate = self._pace.rate(now) / TICK
+        """Return how long the rest will take; ``None``: nobody knows.
+
+        That is so as long as a function has left work and none that ended, and when the rest takes longer than that.
+        """
+        rate = self._pace.rate_for(self._left * TICK, now) / TICK
         return self._left / rate if self._is_known and rate > 0.0 else None
 
 

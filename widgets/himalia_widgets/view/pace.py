@@ -9,21 +9,27 @@ SPAN: Final = 20.0
 """Seconds that a rate is averaged over."""
 STEP: Final = 0.5
 """Seconds between two points that are kept."""
+DOUBT: Final = 2.0
+"""Seconds without a count after which a shorter time left is wrong: news come a few times a second.  Guess."""
 
 
 class Pace:
     """A counter's rate over the last :data:`SPAN` seconds, or longer if it moves less often than that."""
 
-    __slots__ = ("_points", "count")
+    __slots__ = ("_moved", "_points", "count")
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, int]] = deque()
+        self._moved = 0.0
+        """When the counter was last seen at another place."""
         self.count = 0
 
     def add(self, time: float, count: int) -> None:
         """Note that the counter stood at ``count`` then."""
         if count < self.count:
             self._points.clear()
+        if count != self.count:
+            self._moved = time
         self.count = count
         points = self._points
         if not points or time - points[-1][0] >= STEP:
@@ -41,3 +47,8 @@ class Pace:
                 break
             time, count = later
         return (self.count - count) / (now - time) if now > time else 0.0
+
+    def rate_for(self, left: float, now: float) -> float:
+        """Return the rate at which ``left`` more will be counted; 0 if that time has passed without any of it."""
+        rate = self.rate(now)
+        return rate if now - self._moved <= max(DOUBT, left / rate if rate else 0.0) else 0.0

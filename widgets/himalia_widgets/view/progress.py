@@ -30,7 +30,7 @@ class Progress(NamedTuple):
     failed: int
     cancelled: int
     rate: float
-    """Calls that end a second, lately."""
+    """Calls that end a second, lately; 0 if what is left takes longer than it should."""
     compute: float
     """Seconds, of all that are done."""
 
@@ -74,7 +74,7 @@ def progress(history: History, *, most: int = MOST) -> list[Progress]:
     rows: dict[str, Progress] = {}
     for key, group in history.groups.items():
         name, _ = key
-        row = of_group(group, history.paces[key].rate(history.now))
+        row = of_group(group, history.paces[key].rate_for(group.counts.left, history.now))
         rows[name] = add(rows.pop(name), row, name)._replace(functions=1) if name in rows else row
     newest = [row for row in reversed(rows.values()) if row.total]
     newest.sort(key=lambda row: not row.left)
