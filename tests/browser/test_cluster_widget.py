@@ -152,7 +152,7 @@ def test_it_is_live_while_a_cell_keeps_the_kernel_and_its_buttons_say_that_they_
     shot(view, "widget-waits")
     (opened.path.parent / "go").touch()
     expect(scale.get_by_role("status")).to_contain_text("Asked for 1 worker")
-    expect(scale).to_contain_text("All 1 requested worker")
+    expect(scale).to_contain_text("The 1 requested worker is here.")
     (opened.path.parent / "go").unlink()
     opened.run("import asyncio\nfrom himalia_widgets.widget import leases\nleases.PERIOD = 0.2")
     opened.run("await asyncio.sleep(7)", wait=False)  # the loop turns, and yet no page is heard

@@ -2,7 +2,7 @@
 import { ask, poll } from "./poll.js";
 import { bytesOf } from "./table.js";
 import { make } from "./widget/dom.js";
-import { count, duration, plural } from "./widget/format.js";
+import { count, elapsed, plural } from "./widget/format.js";
 
 const root = document.documentElement;
 const theme = root.dataset.theme;
@@ -59,7 +59,7 @@ if (numbers && state) {
       [count(found.done), "done"],
       [count(found.failed), "failed"],
       ...(found.cancelled ? [[count(found.cancelled), "cancelled"]] : []),
-      [duration(found.uptime), "up"],
+      [elapsed(found.uptime), "up"],
     ];
     const items = shown.map(([value, name]) =>
       make("span", { class: name === "failed" && found.failed ? "bad" : null, "data-number": name }, make("b", {}, value), ` ${name}`),

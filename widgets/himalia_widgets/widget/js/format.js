@@ -46,9 +46,18 @@ export function duration(seconds) {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
+/**
+ * A time that goes on while it is shown: whole seconds.
+ * @param {number} seconds
+ */
+export function elapsed(seconds) {
+  const whole = Math.round(seconds);
+  return whole < 60 ? `${whole} s` : duration(whole);
+}
+
 /** @param {number} seconds */
 export function ago(seconds) {
-  return seconds < 3 ? "now" : `${duration(Math.round(seconds))} ago`;
+  return seconds < 3 ? "now" : `${elapsed(seconds)} ago`;
 }
 
 /** @param {number} time Epoch seconds. */

@@ -1,6 +1,6 @@
 /** The top of the widget: who the cluster is, how it is, and its numbers. */
 import { Bar, make, mark, safeLink, write } from "./dom.js";
-import { bytes, count, duration } from "./format.js";
+import { bytes, count, elapsed } from "./format.js";
 
 export class Header {
   /** @param {import("./store.js").Store} store */
@@ -42,7 +42,7 @@ export class Header {
     this.threads.show(number(header.threads));
     this.showMemory(header);
     this.tasks.show(header);
-    this.uptime.show(header.started ? duration(Math.max(1, (header.ended || this.store.now) - header.started)) : "–");
+    this.uptime.show(header.started ? elapsed(Math.max(1, (header.ended || this.store.now) - header.started)) : "–");
   }
 
   /**
@@ -64,7 +64,7 @@ export class Header {
     const silence = this.store.silence;
     const state = silence ? "stale" : this.store.header.state ?? "connecting";
     mark(this.pill, "data-state", state);
-    write(this.pill, silence ? `no news for ${duration(Math.round(silence))}` : state);
+    write(this.pill, silence ? `no news for ${elapsed(silence)}` : state);
     mark(this.pill, "title", silence
       ? "These numbers are old: the kernel was restarted or can't be reached. Run the cell again."
       : this.store.header.reason || "State of the cluster");

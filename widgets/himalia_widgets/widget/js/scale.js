@@ -5,6 +5,21 @@ import { StatusLine } from "./status.js";
 
 const GIB = 2 ** 30;
 
+/**
+ * How many workers are here of those that were asked for.
+ * @param {number} target
+ * @param {number} arrived
+ */
+export function describe(target, arrived) {
+  const requested = plural(target, "requested worker");
+  if (arrived < target) return `${count(arrived)} of ${requested} here, ${count(target - arrived)} missing.`;
+  if (arrived > target) {
+    const leaving = target ? "the others leave when their" : arrived === 1 ? "it leaves when its" : "they leave when their";
+    return `${plural(arrived, "worker")} here, ${count(target)} requested: ${leaving} calls have ended.`;
+  }
+  return target === 0 ? "No workers are requested." : target === 1 ? `The ${requested} is here.` : `All ${requested} are here.`;
+}
+
 export class Scale {
   /** @param {import("./store.js").Store} store */
   constructor(store) {
@@ -63,9 +78,7 @@ export class Scale {
     this.why.hidden = Boolean(can);
     write(this.why, can ? "" : reason ?? "Waiting for the cluster.");
     const lacking = Math.max(0, target - arrived);
-    write(this.there, lacking ? `${count(arrived)} of ${plural(target, "requested worker")} are here, ${count(lacking)} missing.`
-      : arrived > target ? `${plural(arrived, "worker")} are here, ${count(target)} requested: the others leave when their calls have ended.`
-      : `All ${plural(target, "requested worker")} are here.`);
+    write(this.there, describe(target, arrived));
     this.bar.show(arrived / Math.max(target, arrived, 1), lacking / Math.max(target, arrived, 1));
     const lines = [...missing.map((text) => ["", text]), ...events.map(([time, text]) => [clock(time), text])];
     const key = JSON.stringify(lines);
