@@ -84,6 +84,7 @@ class Tags(HTMLParser):
         self.found.append((tag, tuple(sorted(name for name, _ in attrs))))
 
 
+@pytest.mark.timeout(120)  # it draws some twenty plots
 @pytest.mark.parametrize("history", [History(), synthetic.history(10)], ids=["empty", "full"])
 def test_every_application_makes_a_document(history: History) -> None:
     made = applications(Told(history))
