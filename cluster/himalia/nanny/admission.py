@@ -43,6 +43,8 @@ def needs(state: NannyState, task: NannyTask) -> int:
 def large_inputs(state: NannyState, task: NannyTask) -> list[tuple[Key, int]]:
     """Return those inputs of a call that workers map, and their bytes; the others travel inside messages."""
     data, limit = state.data, state.settings.inline_limit
+    if state.largest <= limit:  # of all that was ever here
+        return []
     found = []
     for dependency in task.compute.dependencies:
         held = data.get(dependency.key)

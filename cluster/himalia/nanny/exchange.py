@@ -220,7 +220,7 @@ class Exchange:
 
     def _freed(self) -> None:
         """Look at who waits for room, once for all that is freed in a turn of the loop."""
-        if len(self.room):
+        if self.room:
             self._look_soon()
 
     def _look_soon(self) -> None:

@@ -102,6 +102,10 @@ class Room:
     def __len__(self) -> int:
         return sum(map(len, self._ranks))
 
+    def __bool__(self) -> bool:
+        results, others = self._ranks
+        return bool(results or others)
+
     @property
     def results(self) -> list[Request]:
         """Those who wait with a result to write, in their order."""

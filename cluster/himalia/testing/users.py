@@ -11,6 +11,8 @@ from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from himalia.client.machine import ClientMachine
 from himalia.client.state import (
     CANCELLED,
@@ -46,6 +48,7 @@ from himalia.messages import (
     GetLogs,
     GetTelemetry,
     GetVersions,
+    ReleaseKeys,
     Restart,
     RunFunction,
     Scale,
@@ -166,17 +169,32 @@ class ClientProcess(Process):
     def _place_calls(self, op: UserOp, keys: list[Key], large: list[Key]) -> None:
         """Place the calls that are too large for a message; the submission follows when the last one is stored."""
         placed: dict[Key, DataPlaced] = {}
+        lost: list[Key] = []
 
         def stored(key: Key, argument: Key, host: HostId, attempt: int) -> None:
             placed[key] = DataPlaced(argument, "call", host, LARGE_CALL, "call", False, attempt)
-            if len(placed) == len(large):
+            go_on()
+
+        def failed(key: Key) -> None:
+            lost.append(key)
+            go_on()
+
+        def go_on() -> None:
+            if len(placed) + len(lost) < len(large):
+                return
+            if not lost:
                 self._submit(op, self._with_inputs(tuple(keys)), placed)  # some inputs may have been let go meanwhile
+                return
+            for message in placed.values():  # as ``client/hosts.py`` does it: hosts shall free what is for nothing
+                self.feed(MessageMade(msgspec.structs.replace(message, wanted=True)))
+                self.feed(MessageMade(ReleaseKeys([message.key])))
 
         for key in large:
             self.named += 1
             argument = Key(f"{key}-call-{self.me}-{self.named}")
             self.placing += 1
-            self._place(argument, LARGE_CALL, self._new_attempt(), 0, partial(stored, key, argument))
+            done, gone = partial(stored, key, argument), partial(failed, key)
+            self._place(argument, LARGE_CALL, self._new_attempt(), 0, done, gone)
 
     def _submit(self, op: UserOp, keys: list[Key], placed: dict[Key, DataPlaced]) -> None:
         if not keys:

@@ -25,7 +25,6 @@ import dis
 import gc
 import os
 import sys
-import sysconfig
 import weakref
 from collections.abc import Iterator
 from types import CodeType, FrameType, TracebackType
@@ -33,8 +32,8 @@ from typing import Any, Final
 
 import himalia
 
-LIBRARY: Final = sysconfig.get_paths()["stdlib"] + os.sep
-PACKAGES: Final = (sysconfig.get_paths()["purelib"] + os.sep, sysconfig.get_paths()["platlib"] + os.sep)
+LIBRARY: Final = os.path.dirname(os.__file__) + os.sep
+PACKAGES: Final = (f"{LIBRARY}site-packages{os.sep}", f"{LIBRARY}dist-packages{os.sep}")
 OURS: Final = os.path.dirname(himalia.__file__) + os.sep
 CARRIERS: Final = tuple(OURS + name for name in ("client" + os.sep, "serialize.py", "callables.py", "surroundings.py"))
 """Our files that user code runs in, or that bear an interrupt anywhere, as all of the client does."""
