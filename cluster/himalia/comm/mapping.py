@@ -21,7 +21,6 @@ from himalia.comm.packing import Buffer, unpack
 from himalia.comm.presence import announce
 from himalia.messages import Place
 from himalia.settings import DEFAULT
-from himalia.system import allow_more_files
 
 ALIGNMENT: Final = 64
 """Bytes to which frames are aligned: a cache line, and what the widest vector instructions want."""
@@ -143,6 +142,8 @@ class ArenaReader:
         try:
             mapping = _new_mapping(self._file, total, offset)
         except OSError:
+            from himalia.system import allow_more_files  # here: a worker needs nothing else of that file
+
             if not allow_more_files():  # before Python 3.13 each mapping keeps a duplicate
                 return None
             try:
