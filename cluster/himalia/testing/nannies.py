@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 WORKER_MEMORY: Final = 100_000_000
 """Bytes a simulated worker may use by itself."""
+TURN: Final = 0.002
+"""Seconds at most until the loop's next turn: a busy nanny's are that long."""
 WRITING: Final = 0.01
 """Seconds at most that a client writes to its range.  Guess."""
 PRESENCE: Final = 1.0
@@ -82,7 +84,9 @@ class NannyProcess(Process):
             clock=lambda: cluster.world.now,
         )
         self.exchange = Exchange(
-            self.store, lambda function: self.after(0.0, function), lambda: cluster.world.now + self.skew
+            self.store,
+            lambda function: self.after(TURN * self.random.random(), function),
+            lambda: cluster.world.now + self.skew,
         )
         self.exchange.driver = self
         machine = f"machine-{number if plan.machine < 0 else f'm{plan.machine}'}"
