@@ -120,7 +120,7 @@ def open_page(context_for: Callable[..., tuple[Any, Complaints]]) -> Callable[..
     def open_page(url: str, *, dark: bool = False, **options: Any) -> Any:
         context, _ = context_for(color_scheme="dark" if dark else "light", **options)
         page = context.new_page()
-        page.goto(url)
+        page.goto(url, timeout=90_000)  # a busy machine: the dashboard gives way to everybody else
         return page
 
     return open_page

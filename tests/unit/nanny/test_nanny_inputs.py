@@ -174,7 +174,7 @@ def test_placed_data_whose_client_went_without_announcing_them_are_announced_so_
     lease = stage.state.settings.client_lease
     client = PeerId("client-1")
     stage.event(e.DataStored(m.HeldData(X, -1, 8), client))
-    assert stage.tick(10 * lease) == []  # it is here, and has more to place
+    assert stage.tick(5 * lease) == []  # it is here, and has more to place
     stage.event(e.WriterGone(client))
     assert stage.tick(1.9 * lease) == []
     assert stage.tick(0.2 * lease) == [sent(m.DataAdded(X, -1, 8))]
