@@ -210,15 +210,3 @@ def _cpu_quota(group: Path) -> float | None:
     if quota.isdecimal() and period.isdecimal() and int(quota) > 0 and int(period) > 0:
         return int(quota) / int(period)
     return None
-
-
-def allow_more_files() -> bool:
-    """Raise the soft limit of open files to the hard one, and return whether that was possible."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == hard:
-        return False
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):  # macOS answers so above kern.maxfilesperproc
-        return False
-    return True

@@ -214,6 +214,19 @@ def test_inputs_that_are_never_read_are_reported_as_unmapped_before_the_answer(w
     assert len(worker.unmapped) == 4
 
 
+OPENS_TOO_MUCH = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+os.open(os.devnull, os.O_RDONLY)
+"""
+
+
+def test_an_error_is_described_where_no_file_can_be_opened_any_more(worker: WorkerHarness) -> None:
+    """So nothing that this takes may be imported only then.  (A function of this file would bring imports along.)"""
+    worker.run(exec, OPENS_TOO_MUCH, {})
+    assert "Too many open files" in worker.receive().error.text
+
+
 def fork_and_return_twice(number: int) -> Any:
     """Return in the parent, and later in a child that it forked."""
     if os.fork() == 0:

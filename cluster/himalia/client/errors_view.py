@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from himalia import exceptions
 from himalia.client.grouping import group_name
 from himalia.client.state import CANCELLED, ERROR, LOST, PENDING, Record
 from himalia.client.tracebacks import REMOTE, traceback_of
@@ -64,8 +65,6 @@ def rebuild(error: TaskError, key: Key) -> BaseException:
     else:
         exception = KINDS.get(error.kind, RemoteError)(error.text, error.key)
     for note in notes_of(error, key):
-        from himalia import exceptions  # here: nothing else needs it, and a start is short
-
         exceptions.add_note(exception, note)
     return exception
 
@@ -139,8 +138,6 @@ def _is_rebuilt(error: BaseException) -> bool:
 def _unpack(error: TaskError) -> BaseException:
     if error.exception:
         try:
-            from himalia import exceptions  # as above
-
             return exceptions.unpack(error.exception, traceback_of)
         except Exception as failure:  # a fault of ours, or of another version of us
             return RemoteError(f"{error.text}\n(The exception can't be unpacked here: {failure!r})", error.key)

@@ -19,6 +19,7 @@ from typing import Final
 
 from himalia.comm.packing import Buffer, unpack
 from himalia.comm.presence import announce
+from himalia.descriptors import allow_more_files
 from himalia.messages import Place
 from himalia.settings import DEFAULT
 
@@ -54,7 +55,7 @@ def range_length(sizes: Sequence[int]) -> int:
 
 
 _forks = 0
-"""How often this process, or one that it was forked from, has forked."""
+"""Grows with each fork of this process, or of one that it was forked from."""
 
 
 def _count_fork() -> None:
@@ -63,7 +64,7 @@ def _count_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_count_fork)
+    os.register_at_fork(before=_count_fork, after_in_parent=_count_fork)  # another thread may map something between
 
 
 class _Mapping(mmap.mmap):
@@ -142,8 +143,6 @@ class ArenaReader:
         try:
             mapping = _new_mapping(self._file, total, offset)
         except OSError:
-            from himalia.system import allow_more_files  # here: a worker needs nothing else of that file
-
             if not allow_more_files():  # before Python 3.13 each mapping keeps a duplicate
                 return None
             try:

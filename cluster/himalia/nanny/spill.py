@@ -131,7 +131,7 @@ class SpillFile:
         crc = done = 0
         while done < extent.nbytes:
             try:
-                piece = os.pread(self._file, min(size, extent.nbytes - done), extent.offset + done)
+                piece = self._read_at(extent, done, min(size, extent.nbytes - done))
             except OSError as error:
                 raise DamagedExtentError(error.strerror or str(error)) from error
             if not piece:
@@ -141,6 +141,9 @@ class SpillFile:
             if done == extent.nbytes and crc != extent.crc:
                 raise DamagedExtentError("the checksum is wrong")
             yield memoryview(piece)
+
+    def _read_at(self, extent: Extent, start: int, size: int) -> bytes:
+        return os.pread(self._file, size, extent.offset + start)
 
     def pin(self, extent: Extent) -> None:
         """Let an extent keep its place, given up or not, until :meth:`unpin`."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 from himalia import system
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials, ServerCertificate
+from himalia.descriptors import allow_more_files
 from himalia.driver import Driver
 from himalia.messages import ClientToScheduler, Close, NannyToScheduler
 from himalia.names import new_incarnation
@@ -46,7 +47,7 @@ async def serve(
         If it can't listen at one of the addresses.
     """
     me = new_incarnation("scheduler")
-    system.allow_more_files()  # a descriptor for each peer: a usual soft limit is 1,024
+    allow_more_files()  # a descriptor for each peer: a usual soft limit is 1,024
     certificate = ServerCertificate.from_config(config.certificate) if config.certificate is not None else None
     machine = SchedulerMachine(
         settings=config.settings,

@@ -14,7 +14,7 @@ from random import Random
 
 from himalia.comm.mapping import PAGE
 from himalia.nanny.arena import Arena
-from himalia.nanny.spill import DamagedExtentError, Extent, SpillFile
+from himalia.nanny.spill import Extent, SpillFile
 
 STEP = 16 * 1024
 """Bytes moved between two looks at the rest of the world: less than the largest results have."""
@@ -111,19 +111,9 @@ class SimulatedDisk(SpillFile):
             if done < extent.nbytes:
                 yield
 
-    def pieces(self, extent: Extent, size: int) -> Iterator[memoryview]:
-        """See :class:`SpillFile`."""
-        crc = done = 0
-        while done < extent.nbytes:
-            written = self._written[extent.offset]  # looked at anew: it may have been damaged, or given up, meanwhile
-            piece = bytes(written[done : done + min(size, self.step)])
-            if not piece:
-                raise DamagedExtentError("the file is too short")
-            crc = zlib.crc32(piece, crc)
-            done += len(piece)
-            if done == extent.nbytes and crc != extent.crc:
-                raise DamagedExtentError("the checksum is wrong")
-            yield memoryview(piece)
+    def _read_at(self, extent: Extent, start: int, size: int) -> bytes:
+        # a piece at a time, looked at anew: it may have been damaged, or given up, meanwhile
+        return bytes(self._written[extent.offset][start : start + min(size, self.step)])
 
     def release(self, extent: Extent) -> None:
         """See :class:`SpillFile`."""

@@ -137,7 +137,7 @@ class NannyProcess(Process):
             e.StoreInline: self._store_inline,
             e.AdoptResult: self._adopt,
             e.HandBack: self._hand_back,
-            e.FreeFromStore: lambda instruction: self._free(instruction.key, instruction.attempt),
+            e.FreeFromStore: self._free,
             e.LoadInputs: exchange.loader.load,
             e.Unload: exchange.loader.unload,
             e.Fetch: self._fetch,
@@ -245,8 +245,8 @@ class NannyProcess(Process):
         ranges = [(instruction.offset, range_length(instruction.sizes))]
         self.store.hand_back(self.pool.owner(instruction.worker), ranges)
 
-    def _free(self, key: Key, attempt: int) -> None:
-        self.store.free(key, attempt)
+    def _free(self, instruction: e.FreeFromStore) -> None:
+        self.store.free(instruction.key, instruction.attempt)
 
     def spoil(self, share: float) -> None:
         """Move to disk what can move, and damage that share of it there."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from himalia import serialize
+from himalia import exceptions, serialize
 from himalia.messages import Frame, TaskError
 from himalia.names import Key
 from himalia.wellformed import LABEL_LIMIT, text_of
@@ -65,8 +65,6 @@ def describe(error: BaseException, key: Key, worker: str, before: str = "") -> T
     before : str
         What failed, if it wasn't the call itself.
     """
-    from himalia import exceptions  # here: nothing else needs it, and a start is short
-
     text = (before + explain(error))[:TEXT_LIMIT]
     frames = user_frames(error.__traceback__)
     if before:
