@@ -203,9 +203,9 @@ MUTANTS = (
     ),
     Mutant(
         "nanny/fetching.py",
-        "    if held is not None and 0 <= attempt < held[0]:",
-        "    if held is not None and attempt < held[0]:",
-        "a placed value is refused because a computed one of that name is here",
+        "        fetch.attempt = dependency.attempt\n",
+        "        pass\n",
+        "what was asked for before is taken for the newer result of that name",
     ),
     Mutant(
         "nanny/runs.py",
@@ -264,9 +264,9 @@ MUTANTS = (
     ),
     Mutant(
         "nanny/overflow.py",
-        "        if self._loading is not None and self._loading.held is held:\n            self.stop_loading()\n        if held.disk",
-        "        if held.disk",
-        "a result that is freed while it is read back comes back",
+        "        self.spilled -= job.held.nbytes\n        self.add(job.held)",
+        "        self.spilled -= job.held.nbytes",
+        "what was read back can't move to disk a second time",
     ),
     Mutant(
         "nanny/overflow.py",
@@ -276,9 +276,9 @@ MUTANTS = (
     ),
     Mutant(
         "nanny/overflow.py",
-        "            held = next((held for held in self._coldest.values() if not held.is_used), None)",
-        "            held = next(iter(self._coldest.values()), None)",
-        "what somebody maps moves to disk",
+        "            self._disk.release(held.disk)\n            held.disk = None\n",
+        "            self._disk.release(held.disk)\n",
+        "a copy on disk that was given up is taken for one that is there",
     ),
     Mutant(
         "nanny/loading.py",

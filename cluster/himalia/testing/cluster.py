@@ -157,6 +157,10 @@ class Cluster:
                 return nanny
         return None
 
+    def lives(self, host: HostId) -> bool:
+        """Whether the nanny of that incarnation runs, within anybody's reach or not."""
+        return any(nanny.me == host for nanny in self.nannies.values())
+
     def _is_parted(self, one: int, other: int) -> bool:
         return self.parted.get((min(one, other), max(one, other)), -1.0) > self.world.now
 

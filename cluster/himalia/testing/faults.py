@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import Final
 
 from himalia.messages import Close
 from himalia.testing import calls
@@ -33,7 +34,10 @@ KINDS = (
     "bloat",
     "leave",
     "stop_worker",
+    "strand",
 )
+CROSSING: Final = 0.05
+"""Seconds at most that a host which is about to leave still has for what another fetches from it.  Guess."""
 
 
 def draw_faults(random: Random, hosts: Sequence[HostPlan], clients: int, span: float) -> list[Fault]:
@@ -89,8 +93,8 @@ def draw_behaviour(random: Random) -> Behaviour:
         pieces=random.choice((0.0, 0.0, 0.5)),
         slow_begin=maybe(random, 0.2, 0.3),
         keeps_inputs=maybe(random, 0.3, 0.5),
-        memory=random.choice((400_000, 1_000_000, 16_000_000)),
-        disk=random.choice((ROOMY, ROOMY, ROOMY, 600_000)),
+        memory=random.choice((200_000, 400_000, 1_000_000, 16_000_000)),
+        disk=random.choice((ROOMY, ROOMY, 600_000, 100_000)),
         clock_skew=random.choice((0.0, 0.0, 1000.0)),
     )
 
@@ -181,6 +185,26 @@ class Breaker:
         if nanny is not None:
             nanny.feed(Close("the nanny was stopped"))
             self.world.call_later(fault.back_after + 2.0, self.cluster.start_nanny, fault.number)
+
+    def _strand(self, fault: Fault) -> None:
+        """Let a host leave while another fetches from it, and let nobody hear of that copy for a while."""
+        if self.cluster.is_calm:
+            return
+        nannies = {nanny.me: nanny for nanny in self.cluster.nannies.values()}
+        crossing = [
+            (nanny, nannies[fetch.host])
+            for nanny in nannies.values()
+            for fetch in nanny.machine.state.fetches.values()
+            if fetch.host in nannies
+        ]
+        if not crossing:
+            self.world.call_later(CROSSING, self._strand, fault)
+            return
+        reader, holder = self.random.choice(crossing)
+        for end in reader.ends.values():
+            end.link.clog(end.other, fault.seconds)
+        self.world.call_later(self.random.uniform(0.0, CROSSING), holder.feed, Close("the nanny was stopped"))
+        self.world.call_later(fault.back_after + 2.0, self.cluster.start_nanny, holder.number)
 
     def _victim(self, nanny: NannyProcess) -> SimulatedWorker | None:
         workers = [worker for worker in nanny.workers.values() if worker.is_alive and self._may_die(worker)]

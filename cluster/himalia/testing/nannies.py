@@ -37,6 +37,8 @@ WRITING: Final = 0.01
 """Seconds at most that a client writes to its range.  Guess."""
 PRESENCE: Final = 1.0
 """Seconds at most until a nanny sees that a reader is gone."""
+SILENT: Final = 0.3
+"""Probability that whoever reads from a dead host is never told: a stopped process whose connections stay up."""
 STOPPED_WITHIN: Final = 2.5
 """Seconds within which a call has to be gone from the workers, once its nanny knows that nobody wants it: 2 s are
 promised, and a look may be late."""
@@ -371,6 +373,8 @@ class NannyProcess(Process):
     def _fetch_one(self, host: HostInfo, key: Key, attempt: int, delay: float) -> None:
         """Read a result over there; it arrives later."""
         other = self.cluster.reach(self, host.host)
+        if other is None and self.random.random() < SILENT and not self.cluster.lives(host.host):
+            return
         if other is None or self.random.random() < self.behaviour.failed_fetch:
             self.cluster.witness.data_endangered([key])  # the scheduler has to take it for lost
             self.after(delay, self.feed, e.DataFetched(key, host.host, None, "it can't be reached"))

@@ -68,7 +68,7 @@ class Fault(msgspec.Struct, kw_only=True):
     ``clog`` the link of a host or (``is_client``) client for ``seconds``, ``part`` two hosts from each other,
     ``spoil`` some data of a host on its disk, ``press``: its disk takes no more for ``seconds``, ``bloat`` a worker
     until its nanny ends it, ``leave``: a nanny is asked to end, ``stop_worker`` for ``seconds``, or for ever
-    (``back_after`` 100).
+    (``back_after`` 100), ``strand`` what a host that leaves is just giving to another.
     """
 
     time: float
