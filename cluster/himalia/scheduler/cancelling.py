@@ -43,9 +43,9 @@ def cancel(core: SchedulerState, client: ClientState, keys: list[Key], *, force:
         if member not in spared and member.status in ACTIVE:
             stop(core, member, interrupt=True)
             for dependency in drop_inputs(member):
-                settle(core, dependency)
+                settle(core, dependency, interrupt=True)
     for member in reversed(family):
-        settle(core, member)
+        settle(core, member, interrupt=True)
 
 
 def cancel_span(core: SchedulerState, client: ClientState, span: str, reason: str) -> None:

@@ -292,15 +292,18 @@ def err(core: SchedulerState, task: SchedulerTask, error: TaskError) -> None:
         settle(core, task)
 
 
-def settle(core: SchedulerState, task: SchedulerTask) -> None:
-    """Stop, free or forget a task that is not needed any more, then look at its inputs."""
+def settle(core: SchedulerState, task: SchedulerTask, *, interrupt: bool = False) -> None:
+    """Stop, free or forget a task that is not needed any more, then look at its inputs.
+
+    What was let go of may run to its end, where it runs; what was cancelled is interrupted, with all that ran for it.
+    """
     stack = [task]
     while stack:
         task = stack.pop()
         if task.wanted_by or task.waiters or task.protected or task.status is FORGOTTEN:
             continue
         if task.status in ACTIVE:
-            stop(core, task, interrupt=False)
+            stop(core, task, interrupt=interrupt)
             stack.extend(drop_inputs(task))
         elif task.status is FINISHED and not (task.placed and task.dependents):
             # What can't be computed again stays, as long as something may be computed from it again.

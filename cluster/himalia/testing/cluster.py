@@ -91,7 +91,7 @@ class Cluster:
         """No client starts any more."""
         self.parted: dict[tuple[int, int], float] = {}
         """Pairs of hosts that can't reach each other, and until when."""
-        self.stopped: dict[Key, tuple[ClientProcess, float]] = {}
+        self.stopped: dict[Key, tuple[ClientProcess, float, int]] = {}
         """Calls that somebody cancelled for everybody, and that nobody submitted again; who, and when."""
         self.shared: dict[Key, set[bytes]] = {}
         """What names stood for that all users use."""
@@ -172,10 +172,15 @@ class Cluster:
             delay += behaviour.slow_fetch_seconds * random.random()
         return delay
 
-    def is_wanted(self, key: Key) -> bool:
-        """Whether somebody waits for a call, or cancelled it for everybody a moment ago: else an endless one ends."""
+    def is_wanted(self, key: Key, attempt: int) -> bool:
+        """Whether somebody waits for a call, or cancelled it for everybody a moment ago: else an endless one ends.
+
+        Once nothing is in the way any more, one that was cancelled never ends: whoever doesn't stop it leaves it behind.
+        """
         if key in self.stopped:
-            client, since = self.stopped[key]
+            client, since, first = self.stopped[key]
+            if since >= self.plan.calm_at:
+                return attempt >= first
             if client.is_usable and self.world.now - since < CANCEL_COUNTS:
                 return True
         return any(
@@ -183,6 +188,11 @@ class Cluster:
             for client in self.clients.values()
             for record in client.machine.records.values()
         )
+
+    def note_stopped(self, client: ClientProcess, key: Key) -> None:
+        """Note that a client cancels for everybody; attempts before today's, which may still run, were let go of."""
+        task = self.scheduler.machine.core.tasks.get(key)
+        self.stopped[key] = client, self.world.now, task.attempt if task is not None else 0
 
     # What every process tells
 

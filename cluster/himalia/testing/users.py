@@ -521,7 +521,8 @@ class ClientProcess(Process):
     def _cancel(self, records: list[Record], *, force: bool) -> None:
         self.cluster.witness.cancelled(self, [record.key for record in records], force)
         if force:
-            self.cluster.stopped.update({record.key: (self, self.world.now) for record in records})
+            for record in records:
+                self.cluster.note_stopped(self, record.key)
         self.feed(CancelAsked(records, force, "the user said so"))
 
     def _do_retry(self, op: UserOp) -> None:

@@ -339,7 +339,7 @@ class SimulatedWorker:
         run, call = running.run, running.call
         if not self.runs(running):
             return  # interrupted meanwhile
-        if call.nature == calls.ENDLESS and self.nanny.cluster.is_wanted(run.key):
+        if call.nature == calls.ENDLESS and self.nanny.cluster.is_wanted(*self.nanny.attempts[run.run]):
             self.after(ENDLESS_LOOK, self._end, running)
             return
         nature, executions = call.nature, self.nanny.cluster.witness.executions[run.key]

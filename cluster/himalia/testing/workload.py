@@ -181,8 +181,8 @@ class Workload:
             ("run", 0.1, 2),
             ("restart", 0.04, 2),
             ("replace", 0.2, 3),
-            ("reuse", 0.3, 12),
-            ("collide", 0.15, 12),
+            ("reuse", 0.4, 16),
+            ("collide", 0.25, 16),
         ):
             for _ in range(random.randint(1, most) if random.random() < probability else 0):
                 client, time = random.randrange(self.clients), random.uniform(0.0, self.span)

@@ -40,6 +40,16 @@ def test_cancelling_takes_dependents_along() -> None:
     assert not stage.machine.tasks
 
 
+def test_inputs_are_interrupted_too_whatever_is_named_first() -> None:
+    for keys in (["x", "y"], ["y", "x"], ["y"]):
+        stage = Stage("a")
+        stage.submit("alice", spec("x", wanted="x" in keys), spec("y", "x"))
+        stage.take()
+        stage.message("alice", m.CancelKeys([Key(key) for key in keys]))
+        assert [message for _, message in stage.taken(m.Withdraw)] == [m.Withdraw(Key("x"), 1, True)], keys
+        assert not stage.machine.tasks
+
+
 def test_what_another_client_wants_goes_on() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("x"))
