@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from himalia.deploy.units import parse_duration, parse_resources
 from himalia.errors import HimaliaError, UsageError
+from himalia.show.units import parse_duration, parse_resources
 from himalia.version import __version__
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def dashboard(name: str, page: str, no_browser: bool) -> int:
 
     A cluster without one gets it from this command, until ctrl-C or the end of the cluster.
     """
-    from himalia.deploy.dashboard_command import show_dashboard
+    from himalia.deploy.dashboard.command import show_dashboard
 
     return show_dashboard(name, page, browser=not no_browser)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tornado.iostream import IOStream
 
-from himalia.deploy.dashboard_key import CODE_SECONDS, mint, new_key
+from himalia.registry.dashboard_key import CODE_SECONDS, mint, new_key
 from himalia_widgets.dashboard import attendance, documents, server
 from himalia_widgets.dashboard.guard import Guard
 from tests.unit.widgets import synthetic

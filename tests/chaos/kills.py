@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from himalia import Client, LocalCluster
-from himalia.deploy import registry
+from himalia.registry import clusters
 from tests.chaos.load import Wrong, run_round
 from tests.waiting import wait_until
 
@@ -110,7 +110,7 @@ class Nannies:
         self._command = str(Path(sys.executable).with_name("himalia"))
         options = ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", "none", "--name", "chaos"]
         self._scheduler = self._start("scheduler", *options)
-        wait_until(lambda: "chaos" in [entry.name for entry in registry.entries()])
+        wait_until(lambda: "chaos" in [entry.name for entry in clusters.entries()])
         self._nannies = [self._start_nanny() for _ in range(3)]
         self.address: Any = "chaos"
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from himalia.deploy.thread_feed import ThreadFeed
+from himalia.follow.thread_feed import ThreadFeed
 from himalia.messages import Telemetry
 from tests.waiting import wait_until
 

@@ -20,9 +20,9 @@ import pytest
 
 from himalia import Client
 from himalia.comm.security import Credentials, new_credentials
-from himalia.deploy import registry
-from himalia.deploy.cluster_file import describe, worker_entry, write_file
-from himalia.deploy.runtime_directory import ALIVE
+from himalia.registry import clusters
+from himalia.registry.cluster_file import describe, worker_entry, write_file
+from himalia.registry.runtime_directory import ALIVE
 from tests.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-m", "himalia"]
@@ -114,9 +114,9 @@ def test_a_scheduler_says_where_it_is_and_ends_on_sigterm(launch: Launch) -> Non
     address = scheduler.wait_for("Scheduler at:")
     assert re.fullmatch(r"tcp://127\.0\.0\.1:\d+", address)
     assert scheduler.wait_for("dashboard at:").startswith("not running")
-    assert registry.read("mine").addresses[-1] == address
+    assert clusters.read("mine").addresses[-1] == address
     assert scheduler.end() == (0, "")
-    assert registry.entries() == []
+    assert clusters.entries() == []
 
 
 def test_ctrl_c_is_an_orderly_end(launch: Launch) -> None:
@@ -195,7 +195,7 @@ def test_a_file_for_worker_nodes_is_all_that_a_node_needs(launch: Launch, tmp_pa
 
 def test_a_wrong_secret_is_refused_by_both_sides(launch: Launch, scheduler: str, tmp_path: Path) -> None:
     for name, wrong in (("cluster", new_credentials()), ("secret", None)):
-        credentials = wrong or type(new_credentials())(registry.read("mine").id, b"x" * 32)
+        credentials = wrong or type(new_credentials())(clusters.read("mine").id, b"x" * 32)
         path = write_worker_file(str(tmp_path / f"{name}.json"), "mine", credentials, scheduler)
         done = run("worker", scheduler, "--scheduler-file", path, "--death-timeout", "5")
         assert_clear(done, 1, name)
@@ -276,7 +276,7 @@ def test_beyond_loopback_everything_speaks_tls(launch: Launch) -> None:
     scheduler = launch("scheduler", "--host", host, "--port", "0", "--name", "tls")
     address = scheduler.wait_for("Scheduler at:")
     assert address.startswith(f"tls://{host}:")
-    assert len(registry.read("tls").fingerprint) == 64
+    assert len(clusters.read("tls").fingerprint) == 64
     port = address.rpartition(":")[2]
     worker = launch("worker", f"tcp://{host}:{port}", "--nworkers", "1")
     assert worker.wait_for("Start worker at:").startswith(f"tls://{host}:")

@@ -20,10 +20,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from himalia import Client, LocalCluster
-from himalia.deploy import registry
-from himalia.deploy.dashboard import Door, login_link, open_door
-from himalia.deploy.dashboard_key import metrics_token
+from himalia.deploy.dashboard.process import Door, open_door
 from himalia.errors import UsageError
+from himalia.registry import clusters
+from himalia.registry.dashboard_key import metrics_token
+from himalia.registry.dashboard_link import login_link
 from tests.waiting import PATIENCE, wait_until
 
 pytest.importorskip("bokeh", reason="the dashboard needs bokeh: pip install 'himalia[jupyter]'")
@@ -188,7 +189,7 @@ def test_on_a_hub_the_link_goes_through_its_proxy(
 
 def test_what_is_saved_and_shown_opens_nothing(cluster: LocalCluster, door: Door) -> None:
     get(door.dashboard, "/health")
-    entry = registry.read(cluster.name)
+    entry = clusters.read(cluster.name)
     assert (entry.dashboard, entry.dashboard_key) == (door.dashboard, door.dashboard_key)
     text, markup = cluster._repr_mimebundle_()["text/plain"], cluster._repr_html_()
     assert f"{door.dashboard}/status (himalia dashboard {cluster.name} opens it)" in text
@@ -213,7 +214,7 @@ def test_a_cluster_works_without_its_dashboard(nothing_left: None) -> None:
 def test_no_dashboard_is_a_choice(nothing_left: None) -> None:
     with LocalCluster(n_workers=0, dashboard_address=None) as cluster:
         assert cluster.dashboard_link is None
-        assert cluster.dashboard_address == registry.read(cluster.name).dashboard == ""
+        assert cluster.dashboard_address == clusters.read(cluster.name).dashboard == ""
         assert "not running" in cluster._repr_mimebundle_()["text/plain"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from himalia import LocalCluster, wait
-from himalia.deploy.thread_feed import ThreadFeed
+from himalia.follow.thread_feed import ThreadFeed
 from himalia.messages import HostMetrics, RunningCall, StoreMove, Telemetry
 from tests.waiting import PATIENCE, hold, wait_until
 

@@ -22,9 +22,9 @@ import psutil
 import pytest
 
 from himalia import Client, LocalCluster
-from himalia.deploy import registry
-from himalia.deploy.processes import Child
+from himalia.child import Child
 from himalia.errors import ClosedError, DataLostError, StartError, TimeoutError, UsageError
+from himalia.registry import clusters
 from tests.waiting import hold, wait_until
 
 
@@ -84,7 +84,7 @@ def test_its_representations_show_its_workers(cluster: LocalCluster) -> None:
 
 
 def test_no_secret_is_shown_anywhere(cluster: LocalCluster) -> None:
-    secret = registry.read(cluster.name).keys["client"]
+    secret = clusters.read(cluster.name).keys["client"]
     assert len(secret) == 64
     shown = [
         repr(cluster),
@@ -104,8 +104,8 @@ def test_it_listens_on_no_port(cluster: LocalCluster) -> None:
 
 
 def test_it_is_found_by_name_and_by_address(cluster: LocalCluster) -> None:
-    assert registry.read(cluster.name).addresses == cluster.addresses
-    found = registry.find(cluster.scheduler_address)
+    assert clusters.read(cluster.name).addresses == cluster.addresses
+    found = clusters.find(cluster.scheduler_address)
     assert found is not None
     assert found.name == cluster.name
     for where in (cluster.name, cluster.scheduler_address):
@@ -117,7 +117,7 @@ def test_a_name_in_use_is_refused(cluster: LocalCluster) -> None:
     with pytest.raises(UsageError, match="runs already"):
         LocalCluster(name=cluster.name)
     assert cluster.status == "running"
-    assert registry.read(cluster.name).id == cluster.credentials.cluster_id
+    assert clusters.read(cluster.name).id == cluster.credentials.cluster_id
 
 
 def test_it_explains_a_task_and_keeps_logs(cluster: LocalCluster) -> None:
@@ -232,7 +232,7 @@ def test_close_leaves_nothing_and_is_quick(nothing_left: None, capfd: pytest.Cap
     assert time.monotonic() - begun < 3.0
     assert all(map(is_gone, pids))
     assert cluster.status == "closed"
-    assert cluster.name not in [entry.name for entry in registry.entries()]
+    assert cluster.name not in [entry.name for entry in clusters.entries()]
     cluster.close()
     assert "closed" in repr(cluster)
     with pytest.raises(ClosedError):

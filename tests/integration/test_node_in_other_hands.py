@@ -17,10 +17,10 @@ from himalia.comm.connection import Greeting, open_authenticated
 from himalia.comm.data import DataClient
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
-from himalia.deploy import registry
-from himalia.deploy.cluster_file import read_file, worker_path
 from himalia.errors import ConnectError, HandshakeError
 from himalia.names import SCHEDULER, HostId, Key, PeerId
+from himalia.registry import clusters
+from himalia.registry.cluster_file import read_file, worker_path
 from himalia.settings import DEFAULT
 from tests.unit.test_bounds import example
 
@@ -39,7 +39,7 @@ def client(cluster: LocalCluster) -> Iterator[Client]:
 
 def stolen(cluster: LocalCluster) -> Credentials:
     """Return what a node has."""
-    return read_file(worker_path(registry.read(cluster.name).path)).credentials
+    return read_file(worker_path(clusters.read(cluster.name).path)).credentials
 
 
 class Heard:

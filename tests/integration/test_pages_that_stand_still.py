@@ -16,7 +16,7 @@ pytest.importorskip("bokeh", reason="the dashboard needs bokeh: pip install 'him
 
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-from himalia.deploy.dashboard_key import COOKIE_SECONDS, mint, new_key
+from himalia.registry.dashboard_key import COOKIE_SECONDS, mint, new_key
 from himalia_widgets.dashboard import attendance, documents, server
 from himalia_widgets.dashboard.guard import Guard
 from himalia_widgets.view.history import History

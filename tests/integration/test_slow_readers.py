@@ -42,7 +42,7 @@ FOLLOWS = """
     import sys
     import threading
     from himalia import Client
-    from himalia.deploy.thread_feed import ThreadFeed
+    from himalia.follow.thread_feed import ThreadFeed
     from himalia.telemetry.stream import _decode
 
     if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from himalia.deploy.tape import Tape
+from himalia.follow.tape import Tape
 from himalia.named_file import replacing, write_text
 from himalia.telemetry.recording import MAGIC, new_header
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from himalia.client.cells import Cells
+    from himalia.cells import Cells
     from himalia.client.client import Client
     from himalia.client.future import Future
     from himalia.client.reprs import Futures
-    from himalia.client.telemetry import TelemetryReport
     from himalia.deploy.cluster import Cluster
+    from himalia.follow.report import TelemetryReport
     from himalia.messages import CallOutput
     from himalia_widgets.cell.recorder import Recorder
 

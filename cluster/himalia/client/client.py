@@ -17,11 +17,10 @@ from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from himalia.cells import find_cells, has_to_tell, tell_closing
 from himalia.client import default, listing, portal
 from himalia.client.callbacks import CallbackThread
-from himalia.client.cells import find_cells, has_to_tell, tell_closing
 from himalia.client.collections import Collections
-from himalia.client.connecting import Target, find_target
 from himalia.client.durations import seconds
 from himalia.client.future import Future
 from himalia.client.inquiries import Inquiries
@@ -32,13 +31,14 @@ from himalia.client.shell import ClientShell
 from himalia.client.state import MessageMade
 from himalia.client.submitting import Submitter
 from himalia.comm.security import Credentials
-from himalia.deploy import registry
-from himalia.deploy.dashboard import HasDashboard, login_link, plain_link
-from himalia.deploy.summary import ClusterSummary, summarize
 from himalia.errors import HimaliaError, UsageError
 from himalia.messages import CancelSpan, Close
 from himalia.names import ClientId, new_incarnation
+from himalia.registry import clusters
+from himalia.registry.dashboard_link import HasDashboard, login_link, plain_link
+from himalia.registry.target import Target, find_target
 from himalia.settings import DEFAULT, Settings
+from himalia.show.summary import ClusterSummary, summarize
 from himalia.views import find_live_views
 
 logger = logging.getLogger("himalia.client")
@@ -236,7 +236,7 @@ class Client(Inquiries, Recreating, Collections):
 
     def _dashboard(self) -> HasDashboard | None:
         """Return the cluster file of a cluster that somebody else started, if it is this user's."""
-        return registry.find(self._scheduler_address) if self._status == "running" else None
+        return clusters.find(self._scheduler_address) if self._status == "running" else None
 
     @property
     def dashboard_address(self) -> str:

@@ -11,11 +11,11 @@ from html import escape
 from typing import Any, Final
 
 from himalia.client.reprs import info_task_words
-from himalia.deploy.html import SHOWN
-from himalia.deploy.summary import natural
-from himalia.deploy.text import limit_text
-from himalia.deploy.units import format_bytes
-from himalia.look import card, cell, code, fact, facts, section, table
+from himalia.show.html import SHOWN
+from himalia.show.look import card, cell, code, fact, facts, section, table
+from himalia.show.summary import natural
+from himalia.show.text import limit_text
+from himalia.show.units import format_bytes
 
 
 class Described(dict[str, Any]):

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from himalia import exceptions
-from himalia.client.grouping import group_name
 from himalia.client.state import CANCELLED, ERROR, LOST, PENDING, Record
 from himalia.client.tracebacks import REMOTE, traceback_of
 from himalia.errors import (
@@ -27,6 +26,7 @@ from himalia.errors import (
 from himalia.messages import TaskError
 from himalia.names import Key, shorten
 from himalia.telemetry.errors import identify
+from himalia.telemetry.grouping import group_name
 
 RAISED_BY: Final = "Raised by "
 """How the note begins that every exception of a call gets."""

@@ -17,9 +17,9 @@ from himalia.client.gathering import gather_here, gather_in_loop
 from himalia.client.reprs import future_html, future_text
 from himalia.client.state import CANCELLED, FINISHED, PENDING, Record
 from himalia.errors import UsageError
-from himalia.logs import read_logs
 from himalia.messages import GetLogs, LogLine
 from himalia.names import Key, shorten
+from himalia.show.logs import read_logs
 from himalia.views import find_live_views
 
 if TYPE_CHECKING:

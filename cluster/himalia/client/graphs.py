@@ -21,11 +21,11 @@ from himalia import serialize
 from himalia.client.calls import Call, CallMaker, Parcel
 from himalia.client.functions import BODY_LIMIT, PickledFunction, is_importable
 from himalia.client.graph_keys import GraphKeys
-from himalia.client.grouping import group_name
 from himalia.client.remote import Reference, identity, run_node
 from himalia.local_modules import LOCAL_MODULES
 from himalia.messages import TaskOptions, TaskSpec
 from himalia.names import Key
+from himalia.telemetry.grouping import group_name
 from himalia.wellformed import LABEL_LIMIT, label_of, name_of
 
 SMALL: Final = 1024

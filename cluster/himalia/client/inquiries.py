@@ -20,13 +20,11 @@ from himalia.client.durations import seconds
 from himalia.client.errors_view import folded, rebuild
 from himalia.client.futures_in import futures_of
 from himalia.client.gathering import poll, wall_clock
-from himalia.client.grouping import group_name
 from himalia.client.profile import Profile
 from himalia.client.state import MessageMade
-from himalia.client.telemetry import TelemetryReport, read_report
 from himalia.client.versions import compare, versions_here
 from himalia.errors import TimeoutError, UsageError
-from himalia.logs import read_logs
+from himalia.follow.report import TelemetryReport, read_report
 from himalia.messages import (
     FollowTelemetry,
     GetInfo,
@@ -41,11 +39,13 @@ from himalia.messages import (
     Telemetry,
 )
 from himalia.names import Key, shorten
+from himalia.show.logs import read_logs
+from himalia.telemetry.grouping import group_name
 from himalia.views import find_views, missing
 from himalia.wellformed import key_of, name_of, well_formed
 
 if TYPE_CHECKING:
-    from himalia.deploy.recorder import Recorder
+    from himalia.follow.recorder import Recorder
 
 T = TypeVar("T")
 
@@ -400,7 +400,7 @@ class Inquiries(ClientBase):
         self, path: Any, *, last: float | str = 300.0, limit: int | str = "256 MiB", logs: bool = True
     ) -> Recorder:
         """Record what the cluster does to a file; see :meth:`himalia.deploy.cluster.Cluster.record`."""
-        from himalia.deploy.recorder import record
+        from himalia.follow.recorder import record
 
         self._check_open()
         return record(self, path, last=last, limit=limit, logs=logs)

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from himalia.client.default import default_client
-from himalia.deploy.thread_feed import ThreadFeed
 from himalia.errors import HimaliaError, TimeoutError, UsageError
+from himalia.follow.thread_feed import ThreadFeed
 from himalia.messages import HostMetrics, Telemetry
 from himalia.views import find_views, missing
 

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
+from himalia.cells import find_cells
 from himalia.client.callbacks import CallbackThread
-from himalia.client.cells import find_cells
 from himalia.messages import CallOutput
 from himalia.views import find_views
 

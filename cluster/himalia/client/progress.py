@@ -15,12 +15,12 @@ from typing import Any, Final, TextIO
 from himalia.client.future import Future
 from himalia.client.futures_in import futures_of
 from himalia.client.gathering import clock, wait_here, wait_in_loop
-from himalia.client.grouping import group_name
 from himalia.client.progress_html import Bar, draw
 from himalia.client.reprs import RELEASED, count_statuses, ended
 from himalia.client.state import CANCELLED, ERROR, LOST, PENDING, Record
 from himalia.client.watchers import Countdown, Sleeper
 from himalia.errors import TimeoutError
+from himalia.telemetry.grouping import group_name
 from himalia.views import find_views, in_notebook
 
 INTERVAL: Final = 0.1

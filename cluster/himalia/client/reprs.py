@@ -14,16 +14,16 @@ from typing import Any, Final
 
 import msgspec
 
-from himalia.client.grouping import group_name
 from himalia.client.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
-from himalia.deploy.html import dashboard_fact, totals
-from himalia.deploy.summary import ClusterSummary
-from himalia.deploy.text import total_memory
-from himalia.deploy.units import format_bytes
-from himalia.look import card, cell, code, fact, facts, section, share, table, time_of_day
 from himalia.messages import HostInfo, TaskCounts
 from himalia.names import HostId, shorten
+from himalia.show.html import dashboard_fact, totals
+from himalia.show.look import card, cell, code, fact, facts, section, share, table, time_of_day
+from himalia.show.summary import ClusterSummary
+from himalia.show.text import total_memory
+from himalia.show.units import format_bytes
 from himalia.telemetry.errors import headline
+from himalia.telemetry.grouping import group_name
 
 RELEASED: Final = "released"
 ORDER: Final = (FINISHED, PENDING, ERROR, LOST, CANCELLED, RELEASED)

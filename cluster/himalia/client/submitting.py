@@ -12,9 +12,9 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from typing import Any, Final
 
 from himalia import serialize
+from himalia.cells import current_span
 from himalia.client import origin
 from himalia.client.calls import Call, CallMaker, KeyMaker, Parcel, named_options
-from himalia.client.cells import current_span
 from himalia.client.functions import BODY_LIMIT, PickledFunction
 from himalia.client.remote import Reference
 from himalia.client.shell import ClientShell, Gate

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from himalia.client.default import default_client
-from himalia.client.telemetry import TelemetryReport
 from himalia.errors import UsageError
+from himalia.follow.report import TelemetryReport
 from himalia.messages import TaskRecord
 from himalia.views import find_views, missing
 

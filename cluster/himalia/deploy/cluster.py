@@ -18,23 +18,23 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from himalia.client.cells import tell_closing
+from himalia.cells import tell_closing
 from himalia.deploy.apart import run_apart
-from himalia.deploy.control import Control
-from himalia.deploy.dashboard import HasDashboard, login_link, plain_link
-from himalia.deploy.html import render
 from himalia.deploy.layout import check_count
-from himalia.deploy.summary import ClusterSummary, summarize
-from himalia.deploy.text import describe_cluster, describe_line
 from himalia.errors import ClosedError, HimaliaError, TimeoutError, UnreachableError, UsageError
-from himalia.logs import Logs, as_text
+from himalia.follow.control import Control
 from himalia.names import shorten
+from himalia.registry.dashboard_link import HasDashboard, login_link, plain_link
+from himalia.show.html import render
+from himalia.show.logs import Logs, as_text
+from himalia.show.summary import ClusterSummary, summarize
+from himalia.show.text import describe_cluster, describe_line
 from himalia.views import find_views, in_notebook
 
 if TYPE_CHECKING:
     from himalia.client.client import Client
     from himalia.comm.security import Credentials
-    from himalia.deploy.recorder import Recorder
+    from himalia.follow.recorder import Recorder
 
 Value = TypeVar("Value")
 
@@ -272,7 +272,7 @@ class Cluster:
         UsageError
             If ``path`` is a file of something else, or ``limit`` would keep nothing.
         """
-        from himalia.deploy.recorder import record
+        from himalia.follow.recorder import record
 
         def begin() -> Recorder:
             self._check_running()

@@ -15,12 +15,12 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from himalia.deploy import registry
-from himalia.deploy.cluster_file import ClusterEntry
-from himalia.deploy.control import Control
-from himalia.deploy.text import table
-from himalia.deploy.units import format_ago
 from himalia.errors import ConnectError, HimaliaError
+from himalia.follow.control import Control
+from himalia.registry import clusters
+from himalia.registry.cluster_file import ClusterEntry
+from himalia.show.text import table
+from himalia.show.units import format_ago
 
 LOOK_TIMEOUT: Final = 1.0
 """Seconds that ``ls`` waits for one cluster; all are asked at the same time."""
@@ -30,7 +30,7 @@ STOP_TIMEOUT: Final = 10.0
 
 def list_clusters() -> int:
     """Print this user's clusters, and return the exit code."""
-    entries = registry.entries()
+    entries = clusters.entries()
     if not entries:
         print("No cluster is running.")
         return 0
@@ -82,7 +82,7 @@ def stop_clusters(names: Sequence[str]) -> int:
     failed = False
     for name in names:
         try:
-            asyncio.run(stop_cluster(registry.read(name)))
+            asyncio.run(stop_cluster(clusters.read(name)))
             print(f"Stopped {name}.")
         except HimaliaError as error:
             print(f"himalia stop: {error}", file=sys.stderr)
@@ -104,12 +104,12 @@ async def stop_cluster(entry: ClusterEntry) -> None:
         if not is_here(entry):
             raise
         terminate(entry)
-    while is_here(entry) and registry.is_alive(entry):
+    while is_here(entry) and clusters.is_alive(entry):
         if time.monotonic() > deadline:
             terminate(entry)
             deadline += STOP_TIMEOUT
         await asyncio.sleep(0.02)
-    registry.remove(entry.name, entry.id)
+    clusters.remove(entry.name, entry.id)
 
 
 def is_here(entry: ClusterEntry) -> bool:
@@ -121,5 +121,5 @@ def is_here(entry: ClusterEntry) -> bool:
 
 def terminate(entry: ClusterEntry) -> None:
     """Send SIGTERM to a scheduler that doesn't answer; its number is still its own, or it would not be alive."""
-    if registry.is_alive(entry):
+    if clusters.is_alive(entry):
         os.kill(entry.pid, signal.SIGTERM)

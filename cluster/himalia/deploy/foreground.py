@@ -14,21 +14,22 @@ import sys
 
 import msgspec
 
+from himalia.child import Child, stop
 from himalia.comm.addresses import is_loopback, parse
 from himalia.comm.handshake import SECRET_HELP
 from himalia.comm.security import CLIENT_ROLES
-from himalia.deploy import registry
-from himalia.deploy.cluster_file import ClusterEntry, read_file, worker_path
-from himalia.deploy.dashboard import open_door, plain_link
+from himalia.deploy.dashboard.process import open_door
 from himalia.deploy.launch import working_directory
 from himalia.deploy.layout import Layout
 from himalia.deploy.network import interface_host, listen_address, route_host, secure
-from himalia.deploy.processes import Child, stop
-from himalia.deploy.runtime_directory import hold, remove_directory, runtime_directory, scratch_directory
-from himalia.deploy.text import dashboard_text
 from himalia.errors import ClusterNotFoundError, UsageError
 from himalia.messages import HostInfo
+from himalia.registry import clusters
+from himalia.registry.cluster_file import ClusterEntry, read_file, worker_path
+from himalia.registry.dashboard_link import plain_link
+from himalia.registry.runtime_directory import hold, remove_directory, runtime_directory, scratch_directory
 from himalia.run import run
+from himalia.show.text import dashboard_text
 
 
 class SchedulerOptions(msgspec.Struct, kw_only=True):
@@ -66,7 +67,7 @@ def run_scheduler(options: SchedulerOptions) -> int:
 
     address = listen_address(choose_host(options.host, options.interface) or "127.0.0.1", options.port)
     name = options.name or f"himalia-{secrets.token_hex(3)}"
-    registry.check_free(name)
+    clusters.check_free(name)
     credentials, certificate = secure([address])
     door = open_door(options.dashboard_address)
     directory = runtime_directory(credentials.cluster_id)
@@ -108,7 +109,7 @@ def announce_scheduler(entry: ClusterEntry, me: str) -> None:
     say(f"Scheduler at: {entry.addresses[-1]}")
     say(f"dashboard at: {dashboard_text(plain_link(entry), entry.name)}")
     say(f"Cluster name: {entry.name}, for Client({entry.name!r}) and `himalia stop {entry.name}`")
-    path = os.path.join(registry.directory(), entry.name + ".json")
+    path = os.path.join(clusters.directory(), entry.name + ".json")
     say(f"Cluster file: {path} (for clients)")
     say(f"Worker file:  {worker_path(path)} (all that a node needs to run workers: himalia worker --scheduler-file)")
 
@@ -135,10 +136,10 @@ def find_cluster(scheduler: str, file: str) -> tuple[list[str], ClusterEntry]:
             "Which cluster? Give the scheduler's address (tcp://host:8786), its name, or --scheduler-file."
         )
     if ":" not in scheduler:
-        entry = registry.read(scheduler)
+        entry = clusters.read(scheduler)
         return entry.reachable, entry
     parse(scheduler)
-    found = registry.find(scheduler)
+    found = clusters.find(scheduler)
     if found is None:
         raise ClusterNotFoundError(f"No cluster file of this user is for {scheduler}. {SECRET_HELP}")
     return [found.as_listening(scheduler)], found
@@ -150,7 +151,7 @@ def run_worker(options: WorkerOptions) -> int:
     from himalia.nanny.shell import serve
 
     addresses, entry = find_cluster(options.scheduler, options.file)
-    entry = registry.for_workers(entry)
+    entry = clusters.for_workers(entry)
     if not addresses:
         raise UsageError(f"The cluster {entry.name} listens only on its own host, {entry.hostname}.")
     mine = f"{entry.id}-{os.getpid()}"

@@ -10,8 +10,8 @@ import threading
 import time
 from typing import Final, Protocol
 
+from himalia.child import Child
 from himalia.deploy.patience import Patience
-from himalia.deploy.processes import Child
 from himalia.errors import HimaliaError
 from himalia.system import is_stopped
 

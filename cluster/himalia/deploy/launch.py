@@ -17,16 +17,16 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
+from himalia.child import Child, stop
 from himalia.comm.security import CLIENT_ROLES, WORKER_ROLES, Credentials, ServerCertificate, secret_stays
-from himalia.deploy import registry
 from himalia.deploy.apart import run_apart
-from himalia.deploy.control import Control
-from himalia.deploy.dashboard import Door, open_door
+from himalia.deploy.dashboard.process import Door, open_door
 from himalia.deploy.keeper import Keeper
 from himalia.deploy.layout import Layout
-from himalia.deploy.processes import Child, stop
-from himalia.deploy.runtime_directory import remove_directory, runtime_directory, scratch_directory
 from himalia.errors import ClosedError, HimaliaError, StartError
+from himalia.follow.control import Control
+from himalia.registry import clusters
+from himalia.registry.runtime_directory import remove_directory, runtime_directory, scratch_directory
 
 START_TIMEOUT: Final = 60.0
 """Seconds for all processes to be ready: a cold network file system has to bring Python's files."""
@@ -114,7 +114,7 @@ class Launch:
     def start_all(self, deadline: float) -> list[str]:
         """See :meth:`start`."""
         plan = self.plan
-        registry.check_free(plan.name)
+        clusters.check_free(plan.name)
         cluster_id = plan.credentials.cluster_id
         sockets = self.keep_directory(runtime_directory(cluster_id))
         self.keep_directory(scratch_directory(cluster_id, plan.local_directory))
@@ -289,7 +289,7 @@ class Launch:
                 child.end_leash()  # also if ctrl-C cut the waiting short
             if self.door is not None:
                 self.door.close()
-            registry.remove(self.plan.name, self.plan.credentials.cluster_id)  # unless its scheduler did
+            clusters.remove(self.plan.name, self.plan.credentials.cluster_id)  # unless its scheduler did
             for directory in self.directories:
                 remove_directory(directory)
             LIVE.discard(self)

@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from himalia.deploy.units import parse_bytes
 from himalia.errors import UsageError
+from himalia.show.units import parse_bytes
 
 LEAST_MEMORY: Final = 2**20
 """Bytes below which a limit is a unit forgotten: Python alone takes ten times that."""

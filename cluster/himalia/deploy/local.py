@@ -15,13 +15,13 @@ import weakref
 from typing import TYPE_CHECKING
 
 from himalia.comm.addresses import parse
-from himalia.deploy import registry
 from himalia.deploy.cluster import Cluster
-from himalia.deploy.dashboard import DEFAULT_ADDRESS, Door
+from himalia.deploy.dashboard.process import DEFAULT_ADDRESS, Door
 from himalia.deploy.launch import START_TIMEOUT, Launch, Plan
 from himalia.deploy.layout import choose_layout
 from himalia.deploy.network import LOOPBACK, contact_host, listen_address, secure
 from himalia.errors import HimaliaError, UsageError
+from himalia.registry import clusters
 from himalia.system import cpu_count
 from himalia.system import memory_limit as memory_of_machine
 
@@ -84,7 +84,7 @@ class LocalCluster(Cluster):
         dashboard_address: str | int | None = DEFAULT_ADDRESS,
         silence_logs: bool | int = True,
     ) -> None:
-        super().__init__(name=registry.check_name(name or new_name()), asynchronous=asynchronous)
+        super().__init__(name=clusters.check_name(name or new_name()), asynchronous=asynchronous)
         layout = choose_layout(
             cpus=cpu_count(),
             memory=memory_of_machine(),

@@ -16,11 +16,11 @@ from collections.abc import Callable
 import msgspec
 
 from himalia.comm.security import Credentials
-from himalia.deploy import registry
-from himalia.deploy.cluster_file import ClusterEntry, describe, remove_file, worker_entry, worker_path, write_file
 from himalia.deploy.network import contact_addresses
-from himalia.deploy.runtime_directory import hold, remove_directory
 from himalia.errors import HimaliaError, StartError
+from himalia.registry import clusters
+from himalia.registry.cluster_file import ClusterEntry, describe, remove_file, worker_entry, worker_path, write_file
+from himalia.registry.runtime_directory import hold, remove_directory
 from himalia.run import answer, fail, read_config, run
 from himalia.scheduler.config import SchedulerConfig
 from himalia.scheduler.shell import serve
@@ -67,9 +67,9 @@ async def serve_cluster(config: ServiceConfig, stop: asyncio.Event, ready: Calla
             if config.scheduler_file:
                 path = write_file(config.scheduler_file, entry)
                 write_file(worker_path(path), worker_entry(entry, credentials))
-            registry.write(entry, credentials)
+            clusters.write(entry, credentials)
         except OSError as error:
-            why = f"{registry.directory()} can't be written: {error.strerror}"
+            why = f"{clusters.directory()} can't be written: {error.strerror}"
             if config.must_be_found:
                 failure = StartError(f"{why}. Name another place by HIMALIA_HOME, or a file by --scheduler-file.")
             else:
@@ -86,7 +86,7 @@ async def serve_cluster(config: ServiceConfig, stop: asyncio.Event, ready: Calla
         await serve(config.scheduler, stop, ready=publish)
     finally:
         if entry is not None:
-            registry.remove(entry.name, entry.id)
+            clusters.remove(entry.name, entry.id)
             if config.scheduler_file:
                 remove_file(config.scheduler_file, entry.id)
                 remove_file(worker_path(config.scheduler_file), entry.id)

@@ -1,7 +1,7 @@
 r"""The format of a recording: what a cluster's telemetry told, in a file that can be cut off anywhere.
 
 Decides what the bytes of a ``.himalia`` file are, written and read.  It opens no file and reads no clock; who records
-is ``deploy/recorder.py``, who shows it is ``himalia_widgets/replay``.
+is ``follow/recorder.py``, who shows it is ``himalia_widgets/replay``.
 
 The file (numbers little-endian)::
 

@@ -4,8 +4,8 @@ from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
-from himalia.client import cells
-from himalia.client.cells import REMEMBERED, Cells
+from himalia import cells
+from himalia.cells import REMEMBERED, Cells
 from himalia.client.output import OutputForwarder, compose
 from himalia.messages import CallOutput, LogLine
 from himalia.names import Key

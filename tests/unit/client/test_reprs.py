@@ -22,9 +22,9 @@ from himalia.client.reprs import (
     futures_text,
 )
 from himalia.client.state import STATUSES, Record
-from himalia.deploy.summary import ClusterSummary, summarize
 from himalia.messages import HostInfo, TaskError
 from himalia.names import HostId, Key, PeerId
+from himalia.show.summary import ClusterSummary, summarize
 
 HOST = HostId(PeerId("nanny-1"))
 EVIL = (

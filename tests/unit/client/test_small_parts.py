@@ -13,7 +13,6 @@ from himalia.client.calls import KeyMaker, check_callable, make_options
 from himalia.client.durations import seconds
 from himalia.client.errors_view import error_of, rebuild
 from himalia.client.gathering import clock
-from himalia.client.grouping import group_name
 from himalia.client.nesting import pack_futures, unpack_futures
 from himalia.client.progress import Counter, line, show_bars
 from himalia.client.progress_html import draw, speed
@@ -32,6 +31,7 @@ from himalia.errors import (
 )
 from himalia.messages import Frame, TaskError, TaskOptions
 from himalia.names import Key, PeerId
+from himalia.telemetry.grouping import group_name
 from tests.waiting import wait_until
 
 X = Key("x")

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from himalia.deploy.foreground import SchedulerOptions, run_scheduler
-from himalia.deploy.runtime_directory import runtime_bases
 from himalia.errors import UsageError
+from himalia.registry.runtime_directory import runtime_bases
 
 
 def test_an_address_that_can_t_be_meant_leaves_no_directory() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import himalia
+from himalia.child import Child, stop
 from himalia.deploy.keeper import Keeper
 from himalia.deploy.patience import BACK_OFF_LIMIT, CALM, FAILURES, KILLS, Patience
-from himalia.deploy.processes import Child, stop
 from himalia.errors import StartError
 from tests.waiting import wait_until
 

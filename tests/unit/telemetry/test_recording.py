@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from himalia.deploy.tape import Tape
 from himalia.errors import RecordingError, UsageError
+from himalia.follow.tape import Tape
 from himalia.messages import GroupSummary, HostMetrics, LogLine, SchedulerStatus, TaskRecord, Telemetry, Timing
 from himalia.names import HostId, Key, PeerId
 from himalia.telemetry.recording import MAGIC, Block, Frame, Packer, Recording, begin, choose_cut, new_header

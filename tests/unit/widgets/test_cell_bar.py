@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from himalia.client.telemetry import TelemetryReport
 from himalia.errors import ClosedError
+from himalia.follow.report import TelemetryReport
 from himalia.messages import GroupSummary, TaskCounts
 from himalia_widgets.cell.cell_bar import CellBar, CellTotals, add_up, facts
 from himalia_widgets.view.left import WorkLeft

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from himalia.deploy.dashboard_key import CODE_SECONDS, COOKIE_SECONDS, metrics_token, mint, new_key
+from himalia.registry.dashboard_key import CODE_SECONDS, COOKIE_SECONDS, metrics_token, mint, new_key
 from himalia_widgets.dashboard.guard import Answer, Guard
 
 NOW = 1_000_000.0

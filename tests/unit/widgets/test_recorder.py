@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from himalia.client.profile import Profile
-from himalia.client.telemetry import TelemetryReport
+from himalia.follow.report import TelemetryReport
 from himalia.messages import Telemetry
 from himalia_widgets.cell.recorder import Recorder
 from tests.unit.widgets.synthetic import MadeUpCluster

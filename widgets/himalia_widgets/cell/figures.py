@@ -10,7 +10,7 @@ from bokeh.embed import file_html
 from bokeh.models import BasicTicker, CustomJSTickFormatter, LayoutDOM, Legend, LegendItem
 from bokeh.resources import INLINE
 
-from himalia.client.telemetry import TelemetryReport
+from himalia.follow.report import TelemetryReport
 from himalia.messages import Telemetry
 from himalia.named_file import write_text
 from himalia_widgets.plots import theme

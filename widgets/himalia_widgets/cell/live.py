@@ -30,7 +30,7 @@ from himalia.client.reprs import (
     task_words,
 )
 from himalia.client.state import CANCELLED, PENDING, Record
-from himalia.deploy.thread_feed import ThreadFeed
+from himalia.follow.thread_feed import ThreadFeed
 from himalia.messages import SchedulerStatus, Telemetry
 from himalia_widgets.cell.display import show
 

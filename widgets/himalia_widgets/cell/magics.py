@@ -11,7 +11,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from himalia.client.cells import Cells, find_cells
+from himalia.cells import Cells, find_cells
 from himalia.client.default import default_client
 from himalia.errors import HimaliaError
 from himalia_widgets.cell.cell_bar import CellBar

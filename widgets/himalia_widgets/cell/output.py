@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from himalia_widgets.cell.display import show_under
 
 if TYPE_CHECKING:
-    from himalia.client.cells import Cells
+    from himalia.cells import Cells
     from himalia.messages import CallOutput
 
 CELLS: Final = 100

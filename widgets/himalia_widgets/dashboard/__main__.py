@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 from himalia.comm.security import Credentials
-from himalia.deploy.feed import Feed
 from himalia.errors import HimaliaError
+from himalia.follow.feed import Feed
 from himalia.run import fail, read_config, run
 from himalia.system import give_way
 from himalia_widgets.dashboard.guard import Guard

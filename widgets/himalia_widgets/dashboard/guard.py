@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
 
-from himalia.deploy.dashboard_key import COOKIE_SECONDS, UsedCodes, check, metrics_token, mint
+from himalia.registry.dashboard_key import COOKIE_SECONDS, UsedCodes, check, metrics_token, mint
 
 PAGE: Final = re.compile(r"[\w-]+(/[\w.-]+)*(\?[\w.~%&=+-]*)?", re.ASCII)
 """Where ``next=`` may lead: a page of this dashboard, relative to ``/login``."""
@@ -48,7 +48,7 @@ class Guard:
     Parameters
     ----------
     key : str
-        Of the cluster's dashboard (:mod:`himalia.deploy.dashboard_key`).
+        Of the cluster's dashboard (:mod:`himalia.registry.dashboard_key`).
     name : str
         Of the cluster; its cookie is named after it.
     since : float

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from himalia.deploy.feed import Feed
+from himalia.follow.feed import Feed
 from himalia.messages import LogLine, Telemetry
 from himalia_widgets.view.history import History
 

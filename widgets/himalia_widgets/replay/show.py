@@ -11,8 +11,9 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 
-from himalia.deploy.dashboard import Door, listen, login_link
+from himalia.deploy.dashboard.process import Door, listen
 from himalia.errors import UsageError
+from himalia.registry.dashboard_link import login_link
 from himalia.run import run
 from himalia_widgets.dashboard.guard import Guard
 from himalia_widgets.dashboard.server import serve

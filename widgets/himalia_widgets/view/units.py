@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from himalia.client.progress_html import duration
-from himalia.deploy.units import BINARY
+from himalia.show.units import BINARY
 
 
 def seconds(value: float) -> str:

@@ -15,8 +15,8 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from himalia.deploy.thread_feed import ThreadFeed
 from himalia.errors import ClosedError, HimaliaError
+from himalia.follow.thread_feed import ThreadFeed
 from himalia_widgets.view.history import History
 from himalia_widgets.widget.busy import quiet, watch
 from himalia_widgets.widget.facts import describe_header

@@ -15,7 +15,7 @@ from himalia_widgets.view.progress import NAME
 from himalia_widgets.view.text import hover, label
 
 if TYPE_CHECKING:
-    from himalia.deploy.control import Control
+    from himalia.follow.control import Control
 
 Question = Callable[["Control"], Coroutine[Any, Any, Any]]
 

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 if TYPE_CHECKING:
-    from himalia.deploy.thread_feed import ThreadFeed
-from himalia.client.telemetry import TelemetryReport
-from himalia.deploy.recorder import Recorder
-from himalia.deploy.transcript import length_of_array, newest_lines
+    from himalia.follow.thread_feed import ThreadFeed
 from himalia.errors import ClosedError, RecordingError, UsageError
+from himalia.follow.recorder import Recorder
+from himalia.follow.report import TelemetryReport
+from himalia.follow.transcript import length_of_array, newest_lines
 from himalia.messages import LogLine, SchedulerStatus, TaskRecord, Telemetry, Timing
 from himalia.names import HostId, Key, PeerId
 from himalia.telemetry.recording import Recording

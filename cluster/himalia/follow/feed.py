@@ -17,8 +17,8 @@ import msgspec
 
 from himalia.bucket import Complaints
 from himalia.comm.security import Credentials
-from himalia.deploy.control import CONNECT_TIMEOUT, Control
 from himalia.errors import HimaliaError
+from himalia.follow.control import CONNECT_TIMEOUT, Control
 from himalia.messages import FollowTelemetry, TaskRecord, Telemetry
 from himalia.names import SCHEDULER
 from himalia.system import machine_identity

@@ -12,7 +12,9 @@ import re
 import socket
 from typing import TYPE_CHECKING, Final
 
-from himalia.deploy.cluster_file import (
+from himalia.errors import ClusterNotFoundError, UsageError
+from himalia.private import make_parents, make_private
+from himalia.registry.cluster_file import (
     WORKER_SUFFIX,
     ClusterEntry,
     process_started,
@@ -22,9 +24,7 @@ from himalia.deploy.cluster_file import (
     worker_path,
     write_temporary,
 )
-from himalia.deploy.runtime_directory import data_home
-from himalia.errors import ClusterNotFoundError, UsageError
-from himalia.private import make_parents, make_private
+from himalia.registry.runtime_directory import data_home
 
 if TYPE_CHECKING:
     from himalia.comm.security import Credentials

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from himalia.comm.security import Credentials, new_credentials
-from himalia.deploy.thread_feed import ThreadFeed
+from himalia.follow.thread_feed import ThreadFeed
 
 
 class Target(NamedTuple):

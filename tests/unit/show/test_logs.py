@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from himalia.bucket import COMPLAINT_BURST, Complaints, TokenBucket
-from himalia.logs import Logs, as_text, read_logs
 from himalia.messages import LogLine
+from himalia.show.logs import Logs, as_text, read_logs
 
 
 def test_a_burst_passes_then_the_rate_does() -> None:

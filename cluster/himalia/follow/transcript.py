@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from himalia.client.telemetry import TelemetryReport
+from himalia.follow.report import TelemetryReport
 from himalia.messages import LogLine, TaskRecord, Telemetry
 from himalia.telemetry.recording import Packer
 from himalia.telemetry.standing import Standing

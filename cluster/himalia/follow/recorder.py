@@ -19,18 +19,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from himalia.client.telemetry import TelemetryReport
-from himalia.deploy.tape import Tape
-from himalia.deploy.transcript import Lines, Transcript, newest_lines
-from himalia.deploy.units import format_bytes, parse_bytes, parse_duration
 from himalia.errors import HimaliaError, RecordingError, UsageError
-from himalia.look import card, fact, facts
+from himalia.follow.report import TelemetryReport
+from himalia.follow.tape import Tape
+from himalia.follow.transcript import Lines, Transcript, newest_lines
 from himalia.messages import Telemetry
+from himalia.show.look import card, fact, facts
+from himalia.show.units import format_bytes, parse_bytes, parse_duration
 from himalia.telemetry.recording import new_header
 
 if TYPE_CHECKING:
-    from himalia.deploy.control import Control
-    from himalia.deploy.thread_feed import ThreadFeed
+    from himalia.follow.control import Control
+    from himalia.follow.thread_feed import ThreadFeed
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ ASK_TIMEOUT: Final = 3.0
 
 def record(target: Any, path: str | os.PathLike[str], *, last: float | str, limit: int | str, logs: bool) -> Recorder:
     """Record the cluster that a cluster object or a client stands for; see :meth:`Cluster.record`."""
-    from himalia.deploy.thread_feed import ThreadFeed
+    from himalia.follow.thread_feed import ThreadFeed
 
     name = getattr(getattr(target, "cluster", None), "name", None) or target.name
     return Recorder(

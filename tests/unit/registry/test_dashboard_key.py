@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from himalia.deploy.dashboard_key import CODE_SECONDS, UsedCodes, check, metrics_token, mint, new_key
+from himalia.registry.dashboard_key import CODE_SECONDS, UsedCodes, check, metrics_token, mint, new_key
 
 KEY = new_key()
 

@@ -14,12 +14,12 @@ import pytest
 
 from himalia.comm.connection import Acceptance, Greeting, listen_authenticated, open_authenticated
 from himalia.comm.security import CLIENT_ROLES, WORKER_ROLES, Credentials, make_certificate, new_credentials
-from himalia.deploy import registry
-from himalia.deploy.cluster_file import describe, read_file, worker_path, write_file
-from himalia.deploy.runtime_directory import own_folder, scratch_directory
 from himalia.errors import ClusterNotFoundError, HandshakeError, StartError, UsageError
 from himalia.names import PeerId
 from himalia.private import create_file
+from himalia.registry import clusters
+from himalia.registry.cluster_file import describe, read_file, worker_path, write_file
+from himalia.registry.runtime_directory import own_folder, scratch_directory
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def written(name: str = "mine") -> tuple[Credentials, str]:
     credentials = new_credentials()
     entry = describe(name, credentials, ["unix:///tmp/nobody.sock"], pid=os.getpid())
-    return credentials, registry.write(entry, credentials)
+    return credentials, clusters.write(entry, credentials)
 
 
 def test_the_file_of_a_worker_node_holds_the_keys_of_its_roles_alone() -> None:
@@ -42,22 +42,22 @@ def test_the_file_of_a_worker_node_holds_the_keys_of_its_roles_alone() -> None:
         for role in {*CLIENT_ROLES, *WORKER_ROLES}:
             assert (credentials.key(role).hex() in text) == (role in roles)
             assert role in roles or credentials.key(role, "n").hex() not in text
-    registry.remove("mine", credentials.cluster_id)
+    clusters.remove("mine", credentials.cluster_id)
     assert os.listdir(os.path.dirname(path)) == []
 
 
 def test_workers_find_their_file_beside_that_of_clients_and_only_clusters_are_listed() -> None:
     credentials, path = written()
-    assert [entry.name for entry in registry.entries()] == ["mine"]
-    assert registry.for_workers(registry.read("mine")).credentials == credentials.only_for(WORKER_ROLES)
+    assert [entry.name for entry in clusters.entries()] == ["mine"]
+    assert clusters.for_workers(clusters.read("mine")).credentials == credentials.only_for(WORKER_ROLES)
     os.unlink(worker_path(path))
     with pytest.raises(ClusterNotFoundError, match=r"needs .*mine\.worker\.json"):
-        registry.for_workers(registry.read("mine"))
+        clusters.for_workers(clusters.read("mine"))
 
 
 def test_a_name_that_looks_like_a_worker_file_is_refused() -> None:
     with pytest.raises(UsageError, match="worker"):
-        registry.check_name("mine.worker")
+        clusters.check_name("mine.worker")
 
 
 def test_a_file_of_an_older_himalia_says_what_to_do(tmp_path: Path) -> None:

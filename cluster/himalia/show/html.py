@@ -9,10 +9,10 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
-from himalia.deploy.summary import ClusterSummary
-from himalia.deploy.text import NO_DASHBOARD, count_of, limit_text, total_memory
-from himalia.deploy.units import format_ago
-from himalia.look import card, cell, code, exact, fact, facts, section, table, time_of_day
+from himalia.show.look import card, cell, code, exact, fact, facts, section, table, time_of_day
+from himalia.show.summary import ClusterSummary
+from himalia.show.text import NO_DASHBOARD, count_of, limit_text, total_memory
+from himalia.show.units import format_ago
 
 SHOWN: Final = 200
 """Rows of the workers' table at most: about 60 KB of a saved notebook."""

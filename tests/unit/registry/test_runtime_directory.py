@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from himalia import private
-from himalia.deploy import runtime_directory as rd
 from himalia.errors import StartError
+from himalia.registry import runtime_directory as rd
 
 
 def mode(path: str | Path) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from himalia.deploy.summary import ClusterSummary
-from himalia.deploy.units import format_ago, format_bytes
+from himalia.show.summary import ClusterSummary
+from himalia.show.units import format_ago, format_bytes
 
 SHOWN: Final = 20
 """Workers listed at most; more don't fit a screen."""

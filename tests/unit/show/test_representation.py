@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from himalia.deploy.html import render
-from himalia.deploy.summary import ClusterSummary, WorkerSummary, summarize
-from himalia.deploy.text import describe_cluster, describe_line
+from himalia.show.html import render
+from himalia.show.summary import ClusterSummary, WorkerSummary, summarize
+from himalia.show.text import describe_cluster, describe_line
 
 NOW = 1_800_000_000.0
 

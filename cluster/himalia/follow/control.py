@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from himalia.client.telemetry import TelemetryReport, read_report
 from himalia.comm.contact import describe_contact
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
 from himalia.errors import ClosedError, HimaliaError, TimeoutError, UnreachableError
-from himalia.logs import read_logs
+from himalia.follow.report import TelemetryReport, read_report
 from himalia.messages import (
     Close,
     DescribeTask,
@@ -34,6 +33,7 @@ from himalia.messages import (
 )
 from himalia.names import SCHEDULER, Key, PeerId, new_incarnation, shorten
 from himalia.settings import DEFAULT
+from himalia.show.logs import read_logs
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to reach a scheduler that is known to run.  Guess."""

@@ -14,6 +14,8 @@ from typing import Any, Final
 from himalia.comm.security import Credentials
 from himalia.comm.strangers import LISTENED, describe
 from himalia.errors import ClusterNotFoundError, UsageError
+from himalia.registry import clusters
+from himalia.registry.cluster_file import read_file
 
 FILE_VARIABLE: Final = "HIMALIA_CLUSTER_FILE"
 LISTEN: Final = 0.5
@@ -86,8 +88,6 @@ def _target_of_cluster(cluster: Any) -> Target:
 
 
 def _target_of_file(path: str, address: str | None) -> Target:
-    from himalia.deploy.cluster_file import read_file
-
     try:
         entry = read_file(os.path.expanduser(path))
     except FileNotFoundError:
@@ -96,9 +96,7 @@ def _target_of_file(path: str, address: str | None) -> Target:
 
 
 def _target_of_address(address: str) -> Target:
-    from himalia.deploy import registry
-
-    entry = registry.find(address)
+    entry = clusters.find(address)
     if entry is None:
         stranger = describe(_first_words(address))
         if stranger:
@@ -106,7 +104,7 @@ def _target_of_address(address: str) -> Target:
         raise UsageError(
             f"The secret of the cluster at {address} is not known. If another user or host started it, copy its "
             f"cluster file here (mode 600) and name that: Client({address!r}, cluster_file=…), or {FILE_VARIABLE}. "
-            f"Running clusters of yours: {', '.join(entry.name for entry in registry.entries()) or 'none'}."
+            f"Running clusters of yours: {', '.join(entry.name for entry in clusters.entries()) or 'none'}."
         )
     return Target([address], entry.credentials, entry.name)
 
@@ -123,9 +121,7 @@ def _first_words(address: str) -> bytes:
 
 
 def _target_of_name(name: str) -> Target:
-    from himalia.deploy import registry
-
-    entry = registry.read(name)
+    entry = clusters.read(name)
     return Target(_reachable(entry.addresses), entry.credentials, entry.name)
 
 

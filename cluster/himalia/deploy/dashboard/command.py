@@ -9,11 +9,12 @@ import webbrowser
 from typing import Final
 from urllib.parse import urlsplit
 
-from himalia.deploy import registry
-from himalia.deploy.cluster_file import ClusterEntry
-from himalia.deploy.dashboard import DEFAULT_ADDRESS, HasDashboard, login_link, open_door
-from himalia.deploy.processes import stop
+from himalia.child import stop
+from himalia.deploy.dashboard.process import DEFAULT_ADDRESS, open_door
 from himalia.errors import StartError
+from himalia.registry import clusters
+from himalia.registry.cluster_file import ClusterEntry
+from himalia.registry.dashboard_link import HasDashboard, login_link
 from himalia.views import has_views, missing
 
 POLL: Final = 3600.0
@@ -22,7 +23,7 @@ POLL: Final = 3600.0
 
 def show_dashboard(name: str, page: str, *, browser: bool) -> int:
     """Print a link that opens a page once, and open it in a browser if there is one; return the exit code."""
-    entry = registry.read(name)
+    entry = clusters.read(name)
     if not entry.dashboard:
         return serve_here(entry, page, browser=browser)
     if entry.hostname != socket.gethostname():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from himalia.deploy.units import format_ago, format_bytes, parse_bytes, parse_duration, parse_resources
 from himalia.errors import UsageError
+from himalia.show.units import format_ago, format_bytes, parse_bytes, parse_duration, parse_resources
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import himalia
-from himalia.deploy.processes import Child, exit_text, stop
+from himalia.child import Child, exit_text, stop
 from himalia.errors import StartError
 
 Start = Callable[[str], Child]
@@ -139,7 +139,7 @@ def test_nothing_outlives_the_owner_however_it_ends_even_if_it_was_forked(
     (tmp_path / "leashed.py").write_text("import sys\n" + textwrap.dedent(READY_THEN_LEASH))
     owner = f"""
 import os, sys, time
-from himalia.deploy.processes import Child, stop
+from himalia.child import Child, stop
 child = Child("leashed", {{}}, title="leashed")
 child.wait_ready(time.monotonic() + 10)
 if os.fork() == 0:

@@ -19,9 +19,9 @@ from typing import Any, Final, TypeVar
 
 from himalia.bucket import Complaints
 from himalia.comm.security import Credentials
-from himalia.deploy.control import CONNECT_TIMEOUT, Control, ignore
-from himalia.deploy.feed import Feed, Subscriber
 from himalia.errors import ClosedError, HimaliaError, TimeoutError
+from himalia.follow.control import CONNECT_TIMEOUT, Control, ignore
+from himalia.follow.feed import Feed, Subscriber
 from himalia.messages import Telemetry
 from himalia.run import loop_factory
 

@@ -1,7 +1,7 @@
-"""A cluster's dashboard as its owner sees it: where it listens, how it is started, and the links that open it.
+"""The process of a cluster's dashboard: where it listens, and how it is started.
 
-Decides the port, that only this host's loopback is listened at, and that a link is good once.  The dashboard itself
-is another package's; without that there is none, and the cluster works the same.
+It listens at this host's loopback only.  The dashboard itself is another package's; without that there is none, and the
+cluster works the same.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
-from himalia.deploy import doorkeeper
-from himalia.deploy.dashboard_key import CODE_SECONDS, mint, new_key
-from himalia.deploy.processes import Child, module_command
+from himalia.child import Child, module_command
+from himalia.deploy.dashboard import doorkeeper
 from himalia.errors import UsageError
+from himalia.registry.dashboard_key import new_key
 from himalia.views import has_views, missing
 
 if TYPE_CHECKING:
@@ -32,18 +32,6 @@ BACKLOG: Final = 128
 """Connections that wait while the server starts; a page opens six."""
 
 
-class HasDashboard(Protocol):
-    """What a link is made of: a cluster file's entry, or a :class:`Door`."""
-
-    @property
-    def dashboard(self) -> str:
-        """``http://127.0.0.1:PORT``; empty: there is none."""
-
-    @property
-    def dashboard_key(self) -> str:
-        """See :mod:`himalia.deploy.dashboard_key`."""
-
-
 class Door:
     """A listening socket for a dashboard, and the key to it.
 
@@ -52,7 +40,7 @@ class Door:
     dashboard : str
         ``http://127.0.0.1:PORT``.
     dashboard_key : str
-        See :mod:`himalia.deploy.dashboard_key`.
+        See :mod:`himalia.registry.dashboard_key`.
     """
 
     def __init__(self, listener: socket.socket) -> None:
@@ -168,28 +156,6 @@ def listen(port: int) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def login_link(place: HasDashboard | None, page: str = "status") -> str:
-    """Return a link that opens a page of the dashboard, once and within ten minutes; empty if there is no dashboard.
-
-    On a JupyterHub it goes through jupyter-server-proxy, since the browser is elsewhere.
-    """
-    if place is None or not place.dashboard:
-        return ""
-    code = mint(place.dashboard_key, "code", now=time.time(), seconds=CODE_SECONDS)
-    return f"{outside(place)}/login?code={code}&next={quote(page, safe='/')}"
-
-
-def outside(place: HasDashboard) -> str:
-    """Return where a browser reaches the dashboard."""
-    hub = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
-    return f"{hub.rstrip('/')}/proxy/{urlsplit(place.dashboard).port}" if hub else place.dashboard
-
-
-def plain_link(place: HasDashboard | None) -> str:
-    """Return the address without anything that opens it; what may be saved and shown to everybody."""
-    return f"{place.dashboard}/status" if place is not None and place.dashboard else ""
 
 
 def place_of_views() -> str:

@@ -1,7 +1,7 @@
 """A cluster file: what it says of a cluster, and how it is written and read so that its secret stays with its owner.
 
 Decides the fields, and what makes a file trustworthy: ours, mode 0600, a plain file.  It appears complete or not at
-all. It never knows where the files of living clusters are kept (:mod:`himalia.deploy.registry`).
+all. It never knows where the files of living clusters are kept (:mod:`himalia.registry.clusters`).
 """
 
 from __future__ import annotations
