@@ -300,7 +300,7 @@ MUTANTS = (
     ),
     # What a client believes
     Mutant(
-        "client/machine.py",
+        "client/engine/machine.py",
         "        record = self.records.get(message.key)\n        if record is None or record.fence:\n"
         "            return self._unexpected(message.key, record)\n        record.status = FINISHED\n",
         "        record = self.records.get(message.key)\n        if record is None:\n"
@@ -308,19 +308,19 @@ MUTANTS = (
         "news of what a name stood for before settle the future that has it now",
     ),
     Mutant(
-        "client/machine.py",
+        "client/engine/machine.py",
         "        self._released.update(dict.fromkeys(released))\n        return instructions",
         "        return instructions",
         "a name that is used again in the moment of its release isn't known as such",
     ),
     Mutant(
-        "client/machine.py",
+        "client/engine/machine.py",
         "        closes = not self._unfinished\n",
         "        closes = True\n",
         "a submission in pieces loses its first ones when another comes between",
     ),
     Mutant(
-        "client/machine.py",
+        "client/engine/machine.py",
         "        if not record.holders:\n            record.status = PENDING\n",
         "",
         "a value that no host could deliver isn't waited for again",

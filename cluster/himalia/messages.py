@@ -63,7 +63,7 @@ class TaskOptions(Part):
     resources: Table[Name, Amount] = {}
     """What it occupies of a worker's declared resources while it runs."""
     origin: Text = ""
-    """What a name that the user chose stands for: two calls of one key are compared by it (``client/origin.py``)."""
+    """What a name that the user chose stands for, by which calls of one key are compared (``packing/origin.py``)."""
 
 
 class TaskSpec(Part):
@@ -720,7 +720,7 @@ class ResultCancelled(Message, tag=53):
 
 
 class KeyTaken(Message, tag=56):
-    """A key that the client submitted is in use for something else, whose result it gets (``client/origin.py``)."""
+    """A key that the client submitted is in use for something else, whose result it gets (``packing/origin.py``)."""
 
     key: Key
     before: Text

@@ -2,7 +2,7 @@
 
 Workers begin with what their creator had.  What a client's process changed since travels with its functions: it is part
 of their pickle, and so of their name, so that a worker that is started later, or that never heard of this client, knows
-as much as any.  This is the half that works in a worker; what changed is decided by ``client/surroundings.py``.
+as much as any.  This is the half that works in a worker; what changed is decided by ``client/packing/surroundings.py``.
 
 Folders are only added, and only where they exist: a worker on another host keeps what it has.  The directory is that of
 the call: a worker is in it while the call runs, and back where it was afterwards.  A process has only one; when calls

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from himalia import Client, LocalCluster
-from himalia.client.shell import CONGESTION
+from himalia.client.engine.shell import CONGESTION
 from himalia.settings import DEFAULT
 from tests.waiting import wait_until
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from himalia import exceptions, serialize
-from himalia.client.tracebacks import traceback_of
+from himalia.client.engine.tracebacks import traceback_of
 from himalia.messages import CallFunction, CallReturned, InterruptRun, Place, Raised, RetireWorker, Returned
 from himalia.names import Key
 from tests.integration.worker_harness import MIB, WorkerHarness

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from himalia import exceptions
-from himalia.client.tracebacks import traceback_of
+from himalia.client.engine.tracebacks import traceback_of
 from himalia.errors import StoreFullError, UnreachableError
 from himalia.names import Key
 from himalia.worker.results import ANSWER_LIMIT, describe, user_frames

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from himalia.client.errors_view import rebuild
+from himalia.client.engine.errors_view import rebuild
 from himalia.errors import StoreDamagedError, StoreFullError, UnreachableError
 from himalia.messages import TaskError
 from himalia.names import Key

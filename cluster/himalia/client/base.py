@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, TypeVar
 
-from himalia.client.callbacks import CallbackThread
 from himalia.client.durations import seconds
-from himalia.client.gathering import wait_here, wait_in_loop, within
-from himalia.client.portal import Portal
-from himalia.client.shell import ClientShell
-from himalia.client.state import Record
-from himalia.client.submitting import Submitter
+from himalia.client.engine.callbacks import CallbackThread
+from himalia.client.engine.gathering import wait_here, wait_in_loop, within
+from himalia.client.engine.portal import Portal
+from himalia.client.engine.shell import ClientShell
+from himalia.client.engine.state import Record
+from himalia.client.engine.submitting import Submitter
 from himalia.errors import ClosedError
 from himalia.messages import ClientToScheduler
 

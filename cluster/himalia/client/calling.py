@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from himalia import serialize
-from himalia.client import origin
 from himalia.client.base import ClientBase
-from himalia.client.calls import Parcel, check_callable, make_options
 from himalia.client.durations import seconds
-from himalia.client.errors_view import folded
-from himalia.client.explaining import explain
+from himalia.client.engine.errors_view import folded
+from himalia.client.engine.explaining import explain
+from himalia.client.engine.gathering import clock, gather_here, gather_in_loop
+from himalia.client.engine.state import CancelAsked, Record, RetryAsked
+from himalia.client.engine.submitting import CHUNK
+from himalia.client.engine.values import SKIPPED
 from himalia.client.future import Future
 from himalia.client.futures_in import futures_of
-from himalia.client.gathering import clock, gather_here, gather_in_loop
 from himalia.client.inquiries import select_hosts
 from himalia.client.nesting import pack_futures, unpack_futures
-from himalia.client.state import CancelAsked, Record, RetryAsked
-from himalia.client.submitting import CHUNK
-from himalia.client.values import SKIPPED
+from himalia.client.packing import origin
+from himalia.client.packing.calls import Parcel, check_callable, make_options
 from himalia.errors import UsageError
 from himalia.names import Key, shorten
 from himalia.wellformed import key_of, label_of, name_of, text_of

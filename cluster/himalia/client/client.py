@@ -18,18 +18,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from himalia.cells import find_cells, has_to_tell, tell_closing
-from himalia.client import default, listing, portal
-from himalia.client.callbacks import CallbackThread
-from himalia.client.collections import Collections
+from himalia.client import default, listing
+from himalia.client.dask.collections import Collections
 from himalia.client.durations import seconds
+from himalia.client.engine import portal
+from himalia.client.engine.callbacks import CallbackThread
+from himalia.client.engine.shell import ClientShell
+from himalia.client.engine.state import MessageMade
+from himalia.client.engine.submitting import Submitter
 from himalia.client.future import Future
 from himalia.client.inquiries import Inquiries
 from himalia.client.output import OutputForwarder
 from himalia.client.recreate import Recreating
 from himalia.client.reprs import client_html, client_text, info_task_words
-from himalia.client.shell import ClientShell
-from himalia.client.state import MessageMade
-from himalia.client.submitting import Submitter
 from himalia.comm.security import Credentials
 from himalia.errors import HimaliaError, UsageError
 from himalia.messages import CancelSpan, Close

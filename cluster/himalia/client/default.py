@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from himalia.client import dask_hook, portal
+from himalia.client.dask import hook as dask_hook
+from himalia.client.engine import portal
 from himalia.errors import UsageError
 
 if TYPE_CHECKING:

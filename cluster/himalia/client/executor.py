@@ -14,8 +14,8 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from himalia.client.engine.state import Record
 from himalia.client.future import Future
-from himalia.client.state import Record
 from himalia.errors import CancelledError
 
 if TYPE_CHECKING:

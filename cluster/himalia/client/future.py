@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from himalia import serialize
-from himalia.client.errors_view import error_of, folded
-from himalia.client.gathering import gather_here, gather_in_loop
+from himalia.client.engine.errors_view import error_of, folded
+from himalia.client.engine.gathering import gather_here, gather_in_loop
+from himalia.client.engine.state import CANCELLED, FINISHED, PENDING, Record
 from himalia.client.reprs import future_html, future_text
-from himalia.client.state import CANCELLED, FINISHED, PENDING, Record
 from himalia.errors import UsageError
 from himalia.messages import GetLogs, LogLine
 from himalia.names import Key, shorten

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from himalia.client.engine.values import SKIPPED
 from himalia.client.future import Future
-from himalia.client.values import SKIPPED
 
 Rebuild = Callable[[Iterator[Any]], Any]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from himalia.cells import find_cells
-from himalia.client.callbacks import CallbackThread
+from himalia.client.engine.callbacks import CallbackThread
 from himalia.messages import CallOutput
 from himalia.views import find_views
 

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TextIO
 
+from himalia.client.engine.gathering import clock, wait_here, wait_in_loop
+from himalia.client.engine.state import CANCELLED, ERROR, LOST, PENDING, Record
+from himalia.client.engine.watchers import Countdown, Sleeper
 from himalia.client.future import Future
 from himalia.client.futures_in import futures_of
-from himalia.client.gathering import clock, wait_here, wait_in_loop
 from himalia.client.progress_html import Bar, draw
 from himalia.client.reprs import RELEASED, count_statuses, ended
-from himalia.client.state import CANCELLED, ERROR, LOST, PENDING, Record
-from himalia.client.watchers import Countdown, Sleeper
 from himalia.errors import TimeoutError
 from himalia.telemetry.grouping import group_name
 from himalia.views import find_views, in_notebook

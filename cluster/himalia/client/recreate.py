@@ -13,11 +13,11 @@ from typing import Any
 from himalia import serialize
 from himalia.callables import read_function
 from himalia.client.calling import Calling
-from himalia.client.errors_view import error_of, folded
+from himalia.client.engine.errors_view import error_of, folded
+from himalia.client.engine.gathering import wait_in_loop
+from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
 from himalia.client.future import Future
 from himalia.client.futures_in import futures_of
-from himalia.client.gathering import wait_in_loop
-from himalia.client.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
 from himalia.errors import DataLostError, UsageError
 from himalia.messages import GetSpec
 from himalia.names import Key, shorten

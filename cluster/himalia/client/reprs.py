@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from himalia.client.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
+from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
 from himalia.messages import HostInfo, TaskCounts
 from himalia.names import HostId, shorten
 from himalia.show.html import dashboard_fact, totals

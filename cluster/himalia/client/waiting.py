@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple, Self
 
 from himalia.client.durations import seconds
-from himalia.client.errors_view import error_of, folded
+from himalia.client.engine.errors_view import error_of, folded
+from himalia.client.engine.gathering import gather_here, gather_in_loop, timeout_error, wait_here, wait_in_loop
+from himalia.client.engine.state import CANCELLED, FINISHED, PENDING, Record
+from himalia.client.engine.values import Values
 from himalia.client.future import Future
 from himalia.client.futures_in import futures_of
-from himalia.client.gathering import gather_here, gather_in_loop, timeout_error, wait_here, wait_in_loop
-from himalia.client.state import CANCELLED, FINISHED, PENDING, Record
-from himalia.client.values import Values
 from himalia.errors import UsageError
 
 ALL_COMPLETED: Final = "ALL_COMPLETED"

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from himalia.client.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
+from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
 from himalia.messages import Compute, TaskError, TaskFinished, WorkerDied
 from himalia.names import Key, PeerId
 from himalia.scheduler import state as s

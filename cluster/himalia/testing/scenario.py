@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from himalia.client.state import Record
+from himalia.client.engine.state import Record
 from himalia.names import Key, PeerId
 from himalia.scheduler.state import SchedulerTask
 from himalia.testing.calls import NORMAL, SimulatedCall

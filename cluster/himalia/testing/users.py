@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from himalia.client.machine import ClientMachine
-from himalia.client.state import (
+from himalia.client.engine.machine import ClientMachine
+from himalia.client.engine.state import (
     CANCELLED,
     FINISHED,
     PENDING,
@@ -185,7 +185,7 @@ class ClientProcess(Process):
             if not lost:
                 self._submit(op, self._with_inputs(tuple(keys)), placed)  # some inputs may have been let go meanwhile
                 return
-            for message in placed.values():  # as ``client/hosts.py`` does it: hosts shall free what is for nothing
+            for message in placed.values():  # as ``engine/hosts.py`` does it: hosts shall free what is for nothing
                 self.feed(MessageMade(msgspec.structs.replace(message, wanted=True)))
                 self.feed(MessageMade(ReleaseKeys([message.key])))
 

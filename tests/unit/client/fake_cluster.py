@@ -18,7 +18,7 @@ import msgspec
 
 from himalia import exceptions, serialize
 from himalia.callables import read_function
-from himalia.client import shell as client_shell
+from himalia.client.engine import shell as client_shell
 from himalia.comm.contact import Contact
 from himalia.comm.security import Credentials
 from himalia.errors import UnreachableError

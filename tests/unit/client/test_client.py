@@ -14,7 +14,7 @@ import pytest
 
 import himalia
 from himalia import Client, Future, default_client, progress
-from himalia.client.functions import BODY_LIMIT
+from himalia.client.packing.functions import BODY_LIMIT
 from himalia.errors import (
     CancelledError,
     ClosedError,
@@ -260,7 +260,7 @@ def test_a_result_that_was_lost_is_computed_again(client: Client, cluster: FakeC
 def test_scattered_data_that_were_lost_are_an_error_with_a_name(
     client: Client, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("himalia.client.gathering.RETRY_PAUSE", 0.001)  # the scheduler wants to hear it several times
+    monkeypatch.setattr("himalia.client.engine.gathering.RETRY_PAUSE", 0.001)  # it has to hear it several times
     future = client.scatter(bytes(200_000))
     cluster.lose.add(future.key)
     with pytest.raises(DataLostError):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from himalia.client.described import SchedulerInfo, WorkerInfo
+from himalia.client.engine.state import STATUSES, Record
 from himalia.client.reprs import (
     Futures,
     client_html,
@@ -21,7 +22,6 @@ from himalia.client.reprs import (
     futures_html,
     futures_text,
 )
-from himalia.client.state import STATUSES, Record
 from himalia.messages import HostInfo, TaskError
 from himalia.names import HostId, Key, PeerId
 from himalia.show.summary import ClusterSummary, summarize

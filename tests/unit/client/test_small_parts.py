@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from himalia import exceptions, serialize
-from himalia.client.calls import KeyMaker, check_callable, make_options
 from himalia.client.durations import seconds
-from himalia.client.errors_view import error_of, rebuild
-from himalia.client.gathering import clock
+from himalia.client.engine.errors_view import error_of, rebuild
+from himalia.client.engine.gathering import clock
+from himalia.client.engine.state import Record
+from himalia.client.engine.tracebacks import traceback_of
+from himalia.client.engine.watchers import Countdown, Sleeper
 from himalia.client.nesting import pack_futures, unpack_futures
+from himalia.client.packing.calls import KeyMaker, check_callable, make_options
 from himalia.client.progress import Counter, line, show_bars
 from himalia.client.progress_html import draw, speed
-from himalia.client.state import Record
-from himalia.client.tracebacks import traceback_of
 from himalia.client.versions import compare, versions_here
-from himalia.client.watchers import Countdown, Sleeper
 from himalia.errors import (
     CancelledError,
     ClosedError,

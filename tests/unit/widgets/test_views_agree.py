@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import himalia.messages as m
-from himalia.client.machine import ClientMachine
+from himalia.client.engine.machine import ClientMachine
+from himalia.client.engine.state import CallsSubmitted, CancelAsked, FuturesDropped, Record, RetryAsked
 from himalia.client.progress import Counter as ProgressCounter
 from himalia.client.reprs import count_statuses, ended, info_task_words, task_words
-from himalia.client.state import CallsSubmitted, CancelAsked, FuturesDropped, Record, RetryAsked
 from himalia.machine import PeerJoined, Send, Ticked
 from himalia.names import SCHEDULER, Digest, Key, PeerId, WorkerName
 from himalia.scheduler.state import ASSIGNED, SchedulerTask

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from himalia.client.client import Client
+from himalia.client.engine.state import CANCELLED, PENDING, Record
 from himalia.client.future import Future
 from himalia.client.reprs import (
     Futures,
@@ -29,7 +30,6 @@ from himalia.client.reprs import (
     is_released,
     task_words,
 )
-from himalia.client.state import CANCELLED, PENDING, Record
 from himalia.follow.thread_feed import ThreadFeed
 from himalia.messages import SchedulerStatus, Telemetry
 from himalia_widgets.cell.display import show

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from himalia import serialize
-from himalia.client.errors_view import error_of, note_on_others
-from himalia.client.machine import ClientMachine
-from himalia.client.state import FINISHED, PENDING, Record
+from himalia.client.engine.errors_view import error_of, note_on_others
+from himalia.client.engine.machine import ClientMachine
+from himalia.client.engine.state import FINISHED, PENDING, Record
 from himalia.names import Key, shorten
 
 SKIPPED: Final = object()

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from himalia import serialize
 from himalia.cells import current_span
-from himalia.client import origin
-from himalia.client.calls import Call, CallMaker, KeyMaker, Parcel, named_options
-from himalia.client.functions import BODY_LIMIT, PickledFunction
-from himalia.client.remote import Reference
-from himalia.client.shell import ClientShell, Gate
-from himalia.client.state import CallsRefused, CallsSubmitted, FuturesDropped, Record, ValuePlaced
+from himalia.client.engine.shell import ClientShell, Gate
+from himalia.client.engine.state import CallsRefused, CallsSubmitted, FuturesDropped, Record, ValuePlaced
+from himalia.client.packing import origin
+from himalia.client.packing.calls import Call, CallMaker, KeyMaker, Parcel, named_options
+from himalia.client.packing.functions import BODY_LIMIT, PickledFunction
+from himalia.client.packing.remote import Reference
 from himalia.errors import ClosedError, UsageError
 from himalia.messages import ClientToScheduler, HostInfo, TaskError, TaskOptions, TaskSpec
 from himalia.names import Key

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from himalia.client.machine import KEYS, SUBMIT_BYTES, SUBMIT_TASKS, ClientMachine
-from himalia.client.state import (
+from himalia.client.engine.machine import KEYS, SUBMIT_BYTES, SUBMIT_TASKS, ClientMachine
+from himalia.client.engine.state import (
     Answer,
     CallsRefused,
     CallsSubmitted,

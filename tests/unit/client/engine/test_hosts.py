@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from himalia.client.hosts import Hosts
-from himalia.client.state import ReadFailed
+from himalia.client.engine.hosts import Hosts
+from himalia.client.engine.state import ReadFailed
 from himalia.errors import StoreFullError
 from himalia.messages import DataPlaced, HostInfo, ReleaseKeys
 from himalia.names import HostId, Key, PeerId

@@ -9,7 +9,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 from collections.abc import Callable
 
-from himalia.client.state import FINISHED, Record
+from himalia.client.engine.state import FINISHED, Record
 
 
 class Countdown:
@@ -42,7 +42,7 @@ class Countdown:
             self._wake()
 
     def __call__(self, record: Record) -> None:
-        """Take note of one record; see :data:`himalia.client.state.Watcher`."""
+        """Take note of one record; see :data:`himalia.client.engine.state.Watcher`."""
         self._left -= 1
         if self._left <= self._stop_at or (self._stop_at_error and record.status != FINISHED):
             if not self._woken:

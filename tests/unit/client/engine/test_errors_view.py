@@ -10,9 +10,9 @@ import pytest
 
 import himalia
 from himalia import Client, wait
-from himalia.client.errors_view import folded, note_on_others
+from himalia.client.engine.errors_view import folded, note_on_others
+from himalia.client.engine.state import Record
 from himalia.client.recreate import find_root
-from himalia.client.state import Record
 from himalia.errors import TimeoutError, UsageError
 from himalia.messages import Frame, TaskError
 from himalia.names import Key

@@ -12,11 +12,11 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
-from himalia.client.explaining import describe_submission
-from himalia.client.shell import ClientShell
-from himalia.client.state import PENDING, Record
-from himalia.client.values import Values
-from himalia.client.watchers import Countdown, Sleeper
+from himalia.client.engine.explaining import describe_submission
+from himalia.client.engine.shell import ClientShell
+from himalia.client.engine.state import PENDING, Record
+from himalia.client.engine.values import Values
+from himalia.client.engine.watchers import Countdown, Sleeper
 from himalia.errors import TimeoutError
 from himalia.names import shorten
 

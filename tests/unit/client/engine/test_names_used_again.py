@@ -54,7 +54,7 @@ def test_a_future_of_a_name_that_was_let_go_of_knows_nothing(client: Client, clu
 def test_a_name_that_was_lost_is_submitted_again(
     client: Client, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("himalia.client.gathering.RETRY_PAUSE", 0.001)
+    monkeypatch.setattr("himalia.client.engine.gathering.RETRY_PAUSE", 0.001)
     (future,) = client.scatter({"k": bytes(100_000)}).values()
     cluster.lose.add(future.key)
     with pytest.raises(DataLostError):

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from himalia import serialize
-from himalia.client.functions import FunctionCache
-from himalia.client.surroundings import Surroundings
+from himalia.client.packing.functions import FunctionCache
+from himalia.client.packing.surroundings import Surroundings
 from himalia.messages import HostInfo
 from himalia.surroundings import Difference, InDirectory, add_folders
 from himalia.testing.builders import make_host_info

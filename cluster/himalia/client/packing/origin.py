@@ -17,8 +17,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from himalia import serialize
-from himalia.client.functions import PickledFunction
-from himalia.client.state import Record
+from himalia.client.engine.state import Record
+from himalia.client.packing.functions import PickledFunction
 from himalia.names import shorten
 
 LOOKED_AT: Final = 1024 * 1024

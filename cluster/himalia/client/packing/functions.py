@@ -33,7 +33,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from himalia import callables, serialize
-from himalia.client.surroundings import Surroundings
+from himalia.client.packing.surroundings import Surroundings
 from himalia.messages import ClientToScheduler, ForgetFunctions, FunctionBody
 from himalia.names import Digest, Key
 from himalia.surroundings import Difference

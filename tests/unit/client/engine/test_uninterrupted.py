@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from himalia.client.uninterrupted import Uninterrupted
+from himalia.client.engine.uninterrupted import Uninterrupted
 
 
 def test_an_interrupt_comes_after_the_block() -> None:

@@ -22,9 +22,9 @@ import msgspec
 
 from himalia import serialize
 from himalia.bounds import problem_of
-from himalia.client import origin
-from himalia.client.functions import BODY_LIMIT, FunctionCache, PickledFunction
-from himalia.client.remote import InlineCall, Reference
+from himalia.client.packing import origin
+from himalia.client.packing.functions import BODY_LIMIT, FunctionCache, PickledFunction
+from himalia.client.packing.remote import InlineCall, Reference
 from himalia.errors import UsageError
 from himalia.messages import TaskOptions, TaskSpec
 from himalia.names import Key, PeerId, shorten

@@ -26,7 +26,7 @@ from typing import Any
 
 import msgspec
 
-from himalia.client.state import (
+from himalia.client.engine.state import (
     CANCELLED,
     ERROR,
     FINISHED,

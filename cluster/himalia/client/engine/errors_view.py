@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from himalia import exceptions
-from himalia.client.state import CANCELLED, ERROR, LOST, PENDING, Record
-from himalia.client.tracebacks import REMOTE, traceback_of
+from himalia.client.engine.state import CANCELLED, ERROR, LOST, PENDING, Record
+from himalia.client.engine.tracebacks import REMOTE, traceback_of
 from himalia.errors import (
     CancelledError,
     ClosedError,

@@ -9,7 +9,7 @@ import pytest
 
 from himalia import Client, as_completed
 from himalia.backlog import Backlog
-from himalia.client import explaining
+from himalia.client.engine import explaining
 from himalia.comm.contact import Contact, describe_contact
 from himalia.errors import TimeoutError
 from tests.unit.client.fake_cluster import FakeCluster, snooze

@@ -10,14 +10,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from himalia.client.state import PENDING, Record
+from himalia.client.engine.state import PENDING, Record
 from himalia.comm.contact import describe_contact
 from himalia.messages import Explain
 from himalia.names import shorten
 
 if TYPE_CHECKING:
     from himalia.client.calling import Calling
-    from himalia.client.shell import ClientShell
+    from himalia.client.engine.shell import ClientShell
 
 EXPLAIN_TIMEOUT: Final = 5.0
 """Seconds the scheduler has to answer: whoever asks why nothing happens must not wait in silence as well."""

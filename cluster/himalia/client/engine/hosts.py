@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import msgspec
 
-from himalia.client.calls import Parcel
-from himalia.client.machine import ClientMachine
-from himalia.client.state import MessageMade, ReadFailed, Record
+from himalia.client.engine.machine import ClientMachine
+from himalia.client.engine.state import MessageMade, ReadFailed, Record
+from himalia.client.packing.calls import Parcel
 from himalia.comm.data import DataClient
 from himalia.errors import ClosedError, StoreFullError, UnreachableError
 from himalia.messages import DataPlaced, HostInfo, ReleaseKeys

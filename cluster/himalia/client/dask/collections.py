@@ -12,17 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from himalia.client.calling import Calling
-from himalia.client.calls import Call, make_options
-from himalia.client.errors_view import folded
+from himalia.client.dask.graphs import Graph
+from himalia.client.engine.errors_view import folded
+from himalia.client.engine.state import Record
 from himalia.client.future import Future
-from himalia.client.graphs import Graph
-from himalia.client.state import Record
+from himalia.client.packing.calls import Call, make_options
 from himalia.errors import UsageError
 from himalia.messages import TaskOptions
 from himalia.names import Key
 
 if TYPE_CHECKING:
-    from himalia.client.submitting import Submitter
+    from himalia.client.engine.submitting import Submitter
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import pytest
 
 from himalia import serialize
 from himalia.callables import PerCall
-from himalia.client.functions import FunctionCache, PickledFunction, function_name, is_importable, traits_of
+from himalia.client.packing.functions import FunctionCache, PickledFunction, function_name, is_importable, traits_of
 from himalia.messages import ForgetFunctions, FunctionBody
 
 FACTOR = 2

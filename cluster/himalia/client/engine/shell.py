@@ -26,12 +26,9 @@ from typing import Any, Final
 from himalia.backlog import Backlog
 from himalia.bounds import problem_of
 from himalia.bucket import Complaints
-from himalia.client.calls import Parcel
-from himalia.client.functions import FunctionCache, PickledFunction
-from himalia.client.hosts import Hosts
-from himalia.client.machine import ClientMachine
-from himalia.client.origin import text_of_other
-from himalia.client.state import (
+from himalia.client.engine.hosts import Hosts
+from himalia.client.engine.machine import ClientMachine
+from himalia.client.engine.state import (
     LOST,
     Answer,
     CallsSubmitted,
@@ -48,8 +45,11 @@ from himalia.client.state import (
     ShowOutput,
     Watcher,
 )
-from himalia.client.surroundings import Surroundings
-from himalia.client.uninterrupted import Uninterrupted
+from himalia.client.engine.uninterrupted import Uninterrupted
+from himalia.client.packing.calls import Parcel
+from himalia.client.packing.functions import FunctionCache, PickledFunction
+from himalia.client.packing.origin import text_of_other
+from himalia.client.packing.surroundings import Surroundings
 from himalia.comm.contact import Contact
 from himalia.comm.data import DataClient
 from himalia.comm.endpoint import Endpoint

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from himalia import serialize
-from himalia.client.calls import Call, CallMaker, Parcel
-from himalia.client.functions import BODY_LIMIT, PickledFunction, is_importable
-from himalia.client.graph_keys import GraphKeys
-from himalia.client.remote import Reference, identity, run_node
+from himalia.client.dask.graph_keys import GraphKeys
+from himalia.client.packing.calls import Call, CallMaker, Parcel
+from himalia.client.packing.functions import BODY_LIMIT, PickledFunction, is_importable
+from himalia.client.packing.remote import Reference, identity, run_node
 from himalia.local_modules import LOCAL_MODULES
 from himalia.messages import TaskOptions, TaskSpec
 from himalia.names import Key

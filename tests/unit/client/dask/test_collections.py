@@ -281,7 +281,7 @@ def test_options_of_a_computation_are_for_tasks_without_annotations(client: Clie
 def test_functions_of_a_notebook_inside_of_nodes_are_pickled_once(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from himalia.client import functions
+    from himalia.client.packing import functions
 
     da = pytest.importorskip("dask.array")
     made: list[Any] = []

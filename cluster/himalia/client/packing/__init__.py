@@ -1,0 +1,1 @@
+"""From functions and arguments to what the scheduler is told: keys, pickles, dependencies, surroundings."""
