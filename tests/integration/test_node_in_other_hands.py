@@ -14,7 +14,7 @@ import pytest
 import himalia.messages as m
 from himalia import Client, LocalCluster
 from himalia.comm.connection import Greeting, open_authenticated
-from himalia.comm.data import DataClient
+from himalia.comm.data.client import DataClient
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
 from himalia.errors import ConnectError, HandshakeError

@@ -17,7 +17,7 @@ import msgspec
 from himalia import serialize
 from himalia.messages import FunctionBody, GrantSpace, NeedFunction, NeedSpace, Run, Stored, WorkerReady, WorkerToNanny
 from himalia.names import Key
-from himalia.nanny.store import Store
+from himalia.nanny.store.store import Store
 from himalia.settings import DEFAULT
 from himalia.worker.wiring import DATAGRAM_LIMIT, ENTRIES, create_slots, datagram_pair, map_slots
 from tests.waiting import wait_until
@@ -104,7 +104,7 @@ class WorkerHarness:
         return self.store.place(key, "worker")
 
     def store_value(self, key: Key, frames: list[Any]) -> None:
-        from himalia.comm.mapping import ArenaWriter, range_length
+        from himalia.comm.data.mapping import ArenaWriter, range_length
 
         sizes = [memoryview(frame).nbytes for frame in frames]
         offset, _ = self.store.grant("harness", range_length(sizes))

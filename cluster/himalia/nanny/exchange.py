@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from himalia.bucket import Complaints
-from himalia.comm.mapping import range_length
+from himalia.comm.data.mapping import range_length
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.messages import (
     GrantSpace,
@@ -30,10 +30,10 @@ from himalia.messages import (
 )
 from himalia.names import Key, PeerId, WorkerName
 from himalia.nanny import events
-from himalia.nanny.loading import Loader
-from himalia.nanny.readers import Readers
-from himalia.nanny.room import Room
-from himalia.nanny.store import WORKERS, Store
+from himalia.nanny.store.loading import Loader
+from himalia.nanny.store.readers import Readers
+from himalia.nanny.store.room import Room
+from himalia.nanny.store.store import WORKERS, Store
 from himalia.worker.wiring import DATAGRAM_LIMIT
 
 logger = logging.getLogger("himalia.nanny")

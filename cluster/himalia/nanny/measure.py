@@ -10,7 +10,7 @@ from himalia import system
 from himalia.messages import HostMetrics, ProcessMetrics
 from himalia.nanny.events import Measured
 from himalia.nanny.exchange import Exchange
-from himalia.nanny.store import Store
+from himalia.nanny.store.store import Store
 from himalia.nanny.workers import WorkerPool
 from himalia.usage import Usage
 

@@ -20,9 +20,10 @@ from typing import Any, Final
 from himalia import system
 from himalia.bounds import TEXT_LENGTH
 from himalia.bucket import Complaints
-from himalia.comm.data import DataClient, DataServer
+from himalia.comm.data.client import DataClient
+from himalia.comm.data.mapping import range_length
+from himalia.comm.data.server import DataServer
 from himalia.comm.endpoint import Endpoint
-from himalia.comm.mapping import range_length
 from himalia.comm.security import Credentials, ServerCertificate, make_certificate
 from himalia.driver import Driver
 from himalia.errors import HimaliaError, StartError, StoreFullError, UnreachableError
@@ -34,8 +35,8 @@ from himalia.nanny.exchange import Exchange
 from himalia.nanny.machine import NannyMachine
 from himalia.nanny.measure import Meter
 from himalia.nanny.output import newest
-from himalia.nanny.profiling import Profiler
-from himalia.nanny.store import Store
+from himalia.nanny.profiling.profiler import Profiler
+from himalia.nanny.store.store import Store
 from himalia.nanny.workers import WorkerPool
 from himalia.private import make_parents
 from himalia.run import answer

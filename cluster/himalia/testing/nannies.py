@@ -1,7 +1,7 @@
 """A simulated nanny process: the real machine, store, room and exchange, with simulated memory, peers and workers.
 
 It performs what ``nanny/events.py`` defines and owes the machine exactly what is written there, as ``nanny/shell.py``
-does; it answers readers as ``comm/data_server.py`` does.  It decides nothing else.
+does; it answers readers as ``comm/data/server.py`` does.  It decides nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from himalia.comm.mapping import PAGE, range_length
+from himalia.comm.data.mapping import PAGE, range_length
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.machine import Send
 from himalia.messages import HeldData, HostInfo, HostMetrics, LogLine, Place, Reply, Withdraw
@@ -17,8 +17,8 @@ from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName
 from himalia.nanny import events as e
 from himalia.nanny.exchange import Exchange
 from himalia.nanny.machine import NannyMachine
-from himalia.nanny.room import Request
-from himalia.nanny.store import WORKERS, Store
+from himalia.nanny.store.room import Request
+from himalia.nanny.store.store import WORKERS, Store
 from himalia.testing.memory import SimulatedArena, SimulatedDisk
 from himalia.testing.pool import SimulatedPool
 from himalia.testing.process import Process
@@ -256,7 +256,7 @@ class NannyProcess(Process):
             pass
         self.disk.spoil(self.random, share)
 
-    # Readers and writers: see ``comm/data_server.py``
+    # Readers and writers: see ``comm/data/server.py``
 
     def put(self, writer: PeerId, key: Key, attempt: int, data: bytes, done: Callable[[bool], None]) -> None:
         """Let a client place a value; ``done`` is told whether there was room."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from himalia.comm.mapping import range_length
+from himalia.comm.data.mapping import range_length
 from himalia.messages import (
     CallFunction,
     CallReturned,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from himalia import serialize
 from himalia.callables import PerCall
-from himalia.comm.mapping import ArenaReader
+from himalia.comm.data.mapping import ArenaReader
 from himalia.messages import CallReturned, FunctionBody, NeedFunction, Place, Raised, Returned, Run, TaskError, Timing
 from himalia.names import Digest, Key, shorten
 from himalia.worker.interrupt import Interrupts

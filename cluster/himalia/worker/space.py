@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from himalia.comm.mapping import ArenaWriter, range_length
+from himalia.comm.data.mapping import ArenaWriter, range_length
 from himalia.comm.packing import Buffer
 from himalia.errors import StoreFullError
 from himalia.messages import GrantSpace, NeedSpace, Place

@@ -16,7 +16,7 @@ from himalia.names import HostId, Key, PeerId
 from himalia.nanny import events
 from himalia.nanny.config import NannyConfig
 from himalia.nanny.shell import NannyShell
-from himalia.nanny.store import Store
+from himalia.nanny.store.store import Store
 from himalia.settings import DEFAULT
 
 MANY = 1000

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import pytest
 
 from himalia.names import WorkerName
-from himalia.nanny import profiling
-from himalia.nanny.profiling_plan import Plan
-from himalia.nanny.profiling_samples import ENTRIES, SECONDS, Samples
-from himalia.nanny.profiling_stacks import read_dump, read_raw
+from himalia.nanny.profiling import profiler as profiling
+from himalia.nanny.profiling.plan import Plan
+from himalia.nanny.profiling.samples import ENTRIES, SECONDS, Samples
+from himalia.nanny.profiling.stacks import read_dump, read_raw
 from himalia.settings import Settings
 
 if TYPE_CHECKING:

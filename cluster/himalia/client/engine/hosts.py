@@ -18,7 +18,7 @@ import msgspec
 from himalia.client.engine.machine import ClientMachine
 from himalia.client.engine.state import MessageMade, ReadFailed, Record
 from himalia.client.packing.calls import Parcel
-from himalia.comm.data import DataClient
+from himalia.comm.data.client import DataClient
 from himalia.errors import ClosedError, StoreFullError, UnreachableError
 from himalia.messages import DataPlaced, HostInfo, ReleaseKeys
 from himalia.names import HostId, Key, shorten

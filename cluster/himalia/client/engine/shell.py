@@ -51,7 +51,7 @@ from himalia.client.packing.functions import FunctionCache, PickledFunction
 from himalia.client.packing.origin import text_of_other
 from himalia.client.packing.surroundings import Surroundings
 from himalia.comm.contact import Contact
-from himalia.comm.data import DataClient
+from himalia.comm.data.client import DataClient
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
 from himalia.driver import Driver

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from himalia.comm.data_wire import BUFFER, LENGTH, MAX_MESSAGE, DataReader, WireError, encode, nowhere
+from himalia.comm.data.wire import BUFFER, LENGTH, MAX_MESSAGE, DataReader, WireError, encode, nowhere
 from himalia.messages import DataFollows, DataReply, Place, PutStored
 from himalia.names import Key
 

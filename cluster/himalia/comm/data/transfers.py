@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from himalia.comm.data_connection import DataConnection
-from himalia.comm.data_wire import WireError, nowhere
-from himalia.comm.mapping import ArenaReader, frame_offsets, range_length
+from himalia.comm.data.connection import DataConnection
+from himalia.comm.data.mapping import ArenaReader, frame_offsets, range_length
+from himalia.comm.data.wire import WireError, nowhere
 from himalia.comm.packing import unpack
 from himalia.errors import StoreFullError
 from himalia.messages import DataFollows, HeldData
 from himalia.names import Key, PeerId
 
 if TYPE_CHECKING:
-    from himalia.nanny.room import Request, Room
-    from himalia.nanny.store import Store
+    from himalia.nanny.store.room import Request, Room
+    from himalia.nanny.store.store import Store
 
 
 class Transfer:

@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from himalia.nanny.ledger import Block, Ledger
-from himalia.nanny.ranges import FreeRanges
+from himalia.nanny.store.ledger import Block, Ledger
+from himalia.nanny.store.ranges import FreeRanges
 
 SIZE = 64
 """Pages of the arena: small, so that it fills up and fragments."""

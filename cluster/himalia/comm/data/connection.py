@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from himalia.bucket import Complaints
-from himalia.comm.data_wire import DataReader, WireError, encode
+from himalia.comm.data.wire import DataReader, WireError, encode
 from himalia.errors import HimaliaError
 
 _complaints: Final = Complaints(logging.getLogger("himalia.comm"))

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from himalia.comm.mapping import PAGE, ArenaReader, ArenaWriter, frame_offsets, range_length
+from himalia.comm.data.mapping import PAGE, ArenaReader, ArenaWriter, frame_offsets, range_length
 from himalia.errors import StartError, StoreDamagedError, StoreFullError
 from himalia.messages import HeldData
 from himalia.names import Key
-from himalia.nanny.store import Store
+from himalia.nanny.store.store import Store
 from himalia.settings import MIB, Settings
 
 LIMIT = 16 * MIB

@@ -12,11 +12,11 @@ from typing import Final
 
 import msgspec
 
-from himalia.comm.data_wire import CHUNK
-from himalia.comm.mapping import frame_offsets, pages
-from himalia.nanny.arena import Arena
-from himalia.nanny.ledger import Block, Ledger
-from himalia.nanny.spill import DamagedExtentError, Extent, SpillFile
+from himalia.comm.data.mapping import frame_offsets, pages
+from himalia.comm.data.wire import CHUNK
+from himalia.nanny.store.arena import Arena
+from himalia.nanny.store.ledger import Block, Ledger
+from himalia.nanny.store.spill import DamagedExtentError, Extent, SpillFile
 
 SPILL_LEAST: Final = 4096
 """Bytes below which a result always stays in memory: its entry alone costs a tenth of that.  Guess."""
@@ -190,7 +190,7 @@ class Overflow:
     def stream(self, held: Held) -> tuple[Iterator[memoryview], Callable[[], None]]:
         """Return the bytes of a result's frames, read from disk as they are asked for, and what to call afterwards.
 
-        They never come into the arena.  :class:`~himalia.nanny.spill.DamagedExtentError` comes before the last of them.
+        They never come into the arena.  :class:`~.spill.DamagedExtentError` comes before the last of them.
         """
         extent = held.disk
         assert extent is not None

@@ -2,7 +2,7 @@
 
 This file decides how a request is answered and when a reader counts as gone; what is in the store, and where, is the
 store's business.  A reader is known by its incarnation, not by its connection: what it mapped stays counted until it
-reports the end of the mapping, or is gone as a process (``comm/presence.py``).
+reports the end of the mapping, or is gone as a process (``comm/data/presence.py``).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from himalia.comm.connection import Acceptance, Greeting, Listener, Peer, listen_authenticated
-from himalia.comm.data_connection import DataConnection, Outgoing
-from himalia.comm.data_wire import WireError, encode, nowhere
-from himalia.comm.mapping import frame_offsets, range_length
+from himalia.comm.data.connection import DataConnection, Outgoing
+from himalia.comm.data.mapping import frame_offsets, range_length
+from himalia.comm.data.wire import WireError, encode, nowhere
 from himalia.comm.security import Credentials, ServerCertificate
 from himalia.errors import HandshakeError, StoreDamagedError
 from himalia.messages import (
@@ -33,8 +33,8 @@ from himalia.names import Key, PeerId
 from himalia.version import __version__
 
 if TYPE_CHECKING:
-    from himalia.nanny.room import Request, Room
-    from himalia.nanny.store import Store
+    from himalia.nanny.store.room import Request, Room
+    from himalia.nanny.store.store import Store
 
 PUT_SHARE: Final = 8
 """One connection is granted up to this part (one eighth) of the store ahead of what it wrote, or one value: a client

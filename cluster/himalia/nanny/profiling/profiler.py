@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from himalia.names import WorkerName
-from himalia.nanny.profiling_plan import Plan
-from himalia.nanny.profiling_samples import Sample, Samples
-from himalia.nanny.profiling_stacks import read_dump, read_raw
+from himalia.nanny.profiling.plan import Plan
+from himalia.nanny.profiling.samples import Sample, Samples
+from himalia.nanny.profiling.stacks import read_dump, read_raw
 from himalia.nanny.workers import WorkerPool
 from himalia.settings import Settings
 

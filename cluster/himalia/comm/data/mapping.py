@@ -17,8 +17,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from himalia.comm.data.presence import announce
 from himalia.comm.packing import Buffer, unpack
-from himalia.comm.presence import announce
 from himalia.descriptors import allow_more_files
 from himalia.messages import Place
 from himalia.settings import DEFAULT

@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
-from himalia.comm.mapping import PAGE
-from himalia.nanny.ranges import FreeRanges
+from himalia.comm.data.mapping import PAGE
+from himalia.nanny.store.ranges import FreeRanges
 from himalia.private import create_file, make_parents
 
 FILE_SIZE: Final = 1 << 42

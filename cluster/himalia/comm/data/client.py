@@ -16,10 +16,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from himalia.comm.connection import Greeting, Peer, open_authenticated
-from himalia.comm.data_connection import DataConnection, Outgoing
-from himalia.comm.data_transfers import Fetching, Getting, Transfer
-from himalia.comm.data_wire import CHUNK, WireError, chunks, encode
-from himalia.comm.mapping import ArenaReader, ArenaWriter
+from himalia.comm.data.connection import DataConnection, Outgoing
+from himalia.comm.data.mapping import ArenaReader, ArenaWriter
+from himalia.comm.data.transfers import Fetching, Getting, Transfer
+from himalia.comm.data.wire import CHUNK, WireError, chunks, encode
 from himalia.comm.packing import Buffer, pack
 from himalia.comm.packing import nbytes as size_of
 from himalia.comm.security import NAME_SECRET, Credentials
@@ -41,8 +41,8 @@ from himalia.settings import DEFAULT, Settings
 from himalia.version import __version__
 
 if TYPE_CHECKING:
-    from himalia.nanny.room import Room
-    from himalia.nanny.store import Store
+    from himalia.nanny.store.room import Room
+    from himalia.nanny.store.store import Store
 
 REPORT_INTERVAL: Final = 0.5
 """Seconds after which a mapping that is gone is reported at the latest, if no request tells it before."""

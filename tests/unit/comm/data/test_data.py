@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 
 from himalia import serialize
-from himalia.comm.data import DataClient, DataServer
+from himalia.comm.data.client import DataClient
+from himalia.comm.data.server import DataServer
 from himalia.comm.security import Credentials, make_certificate
 from himalia.errors import ClosedError, ConnectError, HandshakeError, StoreFullError, UnreachableError
 from himalia.messages import HeldData, HostInfo
 from himalia.names import HostId, Key, PeerId
-from himalia.nanny.room import Room
-from himalia.nanny.store import Store
+from himalia.nanny.store.room import Room
+from himalia.nanny.store.store import Store
 from himalia.settings import MIB, Settings
 from himalia.system import machine_identity
 
@@ -259,7 +260,7 @@ def test_a_range_is_reused_only_after_its_client_reported_the_mapping_gone(run: 
 def test_arrays_outlive_their_client_unchanged_and_their_range_is_kept_until_they_are_gone(
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("himalia.comm.data_server.PRESENCE_INTERVAL", 0.02)
+    monkeypatch.setattr("himalia.comm.data.server.PRESENCE_INTERVAL", 0.02)
 
     async def main() -> None:
         async with nanny(place) as stage:
@@ -287,7 +288,7 @@ def test_arrays_outlive_their_client_unchanged_and_their_range_is_kept_until_the
 def test_a_client_that_comes_back_still_counts_for_what_it_mapped(
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("himalia.comm.data_server.PRESENCE_INTERVAL", 0.02)
+    monkeypatch.setattr("himalia.comm.data.server.PRESENCE_INTERVAL", 0.02)
 
     async def main() -> None:
         async with nanny(place) as stage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from himalia.comm.data_connection import MOST_QUEUED, DataConnection
+from himalia.comm.data.connection import MOST_QUEUED, DataConnection
 from himalia.messages import DataRequest, PutStored
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import msgspec
 
-from himalia.nanny.ranges import FreeRanges
+from himalia.nanny.store.ranges import FreeRanges
 
 
 class Block(msgspec.Struct, gc=False):

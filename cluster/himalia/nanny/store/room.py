@@ -18,10 +18,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from himalia.comm.mapping import pages
+from himalia.comm.data.mapping import pages
 from himalia.errors import StoreFullError
 from himalia.names import Key
-from himalia.nanny.store import Store
+from himalia.nanny.store.store import Store
 
 PATIENCE: Final = 10.0
 """Seconds without room for anybody until one gets it over the limit though calls go on.  Guess: most end sooner."""

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from himalia.comm.mapping import ArenaWriter, range_length
+from himalia.comm.data.mapping import ArenaWriter, range_length
 from himalia.names import Key
 from himalia.nanny.events import InputsLoaded, LoadInputs, Unload
-from himalia.nanny.loading import Loader
-from himalia.nanny.room import Room
-from himalia.nanny.store import Store
+from himalia.nanny.store.loading import Loader
+from himalia.nanny.store.room import Room
+from himalia.nanny.store.store import Store
 from himalia.settings import MIB, Settings
 
 

@@ -15,10 +15,10 @@ from typing import Any
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.names import Key
 from himalia.nanny.events import InputsLoaded, LoadInputs, Unload
-from himalia.nanny.ledger import Block
-from himalia.nanny.overflow import OVERFLOW
-from himalia.nanny.room import Request, Room
-from himalia.nanny.store import Store
+from himalia.nanny.store.ledger import Block
+from himalia.nanny.store.overflow import OVERFLOW
+from himalia.nanny.store.room import Request, Room
+from himalia.nanny.store.store import Store
 
 
 class _Job:

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from himalia import serialize
-from himalia.comm.mapping import PAGE, ArenaReader, ArenaWriter, frame_offsets, range_length
-from himalia.comm.presence import is_present
+from himalia.comm.data.mapping import PAGE, ArenaReader, ArenaWriter, frame_offsets, range_length
+from himalia.comm.data.presence import is_present
 from himalia.messages import Place
 
 COPY_LIMIT = 10_000
@@ -137,7 +137,7 @@ def test_where_nothing_can_be_mapped_ranges_are_copied(arena: ArenaStage, monkey
     def refuse(*_: object) -> None:
         raise OSError("no more mappings")
 
-    monkeypatch.setattr("himalia.comm.mapping._new_mapping", refuse)
+    monkeypatch.setattr("himalia.comm.data.mapping._new_mapping", refuse)
     place = arena.put(PAGE, b"x" * 50_000)
 
     assert bytes(arena.reader.read(place)[0]) == b"x" * 50_000
@@ -181,7 +181,7 @@ def test_writing_goes_where_the_offsets_say(arena: ArenaStage) -> None:
 
 READER = """
 import sys, time
-from himalia.comm.mapping import ArenaReader
+from himalia.comm.data.mapping import ArenaReader
 from himalia.messages import Place
 reader = ArenaReader(sys.argv[1], reader="client-1", copy_limit=10)
 found = reader.read(Place(None, 0, (50_000,)))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from himalia.comm.mapping import ArenaWriter, range_length
+from himalia.comm.data.mapping import ArenaWriter, range_length
 from himalia.names import Key
-from himalia.nanny.room import BUSY_DISK_PATIENCE, DISK_PATIENCE, PATIENCE, STUCK_LOOKS, Request, Room
-from himalia.nanny.store import Store
+from himalia.nanny.store.room import BUSY_DISK_PATIENCE, DISK_PATIENCE, PATIENCE, STUCK_LOOKS, Request, Room
+from himalia.nanny.store.store import Store
 from himalia.settings import MIB, Settings
 
 LIMIT = 16 * MIB

@@ -23,17 +23,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from himalia.bucket import Complaints
-from himalia.comm.data_wire import chunks
-from himalia.comm.mapping import frame_offsets, pages, range_length
+from himalia.comm.data.mapping import frame_offsets, pages, range_length
+from himalia.comm.data.wire import chunks
 from himalia.comm.packing import unpack
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.messages import HeldData, Place, StoreMove
 from himalia.names import Key, is_good_for, shorten
 from himalia.nanny.activity import Moves
-from himalia.nanny.arena import Arena
-from himalia.nanny.ledger import Block, Ledger
-from himalia.nanny.overflow import SPILL_LEAST, Held, Overflow
-from himalia.nanny.spill import DamagedExtentError, SpillFile
+from himalia.nanny.store.arena import Arena
+from himalia.nanny.store.ledger import Block, Ledger
+from himalia.nanny.store.overflow import SPILL_LEAST, Held, Overflow
+from himalia.nanny.store.spill import DamagedExtentError, SpillFile
 from himalia.settings import MIB, Settings
 
 logger = logging.getLogger("himalia.nanny")
@@ -64,7 +64,7 @@ class Store:
     settings : Settings
         ``memory_target`` counts.
     anonymous : bool
-        Whether the arena may do without a name; see :class:`~himalia.nanny.arena.Arena`.
+        Whether the arena may do without a name; see :class:`~himalia.nanny.store.arena.Arena`.
     arena, disk : Arena, SpillFile; optional
         Where the bytes are; by default memory of this process, and a file in ``directory``.
     clock : callable
@@ -322,7 +322,7 @@ class Store:
         return pages(held.span) if held.sizes else 0
 
     def begin_loading(self, key: Key, attempt: int, offset: int, length: int) -> None:
-        """Read a result back into a range that was granted to :data:`~himalia.nanny.overflow.OVERFLOW`."""
+        """Read a result back into a range that was granted to :data:`~himalia.nanny.store.overflow.OVERFLOW`."""
         self._overflow.begin_loading(self._find(key, attempt), offset, length)
 
     def is_loading(self, key: Key, attempt: int) -> bool:

@@ -1,0 +1,1 @@
+"""What user code is doing, seen from outside its process with py-spy."""
