@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from himalia_widgets.view.crowds import ENOUGH, Calls, Crowds, crowd
+from himalia_widgets.view.stream.crowds import ENOUGH, Calls, Crowds, crowd
 
 START, LENGTH = 1_700_000_000.0, 100.0
 

@@ -5,11 +5,12 @@ import pytest
 
 from himalia.messages import HostMetrics, RunningCall, StoreMove, TaskRecord, Telemetry, Timing
 from himalia.names import HostId, Key, PeerId
-from himalia_widgets.view import colors, lanes, stream
-from himalia_widgets.view.bars import FLOOR
+from himalia_widgets.view import colors
 from himalia_widgets.view.history import History
-from himalia_widgets.view.marks import HEIGHT, Columns
-from himalia_widgets.view.window import Window, whole
+from himalia_widgets.view.stream import lanes, stream
+from himalia_widgets.view.stream.bars import FLOOR
+from himalia_widgets.view.stream.marks import HEIGHT, Columns
+from himalia_widgets.view.stream.window import Window, whole
 from tests.unit.widgets import synthetic
 
 HOST = HostId(PeerId("h"))

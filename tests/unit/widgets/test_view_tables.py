@@ -5,8 +5,9 @@ import pytest
 
 from himalia.messages import GroupSummary, HostMetrics, ProcessMetrics, SchedulerStatus, Telemetry, TransferSummary
 from himalia.names import HostId, PeerId
-from himalia_widgets.view import errors, groups, memory, progress, summary, system, transfers, workers
+from himalia_widgets.view import system, transfers
 from himalia_widgets.view.history import History
+from himalia_widgets.view.tables import errors, groups, memory, progress, summary, workers
 from tests.unit.widgets import synthetic
 
 NOW = 1_700_000_000.0

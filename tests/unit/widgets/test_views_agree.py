@@ -28,7 +28,7 @@ from himalia_widgets.cell.cell_bar import CellTotals, add_up, facts
 from himalia_widgets.dashboard.tables import describe_groups, describe_summary
 from himalia_widgets.replay.reel import Reel
 from himalia_widgets.view.history import History
-from himalia_widgets.view.progress import progress
+from himalia_widgets.view.tables.progress import progress
 from himalia_widgets.widget.facts import describe_header
 from tests.unit.scheduler.stage import FUNCTION, Stage
 

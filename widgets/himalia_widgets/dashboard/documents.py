@@ -27,8 +27,8 @@ from himalia_widgets.plots import make_plot
 from himalia_widgets.plots.base import Plot
 from himalia_widgets.plots.profile import ProfilePlot
 from himalia_widgets.plots.task_stream import TaskStreamPlot
-from himalia_widgets.view.marks import Columns
 from himalia_widgets.view.source import Source
+from himalia_widgets.view.stream.marks import Columns
 
 logger = logging.getLogger("himalia.dashboard")
 

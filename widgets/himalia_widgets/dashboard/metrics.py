@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from himalia_widgets.view.history import History
-from himalia_widgets.view.summary import summarize
+from himalia_widgets.view.tables.summary import summarize
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 FUNCTIONS: Final = 200

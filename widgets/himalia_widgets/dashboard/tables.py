@@ -11,12 +11,12 @@ import msgspec
 
 from himalia.messages import LogLine
 from himalia_widgets.dashboard.layout import INDIVIDUAL
-from himalia_widgets.view.errors import error_rows
-from himalia_widgets.view.groups import group_rows
 from himalia_widgets.view.history import History
 from himalia_widgets.view.profile import Samples, functions
-from himalia_widgets.view.summary import summarize
-from himalia_widgets.view.workers import running_calls, worker_rows
+from himalia_widgets.view.tables.errors import error_rows
+from himalia_widgets.view.tables.groups import group_rows
+from himalia_widgets.view.tables.summary import summarize
+from himalia_widgets.view.tables.workers import running_calls, worker_rows
 
 LINES: Final = 5000
 """Lines of a log told at once."""

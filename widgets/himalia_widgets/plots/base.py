@@ -13,7 +13,7 @@ from bokeh.models import ColumnDataSource, LayoutDOM
 
 from himalia_widgets.plots import theme
 from himalia_widgets.view.history import History
-from himalia_widgets.view.marks import Columns
+from himalia_widgets.view.stream.marks import Columns
 
 
 class Plot:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from himalia_widgets.plots.rows import NAME, Entry, RowsPlot
-from himalia_widgets.view import colors, memory, units
-from himalia_widgets.view.groups import GroupRow, group_rows
+from himalia_widgets.view import colors, units
 from himalia_widgets.view.history import History
+from himalia_widgets.view.tables import memory
+from himalia_widgets.view.tables.groups import GroupRow, group_rows
 from himalia_widgets.view.text import label
 
 

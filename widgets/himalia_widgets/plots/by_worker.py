@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 from himalia_widgets.plots import theme
 from himalia_widgets.plots.rows import NAME, Entry, RowsPlot
-from himalia_widgets.view import memory, units, workers
+from himalia_widgets.view import units
 from himalia_widgets.view.history import History
-from himalia_widgets.view.memory import HostMemory
+from himalia_widgets.view.tables import memory, workers
+from himalia_widgets.view.tables.memory import HostMemory
+from himalia_widgets.view.tables.workers import WorkerRow
 from himalia_widgets.view.text import hover, label
-from himalia_widgets.view.workers import WorkerRow
 
 
 class WorkersPlot(RowsPlot):

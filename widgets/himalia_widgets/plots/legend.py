@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from himalia_widgets.view import colors
 from himalia_widgets.view.history import History
-from himalia_widgets.view.marks import Columns
+from himalia_widgets.view.stream.marks import Columns
 from himalia_widgets.view.text import label
 
 Indices = npt.NDArray[np.intp]

@@ -11,7 +11,7 @@ from himalia_widgets.plots import theme
 from himalia_widgets.plots.base import Plot
 from himalia_widgets.view import transfers, units
 from himalia_widgets.view.history import History
-from himalia_widgets.view.marks import Columns
+from himalia_widgets.view.stream.marks import Columns
 from himalia_widgets.view.text import label
 
 ABREAST: Final = 12

@@ -10,8 +10,8 @@ from himalia_widgets.plots import theme
 from himalia_widgets.plots.base import Plot
 from himalia_widgets.view import units
 from himalia_widgets.view.history import History
-from himalia_widgets.view.marks import Columns
-from himalia_widgets.view.progress import Progress, progress
+from himalia_widgets.view.stream.marks import Columns
+from himalia_widgets.view.tables.progress import Progress, progress
 
 ROW: Final = 36
 """Pixels of a row: a line of text, and the bar under it."""

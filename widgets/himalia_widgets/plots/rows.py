@@ -15,7 +15,7 @@ from bokeh.models import CustomJSTickFormatter, LayoutDOM, LinearAxis, SingleInt
 from himalia_widgets.plots import theme
 from himalia_widgets.plots.base import Plot
 from himalia_widgets.view.history import History
-from himalia_widgets.view.marks import Columns
+from himalia_widgets.view.stream.marks import Columns
 
 NAME: Final = 28
 """Characters of a row's name."""

@@ -1,6 +1,6 @@
 """What a task stream draws, as the columns of its sources: everything in a window, or only what is new.
 
-Decides how much is said and when all is said again; which bars show a call is decided in ``view/stream.py``.
+Decides how much is said and when all is said again; which bars show a call is decided in ``view/stream/stream.py``.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from himalia_widgets.plots.legend import Indices, legend, recent
-from himalia_widgets.view import lanes, stream
 from himalia_widgets.view.history import History
-from himalia_widgets.view.marks import HEIGHT, Columns, join
-from himalia_widgets.view.window import Window
+from himalia_widgets.view.stream import lanes, stream
+from himalia_widgets.view.stream.marks import HEIGHT, Columns, join
+from himalia_widgets.view.stream.window import Window
 
 LIVE: Final = 60.0
 """Seconds that a live stream shows."""

@@ -12,7 +12,7 @@ from himalia_widgets.plots.base import Plot
 from himalia_widgets.plots.timeline import time_figure
 from himalia_widgets.view import colors, system
 from himalia_widgets.view.history import History
-from himalia_widgets.view.marks import Columns
+from himalia_widgets.view.stream.marks import Columns
 from himalia_widgets.view.text import label
 
 PARTS: Final = (

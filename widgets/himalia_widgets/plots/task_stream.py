@@ -16,8 +16,8 @@ from himalia_widgets.plots import theme
 from himalia_widgets.plots.base import Plot
 from himalia_widgets.plots.stream_columns import LIVE, ROLLOVER, Cursor, StreamColumns, live_window
 from himalia_widgets.view.history import History
-from himalia_widgets.view.marks import Columns
-from himalia_widgets.view.window import Window, whole
+from himalia_widgets.view.stream.marks import Columns
+from himalia_widgets.view.stream.window import Window, whole
 
 __all__ = ["ROLLOVER", "Cursor", "TaskStreamPlot"]
 

@@ -11,8 +11,8 @@ from himalia_widgets.plots import theme
 from himalia_widgets.plots.base import Plot
 from himalia_widgets.view import transfers
 from himalia_widgets.view.history import History
-from himalia_widgets.view.marks import Columns
 from himalia_widgets.view.series import Series
+from himalia_widgets.view.stream.marks import Columns
 
 SPAN: Final = 300.0
 """Seconds that a live plot shows."""

@@ -15,8 +15,8 @@ from bokeh.models import ColumnDataSource, CustomJS, Range1d
 from himalia_widgets.dashboard.layout import TEMPLATE, Page, encodable, frame, read_arguments
 from himalia_widgets.plots.task_stream import TaskStreamPlot
 from himalia_widgets.replay.source import ReplaySource
+from himalia_widgets.view.stream.window import whole
 from himalia_widgets.view.units import count, seconds
-from himalia_widgets.view.window import whole
 
 PAGE: Final = Page("/compare", "Two runs", (("run-a", 12), ("run-b", 12)), script="compare", in_navigation=False)
 MOVE: Final = """

@@ -12,7 +12,7 @@ from typing import Any, Final
 from himalia_widgets.dashboard.rest import JsonHandler
 from himalia_widgets.replay.comparison import Run, compare, whole_run
 from himalia_widgets.replay.source import ReplaySource
-from himalia_widgets.view.window import whole
+from himalia_widgets.view.stream.window import whole
 
 SPEEDS: Final = (0.1, 1000.0)
 """Least and most recorded seconds for each second."""

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from himalia_widgets.view.history import History
-from himalia_widgets.view.summary import summarize
+from himalia_widgets.view.tables.summary import summarize
 
 CPU_STEP: Final = 0.01
 """Fraction of a CPU below which a change isn't told."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from himalia.errors import HimaliaError, UsageError
 from himalia_widgets.view.history import History
-from himalia_widgets.view.progress import NAME
+from himalia_widgets.view.tables.progress import NAME
 from himalia_widgets.view.text import hover, label
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from himalia_widgets.view.crowds import Floats, Ints
+from himalia_widgets.view.stream.crowds import Floats, Ints
 
 Columns = dict[str, Any]
 """Arrays or lists of equal length, by name."""

@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from himalia_widgets.view.activity import draw_moves, draw_running
-from himalia_widgets.view.bars import draw
 from himalia_widgets.view.history import History, Move
-from himalia_widgets.view.lanes import Layout, arrange
-from himalia_widgets.view.marks import Columns, join
-from himalia_widgets.view.window import Window, whole
+from himalia_widgets.view.stream.activity import draw_moves, draw_running
+from himalia_widgets.view.stream.bars import draw
+from himalia_widgets.view.stream.lanes import Layout, arrange
+from himalia_widgets.view.stream.marks import Columns, join
+from himalia_widgets.view.stream.window import Window, whole
 
 TICKS: Final = 2048
 """Finest division of a window: more than a plot has pixels shows nothing."""

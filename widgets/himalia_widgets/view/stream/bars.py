@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from himalia_widgets.view import colors, units
-from himalia_widgets.view.crowds import Calls, Crowds, Floats, Ints, crowd
 from himalia_widgets.view.history import History
-from himalia_widgets.view.hovers import call_texts
-from himalia_widgets.view.lanes import Layout
-from himalia_widgets.view.marks import Columns, bars, join
+from himalia_widgets.view.stream.crowds import Calls, Crowds, Floats, Ints, crowd
+from himalia_widgets.view.stream.hovers import call_texts
+from himalia_widgets.view.stream.lanes import Layout
+from himalia_widgets.view.stream.marks import Columns, bars, join
+from himalia_widgets.view.stream.window import Window
 from himalia_widgets.view.text import hover
-from himalia_widgets.view.window import Window
 
 Bools = npt.NDArray[np.bool_]
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from himalia_widgets.view import colors, units
 from himalia_widgets.view.history import History, Move
-from himalia_widgets.view.lanes import Layout
-from himalia_widgets.view.marks import Columns, bars
+from himalia_widgets.view.stream.lanes import Layout
+from himalia_widgets.view.stream.marks import Columns, bars
+from himalia_widgets.view.stream.window import Window
 from himalia_widgets.view.text import hover
-from himalia_widgets.view.window import Window
 
 MOVES: Final = 300
 """Moves drawn at most, the longest."""

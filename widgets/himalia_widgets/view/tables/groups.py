@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from himalia_widgets.view.history import History
-from himalia_widgets.view.progress import Progress, progress
+from himalia_widgets.view.tables.progress import Progress, progress
 
 
 class Means(NamedTuple):

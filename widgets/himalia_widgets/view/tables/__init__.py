@@ -1,0 +1,1 @@
+"""What is told in rows and numbers, as pure data: workers, functions, progress, errors, the summary at the top."""
