@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from himalia import serialize
-from himalia.messages import Frame
+from himalia.messages.parts import Frame
 from himalia.wellformed import text_of, well_formed
 
 LINKS: Final = 64

@@ -6,7 +6,7 @@ import os
 import time
 
 from himalia import system
-from himalia.messages import ProcessMetrics
+from himalia.messages.telemetry import ProcessMetrics
 
 
 class Usage:

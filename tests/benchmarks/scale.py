@@ -14,8 +14,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
-import himalia.messages as m
 from himalia.machine import PeerJoined, Send, Ticked
+from himalia.messages.client import ReleaseKeys, ResultErred, ResultReady, Submit
+from himalia.messages.nanny import Compute, Heartbeat, RegisterNanny, TaskFinished, Withdraw, Withdrawn
+from himalia.messages.parts import FunctionBody, HostInfo, TaskSpec, Timing, WorkerInfo
+from himalia.messages.telemetry import HostMetrics
 from himalia.names import Digest, HostId, Key, PeerId, WorkerName
 from himalia.scheduler.machine import SchedulerMachine
 
@@ -53,7 +56,7 @@ class MadeUpCluster:
 
     def registration(self, host: HostId) -> tuple[Any, PeerId]:
         """Return how a nanny introduces itself and its workers."""
-        info = m.HostInfo(
+        info = HostInfo(
             host=host,
             address=f"unix:///{host}",
             hostname=host,
@@ -64,7 +67,7 @@ class MadeUpCluster:
             local_directory="/tmp",
         )
         crew: list[Any] = [
-            m.WorkerInfo(
+            WorkerInfo(
                 name=WorkerName(f"{host}/{number}"),
                 address=f"unix:///{host}/{number}",
                 pid=1,
@@ -74,7 +77,7 @@ class MadeUpCluster:
             )
             for number in range(WORKERS_PER_HOST)
         ]
-        return m.RegisterNanny(info, crew, [], []), host
+        return RegisterNanny(info, crew, [], []), host
 
     def feed(self, events: Iterable[tuple[Any, PeerId]]) -> None:
         """Let the machine handle events, and note what it wants."""
@@ -93,25 +96,25 @@ class MadeUpCluster:
             return
         message = instruction.message
         match message:
-            case m.Compute():
+            case Compute():
                 self.assigned.append((instruction.peer, message))
-            case m.Withdraw(key=key, attempt=attempt):
+            case Withdraw(key=key, attempt=attempt):
                 self.withdrawn.add((key, attempt))
-            case m.ResultReady(key=key):
+            case ResultReady(key=key):
                 self.finished.append(key)
-            case m.ResultErred(error=error):
+            case ResultErred(error=error):
                 raise RuntimeError(error.text)
 
     def submit(self, first: int, number: int) -> None:
         """Submit independent no-ops as ``map`` does: the function once, the calls in messages of 1,000."""
         digest = Digest(b"0123456789abcdef")
         specs = [
-            m.TaskSpec(Key(f"noop-{rank}"), "noop", digest, b"\x80\x05)}\x86.", (), rank, wanted=True)
+            TaskSpec(Key(f"noop-{rank}"), "noop", digest, b"\x80\x05)}\x86.", (), rank, wanted=True)
             for rank in range(first, first + number)
         ]
         parts = [specs[i : i + 1_000] for i in range(0, number, 1_000)]
-        calls = [m.Submit(first, part, last=part is parts[-1]) for part in parts]
-        self.feed([(m.FunctionBody(digest, b"\x80\x05N."), self.client), *((call, self.client) for call in calls)])
+        calls = [Submit(first, part, last=part is parts[-1]) for part in parts]
+        self.feed([(FunctionBody(digest, b"\x80\x05N."), self.client), *((call, self.client) for call in calls)])
 
     def finish_some(self) -> None:
         """Let the next tasks finish, and the client release what it got."""
@@ -121,16 +124,16 @@ class MadeUpCluster:
             attempt = (task.key, task.attempt)
             if attempt in self.withdrawn:
                 self.withdrawn.discard(attempt)
-                events.append((m.Withdrawn(*attempt, started=False), peer))
+                events.append((Withdrawn(*attempt, started=False), peer))
                 continue
-            timing = m.Timing(start=self.now, deserialize=1e-5, compute=DURATION, serialize=1e-5)
+            timing = Timing(start=self.now, deserialize=1e-5, compute=DURATION, serialize=1e-5)
             worker = WorkerName(f"{peer}/{len(events) % WORKERS_PER_HOST}")
-            done = m.TaskFinished(task.key, task.attempt, worker, 4, "NoneType", timing, b"\x80\x05N.")
+            done = TaskFinished(task.key, task.attempt, worker, 4, "NoneType", timing, b"\x80\x05N.")
             events.append((done, peer))
         if not events:
             raise RuntimeError("tasks are left, but no host was sent one")
         if self.finished:
-            events.append((m.ReleaseKeys(self.finished), self.client))
+            events.append((ReleaseKeys(self.finished), self.client))
             self.finished = []
         self.pass_time(len(events) * DURATION / self.workers)
         self.feed(events)
@@ -142,7 +145,7 @@ class MadeUpCluster:
         if int(before / settings.tick_interval) != int(self.now / settings.tick_interval):
             self.feed([(Ticked(), PeerId(""))])
         if int(before / settings.heartbeat_interval) != int(self.now / settings.heartbeat_interval):
-            beat = m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), seen=-1)
+            beat = Heartbeat(HostMetrics(), (0, 0), (0, 0), seen=-1)
             self.feed([(beat, host) for host in self.hosts])
 
     def run(self, tasks: int) -> float:

@@ -22,7 +22,7 @@ from tests.benchmarks import work
 from tests.benchmarks.engines.base import Engine
 
 if TYPE_CHECKING:
-    from himalia.messages import Telemetry
+    from himalia.messages.client import Telemetry
     from himalia_widgets.view.history import History
 
 Clock = Callable[[], float]

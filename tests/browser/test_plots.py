@@ -10,7 +10,9 @@ from bokeh.layouts import column
 from bokeh.resources import INLINE
 from playwright.sync_api import expect
 
-from himalia.messages import GroupSummary, HostMetrics, RunningCall, TaskRecord, Telemetry, Timing, TransferSummary
+from himalia.messages.client import Telemetry
+from himalia.messages.parts import Timing
+from himalia.messages.telemetry import GroupSummary, HostMetrics, RunningCall, TaskRecord, TransferSummary
 from himalia.names import HostId, Key, PeerId
 from himalia_widgets.plots import PLOTS, make_plot
 from himalia_widgets.plots.profile import ProfilePlot

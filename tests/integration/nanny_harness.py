@@ -12,10 +12,11 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from himalia import messages as m
 from himalia import serialize
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import new_credentials
+from himalia.messages.nanny import Heartbeat, NannyToScheduler, RegisterNanny, TaskFinished, WorkerStarted
+from himalia.messages.parts import Dependency, FunctionBody
 from himalia.names import Key, PeerId, new_incarnation
 from himalia.settings import DEFAULT
 from himalia.testing.builders import make_compute
@@ -42,7 +43,7 @@ class NannyHarness:
             me=new_incarnation("scheduler"),
             role="scheduler",
             credentials=self.credentials,
-            unions={"nanny": m.NannyToScheduler},
+            unions={"nanny": NannyToScheduler},
             handler=self,
             settings=DEFAULT,
         )
@@ -76,12 +77,12 @@ class NannyHarness:
         await self.endpoint.close()
         shutil.rmtree(self.directory)
 
-    async def ready(self) -> m.RegisterNanny:
+    async def ready(self) -> RegisterNanny:
         """Wait until the nanny and all workers are up."""
-        register = await self.expect(m.RegisterNanny)
+        register = await self.expect(RegisterNanny)
         up = len(register.workers)
         while up < self.nworkers:
-            await self.expect(m.WorkerStarted)
+            await self.expect(WorkerStarted)
             up += 1
         return register
 
@@ -99,21 +100,21 @@ class NannyHarness:
         self.arrived.set()
 
     def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
-        self.inbox += [message for message in messages if not isinstance(message, m.Heartbeat)]
+        self.inbox += [message for message in messages if not isinstance(message, Heartbeat)]
         self.arrived.set()
 
     def tell(self, message: Any) -> None:
         self.endpoint.send(self.nanny, message)
 
     def submit(
-        self, function: Callable[..., Any], *args: Any, inputs: tuple[m.Dependency, ...] = (), **changes: Any
+        self, function: Callable[..., Any], *args: Any, inputs: tuple[Dependency, ...] = (), **changes: Any
     ) -> Key:
         """Assign a call, and return its key."""
         self.attempt += 1
         digest, body = serialize.dumps_function(function)
         if digest not in self.known:
             self.known.add(digest)
-            self.tell(m.FunctionBody(digest, body))
+            self.tell(FunctionBody(digest, body))
         key = Key(f"key-{self.attempt}")
         call = serialize.dumps_packed((args, {}))
         self.tell(make_compute(key, self.attempt, *inputs, function=digest, call=call, **changes))
@@ -135,6 +136,6 @@ class NannyHarness:
 
     async def result(self) -> Any:
         """Return the value of the next call that ends."""
-        finished = await self.expect(m.TaskFinished)
+        finished = await self.expect(TaskFinished)
         assert finished.data is not None
         return serialize.loads_packed(finished.data)

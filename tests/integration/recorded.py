@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from himalia.follow.thread_feed import ThreadFeed
-from himalia.messages import Telemetry
+from himalia.messages.client import Telemetry
 from tests.waiting import wait_until
 
 

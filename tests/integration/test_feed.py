@@ -12,7 +12,8 @@ import pytest
 
 from himalia import LocalCluster, wait
 from himalia.follow.thread_feed import ThreadFeed
-from himalia.messages import HostMetrics, RunningCall, StoreMove, Telemetry
+from himalia.messages.client import Telemetry
+from himalia.messages.telemetry import HostMetrics, RunningCall, StoreMove
 from tests.waiting import PATIENCE, hold, wait_until
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from himalia import Client, LocalCluster
-from himalia.messages import InterruptRun, Raised, Returned
+from himalia.messages.worker import InterruptRun, Raised, Returned
 from tests.integration.worker_harness import WorkerHarness
 from tests.waiting import hold, wait_until
 

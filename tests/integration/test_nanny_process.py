@@ -15,8 +15,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from himalia import messages as m
 from himalia import serialize
+from himalia.messages.client import GetLogs, RunFunction
+from himalia.messages.nanny import (
+    FreeData,
+    RestartWorkers,
+    TaskFinished,
+    Withdraw,
+    Withdrawn,
+    WorkerDied,
+    WorkerStarted,
+)
+from himalia.messages.parts import Reply
 from himalia.names import Key
 from himalia.testing.builders import make_dependency
 from tests.integration.nanny_harness import NannyHarness
@@ -67,16 +77,16 @@ def test_calls_run_and_their_results_are_told() -> None:
 def test_a_large_result_is_the_input_of_another_call_without_a_copy() -> None:
     async def scenario(nanny: NannyHarness) -> None:
         key = nanny.submit(np.ones, 4 * MIB)
-        finished = await nanny.expect(m.TaskFinished)
+        finished = await nanny.expect(TaskFinished)
         assert finished.data is None
         assert finished.nbytes >= 32 * MIB
         nanny.submit(np.sum, Reference(key), inputs=(make_dependency(key, finished.attempt, nanny.nanny),))
         assert await nanny.result() == 4 * MIB
-        nanny.tell(m.FreeData([(key, finished.attempt)]))
+        nanny.tell(FreeData([(key, finished.attempt)]))
         for _ in range(20):  # 640 MiB of results pass through a store of 256
             key = nanny.submit(np.ones, 4 * MIB)
-            finished = await nanny.expect(m.TaskFinished)
-            nanny.tell(m.FreeData([(key, finished.attempt)]))
+            finished = await nanny.expect(TaskFinished)
+            nanny.tell(FreeData([(key, finished.attempt)]))
 
     run(scenario)
 
@@ -86,7 +96,7 @@ def test_many_small_inputs_are_more_than_a_datagram() -> None:
         keys = [nanny.submit(add, n, 0) for n in range(5000)]
         attempts = {}
         for _ in keys:
-            finished = await nanny.expect(m.TaskFinished)
+            finished = await nanny.expect(TaskFinished)
             attempts[finished.key] = finished.attempt
         inputs = tuple(make_dependency(key, attempts[key], nanny.nanny) for key in keys)
         nanny.submit(sum, [Reference(key) for key in keys], inputs=inputs)
@@ -128,11 +138,11 @@ def test_a_worker_that_dies_is_replaced_and_its_call_is_named_with_the_evidence(
 
     async def scenario(nanny: NannyHarness) -> None:
         key = nanny.submit(crash)
-        died = await nanny.expect(m.WorkerDied)
+        died = await nanny.expect(WorkerDied)
         assert (died.exit, died.running, died.blamed) == ("signal SIGSEGV", [(key, 1)], True)
         assert died.log[0] == "last words"
         assert "Segmentation fault" in "".join(died.log)
-        started = await nanny.expect(m.WorkerStarted)
+        started = await nanny.expect(WorkerStarted)
         assert started.worker.name == died.name
         nanny.submit(add, 1, 2)
         assert await nanny.result() == 3
@@ -154,9 +164,9 @@ def test_nothing_is_lost_while_workers_are_killed_at_random() -> None:
                     died += 1
             again: list[tuple[Key, int]] = []
             for message in nanny.inbox:
-                if isinstance(message, m.TaskFinished):
+                if isinstance(message, TaskFinished):
                     done[message.key] = serialize.loads_packed(message.data or b"")
-                elif isinstance(message, m.WorkerDied):
+                elif isinstance(message, WorkerDied):
                     again += message.running
             nanny.inbox.clear()
             for key, _ in again:
@@ -181,8 +191,8 @@ def test_a_cancelled_call_frees_its_worker() -> None:
         key = nanny.submit(time.sleep, 60)
         await asyncio.sleep(0.2)
         start = time.monotonic()
-        nanny.tell(m.Withdraw(key, 2, interrupt=True))
-        withdrawn = await nanny.expect(m.Withdrawn)
+        nanny.tell(Withdraw(key, 2, interrupt=True))
+        withdrawn = await nanny.expect(Withdrawn)
         assert (withdrawn.key, withdrawn.attempt, withdrawn.started) == (key, 2, False)
         assert time.monotonic() - start < 1
         nanny.submit(add, 1, 2)
@@ -205,12 +215,12 @@ def test_a_call_that_ignores_its_interrupt_costs_its_worker() -> None:
         key = nanny.submit(stubborn, str(started))
         await wait_until(started.exists)
         start = time.monotonic()
-        nanny.tell(m.Withdraw(key, 1, interrupt=True))
-        withdrawn = await nanny.expect(m.Withdrawn)
+        nanny.tell(Withdraw(key, 1, interrupt=True))
+        withdrawn = await nanny.expect(Withdrawn)
         assert (withdrawn.key, withdrawn.attempt, withdrawn.started) == (key, 1, False)
-        died = await nanny.expect(m.WorkerDied)
+        died = await nanny.expect(WorkerDied)
         assert (died.running, died.blamed) == ([], False)
-        await nanny.expect(m.WorkerStarted)
+        await nanny.expect(WorkerStarted)
         assert time.monotonic() - start < 10
 
     run(scenario)
@@ -225,7 +235,7 @@ def test_a_worker_that_grows_too_large_is_replaced() -> None:
 
     async def scenario(nanny: NannyHarness) -> None:
         key = nanny.submit(grow)
-        died = await nanny.expect(m.WorkerDied)
+        died = await nanny.expect(WorkerDied)
         assert (died.running, died.blamed) == ([(key, 1)], True)
         assert "of its own memory" in died.exit
 
@@ -234,16 +244,16 @@ def test_a_worker_that_grows_too_large_is_replaced() -> None:
 
 def test_a_function_runs_on_every_worker_and_logs_are_kept() -> None:
     async def scenario(nanny: NannyHarness) -> None:
-        nanny.tell(m.RunFunction(1, serialize.dumps_packed((print, ("hello",), {}))))
-        reply = await nanny.expect(m.Reply)
+        nanny.tell(RunFunction(1, serialize.dumps_packed((print, ("hello",), {}))))
+        reply = await nanny.expect(Reply)
         replies = {name: msgspec.msgpack.decode(value)[0] for name, value in reply.value.items()}
         assert replies == {"n-0": "ok", "n-1": "ok"}
         lines: list[Any] = []
         request = 1
         while not lines:  # only calls' lines are there as soon as their results
             request += 1
-            nanny.tell(m.GetLogs(request, ["n-1"]))
-            lines = (await nanny.expect(m.Reply)).value["n-1"]
+            nanny.tell(GetLogs(request, ["n-1"]))
+            lines = (await nanny.expect(Reply)).value["n-1"]
         ((_, source, text, key),) = lines
         assert (source, text, key) == ("stdout", "hello", "")
 
@@ -254,8 +264,8 @@ def test_a_restart_replaces_every_process() -> None:
     async def scenario(nanny: NannyHarness) -> None:
         nanny.submit(os.getpid)
         before = await nanny.result()
-        nanny.tell(m.RestartWorkers(5))
-        assert (await nanny.expect(m.Reply)).request == 5
+        nanny.tell(RestartWorkers(5))
+        assert (await nanny.expect(Reply)).request == 5
         nanny.submit(os.getpid)
         assert await nanny.result() != before
 

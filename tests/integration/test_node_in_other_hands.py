@@ -11,13 +11,15 @@ from typing import Any, get_args
 
 import pytest
 
-import himalia.messages as m
 from himalia import Client, LocalCluster
 from himalia.comm.connection import Greeting, open_authenticated
 from himalia.comm.data.client import DataClient
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
 from himalia.errors import ConnectError, HandshakeError
+from himalia.messages.client import ClientToScheduler, SchedulerToClient
+from himalia.messages.nanny import NannyToScheduler, RegisterNanny, SchedulerToNanny
+from himalia.messages.parts import HostInfo, Reply
 from himalia.names import SCHEDULER, HostId, Key, PeerId
 from himalia.registry import clusters
 from himalia.registry.cluster_file import read_file, worker_path
@@ -61,7 +63,7 @@ class Heard:
 
 def attacker(credentials: Credentials, *, role: str = "nanny", me: str = "nanny-evil") -> tuple[Endpoint, Heard]:
     heard = Heard()
-    answers = {"scheduler": m.SchedulerToClient if role == "client" else m.SchedulerToNanny}
+    answers = {"scheduler": SchedulerToClient if role == "client" else SchedulerToNanny}
     endpoint = Endpoint(
         me=PeerId(me), role=role, credentials=credentials, unions=answers, handler=heard, settings=DEFAULT
     )
@@ -69,7 +71,7 @@ def attacker(credentials: Credentials, *, role: str = "nanny", me: str = "nanny-
 
 
 def only_clients_say() -> list[type]:
-    return [kind for kind in get_args(m.ClientToScheduler) if kind not in get_args(m.NannyToScheduler)]
+    return [kind for kind in get_args(ClientToScheduler) if kind not in get_args(NannyToScheduler)]
 
 
 @pytest.mark.parametrize("forge", [False, True])
@@ -101,7 +103,7 @@ def test_what_only_clients_say_ends_its_session_and_does_nothing(
         while not heard.left and time.monotonic() < end:
             await asyncio.sleep(0.01)
         assert heard.left and "sent something invalid" in heard.left[0]
-        assert not [message for message in heard.got if isinstance(message, m.Reply)]
+        assert not [message for message in heard.got if isinstance(message, Reply)]
         await endpoint.close()
 
     asyncio.run(main())
@@ -125,7 +127,7 @@ def test_it_takes_over_neither_the_nanny_s_session_nor_the_client_s(cluster: Loc
     assert held.result() == bytes(1_000_000)
 
 
-def hosts_of(client: Client) -> list[m.HostInfo]:
+def hosts_of(client: Client) -> list[HostInfo]:
     assert client._shell is not None
     return list(client._shell.machine.hosts.values())
 
@@ -181,7 +183,7 @@ def test_a_nanny_is_not_the_scheduler_and_no_host_is_registered_under_another_s_
     async def main() -> None:
         endpoint, heard = attacker(stolen(cluster))
         await endpoint.connect(cluster.addresses[0], alias=SCHEDULER, timeout=5.0)
-        endpoint.send(SCHEDULER, m.RegisterNanny(host, [], [], []))
+        endpoint.send(SCHEDULER, RegisterNanny(host, [], [], []))
         end = time.monotonic() + 5.0
         while not heard.left and time.monotonic() < end:
             await asyncio.sleep(0.01)

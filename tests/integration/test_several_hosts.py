@@ -18,7 +18,8 @@ import pytest
 
 from himalia import Client, as_completed, wait
 from himalia.errors import DataLostError
-from himalia.messages import Telemetry, TransferSummary
+from himalia.messages.client import Telemetry
+from himalia.messages.telemetry import TransferSummary
 from tests.waiting import wait_until
 
 COMMAND = [sys.executable, "-m", "himalia"]

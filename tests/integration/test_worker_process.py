@@ -16,7 +16,7 @@ import pytest
 
 from himalia import exceptions, serialize
 from himalia.client.engine.tracebacks import traceback_of
-from himalia.messages import CallFunction, CallReturned, InterruptRun, Place, Raised, RetireWorker, Returned
+from himalia.messages.worker import CallFunction, CallReturned, InterruptRun, Place, Raised, RetireWorker, Returned
 from himalia.names import Key
 from tests.integration.worker_harness import MIB, WorkerHarness
 from tests.waiting import PATIENCE, hold, wait_until

@@ -15,7 +15,8 @@ from typing import Any, Self
 import msgspec
 
 from himalia import serialize
-from himalia.messages import FunctionBody, GrantSpace, NeedFunction, NeedSpace, Run, Stored, WorkerReady, WorkerToNanny
+from himalia.messages.parts import FunctionBody
+from himalia.messages.worker import GrantSpace, NeedFunction, NeedSpace, Run, Stored, WorkerReady, WorkerToNanny
 from himalia.names import Key
 from himalia.nanny.store.store import Store
 from himalia.settings import DEFAULT

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import pkgutil
 import random
 import types
 import typing
@@ -12,14 +14,20 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-import himalia.messages as m
+from himalia import messages
 from himalia.bounds import FEW, NAME_LENGTH, problem_of
+from himalia.messages.client import ClientToScheduler, DataPlaced, FollowTelemetry, GetLogs, Scale, WantKeys
+from himalia.messages.nanny import DataAdded, NannyToScheduler
+from himalia.messages.parts import Message, Part, TaskOptions
+from himalia.messages.worker import GrantSpace, NannyToWorker, Place
 from himalia.names import HostId, Key, PeerId
 
 STRUCTS = [
     kind
-    for kind in vars(m).values()
-    if isinstance(kind, type) and issubclass(kind, m.Part | m.Message) and kind not in (m.Part, m.Message)
+    for module in pkgutil.iter_modules(messages.__path__, "himalia.messages.")
+    for kind in vars(importlib.import_module(module.name)).values()
+    if isinstance(kind, type) and issubclass(kind, Part | Message) and kind.__module__ == module.name
+    if kind not in (Part, Message)
 ]
 NUMBERS = (int, float)
 SIZED = (str, bytes, list, tuple, dict)
@@ -56,7 +64,7 @@ def test_every_field_has_bounds(kind: type) -> None:
 
 
 def test_a_field_without_bounds_is_noticed() -> None:
-    class Careless(m.Part):
+    class Careless(Part):
         number: int
         key: Key
         names: dict[str, float]
@@ -66,24 +74,24 @@ def test_a_field_without_bounds_is_noticed() -> None:
     assert len(found) == 4, found
 
 
-WRONG: list[tuple[m.Message | m.Part, Any]] = [
-    (m.Scale(1, -5), m.ClientToScheduler),
-    (m.Scale(1, 10**9), m.ClientToScheduler),
-    (m.FollowTelemetry(math.nan), m.ClientToScheduler),
-    (m.FollowTelemetry(-1.0), m.ClientToScheduler),
-    (m.FollowTelemetry(math.inf), m.ClientToScheduler),
-    (m.GetLogs(1, since=math.nan), m.ClientToScheduler),
-    (m.WantKeys([Key("k")] * (FEW + 1)), m.ClientToScheduler),
-    (m.WantKeys([Key("k" * (NAME_LENGTH + 1))]), m.ClientToScheduler),
-    (m.DataPlaced(Key("k"), "g", HostId(PeerId("h")), -8, "int", True), m.ClientToScheduler),
-    (m.TaskOptions(priority=math.nan), m.TaskOptions),
-    (m.TaskOptions(retries=-1), m.TaskOptions),
-    (m.TaskOptions(resources={"GPU": -1.0}), m.TaskOptions),
-    (m.TaskOptions(resources={"GPU": math.inf}), m.TaskOptions),
-    (m.DataAdded(Key("k"), 1, -1), m.NannyToScheduler),
-    (m.Place(None, -1, (1,)), m.Place),
-    (m.Place(None, 0, (1, -1)), m.Place),
-    (m.GrantSpace(1, 0, -1), m.NannyToWorker),
+WRONG: list[tuple[Message | Part, Any]] = [
+    (Scale(1, -5), ClientToScheduler),
+    (Scale(1, 10**9), ClientToScheduler),
+    (FollowTelemetry(math.nan), ClientToScheduler),
+    (FollowTelemetry(-1.0), ClientToScheduler),
+    (FollowTelemetry(math.inf), ClientToScheduler),
+    (GetLogs(1, since=math.nan), ClientToScheduler),
+    (WantKeys([Key("k")] * (FEW + 1)), ClientToScheduler),
+    (WantKeys([Key("k" * (NAME_LENGTH + 1))]), ClientToScheduler),
+    (DataPlaced(Key("k"), "g", HostId(PeerId("h")), -8, "int", True), ClientToScheduler),
+    (TaskOptions(priority=math.nan), TaskOptions),
+    (TaskOptions(retries=-1), TaskOptions),
+    (TaskOptions(resources={"GPU": -1.0}), TaskOptions),
+    (TaskOptions(resources={"GPU": math.inf}), TaskOptions),
+    (DataAdded(Key("k"), 1, -1), NannyToScheduler),
+    (Place(None, -1, (1,)), Place),
+    (Place(None, 0, (1, -1)), Place),
+    (GrantSpace(1, 0, -1), NannyToWorker),
 ]
 
 
@@ -117,7 +125,7 @@ def example(kind: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in STRUCTS if issubclass(kind, m.Message)], ids=lambda kind: kind.__name__
+    "kind", [kind for kind in STRUCTS if issubclass(kind, Message)], ids=lambda kind: kind.__name__
 )
 def test_damaged_frames_are_refused_or_are_other_valid_messages(kind: type) -> None:
     """No input, however it was changed on the way, does anything but raise the one error that ends its session."""

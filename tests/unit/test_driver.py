@@ -12,7 +12,7 @@ import pytest
 
 from himalia.driver import NOBODY, Driver
 from himalia.machine import Disconnect, Event, Instruction, PeerJoined, PeerLeft, Send, Ticked
-from himalia.messages import Explain, ReleaseKeys
+from himalia.messages.client import Explain, ReleaseKeys
 from himalia.names import Key, PeerId
 from himalia.settings import DEFAULT, Settings
 

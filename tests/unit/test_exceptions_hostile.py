@@ -11,7 +11,7 @@ import pytest
 
 from himalia.client.engine.errors_view import rebuild
 from himalia.errors import StoreDamagedError, StoreFullError, UnreachableError
-from himalia.messages import TaskError
+from himalia.messages.parts import TaskError
 from himalia.names import Key
 from himalia.worker.results import ANSWER_LIMIT, describe, type_name
 

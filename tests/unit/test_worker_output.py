@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from himalia.messages import Printed
+from himalia.messages.worker import Printed
 from himalia.worker.output import Output
 from himalia.worker.wiring import LINE
 

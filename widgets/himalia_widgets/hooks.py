@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from himalia.client.reprs import Futures
     from himalia.deploy.cluster import Cluster
     from himalia.follow.report import TelemetryReport
-    from himalia.messages import CallOutput
+    from himalia.messages.client import CallOutput
     from himalia_widgets.cell.recorder import Recorder
 
 

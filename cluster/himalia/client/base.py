@@ -16,7 +16,7 @@ from himalia.client.engine.shell import ClientShell
 from himalia.client.engine.state import Record
 from himalia.client.engine.submitting import Submitter
 from himalia.errors import ClosedError
-from himalia.messages import ClientToScheduler
+from himalia.messages.client import ClientToScheduler
 
 T = TypeVar("T")
 Make = Callable[[int], ClientToScheduler]

@@ -33,7 +33,8 @@ from himalia.client.recreate import Recreating
 from himalia.client.reprs import client_html, client_text, info_task_words
 from himalia.comm.security import Credentials
 from himalia.errors import HimaliaError, UsageError
-from himalia.messages import CancelSpan, Close
+from himalia.messages.client import CancelSpan
+from himalia.messages.parts import Close
 from himalia.names import ClientId, new_incarnation
 from himalia.registry import clusters
 from himalia.registry.dashboard_link import HasDashboard, login_link, plain_link

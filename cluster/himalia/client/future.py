@@ -17,7 +17,8 @@ from himalia.client.engine.gathering import gather_here, gather_in_loop
 from himalia.client.engine.state import CANCELLED, FINISHED, PENDING, Record
 from himalia.client.reprs import future_html, future_text
 from himalia.errors import UsageError
-from himalia.messages import GetLogs, LogLine
+from himalia.messages.client import GetLogs
+from himalia.messages.telemetry import LogLine
 from himalia.names import Key, shorten
 from himalia.show.logs import read_logs
 from himalia.views import find_live_views

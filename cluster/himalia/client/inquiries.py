@@ -25,7 +25,7 @@ from himalia.client.profile import Profile
 from himalia.client.versions import compare, versions_here
 from himalia.errors import TimeoutError, UsageError
 from himalia.follow.report import TelemetryReport, read_report
-from himalia.messages import (
+from himalia.messages.client import (
     FollowTelemetry,
     GetInfo,
     GetKeys,
@@ -35,9 +35,9 @@ from himalia.messages import (
     GetVersions,
     Restart,
     RunFunction,
-    TaskError,
     Telemetry,
 )
+from himalia.messages.parts import TaskError
 from himalia.names import Key, shorten
 from himalia.show.logs import read_logs
 from himalia.telemetry.grouping import group_name

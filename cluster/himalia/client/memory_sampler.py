@@ -16,7 +16,8 @@ from typing import Any, Final, Self
 from himalia.client.default import default_client
 from himalia.errors import HimaliaError, TimeoutError, UsageError
 from himalia.follow.thread_feed import ThreadFeed
-from himalia.messages import HostMetrics, Telemetry
+from himalia.messages.client import Telemetry
+from himalia.messages.telemetry import HostMetrics
 from himalia.views import find_views, missing
 
 MEASURES: Final[Mapping[str, Callable[[HostMetrics], int]]] = {

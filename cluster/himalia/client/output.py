@@ -14,7 +14,7 @@ from typing import Final
 
 from himalia.cells import find_cells
 from himalia.client.engine.callbacks import CallbackThread
-from himalia.messages import CallOutput
+from himalia.messages.client import CallOutput
 from himalia.views import find_views
 
 PAUSE: Final = 0.2

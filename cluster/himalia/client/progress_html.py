@@ -24,7 +24,7 @@ NAME: Final = 40
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """Where the futures of one group are; the words are those of :class:`himalia.messages.TaskCounts`."""
+    """Where the futures of one group are; the words are those of :class:`himalia.messages.telemetry.TaskCounts`."""
 
     name: str
     ended: int

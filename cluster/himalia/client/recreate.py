@@ -19,7 +19,7 @@ from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDIN
 from himalia.client.future import Future
 from himalia.client.futures_in import futures_of
 from himalia.errors import DataLostError, UsageError
-from himalia.messages import GetSpec
+from himalia.messages.client import GetSpec
 from himalia.names import Key, shorten
 from himalia.telemetry.errors import headline
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
-from himalia.messages import HostInfo, TaskCounts
+from himalia.messages.parts import HostInfo
+from himalia.messages.telemetry import TaskCounts
 from himalia.names import HostId, shorten
 from himalia.show.html import dashboard_fact, totals
 from himalia.show.look import card, cell, code, fact, facts, section, share, table, time_of_day
@@ -146,7 +147,7 @@ def count_statuses(records: Sequence[Record]) -> dict[str, int]:
 
 
 def ended(counts: Mapping[str, int]) -> int:
-    """Return how many came to an end of their own: what "54 of 100" counts, see :class:`himalia.messages.TaskCounts`.
+    """Return how many came to their own end, what "54 of 100" says: :class:`~himalia.messages.telemetry.TaskCounts`.
 
     >>> ended({"finished": 50, "error": 4, "cancelled": 46})
     54

@@ -12,7 +12,7 @@ from typing import Any, Self
 from himalia.client.default import default_client
 from himalia.errors import UsageError
 from himalia.follow.report import TelemetryReport
-from himalia.messages import TaskRecord
+from himalia.messages.telemetry import TaskRecord
 from himalia.views import find_views, missing
 
 

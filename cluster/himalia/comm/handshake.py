@@ -35,7 +35,7 @@ import msgspec
 from himalia.comm.security import Credentials
 from himalia.comm.strangers import LISTENED, describe
 from himalia.errors import HandshakeError
-from himalia.messages import PROTOCOL
+from himalia.messages.parts import PROTOCOL
 from himalia.names import PeerId
 
 MAGIC: Final = b"HMLA"

@@ -11,14 +11,29 @@ from typing import Any
 
 import msgspec
 
-from himalia import messages as m
 from himalia.comm.framing import MAX_FRAME
+from himalia.messages.client import (
+    CallOutput,
+    CancelKeys,
+    DataPlaced,
+    ReleaseKeys,
+    ResultCancelled,
+    ResultErred,
+    ResultReady,
+    RetryKeys,
+    Submit,
+    Telemetry,
+    WantKeys,
+)
+from himalia.messages.nanny import Compute, Heartbeat, TaskFailed, TaskFinished, WorkerDied, WorkerOutput
+from himalia.messages.parts import Reply, TaskError, Timing
+from himalia.messages.telemetry import HostMetrics
 from himalia.names import Key, shorten
 from himalia.wellformed import repaired, text_of
 
 REASON: int = 300
 """Characters that are told of why a message can't be encoded."""
-NEVER = m.Timing(0.0, 0.0, 0.0, 0.0)
+NEVER = Timing(0.0, 0.0, 0.0, 0.0)
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -33,7 +48,7 @@ def substitutes(message: Any, why: str) -> tuple[list[Any], list[Any]]:
     if make is not None:
         sent, told = make(message, why)
     elif hasattr(message, "request"):
-        sent, told = [], [m.Reply(message.request, error=why)]
+        sent, told = [], [Reply(message.request, error=why)]
     else:
         sent, told = [], []
     return [other for other in sent if fits(other)], told
@@ -50,40 +65,40 @@ def fits(message: Any) -> bool:
 def names_of(message: Any) -> list[Any]:
     """Return what a message says about whom: what must not be changed."""
     found = [getattr(message, name, None) for name in ("key", "keys", "digest", "host")]
-    if isinstance(message, m.Submit):
+    if isinstance(message, Submit):
         found += [(spec.key, spec.dependencies, spec.argument) for spec in message.tasks]
     return found
 
 
-def _refused(key: Key, why: str) -> m.TaskError:
-    return m.TaskError("refused", key, f"{shorten(key)}: {why}.")
+def _refused(key: Key, why: str) -> TaskError:
+    return TaskError("refused", key, f"{shorten(key)}: {why}.")
 
 
-def _submit(message: m.Submit, why: str) -> tuple[list[Any], list[Any]]:
+def _submit(message: Submit, why: str) -> tuple[list[Any], list[Any]]:
     """Send the calls that can be sent, and have the others refused."""
     fine, told = [], []
     for spec in message.tasks:
         if fits(spec):
             fine.append(spec)
         else:
-            told.append(m.ResultErred(spec.key, _refused(spec.key, why)))
-    return [m.Submit(message.batch, fine, message.last, repaired(message.span))], told
+            told.append(ResultErred(spec.key, _refused(spec.key, why)))
+    return [Submit(message.batch, fine, message.last, repaired(message.span))], told
 
 
 def _keys(message: Any, why: str) -> tuple[list[Any], list[Any]]:
     fine = [key for key in message.keys if fits(key)]
-    told = [m.ResultErred(key, _refused(key, why)) for key in message.keys if not fits(key)]
+    told = [ResultErred(key, _refused(key, why)) for key in message.keys if not fits(key)]
     return [repaired(msgspec.structs.replace(message, keys=fine))], told
 
 
-def _bare_error(error: m.TaskError, why: str) -> m.TaskError:
+def _bare_error(error: TaskError, why: str) -> TaskError:
     text = f"{text_of(error.text, 1000)}\n({why})"
-    return m.TaskError(error.kind, error.key, text, worker=text_of(error.worker, REASON), attempts=error.attempts)
+    return TaskError(error.kind, error.key, text, worker=text_of(error.worker, REASON), attempts=error.attempts)
 
 
-def _telemetry(message: m.Telemetry, why: str) -> tuple[list[Any], list[Any]]:
+def _telemetry(message: Telemetry, why: str) -> tuple[list[Any], list[Any]]:
     """Send what can be sent: what one peer said ends nobody's stream."""
-    shorter: Any = m.Telemetry(
+    shorter: Any = Telemetry(
         message.time,
         list(filter(fits, message.groups)),
         list(filter(fits, message.records)),
@@ -95,48 +110,48 @@ def _telemetry(message: m.Telemetry, why: str) -> tuple[list[Any], list[Any]]:
         message.status,
     )
     if not fits(shorter):
-        shorter = m.Telemetry(message.time, [], [], message.skipped + len(message.records), {}, status=message.status)
+        shorter = Telemetry(message.time, [], [], message.skipped + len(message.records), {}, status=message.status)
     return [shorter], []
 
 
 SUBSTITUTES: dict[type, Callable[[Any, str], tuple[list[Any], list[Any]]]] = {
-    m.Submit: _submit,
-    m.DataPlaced: lambda message, why: ([], [m.ResultErred(message.key, _refused(message.key, why))]),
-    m.WantKeys: _keys,
-    m.RetryKeys: _keys,
-    m.ReleaseKeys: lambda message, why: (_keys(message, why)[0], []),
-    m.CancelKeys: lambda message, why: (_keys(message, why)[0], []),
-    m.Reply: lambda message, why: ([m.Reply(message.request, error=why)], []),
-    m.ResultReady: lambda message, why: ([m.ResultErred(message.key, _refused(message.key, why))], []),
-    m.ResultErred: lambda message, why: ([m.ResultErred(message.key, _bare_error(message.error, why))], []),
-    m.ResultCancelled: lambda message, why: ([m.ResultCancelled(message.key, why)], []),
-    m.Compute: lambda message, why: (
+    Submit: _submit,
+    DataPlaced: lambda message, why: ([], [ResultErred(message.key, _refused(message.key, why))]),
+    WantKeys: _keys,
+    RetryKeys: _keys,
+    ReleaseKeys: lambda message, why: (_keys(message, why)[0], []),
+    CancelKeys: lambda message, why: (_keys(message, why)[0], []),
+    Reply: lambda message, why: ([Reply(message.request, error=why)], []),
+    ResultReady: lambda message, why: ([ResultErred(message.key, _refused(message.key, why))], []),
+    ResultErred: lambda message, why: ([ResultErred(message.key, _bare_error(message.error, why))], []),
+    ResultCancelled: lambda message, why: ([ResultCancelled(message.key, why)], []),
+    Compute: lambda message, why: (
         [],
-        [m.TaskFailed(message.key, message.attempt, _refused(message.key, why), NEVER)],
+        [TaskFailed(message.key, message.attempt, _refused(message.key, why), NEVER)],
     ),
-    m.TaskFinished: lambda message, why: (
-        [m.TaskFailed(message.key, message.attempt, _refused(message.key, why), NEVER)],
-        [],
-    ),
-    m.TaskFailed: lambda message, why: (
-        [m.TaskFailed(message.key, message.attempt, _bare_error(message.error, why), NEVER)],
+    TaskFinished: lambda message, why: (
+        [TaskFailed(message.key, message.attempt, _refused(message.key, why), NEVER)],
         [],
     ),
-    m.WorkerDied: lambda message, why: (
-        [m.WorkerDied(message.name, why, message.running, message.blamed, [])],
+    TaskFailed: lambda message, why: (
+        [TaskFailed(message.key, message.attempt, _bare_error(message.error, why), NEVER)],
         [],
     ),
-    m.WorkerOutput: lambda message, why: (
-        [m.WorkerOutput(message.key, message.worker, [], message.dropped + len(message.lines))],
+    WorkerDied: lambda message, why: (
+        [WorkerDied(message.name, why, message.running, message.blamed, [])],
         [],
     ),
-    m.CallOutput: lambda message, why: (
-        [m.CallOutput(message.key, message.span, message.worker, [], message.dropped + len(message.lines))],
+    WorkerOutput: lambda message, why: (
+        [WorkerOutput(message.key, message.worker, [], message.dropped + len(message.lines))],
         [],
     ),
-    m.Heartbeat: lambda message, why: (
-        [m.Heartbeat(m.HostMetrics(), message.attempts, message.data, message.seen, message.paused)],
+    CallOutput: lambda message, why: (
+        [CallOutput(message.key, message.span, message.worker, [], message.dropped + len(message.lines))],
         [],
     ),
-    m.Telemetry: _telemetry,
+    Heartbeat: lambda message, why: (
+        [Heartbeat(HostMetrics(), message.attempts, message.data, message.seen, message.paused)],
+        [],
+    ),
+    Telemetry: _telemetry,
 }

@@ -23,7 +23,7 @@ from himalia.deploy.launch import working_directory
 from himalia.deploy.layout import Layout
 from himalia.deploy.network import interface_host, listen_address, route_host, secure
 from himalia.errors import ClusterNotFoundError, UsageError
-from himalia.messages import HostInfo
+from himalia.messages.parts import HostInfo
 from himalia.registry import clusters
 from himalia.registry.cluster_file import ClusterEntry, read_file, worker_path
 from himalia.registry.dashboard_link import plain_link

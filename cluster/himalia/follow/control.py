@@ -15,22 +15,20 @@ from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
 from himalia.errors import ClosedError, HimaliaError, TimeoutError, UnreachableError
 from himalia.follow.report import TelemetryReport, read_report
-from himalia.messages import (
-    Close,
+from himalia.messages.client import (
     DescribeTask,
     Explain,
     GetInfo,
     GetLogs,
     GetProfile,
     GetTelemetry,
-    LogLine,
-    Message,
-    Reply,
     Restart,
     Scale,
     SchedulerToClient,
     Telemetry,
 )
+from himalia.messages.parts import Close, Message, Reply
+from himalia.messages.telemetry import LogLine
 from himalia.names import SCHEDULER, Key, PeerId, new_incarnation, shorten
 from himalia.settings import DEFAULT
 from himalia.show.logs import read_logs

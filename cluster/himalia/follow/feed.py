@@ -19,7 +19,8 @@ from himalia.bucket import Complaints
 from himalia.comm.security import Credentials
 from himalia.errors import HimaliaError
 from himalia.follow.control import CONNECT_TIMEOUT, Control
-from himalia.messages import FollowTelemetry, TaskRecord, Telemetry
+from himalia.messages.client import FollowTelemetry, Telemetry
+from himalia.messages.telemetry import TaskRecord
 from himalia.names import SCHEDULER
 from himalia.system import machine_identity
 from himalia.telemetry.standing import Standing

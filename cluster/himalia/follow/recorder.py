@@ -23,7 +23,7 @@ from himalia.errors import HimaliaError, RecordingError, UsageError
 from himalia.follow.report import TelemetryReport
 from himalia.follow.tape import Tape
 from himalia.follow.transcript import Lines, Transcript, newest_lines
-from himalia.messages import Telemetry
+from himalia.messages.client import Telemetry
 from himalia.show.look import card, fact, facts
 from himalia.show.units import format_bytes, parse_bytes, parse_duration
 from himalia.telemetry.recording import new_header

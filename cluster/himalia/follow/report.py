@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from himalia.messages import GroupSummary, TaskRecord
+from himalia.messages.telemetry import GroupSummary, TaskRecord
 
 
 class TelemetryReport(msgspec.Struct, frozen=True):

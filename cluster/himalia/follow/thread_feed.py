@@ -22,7 +22,7 @@ from himalia.comm.security import Credentials
 from himalia.errors import ClosedError, HimaliaError, TimeoutError
 from himalia.follow.control import CONNECT_TIMEOUT, Control, ignore
 from himalia.follow.feed import Feed, Subscriber
-from himalia.messages import Telemetry
+from himalia.messages.client import Telemetry
 from himalia.run import loop_factory
 
 logger = logging.getLogger("himalia.feed")

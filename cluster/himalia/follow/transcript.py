@@ -14,7 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from himalia.follow.report import TelemetryReport
-from himalia.messages import LogLine, TaskRecord, Telemetry
+from himalia.messages.client import Telemetry
+from himalia.messages.telemetry import LogLine, TaskRecord
 from himalia.telemetry.recording import Packer
 from himalia.telemetry.standing import Standing
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from himalia.messages import HostMetrics, RunningCall, StoreMove, TransferSummary
+from himalia.messages.telemetry import HostMetrics, RunningCall, StoreMove, TransferSummary
 from himalia.names import HostId, WorkerName
 
 if TYPE_CHECKING:

@@ -6,7 +6,9 @@ result that arrived before the death counts.  What was in the worker's own queue
 
 from __future__ import annotations
 
-from himalia.messages import EndsItself, TaskError, WorkerDied, WorkerStopped
+from himalia.messages.nanny import WorkerDied, WorkerStopped
+from himalia.messages.parts import TaskError
+from himalia.messages.worker import EndsItself
 from himalia.names import Key, PeerId, WorkerName
 from himalia.nanny.events import WorkerExited
 from himalia.nanny.evidence import judge

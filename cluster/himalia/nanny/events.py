@@ -7,7 +7,10 @@ decided here.  For each instruction the docstring says what a shell (or a simula
 from __future__ import annotations
 
 from himalia.machine import Event, Instruction
-from himalia.messages import Compute, HeldData, HostInfo, HostMetrics, LogLine, NannyToWorker, StoreMove
+from himalia.messages.nanny import Compute
+from himalia.messages.parts import HeldData, HostInfo
+from himalia.messages.telemetry import HostMetrics, LogLine, StoreMove
+from himalia.messages.worker import NannyToWorker
 from himalia.names import HostId, Key, PeerId, WorkerName
 
 # Events

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from himalia.messages import DeathCause
+from himalia.messages.nanny import DeathCause
 
 SENT: Final = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"})
 """Signals that are sent by somebody, and by no fault."""

@@ -15,7 +15,8 @@ import msgspec
 from himalia.bucket import Complaints
 from himalia.comm.data.mapping import range_length
 from himalia.errors import StoreDamagedError, StoreFullError
-from himalia.messages import (
+from himalia.messages.telemetry import StoreUse
+from himalia.messages.worker import (
     GrantSpace,
     NannyToWorker,
     NeedSpace,
@@ -24,7 +25,6 @@ from himalia.messages import (
     Returned,
     Run,
     Stored,
-    StoreUse,
     Unmapped,
     WorkerToNanny,
 )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from himalia.messages import DataAdded, DataLost, Dependency, FreeData, HostsChanged, Replicate
+from himalia.messages.nanny import DataAdded, DataLost, FreeData, Replicate
+from himalia.messages.parts import Dependency, HostsChanged
 from himalia.names import Key, PeerId, digest, is_good_for
 from himalia.nanny.events import DataFetched, DataStored, DataUnreadable, Fetch, FreeFromStore, WriterGone
 from himalia.nanny.runs import fail, give_back, make_ready

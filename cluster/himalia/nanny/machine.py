@@ -23,9 +23,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from himalia import messages as m
 from himalia.machine import PeerJoined, PeerLeft, Ticked
-from himalia.messages import HostInfo
+from himalia.messages.client import GetLogs, GetProfile, RunFunction, Scale
+from himalia.messages.nanny import (
+    Compute,
+    FreeData,
+    RegisterNanny,
+    Replicate,
+    ReportInventory,
+    RestartWorkers,
+    Withdraw,
+)
+from himalia.messages.parts import Close, ForgetFunctions, FunctionBody, HostInfo, HostsChanged
+from himalia.messages.worker import CallReturned, EndsItself, NeedFunction, Printed, Raised, Returned, WorkerReady
 from himalia.names import SCHEDULER, PeerId
 from himalia.nanny import (
     deaths,
@@ -118,7 +128,7 @@ def scheduler_joined(state: NannyState, event: PeerJoined, source: PeerId) -> No
         state.seen = 0
         state.next_heartbeat = state.now
         workers = [state.worker_info(worker) for worker in state.workers_up()]
-        state.send(m.RegisterNanny(state.info, workers, state.held(), state.attempts()))
+        state.send(RegisterNanny(state.info, workers, state.held(), state.attempts()))
 
 
 def scheduler_left(state: NannyState, event: PeerLeft, source: PeerId) -> None:
@@ -128,7 +138,7 @@ def scheduler_left(state: NannyState, event: PeerLeft, source: PeerId) -> None:
         workforce.begin_closing(state, f"the scheduler is gone: {event.reason}")
 
 
-def close(state: NannyState, message: m.Close, source: PeerId) -> None:
+def close(state: NannyState, message: Close, source: PeerId) -> None:
     """End because somebody wants it."""
     workforce.begin_closing(state, message.reason)
 
@@ -152,7 +162,7 @@ def ticked(state: NannyState, event: Ticked, source: PeerId) -> None:
     memory.beat(state)
 
 
-def restart(state: NannyState, message: m.RestartWorkers, source: PeerId) -> None:
+def restart(state: NannyState, message: RestartWorkers, source: PeerId) -> None:
     """Replace workers; if all of them, forget every task and all data first."""
     if message.workers is None:
         for task in list(state.tasks.values()):
@@ -173,39 +183,39 @@ def finish_closing(state: NannyState) -> None:
 
 
 TRANSITIONS: dict[type, Transition] = {
-    m.Compute: transitions.compute,
-    m.Returned: transitions.returned,
-    m.Raised: transitions.raised,
-    m.Printed: output.printed,
+    Compute: transitions.compute,
+    Returned: transitions.returned,
+    Raised: transitions.raised,
+    Printed: output.printed,
     events.DispatchFailed: transitions.dispatch_failed,
     events.DispatchDelayed: transitions.dispatch_delayed,
     events.InputsLoaded: transitions.inputs_loaded,
-    m.Withdraw: withdrawing.withdraw,
+    Withdraw: withdrawing.withdraw,
     events.SlotsRead: withdrawing.slots_read,
-    m.FreeData: fetching.free_data,
-    m.Replicate: fetching.replicate,
-    m.HostsChanged: fetching.hosts_changed,
+    FreeData: fetching.free_data,
+    Replicate: fetching.replicate,
+    HostsChanged: fetching.hosts_changed,
     events.DataFetched: fetching.data_fetched,
     events.DataStored: fetching.data_stored,
     events.WriterGone: fetching.writer_gone,
     events.DataUnreadable: fetching.data_unreadable,
     events.NannyStarted: workforce.nanny_started,
-    m.WorkerReady: workforce.worker_ready,
-    m.Scale: workforce.scale,
+    WorkerReady: workforce.worker_ready,
+    Scale: workforce.scale,
     events.WorkerExited: deaths.worker_exited,
-    m.EndsItself: deaths.ends_itself,
+    EndsItself: deaths.ends_itself,
     events.Measured: memory.measured,
     events.Transferred: memory.transferred,
-    m.RunFunction: requests.run_function,
-    m.CallReturned: requests.call_returned,
-    m.FunctionBody: requests.define_function,
-    m.ForgetFunctions: requests.forget_functions,
-    m.NeedFunction: requests.need_function,
-    m.GetLogs: requests.get_logs,
-    m.GetProfile: requests.get_profile,
-    m.ReportInventory: requests.report_inventory,
-    m.RestartWorkers: restart,
-    m.Close: close,
+    RunFunction: requests.run_function,
+    CallReturned: requests.call_returned,
+    FunctionBody: requests.define_function,
+    ForgetFunctions: requests.forget_functions,
+    NeedFunction: requests.need_function,
+    GetLogs: requests.get_logs,
+    GetProfile: requests.get_profile,
+    ReportInventory: requests.report_inventory,
+    RestartWorkers: restart,
+    Close: close,
     PeerJoined: scheduler_joined,
     PeerLeft: scheduler_left,
     Ticked: ticked,

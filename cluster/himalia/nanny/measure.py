@@ -7,7 +7,7 @@ import sys
 import time
 
 from himalia import system
-from himalia.messages import HostMetrics, ProcessMetrics
+from himalia.messages.telemetry import HostMetrics, ProcessMetrics
 from himalia.nanny.events import Measured
 from himalia.nanny.exchange import Exchange
 from himalia.nanny.store.store import Store

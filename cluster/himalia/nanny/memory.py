@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from himalia.messages import Heartbeat
+from himalia.messages.nanny import Heartbeat
 from himalia.names import PeerId
 from himalia.nanny import waits, watchdog
 from himalia.nanny.events import Measured, Transferred

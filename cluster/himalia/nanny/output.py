@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from himalia.bucket import TokenBucket
-from himalia.messages import LogLine, Printed, WorkerOutput
+from himalia.messages.nanny import WorkerOutput
+from himalia.messages.telemetry import LogLine
+from himalia.messages.worker import Printed
 from himalia.names import Key, PeerId, WorkerName
 from himalia.nanny.events import KeepLines
 

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from himalia.messages import (
-    CallFunction,
-    CallReturned,
-    ForgetFunctions,
-    FunctionBody,
-    GetLogs,
-    GetProfile,
-    Inventory,
-    NeedFunction,
-    Reply,
-    ReportInventory,
-    RunFunction,
-    TaskError,
-)
+from himalia.messages.client import GetLogs, GetProfile, RunFunction
+from himalia.messages.nanny import Inventory, ReportInventory
+from himalia.messages.parts import ForgetFunctions, FunctionBody, Reply, TaskError
+from himalia.messages.worker import CallFunction, CallReturned, NeedFunction
 from himalia.names import Digest, Key, PeerId, WorkerName
 from himalia.nanny.events import AnswerLogs, AnswerProfile, SendToWorker
 from himalia.nanny.state import NannyCall, NannyState, WorkerStatus

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from heapq import heappush
 
-from himalia.messages import InputMissing, TaskError, TaskFailed, Timing
+from himalia.messages.nanny import InputMissing, TaskFailed
+from himalia.messages.parts import TaskError, Timing
 from himalia.names import HostId, Key, WorkerName
 from himalia.nanny.admission import claim, unclaim
 from himalia.nanny.events import Dispatch, LoadInputs, Unload

@@ -27,7 +27,9 @@ from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials, ServerCertificate, make_certificate
 from himalia.driver import Driver
 from himalia.errors import HimaliaError, StartError, StoreFullError, UnreachableError
-from himalia.messages import Close, HeldData, HostInfo, LogLine, Reply, SchedulerToNanny
+from himalia.messages.nanny import SchedulerToNanny
+from himalia.messages.parts import Close, HeldData, HostInfo, Reply
+from himalia.messages.telemetry import LogLine
 from himalia.names import SCHEDULER, HostId, Key, new_incarnation
 from himalia.nanny import events
 from himalia.nanny.config import NannyConfig

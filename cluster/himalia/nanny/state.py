@@ -27,7 +27,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from himalia.machine import Send
-from himalia.messages import Compute, DeathCause, HeldData, HostInfo, HostMetrics, Message, WorkerInfo
+from himalia.messages.nanny import Compute, DeathCause
+from himalia.messages.parts import HeldData, HostInfo, Message, WorkerInfo
+from himalia.messages.telemetry import HostMetrics
 from himalia.names import SCHEDULER, Digest, HostId, Key, PeerId, WorkerName, digest, is_good_for
 from himalia.nanny.activity import Activity
 from himalia.nanny.events import ReadSlots

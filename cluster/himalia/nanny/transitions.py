@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from himalia.messages import Compute, Raised, Returned, TaskFailed, TaskFinished, Timing
+from himalia.messages.nanny import Compute, TaskFailed, TaskFinished
+from himalia.messages.parts import Timing
+from himalia.messages.worker import Raised, Returned
 from himalia.names import Key, PeerId, WorkerName
 from himalia.nanny.dispatching import free_for
 from himalia.nanny.events import (

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from himalia.messages import HostWait
+from himalia.messages.telemetry import HostWait
 from himalia.names import Key
 from himalia.nanny.admission import needs
 from himalia.nanny.state import READY, NannyState, NannyTask

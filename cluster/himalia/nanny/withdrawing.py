@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from himalia.messages import InterruptRun, Timing, Withdraw, Withdrawn
+from himalia.messages.nanny import Withdraw, Withdrawn
+from himalia.messages.parts import Timing
+from himalia.messages.worker import InterruptRun
 from himalia.names import PeerId, WorkerName, shorten
 from himalia.nanny.events import Recall, RunLost, SendToWorker, SlotsRead, Unrecall
 from himalia.nanny.fetching import forget_waiter

@@ -21,7 +21,8 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from himalia.bucket import Complaints
-from himalia.messages import LogLine, Run, Stored, WorkerToNanny
+from himalia.messages.telemetry import LogLine
+from himalia.messages.worker import Run, Stored, WorkerToNanny
 from himalia.names import WorkerName
 from himalia.nanny.config import NannyConfig
 from himalia.nanny.oom import OutOfMemoryCount

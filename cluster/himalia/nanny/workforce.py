@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from himalia.messages import Reply, RestartWorkers, RetireWorker, Scale, WorkerReady, WorkerStarted, WorkerStopped
+from himalia.messages.client import Scale
+from himalia.messages.nanny import RestartWorkers, WorkerStarted, WorkerStopped
+from himalia.messages.parts import Reply
+from himalia.messages.worker import RetireWorker, WorkerReady
 from himalia.names import PeerId, WorkerName
 from himalia.nanny.events import KillWorker, NannyStarted, SendToWorker, StartWorker, StopWorker
 from himalia.nanny.runs import make_ready

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from himalia.messages import ResultCancelled, ResultErred, ResultPending, Withdraw
+from himalia.messages.client import ResultCancelled, ResultErred, ResultPending
+from himalia.messages.nanny import Withdraw
 from himalia.names import Key
 from himalia.scheduler.placement import assign, bury, leave_host, refill
 from himalia.scheduler.state import (

@@ -7,7 +7,8 @@ and then one that says how much it missed.
 
 from __future__ import annotations
 
-from himalia.messages import FollowTelemetry, GroupSummary, ProcessMetrics, TaskRecord, Telemetry
+from himalia.messages.client import FollowTelemetry, Telemetry
+from himalia.messages.telemetry import GroupSummary, ProcessMetrics, TaskRecord
 from himalia.names import ClientId
 from himalia.scheduler.overview import describe_status, summarize
 from himalia.scheduler.state import ClientState, SchedulerState, count_again

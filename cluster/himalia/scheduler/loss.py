@@ -12,17 +12,17 @@ from typing import Final
 
 from himalia.bounds import TEXT_LENGTH
 from himalia.errors import killed_text
-from himalia.messages import (
+from himalia.messages.client import ResultPending
+from himalia.messages.nanny import (
     DataAdded,
     InputMissing,
     Inventory,
     RegisterNanny,
     ReportInventory,
-    ResultPending,
-    TaskError,
     Withdraw,
     WorkerDied,
 )
+from himalia.messages.parts import TaskError
 from himalia.names import HostId, Key, WorkerName
 from himalia.scheduler.placement import abandon, assign, bury, leave_host, refill, refill_all, update_room
 from himalia.scheduler.state import (

@@ -9,9 +9,49 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import himalia.messages as m
 from himalia.errors import HimaliaError
 from himalia.machine import Disconnect, Event, Instruction, PeerJoined, PeerLeft, Ticked
+from himalia.messages.client import (
+    CancelKeys,
+    CancelSpan,
+    DataPlaced,
+    DescribeTask,
+    Explain,
+    FollowTelemetry,
+    GetInfo,
+    GetKeys,
+    GetLogs,
+    GetProfile,
+    GetSpec,
+    GetTelemetry,
+    GetVersions,
+    ReleaseKeys,
+    ReportMissing,
+    Restart,
+    ResultErred,
+    RetryKeys,
+    RunFunction,
+    Scale,
+    Submit,
+    WantKeys,
+)
+from himalia.messages.nanny import (
+    DataAdded,
+    DataLost,
+    Heartbeat,
+    InputMissing,
+    Inventory,
+    RegisterNanny,
+    TaskFailed,
+    TaskFinished,
+    Withdrawn,
+    WorkerDied,
+    WorkerOutput,
+    WorkerStarted,
+    WorkerStopped,
+)
+from himalia.messages.parts import Close, ForgetFunctions, FunctionBody, Message, Reply
+from himalia.messages.telemetry import ProcessMetrics
 from himalia.names import ClientId, HostId, PeerId, new_incarnation
 from himalia.scheduler import (
     cancelling,
@@ -40,7 +80,7 @@ class ReturnMemory(Instruction):
 class SelfMeasured(Event):
     """What the scheduler's own process uses; told while somebody follows."""
 
-    process: m.ProcessMetrics
+    process: ProcessMetrics
 
 
 NOBODY = PeerId("")
@@ -95,44 +135,44 @@ class SchedulerMachine:
         self.rested = True
         """Whether memory was given back since something happened."""
         self.handlers: dict[type, Callable[[PeerId, Any], None]] = {
-            m.TaskFinished: self.on_task_finished,
-            m.Submit: self.on_submit,
-            m.ReleaseKeys: self.on_release_keys,
-            m.DataAdded: self.on_data_added,
-            m.TaskFailed: self.on_task_failed,
-            m.FunctionBody: self.on_function_body,
-            m.ForgetFunctions: self.on_forget_functions,
-            m.DataPlaced: self.on_data_placed,
-            m.WantKeys: self.on_want_keys,
-            m.CancelKeys: self.on_cancel_keys,
-            m.CancelSpan: self.on_cancel_span,
-            m.RetryKeys: self.on_retry_keys,
-            m.ReportMissing: self.on_report_missing,
-            m.Heartbeat: self.on_heartbeat,
-            m.Withdrawn: self.on_withdrawn,
-            m.InputMissing: self.on_input_missing,
-            m.DataLost: self.on_data_lost,
-            m.Inventory: self.on_inventory,
-            m.WorkerOutput: self.on_worker_output,
-            m.RegisterNanny: self.on_register_nanny,
-            m.WorkerStarted: self.on_worker_started,
-            m.WorkerStopped: self.on_worker_stopped,
-            m.WorkerDied: self.on_worker_died,
-            m.Reply: self.on_reply,
-            m.GetInfo: self.on_get_info,
-            m.GetKeys: self.on_get_keys,
-            m.Explain: self.on_explain,
-            m.GetSpec: self.on_get_spec,
-            m.RunFunction: self.on_run_function,
-            m.Restart: self.on_restart,
-            m.Scale: self.on_scale,
-            m.GetVersions: self.on_get_versions,
-            m.GetLogs: self.on_get_logs,
-            m.GetProfile: self.on_get_profile,
-            m.GetTelemetry: self.on_get_telemetry,
-            m.FollowTelemetry: self.on_follow_telemetry,
-            m.DescribeTask: self.on_describe_task,
-            m.Close: self.on_close,
+            TaskFinished: self.on_task_finished,
+            Submit: self.on_submit,
+            ReleaseKeys: self.on_release_keys,
+            DataAdded: self.on_data_added,
+            TaskFailed: self.on_task_failed,
+            FunctionBody: self.on_function_body,
+            ForgetFunctions: self.on_forget_functions,
+            DataPlaced: self.on_data_placed,
+            WantKeys: self.on_want_keys,
+            CancelKeys: self.on_cancel_keys,
+            CancelSpan: self.on_cancel_span,
+            RetryKeys: self.on_retry_keys,
+            ReportMissing: self.on_report_missing,
+            Heartbeat: self.on_heartbeat,
+            Withdrawn: self.on_withdrawn,
+            InputMissing: self.on_input_missing,
+            DataLost: self.on_data_lost,
+            Inventory: self.on_inventory,
+            WorkerOutput: self.on_worker_output,
+            RegisterNanny: self.on_register_nanny,
+            WorkerStarted: self.on_worker_started,
+            WorkerStopped: self.on_worker_stopped,
+            WorkerDied: self.on_worker_died,
+            Reply: self.on_reply,
+            GetInfo: self.on_get_info,
+            GetKeys: self.on_get_keys,
+            Explain: self.on_explain,
+            GetSpec: self.on_get_spec,
+            RunFunction: self.on_run_function,
+            Restart: self.on_restart,
+            Scale: self.on_scale,
+            GetVersions: self.on_get_versions,
+            GetLogs: self.on_get_logs,
+            GetProfile: self.on_get_profile,
+            GetTelemetry: self.on_get_telemetry,
+            FollowTelemetry: self.on_follow_telemetry,
+            DescribeTask: self.on_describe_task,
+            Close: self.on_close,
             PeerJoined: self.on_peer_joined,
             PeerLeft: self.on_peer_left,
             Ticked: self.on_ticked,
@@ -154,7 +194,7 @@ class SchedulerMachine:
         """Every client by id."""
         return self.core.clients
 
-    def handle(self, event: Event | m.Message, *, now: float, source: PeerId = NOBODY) -> list[Instruction]:
+    def handle(self, event: Event | Message, *, now: float, source: PeerId = NOBODY) -> list[Instruction]:
         """Return what to do about an event; see :class:`himalia.machine.Machine`."""
         core = self.core
         core.now = now
@@ -184,25 +224,25 @@ class SchedulerMachine:
 
     # Clients
 
-    def on_submit(self, source: PeerId, message: m.Submit) -> None:
+    def on_submit(self, source: PeerId, message: Submit) -> None:
         submission.submit(self.core, self.client(source), message)
 
-    def on_function_body(self, source: PeerId, message: m.FunctionBody) -> None:
+    def on_function_body(self, source: PeerId, message: FunctionBody) -> None:
         membership.define_function(self.core, self.client(source), message)
 
-    def on_forget_functions(self, source: PeerId, message: m.ForgetFunctions) -> None:
+    def on_forget_functions(self, source: PeerId, message: ForgetFunctions) -> None:
         for digest in message.digests:
             membership.forget_function(self.core, self.client(source), digest)
 
-    def on_data_placed(self, source: PeerId, message: m.DataPlaced) -> None:
+    def on_data_placed(self, source: PeerId, message: DataPlaced) -> None:
         submission.place_data(self.core, self.client(source), message)
 
-    def on_want_keys(self, source: PeerId, message: m.WantKeys) -> None:
+    def on_want_keys(self, source: PeerId, message: WantKeys) -> None:
         core, client = self.core, self.client(source)
         for key in message.keys:
             task = core.tasks.get(key)
             if task is None:
-                core.tell(client, key, m.ResultErred(key, transitions.unknown_error(key)))
+                core.tell(client, key, ResultErred(key, transitions.unknown_error(key)))
                 continue
             transitions.want(core, client, task)
             if task.status is RELEASED:
@@ -210,7 +250,7 @@ class SchedulerMachine:
             else:
                 transitions.tell_status(core, client, task)
 
-    def on_release_keys(self, source: PeerId, message: m.ReleaseKeys) -> None:
+    def on_release_keys(self, source: PeerId, message: ReleaseKeys) -> None:
         core, client = self.core, self.client(source)
         for key in message.keys:
             task = core.tasks.get(key)
@@ -219,17 +259,17 @@ class SchedulerMachine:
             elif transitions.unwant(task, client):
                 transitions.settle(core, task)
 
-    def on_cancel_keys(self, source: PeerId, message: m.CancelKeys) -> None:
+    def on_cancel_keys(self, source: PeerId, message: CancelKeys) -> None:
         reason = message.reason or "cancelled"
         cancelling.cancel(self.core, self.client(source), message.keys, force=message.force, reason=reason)
 
-    def on_cancel_span(self, source: PeerId, message: m.CancelSpan) -> None:
+    def on_cancel_span(self, source: PeerId, message: CancelSpan) -> None:
         cancelling.cancel_span(self.core, self.client(source), message.span, message.reason or "cancelled")
 
-    def on_retry_keys(self, source: PeerId, message: m.RetryKeys) -> None:
+    def on_retry_keys(self, source: PeerId, message: RetryKeys) -> None:
         cancelling.retry(self.core, self.client(source), message.keys)
 
-    def on_report_missing(self, source: PeerId, message: m.ReportMissing) -> None:
+    def on_report_missing(self, source: PeerId, message: ReportMissing) -> None:
         core, client = self.core, self.client(source)
         lost = loss.strike_holders(core, [(message.key, message.attempt, message.host)])
         loss.recover(core, lost)
@@ -239,25 +279,25 @@ class SchedulerMachine:
 
     # Nannies
 
-    def on_register_nanny(self, source: PeerId, message: m.RegisterNanny) -> None:
+    def on_register_nanny(self, source: PeerId, message: RegisterNanny) -> None:
         if message.info.host != source:
             self.core.out.append(Disconnect(source, f"it registered as {message.info.host}"))
             return
         membership.add_host(self.core, source, message)
 
-    def on_task_finished(self, source: PeerId, message: m.TaskFinished) -> None:
+    def on_task_finished(self, source: PeerId, message: TaskFinished) -> None:
         transitions.finish(self.core, self.host(source), message)
 
-    def on_task_failed(self, source: PeerId, message: m.TaskFailed) -> None:
+    def on_task_failed(self, source: PeerId, message: TaskFailed) -> None:
         transitions.fail(self.core, self.host(source), message)
 
-    def on_data_added(self, source: PeerId, message: m.DataAdded) -> None:
+    def on_data_added(self, source: PeerId, message: DataAdded) -> None:
         loss.add_replica(self.core, self.host(source), message)
 
-    def on_heartbeat(self, source: PeerId, message: m.Heartbeat) -> None:
+    def on_heartbeat(self, source: PeerId, message: Heartbeat) -> None:
         membership.take_heartbeat(self.core, self.host(source), message)
 
-    def on_withdrawn(self, source: PeerId, message: m.Withdrawn) -> None:
+    def on_withdrawn(self, source: PeerId, message: Withdrawn) -> None:
         cancelling.withdraw(
             self.core,
             self.host(source),
@@ -267,70 +307,70 @@ class SchedulerMachine:
             seconds=message.seconds,
         )
 
-    def on_input_missing(self, source: PeerId, message: m.InputMissing) -> None:
+    def on_input_missing(self, source: PeerId, message: InputMissing) -> None:
         loss.take_back(self.core, self.host(source), message)
 
-    def on_data_lost(self, source: PeerId, message: m.DataLost) -> None:
+    def on_data_lost(self, source: PeerId, message: DataLost) -> None:
         loss.lose_data(self.core, self.host(source), message.key, message.attempt)
 
-    def on_inventory(self, source: PeerId, message: m.Inventory) -> None:
+    def on_inventory(self, source: PeerId, message: Inventory) -> None:
         loss.reconcile(self.core, self.host(source), message)
 
-    def on_worker_output(self, source: PeerId, message: m.WorkerOutput) -> None:
+    def on_worker_output(self, source: PeerId, message: WorkerOutput) -> None:
         self.output.take(self.core, message)
 
-    def on_worker_started(self, source: PeerId, message: m.WorkerStarted) -> None:
+    def on_worker_started(self, source: PeerId, message: WorkerStarted) -> None:
         membership.add_worker(self.core, self.host(source), message.worker)
 
-    def on_worker_stopped(self, source: PeerId, message: m.WorkerStopped) -> None:
+    def on_worker_stopped(self, source: PeerId, message: WorkerStopped) -> None:
         membership.retire_worker(self.core, self.host(source), message.name)
 
-    def on_worker_died(self, source: PeerId, message: m.WorkerDied) -> None:
+    def on_worker_died(self, source: PeerId, message: WorkerDied) -> None:
         loss.lose_worker(self.core, self.host(source), message)
 
-    def on_reply(self, source: PeerId, message: m.Reply) -> None:
+    def on_reply(self, source: PeerId, message: Reply) -> None:
         requests.take_reply(self.core, self.requests, self.host(source), message)
 
     # Questions
 
-    def on_get_info(self, source: PeerId, message: m.GetInfo) -> None:
+    def on_get_info(self, source: PeerId, message: GetInfo) -> None:
         info = overview.describe_cluster(self.core, self.me, self.address, self.started)
-        self.core.send(self.client(source), m.Reply(message.request, info))
+        self.core.send(self.client(source), Reply(message.request, info))
 
-    def on_get_keys(self, source: PeerId, message: m.GetKeys) -> None:
+    def on_get_keys(self, source: PeerId, message: GetKeys) -> None:
         self.core.send(
-            self.client(source), m.Reply(message.request, overview.describe_keys(self.core, message.keys, message.skip))
+            self.client(source), Reply(message.request, overview.describe_keys(self.core, message.keys, message.skip))
         )
 
-    def on_explain(self, source: PeerId, message: m.Explain) -> None:
-        self.core.send(self.client(source), m.Reply(message.request, overview.explain(self.core, message.key)))
+    def on_explain(self, source: PeerId, message: Explain) -> None:
+        self.core.send(self.client(source), Reply(message.request, overview.explain(self.core, message.key)))
 
-    def on_get_spec(self, source: PeerId, message: m.GetSpec) -> None:
+    def on_get_spec(self, source: PeerId, message: GetSpec) -> None:
         self.core.send(self.client(source), specs.describe_call(self.core, message))
 
-    def on_run_function(self, source: PeerId, message: m.RunFunction) -> None:
+    def on_run_function(self, source: PeerId, message: RunFunction) -> None:
         if self.requests.has_room(self.core, self.client(source), message.request):
             requests.run_function(self.core, self.requests, self.client(source), message)
 
-    def on_get_logs(self, source: PeerId, message: m.GetLogs) -> None:
+    def on_get_logs(self, source: PeerId, message: GetLogs) -> None:
         if not self.requests.has_room(self.core, self.client(source), message.request):
             return
         remembered = self.output.lines_of(message.key, message.since)
         requests.get_logs(self.core, self.requests, self.client(source), message, remembered)
 
-    def on_get_profile(self, source: PeerId, message: m.GetProfile) -> None:
+    def on_get_profile(self, source: PeerId, message: GetProfile) -> None:
         if self.requests.has_room(self.core, self.client(source), message.request):
             requests.get_profile(self.core, self.requests, self.client(source), message)
 
-    def on_scale(self, source: PeerId, message: m.Scale) -> None:
+    def on_scale(self, source: PeerId, message: Scale) -> None:
         if self.requests.has_room(self.core, self.client(source), message.request):
             requests.scale(self.core, self.requests, self.client(source), message)
 
-    def on_get_versions(self, source: PeerId, message: m.GetVersions) -> None:
+    def on_get_versions(self, source: PeerId, message: GetVersions) -> None:
         nannies = {host.info.address: dict(host.info.versions) for host in self.core.hosts.values()}
-        self.core.send(self.client(source), m.Reply(message.request, {"scheduler": self.versions, "nannies": nannies}))
+        self.core.send(self.client(source), Reply(message.request, {"scheduler": self.versions, "nannies": nannies}))
 
-    def on_restart(self, source: PeerId, message: m.Restart) -> None:
+    def on_restart(self, source: PeerId, message: Restart) -> None:
         core = self.core
         if not self.requests.has_room(core, self.client(source), message.request):
             return
@@ -343,7 +383,7 @@ class SchedulerMachine:
             cancelling.cancel(core, client, keys, force=True, reason="the cluster was restarted")
         requests.restart(core, self.requests, self.client(source), message)
 
-    def on_get_telemetry(self, source: PeerId, message: m.GetTelemetry) -> None:
+    def on_get_telemetry(self, source: PeerId, message: GetTelemetry) -> None:
         core, span = self.core, message.span
         groups = [group for group in core.groups.values() if not span or group.span == span]
         answer = {
@@ -351,14 +391,14 @@ class SchedulerMachine:
             "records": core.log.since_time(message.since),
             "total": core.log.total,
         }
-        core.send(self.client(source), m.Reply(message.request, answer))
+        core.send(self.client(source), Reply(message.request, answer))
 
-    def on_follow_telemetry(self, source: PeerId, message: m.FollowTelemetry) -> None:
+    def on_follow_telemetry(self, source: PeerId, message: FollowTelemetry) -> None:
         following.follow(self.core, self.following, self.client(source), message)
 
-    def on_describe_task(self, source: PeerId, message: m.DescribeTask) -> None:
+    def on_describe_task(self, source: PeerId, message: DescribeTask) -> None:
         answer = describe_task(self.core, message.key)
-        self.core.send(self.client(source), m.Reply(message.request, answer))
+        self.core.send(self.client(source), Reply(message.request, answer))
 
     def on_self_measured(self, source: PeerId, event: SelfMeasured) -> None:
         self.following.process = event.process
@@ -387,14 +427,14 @@ class SchedulerMachine:
         following.stop_following(self.following, client.id)
         self.output.forget(client.id)
 
-    def on_close(self, source: PeerId, message: m.Close) -> None:
+    def on_close(self, source: PeerId, message: Close) -> None:
         core = self.core
         self.closing = True
         for host in core.hosts.values():
-            core.send(host, m.Close(message.reason))
+            core.send(host, Close(message.reason))
         for client in core.clients.values():
             if client.id != source:
-                core.send(client, m.Close(message.reason))
+                core.send(client, Close(message.reason))
         if not core.hosts:
             core.out.append(ShutDown(message.reason))
 
@@ -411,7 +451,7 @@ class SchedulerMachine:
         if core.queue or any(host.assigned for host in core.hosts.values()):
             self.busy_at = core.now
         elif self.idle_timeout and core.now - self.busy_at > self.idle_timeout and not self.closing:
-            self.on_close(NOBODY, m.Close(f"idle for {self.idle_timeout:g} s"))
+            self.on_close(NOBODY, Close(f"idle for {self.idle_timeout:g} s"))
         if core.log.total != self.logged:
             self.logged = core.log.total
             self.rested = False

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from himalia.messages import FunctionBody, Heartbeat, HostsChanged, RegisterNanny, Scale, WorkerInfo
+from himalia.messages.client import Scale
+from himalia.messages.nanny import Heartbeat, RegisterNanny
+from himalia.messages.parts import FunctionBody, HostsChanged, WorkerInfo
 from himalia.names import ClientId, Digest, HostId, PeerId, WorkerName
 from himalia.scheduler.loss import adopt, compare_digests, lose_host, remove_worker, unbind
 from himalia.scheduler.placement import refill, update_room

@@ -10,7 +10,9 @@ from collections import deque
 from typing import Final
 
 from himalia.bucket import TokenBucket
-from himalia.messages import CallOutput, LogLine, WorkerOutput
+from himalia.messages.client import CallOutput
+from himalia.messages.nanny import WorkerOutput
+from himalia.messages.telemetry import LogLine
 from himalia.names import ClientId, Key
 from himalia.scheduler.state import SchedulerState
 

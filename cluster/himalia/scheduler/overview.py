@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from himalia.bounds import FEW, TOTAL
-from himalia.messages import GroupSummary, ProcessMetrics, SchedulerStatus
+from himalia.messages.telemetry import GroupSummary, ProcessMetrics, SchedulerStatus
 from himalia.names import Key, PeerId, role_of, shorten
 from himalia.scheduler.restrictions import eligible
 from himalia.scheduler.state import (

@@ -14,7 +14,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import Final
 
-from himalia.messages import Compute, Dependency, ForgetFunctions, FunctionBody, Withdraw
+from himalia.messages.nanny import Compute, Withdraw
+from himalia.messages.parts import Dependency, ForgetFunctions, FunctionBody
 from himalia.names import Digest, digest
 from himalia.scheduler.queue import TaskQueue
 from himalia.scheduler.restrictions import change_used, eligible, has_room

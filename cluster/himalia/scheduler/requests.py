@@ -8,18 +8,10 @@ from typing import Any, Final
 import msgspec
 
 from himalia.comm.framing import MAX_FRAME
-from himalia.messages import (
-    GetLogs,
-    GetProfile,
-    LogLine,
-    Reply,
-    Restart,
-    RestartWorkers,
-    RunFunction,
-    Scale,
-    TaskError,
-    WorkerInfo,
-)
+from himalia.messages.client import GetLogs, GetProfile, Restart, RunFunction, Scale
+from himalia.messages.nanny import RestartWorkers
+from himalia.messages.parts import Reply, TaskError, WorkerInfo
+from himalia.messages.telemetry import LogLine
 from himalia.names import ClientId, HostId
 from himalia.scheduler.state import ClientState, HostState, SchedulerState
 

@@ -15,7 +15,9 @@ from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials, ServerCertificate
 from himalia.descriptors import allow_more_files
 from himalia.driver import Driver
-from himalia.messages import ClientToScheduler, Close, NannyToScheduler
+from himalia.messages.client import ClientToScheduler
+from himalia.messages.nanny import NannyToScheduler
+from himalia.messages.parts import Close
 from himalia.names import new_incarnation
 from himalia.run import answer
 from himalia.scheduler.config import SchedulerConfig

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from himalia.messages import GetSpec, Reply
+from himalia.messages.client import GetSpec
+from himalia.messages.parts import Reply
 from himalia.names import shorten
 from himalia.scheduler.state import SchedulerState
 

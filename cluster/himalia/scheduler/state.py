@@ -19,17 +19,9 @@ from collections import deque
 from typing import Final
 
 from himalia.machine import Instruction, Send
-from himalia.messages import (
-    HostInfo,
-    HostMetrics,
-    Message,
-    ResultPending,
-    ResultReady,
-    TaskCounts,
-    TaskError,
-    TaskOptions,
-    WorkerInfo,
-)
+from himalia.messages.client import ResultPending, ResultReady
+from himalia.messages.parts import HostInfo, Message, TaskError, TaskOptions, WorkerInfo
+from himalia.messages.telemetry import HostMetrics, TaskCounts
 from himalia.names import ClientId, HostId, Key, WorkerName
 from himalia.scheduler.queue import TaskQueue
 from himalia.scheduler.window import MOST_HELD, Window

@@ -5,7 +5,8 @@ A submission may span several messages; nothing of it is forgotten before its en
 
 from __future__ import annotations
 
-from himalia.messages import DataPlaced, KeyTaken, ResultErred, ResultPending, Submit, TaskError, TaskOptions, TaskSpec
+from himalia.messages.client import DataPlaced, KeyTaken, ResultErred, ResultPending, Submit
+from himalia.messages.parts import TaskError, TaskOptions, TaskSpec
 from himalia.names import Key, shorten
 from himalia.scheduler.restrictions import requirement_of
 from himalia.scheduler.state import (

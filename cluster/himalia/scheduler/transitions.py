@@ -9,16 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from himalia.messages import (
-    FreeData,
-    ResultErred,
-    ResultPending,
-    ResultReady,
-    TaskError,
-    TaskFailed,
-    TaskFinished,
-    Timing,
-)
+from himalia.messages.client import ResultErred, ResultPending, ResultReady
+from himalia.messages.nanny import FreeData, TaskFailed, TaskFinished
+from himalia.messages.parts import TaskError, Timing
 from himalia.names import Key, shorten
 from himalia.scheduler.placement import abandon, bury, leave_host, place, refill, refill_all
 from himalia.scheduler.restrictions import drop_requirement

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from himalia.messages import RunningCall
+from himalia.messages.telemetry import RunningCall
 from himalia.names import HostId, PeerId, shorten
 from himalia.scheduler.state import HostState, SchedulerState, SchedulerTask
 from himalia.scheduler.store_use import explain_room

@@ -25,7 +25,8 @@ from typing import Any, Final
 import msgspec
 
 from himalia.backlog import Backlog
-from himalia.messages import CallOutput, FunctionBody, Message, Reply, ResultErred, ResultReady, Telemetry
+from himalia.messages.client import CallOutput, ResultErred, ResultReady, Telemetry
+from himalia.messages.parts import FunctionBody, Message, Reply
 from himalia.names import Key
 
 HOPELESS: Final = 128 * 1024 * 1024

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from himalia.messages import LogLine
+from himalia.messages.telemetry import LogLine
 
 
 class Logs(dict[str, str]):

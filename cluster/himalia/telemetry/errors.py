@@ -14,7 +14,8 @@ from typing import Final
 
 import msgspec
 
-from himalia.messages import ErrorSummary, TaskError
+from himalia.messages.parts import TaskError
+from himalia.messages.telemetry import ErrorSummary
 from himalia.names import Key
 
 CAUSES: Final = 200

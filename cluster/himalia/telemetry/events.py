@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from himalia.messages import ClusterEvent
+from himalia.messages.telemetry import ClusterEvent
 
 EVENTS: Final = 1000
 """Newest events that are kept: what a page of a dashboard can list."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from himalia.messages import TaskCounts, Timing
+from himalia.messages.parts import Timing
+from himalia.messages.telemetry import TaskCounts
 from himalia.names import ClientId
 
 SMOOTHING: Final = 0.2

@@ -21,8 +21,8 @@ before one.
 kind        payload                                              when
 =========== ==================================================== ===========================================
 header      :class:`Header`                                      once, first
-base        :class:`himalia.messages.Telemetry` without records  at the start, and about every MiB
-telemetry   :class:`himalia.messages.Telemetry`                  every push
+base        :class:`himalia.messages.client.Telemetry` without records  at the start, and about every MiB
+telemetry   :class:`himalia.messages.client.Telemetry`                  every push
 info        the answer to ``GetInfo``                            at the start, when hosts or workers change,
                                                                  and after each ``base``
 logs        ``{process: [LogLine, …]}``, only new ones           every few seconds
@@ -41,7 +41,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from himalia.errors import RecordingError
-from himalia.messages import PROTOCOL, LogLine, Telemetry
+from himalia.messages.client import Telemetry
+from himalia.messages.parts import PROTOCOL
+from himalia.messages.telemetry import LogLine
 from himalia.version import __version__
 
 MAGIC: Final = b"himalia recording\n"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final
 
-from himalia.messages import ClusterEvent, ErrorSummary, GroupSummary, HostMetrics, SchedulerStatus, Telemetry
+from himalia.messages.client import Telemetry
+from himalia.messages.telemetry import ClusterEvent, ErrorSummary, GroupSummary, HostMetrics, SchedulerStatus
 from himalia.telemetry.errors import CAUSES
 from himalia.telemetry.events import EVENTS
 

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from himalia.messages import TaskRecord, Timing
+from himalia.messages.parts import Timing
+from himalia.messages.telemetry import TaskRecord
 from himalia.names import HostId, Key
 
 Row = tuple[Key, str, HostId, str, str, Timing, int]

@@ -8,25 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from himalia.messages import (
-    Compute,
-    DataPlaced,
-    Dependency,
-    HeldData,
-    HostInfo,
-    Place,
-    Raised,
-    RegisterNanny,
-    Returned,
-    Submit,
-    TaskError,
-    TaskFailed,
-    TaskFinished,
-    TaskOptions,
-    TaskSpec,
-    Timing,
-    WorkerInfo,
-)
+from himalia.messages.client import DataPlaced, Submit
+from himalia.messages.nanny import Compute, RegisterNanny, TaskFailed, TaskFinished
+from himalia.messages.parts import Dependency, HeldData, HostInfo, TaskError, TaskOptions, TaskSpec, Timing, WorkerInfo
+from himalia.messages.worker import Place, Raised, Returned
 from himalia.names import HostId, Key, PeerId, WorkerName
 
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
-from himalia.messages import Compute, TaskError, TaskFinished, WorkerDied
+from himalia.messages.nanny import Compute, TaskFinished, WorkerDied
+from himalia.messages.parts import TaskError
 from himalia.names import Key, PeerId
 from himalia.scheduler import state as s
 from himalia.testing import calls

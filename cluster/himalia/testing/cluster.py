@@ -13,7 +13,8 @@ import msgspec
 
 from himalia.client.state import PENDING
 from himalia.machine import Instruction, Send
-from himalia.messages import ClientToScheduler, Compute, NannyToScheduler, SchedulerToClient, SchedulerToNanny
+from himalia.messages.client import ClientToScheduler, SchedulerToClient
+from himalia.messages.nanny import Compute, NannyToScheduler, SchedulerToNanny
 from himalia.names import HostId, Key, PeerId
 from himalia.scheduler.machine import ReturnMemory, SchedulerMachine, ShutDown
 from himalia.settings import Settings

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
-from himalia.messages import Close
+from himalia.messages.parts import Close
 from himalia.testing import calls
 from himalia.testing.cluster import Cluster
 from himalia.testing.nannies import NannyProcess

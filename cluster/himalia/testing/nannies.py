@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from himalia.comm.data.mapping import PAGE, range_length
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.machine import Send
-from himalia.messages import HeldData, HostInfo, HostMetrics, LogLine, Place, Reply, Withdraw
+from himalia.messages.nanny import Withdraw
+from himalia.messages.parts import HeldData, HostInfo, Reply
+from himalia.messages.telemetry import HostMetrics, LogLine
+from himalia.messages.worker import Place
 from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName
 from himalia.nanny import events as e
 from himalia.nanny.exchange import Exchange

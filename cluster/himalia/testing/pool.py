@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from himalia.messages import NannyToWorker, Run, Stored
+from himalia.messages.worker import NannyToWorker, Run, Stored
 from himalia.names import WorkerName
 from himalia.testing.workers import REPLY, SimulatedWorker
 

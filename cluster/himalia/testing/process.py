@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from himalia.machine import Disconnect, PeerJoined, PeerLeft, Send, Ticked
-from himalia.messages import Message
+from himalia.messages.parts import Message
 from himalia.names import PeerId
 from himalia.testing.network import End
 from himalia.testing.world import SimulationError

@@ -36,13 +36,11 @@ from himalia.client.engine.state import (
     ShowOutput,
     ValuePlaced,
 )
-from himalia.messages import (
+from himalia.messages.client import (
     CancelSpan,
     DataPlaced,
     Explain,
     FollowTelemetry,
-    ForgetFunctions,
-    FunctionBody,
     GetInfo,
     GetKeys,
     GetLogs,
@@ -52,9 +50,8 @@ from himalia.messages import (
     Restart,
     RunFunction,
     Scale,
-    TaskOptions,
-    TaskSpec,
 )
+from himalia.messages.parts import ForgetFunctions, FunctionBody, TaskOptions, TaskSpec
 from himalia.names import SCHEDULER, Digest, HostId, Key, PeerId
 from himalia.testing import calls
 from himalia.testing.calls import SimulatedCall

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from himalia.comm.data.mapping import range_length
-from himalia.messages import (
+from himalia.messages.parts import FunctionBody, TaskError, Timing
+from himalia.messages.telemetry import LogLine
+from himalia.messages.worker import (
     CallFunction,
     CallReturned,
-    FunctionBody,
     GrantSpace,
     InterruptRun,
-    LogLine,
     NeedFunction,
     NeedSpace,
     Place,
@@ -30,8 +30,6 @@ from himalia.messages import (
     Returned,
     Run,
     Stored,
-    TaskError,
-    Timing,
     Unmapped,
     WorkerReady,
 )

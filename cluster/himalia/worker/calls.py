@@ -13,7 +13,8 @@ from typing import Any, Final
 from himalia import serialize
 from himalia.callables import PerCall
 from himalia.comm.data.mapping import ArenaReader
-from himalia.messages import CallReturned, FunctionBody, NeedFunction, Place, Raised, Returned, Run, TaskError, Timing
+from himalia.messages.parts import FunctionBody, TaskError, Timing
+from himalia.messages.worker import CallReturned, NeedFunction, Place, Raised, Returned, Run
 from himalia.names import Digest, Key, shorten
 from himalia.worker.interrupt import Interrupts
 from himalia.worker.results import describe, type_name

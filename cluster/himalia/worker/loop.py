@@ -20,11 +20,11 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from himalia.messages import (
+from himalia.messages.parts import FunctionBody
+from himalia.messages.worker import (
     CallFunction,
     CallReturned,
     EndsItself,
-    FunctionBody,
     GrantSpace,
     InterruptRun,
     NannyToWorker,

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from typing import Any, Final, TextIO
 
 from himalia.bucket import TokenBucket
-from himalia.messages import LogLine, Printed
+from himalia.messages.telemetry import LogLine
+from himalia.messages.worker import Printed
 from himalia.wellformed import well_formed
 from himalia.worker.wiring import LINE
 

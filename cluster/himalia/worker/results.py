@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from himalia import exceptions, serialize
-from himalia.messages import Frame, TaskError
+from himalia.messages.parts import Frame, TaskError
 from himalia.names import Key
 from himalia.wellformed import LABEL_LIMIT, text_of
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from himalia.comm.data.mapping import ArenaWriter, range_length
 from himalia.comm.packing import Buffer
 from himalia.errors import StoreFullError
-from himalia.messages import GrantSpace, NeedSpace, Place
+from himalia.messages.worker import GrantSpace, NeedSpace, Place
 
 
 class Space:

@@ -23,31 +23,21 @@ from himalia.comm.contact import Contact
 from himalia.comm.security import Credentials
 from himalia.errors import UnreachableError
 from himalia.machine import PeerJoined, PeerLeft, Send, Ticked
-from himalia.messages import (
-    ClientToScheduler,
-    Close,
+from himalia.messages.client import ClientToScheduler, GetLogs, RunFunction, SchedulerToClient
+from himalia.messages.nanny import (
     Compute,
-    Frame,
     FreeData,
-    FunctionBody,
-    GetLogs,
-    HostInfo,
-    LogLine,
     NannyToScheduler,
     RegisterNanny,
-    Reply,
     RestartWorkers,
-    RunFunction,
-    SchedulerToClient,
-    TaskError,
     TaskFailed,
     TaskFinished,
-    Timing,
     Withdraw,
     Withdrawn,
-    WorkerInfo,
     WorkerStarted,
 )
+from himalia.messages.parts import Close, Frame, FunctionBody, HostInfo, Reply, TaskError, Timing, WorkerInfo
+from himalia.messages.telemetry import LogLine
 from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName
 from himalia.scheduler.machine import SchedulerMachine
 from himalia.settings import DEFAULT

@@ -24,7 +24,8 @@ from himalia.errors import (
     UnreachableError,
     UsageError,
 )
-from himalia.messages import CancelKeys, FollowTelemetry, FunctionBody, ReleaseKeys, Submit, TaskOptions
+from himalia.messages.client import CancelKeys, FollowTelemetry, ReleaseKeys, Submit
+from himalia.messages.parts import FunctionBody, TaskOptions
 from tests.unit.client.fake_cluster import FakeCluster, snooze
 
 

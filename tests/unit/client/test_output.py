@@ -7,7 +7,8 @@ from typing import Any
 from himalia import cells
 from himalia.cells import REMEMBERED, Cells
 from himalia.client.output import OutputForwarder, compose
-from himalia.messages import CallOutput, LogLine
+from himalia.messages.client import CallOutput
+from himalia.messages.telemetry import LogLine
 from himalia.names import Key
 
 

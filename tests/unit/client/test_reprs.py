@@ -22,7 +22,7 @@ from himalia.client.reprs import (
     futures_html,
     futures_text,
 )
-from himalia.messages import HostInfo, TaskError
+from himalia.messages.parts import HostInfo, TaskError
 from himalia.names import HostId, Key, PeerId
 from himalia.show.summary import ClusterSummary, summarize
 

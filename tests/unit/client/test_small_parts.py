@@ -29,7 +29,7 @@ from himalia.errors import (
     RemoteError,
     UsageError,
 )
-from himalia.messages import Frame, TaskError, TaskOptions
+from himalia.messages.parts import Frame, TaskError, TaskOptions
 from himalia.names import Key, PeerId
 from himalia.telemetry.grouping import group_name
 from tests.waiting import wait_until

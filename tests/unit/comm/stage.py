@@ -11,7 +11,8 @@ import msgspec
 
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials, ServerCertificate
-from himalia.messages import ClientToScheduler, NannyToScheduler, SchedulerToClient, SchedulerToNanny
+from himalia.messages.client import ClientToScheduler, SchedulerToClient
+from himalia.messages.nanny import NannyToScheduler, SchedulerToNanny
 from himalia.names import SCHEDULER, PeerId
 from himalia.run import loop_factory
 from himalia.settings import DEFAULT, Settings

@@ -15,7 +15,10 @@ from himalia.comm.framing import HEADER
 from himalia.comm.link import LINGER
 from himalia.comm.security import Credentials, make_certificate
 from himalia.errors import HandshakeError, UsageError
-from himalia.messages import Close, Explain, Heartbeat, HostMetrics, ReleaseKeys, Reply
+from himalia.messages.client import Explain, ReleaseKeys
+from himalia.messages.nanny import Heartbeat
+from himalia.messages.parts import Close, Reply
+from himalia.messages.telemetry import HostMetrics
 from himalia.names import SCHEDULER, Key, PeerId
 from himalia.settings import DEFAULT
 from tests.unit.comm.stage import CREDENTIALS, LOOP_NAMES, LOOPS, Loop, Node, Recorder, Relay, impatient, run, until

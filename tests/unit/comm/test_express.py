@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from himalia.messages import Explain, ReleaseKeys
+from himalia.messages.client import Explain, ReleaseKeys
 from himalia.names import SCHEDULER, Key
 from tests.unit.comm.stage import LOOP_NAMES, LOOPS, Loop, Node, Relay, run, until
 

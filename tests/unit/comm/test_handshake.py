@@ -29,7 +29,7 @@ from himalia.comm.handshake import (
 )
 from himalia.comm.security import Credentials
 from himalia.errors import HandshakeError
-from himalia.messages import PROTOCOL
+from himalia.messages.parts import PROTOCOL
 from himalia.names import PeerId
 
 CREDENTIALS = Credentials("c1", b"s" * 32)

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from himalia.comm import codec
 from himalia.comm.framing import HEADER, MAX_FRAME, Frame, FrameError
 from himalia.comm.session import ACK_BYTES, ACK_FRAMES, Session
-from himalia.messages import Close, Explain, ReleaseKeys, Reply
+from himalia.messages.client import Explain, ReleaseKeys
+from himalia.messages.parts import Close, Reply
 from himalia.names import Key
 
 Known = Reply | ReleaseKeys | Close

@@ -15,7 +15,9 @@ from himalia.errors import ClosedError, RecordingError, UsageError
 from himalia.follow.recorder import Recorder
 from himalia.follow.report import TelemetryReport
 from himalia.follow.transcript import length_of_array, newest_lines
-from himalia.messages import LogLine, SchedulerStatus, TaskRecord, Telemetry, Timing
+from himalia.messages.client import Telemetry
+from himalia.messages.parts import Timing
+from himalia.messages.telemetry import LogLine, SchedulerStatus, TaskRecord
 from himalia.names import HostId, Key, PeerId
 from himalia.telemetry.recording import Recording
 

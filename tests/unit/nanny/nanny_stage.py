@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 
-from himalia import messages as m
 from himalia.machine import PeerJoined, Send, Ticked
+from himalia.messages.nanny import Compute, TaskFinished, Withdrawn
+from himalia.messages.parts import Message, TaskError, Timing
+from himalia.messages.worker import Place, Raised, Returned, WorkerReady
 from himalia.names import SCHEDULER, Key, PeerId, WorkerName
 from himalia.nanny import events as e
 from himalia.nanny.machine import NannyMachine
@@ -16,7 +18,7 @@ from himalia.testing.builders import make_host_info
 
 FIRST = WorkerName("host-1-0")
 SECOND = WorkerName("host-1-1")
-TIMING = m.Timing(start=1.0, deserialize=0.0, compute=0.5, serialize=0.0)
+TIMING = Timing(start=1.0, deserialize=0.0, compute=0.5, serialize=0.0)
 """Of calls that are long: none is dispatched ahead of a free thread."""
 
 
@@ -42,21 +44,21 @@ class Stage:
         self.machine.validate()
         return out
 
-    def scheduler(self, message: m.Message) -> list[Any]:
+    def scheduler(self, message: Message) -> list[Any]:
         """Feed a message of the scheduler."""
         return self.event(message, SCHEDULER)
 
     def come_up(self, name: str = FIRST, pid: int = 100) -> list[Any]:
         """Let a worker say that it is ready."""
-        return self.event(m.WorkerReady(pid), name)
+        return self.event(WorkerReady(pid), name)
 
-    def returns(self, run: int, worker: str = FIRST, data: bytes = b"value", timing: m.Timing = TIMING) -> list[Any]:
+    def returns(self, run: int, worker: str = FIRST, data: bytes = b"value", timing: Timing = TIMING) -> list[Any]:
         """Let a worker return a small result."""
-        return self.event(m.Returned(run, len(data), "bytes", m.Place(data), timing), worker)
+        return self.event(Returned(run, len(data), "bytes", Place(data), timing), worker)
 
     def raises(self, run: int, worker: str = FIRST, kind: str = "exception") -> list[Any]:
         """Let a worker answer with an error."""
-        return self.event(m.Raised(run, m.TaskError(kind, Key("?"), "ValueError: no"), TIMING), worker)
+        return self.event(Raised(run, TaskError(kind, Key("?"), "ValueError: no"), TIMING), worker)
 
     def slots(self, running: dict[str, list[int]] | None = None, head: int = 0) -> list[Any]:
         """Answer a ReadSlots."""
@@ -73,17 +75,17 @@ class Stage:
         return self.event(Ticked())
 
 
-def sent(message: m.Message) -> Send:
+def sent(message: Message) -> Send:
     """Return the instruction to tell the scheduler something."""
     return Send(SCHEDULER, message)
 
 
-def finished(compute: m.Compute, worker: str = FIRST, data: bytes | None = b"value", **timing: float) -> Send:
+def finished(compute: Compute, worker: str = FIRST, data: bytes | None = b"value", **timing: float) -> Send:
     """Return the report of a small result."""
     times = msgspec.structs.replace(TIMING, **timing)
-    return sent(m.TaskFinished(compute.key, compute.attempt, WorkerName(worker), 5, "bytes", times, data))
+    return sent(TaskFinished(compute.key, compute.attempt, WorkerName(worker), 5, "bytes", times, data))
 
 
-def withdrawn(compute: m.Compute, *, started: bool = False, seconds: float = 0.0) -> Send:
+def withdrawn(compute: Compute, *, started: bool = False, seconds: float = 0.0) -> Send:
     """Return the answer to a Withdraw."""
-    return sent(m.Withdrawn(compute.key, compute.attempt, started, seconds))
+    return sent(Withdrawn(compute.key, compute.attempt, started, seconds))

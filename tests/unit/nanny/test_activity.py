@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from himalia import messages as m
+from himalia.messages.nanny import Heartbeat
+from himalia.messages.telemetry import HostMetrics, RunningCall, StoreMove, TransferSummary
 from himalia.names import HostId, Key, PeerId
 from himalia.nanny import events as e
 from himalia.nanny.activity import MOVES, RUNNING, Activity, Moves
@@ -20,8 +21,8 @@ def tasks(*runs: int) -> dict[int, NannyTask]:
     return {run: NannyTask(make_compute(f"call-{run}", 1), NannyGroup("f")) for run in runs}
 
 
-def report(activity: Activity, time: float, runs: dict[int, NannyTask]) -> m.HostMetrics:
-    return activity.report(m.HostMetrics(time=time), runs, 0.5)
+def report(activity: Activity, time: float, runs: dict[int, NannyTask]) -> HostMetrics:
+    return activity.report(HostMetrics(time=time), runs, 0.5)
 
 
 def test_a_call_is_named_once_it_has_run_for_an_interval_with_when_it_was_first_seen() -> None:
@@ -29,7 +30,7 @@ def test_a_call_is_named_once_it_has_run_for_an_interval_with_when_it_was_first_
     activity.look({FIRST: [0, 7]}, 100.0)
     assert report(activity, 100.4, runs).running == []
     activity.look({FIRST: [0, 7]}, 100.5)
-    call = m.RunningCall(FIRST, 1, Key("call-7"), "f", 100.0)
+    call = RunningCall(FIRST, 1, Key("call-7"), "f", 100.0)
     assert report(activity, 100.5, runs).running == [call]
     assert report(activity, 101.0, runs).running == [call]
 
@@ -64,7 +65,7 @@ def test_transfers_are_summed_by_host_and_told_once() -> None:
     activity.add_transfer(TWO, 10, 0.5, 1)
     activity.add_transfer(THREE, 7, 0.1, 2)
     activity.add_transfer(TWO, 30, 0.25, 3)
-    expected = [m.TransferSummary(TWO, 40, 0.75, 4), m.TransferSummary(THREE, 7, 0.1, 2)]
+    expected = [TransferSummary(TWO, 40, 0.75, 4), TransferSummary(THREE, 7, 0.1, 2)]
     assert report(activity, 1.0, {}).transfers == expected
     assert report(activity, 2.0, {}).transfers == []
 
@@ -72,12 +73,12 @@ def test_transfers_are_summed_by_host_and_told_once() -> None:
 def test_moves_that_touch_are_one_and_others_are_listed() -> None:
     moves = Moves()
     for start in (1.0, 1.5, 3.0):
-        moves.add(m.StoreMove("spill", start, 0.5, 100))
-    moves.add(m.StoreMove("unspill", 3.1, 0.1, 50))
+        moves.add(StoreMove("spill", start, 0.5, 100))
+    moves.add(StoreMove("unspill", 3.1, 0.1, 50))
     assert moves.take() == [
-        m.StoreMove("spill", 1.0, 1.0, 200),
-        m.StoreMove("spill", 3.0, 0.5, 100),
-        m.StoreMove("unspill", 3.1, 0.1, 50),
+        StoreMove("spill", 1.0, 1.0, 200),
+        StoreMove("spill", 3.0, 0.5, 100),
+        StoreMove("unspill", 3.1, 0.1, 50),
     ]
     assert moves.take() == []
 
@@ -85,36 +86,36 @@ def test_moves_that_touch_are_one_and_others_are_listed() -> None:
 def test_many_moves_are_merged_and_no_byte_is_forgotten() -> None:
     moves = Moves()
     for number in range(1000):
-        moves.add(m.StoreMove(("spill", "unspill")[number % 2], float(number), 0.1, 10))
+        moves.add(StoreMove(("spill", "unspill")[number % 2], float(number), 0.1, 10))
     listed = moves.take()
     assert len(listed) == MOVES
     assert sum(move.nbytes for move in listed) == 10_000
     assert max(move.start + move.seconds for move in listed) == 999.1
 
 
-def heartbeat(out: list[Any]) -> m.HostMetrics:
+def heartbeat(out: list[Any]) -> HostMetrics:
     """Return the metrics of the one heartbeat among instructions."""
-    (metrics,) = [send.message.metrics for send in out if isinstance(send.message, m.Heartbeat)]
-    assert isinstance(metrics, m.HostMetrics)
+    (metrics,) = [send.message.metrics for send in out if isinstance(send.message, Heartbeat)]
+    assert isinstance(metrics, HostMetrics)
     return metrics
 
 
 def test_a_heartbeat_carries_everything_since_the_one_before_and_only_once() -> None:
     stage = Stage(workers=2, settings=Settings(heartbeat_interval=0.5))
     stage.scheduler(make_compute("long", 3))
-    spill = m.StoreMove("spill", 50.0, 0.1, 4096)
-    stage.event(e.Measured(m.HostMetrics(time=50.0), {FIRST: [0], SECOND: [1]}, [spill]))
+    spill = StoreMove("spill", 50.0, 0.1, 4096)
+    stage.event(e.Measured(HostMetrics(time=50.0), {FIRST: [0], SECOND: [1]}, [spill]))
     stage.event(e.Transferred(TWO, 10, 0.5, 1))
-    stage.event(e.Measured(m.HostMetrics(time=50.5, store_bytes=8), {FIRST: [0], SECOND: [1]}))
-    assert heartbeat(stage.tick(0.6)) == m.HostMetrics(
+    stage.event(e.Measured(HostMetrics(time=50.5, store_bytes=8), {FIRST: [0], SECOND: [1]}))
+    assert heartbeat(stage.tick(0.6)) == HostMetrics(
         store_bytes=8,
         time=50.5,
-        running=[m.RunningCall(SECOND, 0, Key("long"), "f", 50.0)],
-        transfers=[m.TransferSummary(TWO, 10, 0.5, 1)],
+        running=[RunningCall(SECOND, 0, Key("long"), "f", 50.0)],
+        transfers=[TransferSummary(TWO, 10, 0.5, 1)],
         moves=[spill],
     )
     stage.returns(1, SECOND)
-    assert heartbeat(stage.tick(0.6)) == m.HostMetrics(store_bytes=8, time=50.5)
+    assert heartbeat(stage.tick(0.6)) == HostMetrics(store_bytes=8, time=50.5)
 
 
 def test_a_process_measures_itself() -> None:

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from himalia import messages as m
+from himalia.messages.nanny import Compute, DataLost, Heartbeat, InputMissing, TaskFailed, Withdraw
+from himalia.messages.parts import HeldData, HostsChanged, Timing
+from himalia.messages.telemetry import HostMetrics
 from himalia.names import Key, WorkerName
 from himalia.nanny import events as e
 from himalia.settings import MIB
 from himalia.testing.builders import make_compute, make_dependency, make_host_info
 from tests.unit.nanny.nanny_stage import FIRST, TIMING, Stage, sent, withdrawn
 
-SHORT = m.Timing(start=1.0, deserialize=0.0, compute=10e-6, serialize=0.0)
+SHORT = Timing(start=1.0, deserialize=0.0, compute=10e-6, serialize=0.0)
 
 
 class Pressed(Stage):
@@ -22,16 +24,16 @@ class Pressed(Stage):
     def __init__(self, *sizes: int, **options: Any) -> None:
         super().__init__(memory_limit=100 * MIB, **options)
         for index, size in enumerate(sizes):
-            self.event(e.DataStored(m.HeldData(Key(f"x{index}"), 1, size * MIB)))
+            self.event(e.DataStored(HeldData(Key(f"x{index}"), 1, size * MIB)))
         self.attempt = 0
 
-    def call(self, name: str, *inputs: int, **options: Any) -> m.Compute:
+    def call(self, name: str, *inputs: int, **options: Any) -> Compute:
         """Return a call that reads results by number; it is expected to be short."""
         self.attempt += 1
         dependencies = [make_dependency(f"x{index}", 1, "nanny-1") for index in inputs]
         return make_compute(name, self.attempt, *dependencies, **{"duration": 10e-6, **options})
 
-    def sends(self, *calls: m.Compute) -> list[str]:
+    def sends(self, *calls: Compute) -> list[str]:
         """Have calls assigned, and return which were dispatched."""
         return dispatched([instruction for call in calls for instruction in self.scheduler(call)])
 
@@ -64,7 +66,7 @@ def test_an_input_that_several_calls_read_counts_once() -> None:
 
 def test_calls_with_small_inputs_or_none_are_not_held_back() -> None:
     stage = Pressed(40, 40)
-    stage.event(e.DataStored(m.HeldData(Key("x2"), 1, 1000)))
+    stage.event(e.DataStored(HeldData(Key("x2"), 1, 1000)))
     assert stage.sends(stage.call("a", 0), stage.call("b", 2), stage.call("c")) == ["a", "b", "c"]
 
 
@@ -141,7 +143,7 @@ def test_a_call_that_is_withdrawn_while_its_inputs_are_read_back_lets_them_go() 
     stage.scheduler(call)
     stage.event(e.DispatchDelayed(1))
 
-    out = stage.scheduler(m.Withdraw(Key("a"), 1, True))
+    out = stage.scheduler(Withdraw(Key("a"), 1, True))
 
     assert out == [e.Unload(Key("a"), 1), withdrawn(call)]
     assert stage.event(e.InputsLoaded(Key("a"), 1, [])) == []
@@ -169,8 +171,8 @@ def test_an_input_that_can_not_be_read_back_is_missing() -> None:
 
     out = stage.event(e.InputsLoaded(Key("a"), 1, [Key("x0")]))
 
-    missing = m.InputMissing(Key("a"), 1, [(Key("x0"), 1, stage.state.info.host)])
-    assert out == [e.Unload(Key("a"), 1), e.FreeFromStore(Key("x0"), 1), sent(m.DataLost(Key("x0"), 1)), sent(missing)]
+    missing = InputMissing(Key("a"), 1, [(Key("x0"), 1, stage.state.info.host)])
+    assert out == [e.Unload(Key("a"), 1), e.FreeFromStore(Key("x0"), 1), sent(DataLost(Key("x0"), 1)), sent(missing)]
 
 
 def test_inputs_for_which_there_will_be_no_room_are_an_error() -> None:
@@ -210,7 +212,7 @@ def test_claims_end_with_a_worker_that_dies() -> None:
 
 def test_a_paused_nanny_reads_back_for_one_call_at_a_time() -> None:
     stage = Pressed(20, 20)
-    stage.event(e.Measured(m.HostMetrics(store_bytes=90 * MIB)))
+    stage.event(e.Measured(HostMetrics(store_bytes=90 * MIB)))
     assert stage.sends(stage.call("a", 0), stage.call("b", 1)) == ["a"]
     stage.event(e.DispatchDelayed(1))
     assert dispatched(stage.event(e.InputsLoaded(Key("a"), 1, []))) == ["a"]
@@ -220,7 +222,7 @@ def test_a_paused_nanny_reads_back_for_one_call_at_a_time() -> None:
 def waiting(stage: Pressed) -> dict[Key, int]:
     """Return who waits for room, as the next heartbeat says."""
     stage.state.next_heartbeat = 0.0
-    beats = [out.message for out in stage.tick(0.1) if isinstance(getattr(out, "message", None), m.Heartbeat)]
+    beats = [out.message for out in stage.tick(0.1) if isinstance(getattr(out, "message", None), Heartbeat)]
     assert beats[0].metrics.use.calls == stage.state.claimed
     return dict(beats[0].metrics.use.waiting)
 
@@ -235,7 +237,7 @@ def test_a_heartbeat_names_who_waits_for_room_and_what_they_need() -> None:
     stage.event(e.DispatchDelayed(1))
     assert waiting(stage) == {"a": 20 * MIB, "c": 20 * MIB}
 
-    running = m.HostMetrics(time=5.0)
+    running = HostMetrics(time=5.0)
     stage.event(e.Measured(running, {FIRST: [2]}, [], {FIRST: (7 * MIB, 0.0)}))
     assert waiting(stage) == {"a": 20 * MIB, "b": 7 * MIB, "c": 20 * MIB}
     stage.event(e.InputsLoaded(Key("a"), 1, []))
@@ -247,11 +249,11 @@ def test_a_heartbeat_names_who_waits_for_room_and_what_they_need() -> None:
 def test_an_input_for_which_there_will_be_no_room_fails_its_calls_and_not_its_holder() -> None:
     stage = Pressed()
     two = make_host_info("nanny-2")
-    stage.scheduler(m.HostsChanged([two], []))
+    stage.scheduler(HostsChanged([two], []))
     call = make_compute("a", 1, make_dependency("x", 1, "nanny-2"))
     stage.scheduler(call)
 
     out = stage.event(e.DataFetched(Key("x"), two.host, None, "no room: the disk is full", is_full=True))
 
-    assert [(type(sent.message), sent.message.error.kind) for sent in out] == [(m.TaskFailed, "full")]
+    assert [(type(sent.message), sent.message.error.kind) for sent in out] == [(TaskFailed, "full")]
     assert stage.state.fetches == {}

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from himalia import messages as m
 from himalia.machine import Send
+from himalia.messages.nanny import DeathCause, WorkerDied
+from himalia.messages.worker import EndsItself
 from himalia.nanny import events as e
 from himalia.nanny import oom
 from himalia.nanny.evidence import judge
@@ -29,7 +30,7 @@ A = make_compute("a", 1)
     ],
 )
 def test_what_is_known_of_a_death(
-    exit: str, was_told: bool, out_of_memory: bool | None, text: str, cause: m.DeathCause
+    exit: str, was_told: bool, out_of_memory: bool | None, text: str, cause: DeathCause
 ) -> None:
     assert judge(exit, was_told=was_told, out_of_memory=out_of_memory) == (text, cause)
 
@@ -41,16 +42,16 @@ def test_a_sigkill_is_not_called_out_of_memory_without_the_kernels_word(out_of_m
     assert text.startswith("signal SIGKILL, sent from outside (")
 
 
-def died(stage: Stage, exit: str, out_of_memory: bool | None = None) -> m.WorkerDied:
+def died(stage: Stage, exit: str, out_of_memory: bool | None = None) -> WorkerDied:
     worker = stage.state.workers[FIRST]
     out = stage.event(e.WorkerExited(FIRST, worker.pid, exit, [worker.running or 1], ["log"], out_of_memory))
-    return next(one.message for one in out if isinstance(one, Send) and isinstance(one.message, m.WorkerDied))
+    return next(one.message for one in out if isinstance(one, Send) and isinstance(one.message, WorkerDied))
 
 
 def test_a_process_that_said_so_ended_itself_and_its_successor_did_not() -> None:
     stage = Stage()
     stage.scheduler(A)
-    stage.event(m.EndsItself(9), FIRST)
+    stage.event(EndsItself(9), FIRST)
     assert died(stage, "signal SIGKILL").cause == "crash"
     stage.come_up(pid=200)
     assert died(stage, "signal SIGKILL").cause == "outside"

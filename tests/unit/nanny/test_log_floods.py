@@ -11,7 +11,7 @@ import pytest
 from himalia.bucket import COMPLAINT_BURST
 from himalia.comm.security import new_credentials
 from himalia.errors import StoreDamagedError
-from himalia.messages import HostInfo
+from himalia.messages.parts import HostInfo
 from himalia.names import HostId, Key, PeerId
 from himalia.nanny import events
 from himalia.nanny.config import NannyConfig

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from himalia import messages as m
 from himalia.machine import Send
+from himalia.messages.nanny import DataAdded, DataLost, FreeData, InputMissing, Replicate, Withdraw, Withdrawn
+from himalia.messages.parts import HeldData, HostInfo, HostsChanged
 from himalia.names import HostId, Key, PeerId
 from himalia.nanny import events as e
 from himalia.nanny.fetching import PLACED_LIMIT
@@ -17,15 +18,15 @@ ME = HostId(PeerId("nanny-1"))
 
 def stage_with_hosts() -> Stage:
     stage = Stage()
-    stage.scheduler(m.HostsChanged([TWO, THREE], []))
+    stage.scheduler(HostsChanged([TWO, THREE], []))
     return stage
 
 
-def fetched(key: Key, host: m.HostInfo = TWO, attempt: int = 1) -> e.DataFetched:
-    return e.DataFetched(key, host.host, m.HeldData(key, attempt, 8))
+def fetched(key: Key, host: HostInfo = TWO, attempt: int = 1) -> e.DataFetched:
+    return e.DataFetched(key, host.host, HeldData(key, attempt, 8))
 
 
-def missing(key: Key, host: m.HostInfo = TWO) -> e.DataFetched:
+def missing(key: Key, host: HostInfo = TWO) -> e.DataFetched:
     return e.DataFetched(key, host.host, None, "it isn't there")
 
 
@@ -44,7 +45,7 @@ def test_a_missing_input_is_fetched_announced_and_used() -> None:
     stage = stage_with_hosts()
     assert stage.scheduler(NEEDS_X) == [e.Fetch(TWO, [(X, 1)])]
     stage.now += 2.0
-    assert stage.event(fetched(X)) == [sent(m.DataAdded(X, 1, 8)), e.Dispatch(1, NEEDS_X, None)]
+    assert stage.event(fetched(X)) == [sent(DataAdded(X, 1, 8)), e.Dispatch(1, NEEDS_X, None)]
     assert stage.returns(1)[-1] == finished(NEEDS_X, transfer=2.0, moved=8)
 
 
@@ -58,7 +59,7 @@ def test_an_input_is_fetched_once_for_all_who_wait() -> None:
     other = make_compute("b", 6, make_dependency("x", 1, "nanny-2"))
     stage.scheduler(NEEDS_X)
     assert stage.scheduler(other) == []
-    assert stage.event(fetched(X)) == [sent(m.DataAdded(X, 1, 8)), e.Dispatch(1, NEEDS_X, None)]
+    assert stage.event(fetched(X)) == [sent(DataAdded(X, 1, 8)), e.Dispatch(1, NEEDS_X, None)]
     assert stage.returns(1)[-1] == e.Dispatch(2, other, None)
 
 
@@ -73,14 +74,14 @@ def test_a_task_is_given_back_with_all_who_failed() -> None:
     stage.scheduler(NEEDS_X)
     stage.event(missing(X))
     tried = [(X, 1, TWO.host), (X, 1, THREE.host)]
-    assert stage.event(missing(X, THREE)) == [sent(m.InputMissing(NEEDS_X.key, 5, tried))]
+    assert stage.event(missing(X, THREE)) == [sent(InputMissing(NEEDS_X.key, 5, tried))]
     assert not stage.state.tasks
     assert not stage.state.fetches
 
 
 def test_an_input_believed_to_be_here_is_reported_as_missing_here() -> None:
     call = make_compute("a", 5, make_dependency("x", 1, "nanny-1"))
-    assert stage_with_hosts().scheduler(call) == [sent(m.InputMissing(call.key, 5, [(X, 1, ME)]))]
+    assert stage_with_hosts().scheduler(call) == [sent(InputMissing(call.key, 5, [(X, 1, ME)]))]
 
 
 def test_a_holder_that_nobody_introduced_counts_as_failed() -> None:
@@ -91,7 +92,7 @@ def test_a_holder_that_nobody_introduced_counts_as_failed() -> None:
 @pytest.mark.parametrize(("here", "needed"), [(-7, 4), (-7, -8), (4, -8)])
 def test_a_value_of_another_use_of_the_key_is_not_read_in_its_place(here: int, needed: int) -> None:
     stage = stage_with_hosts()
-    stage.event(e.DataStored(m.HeldData(X, here, 8)))
+    stage.event(e.DataStored(HeldData(X, here, 8)))
     call = make_compute("a", 5, make_dependency("x", needed, "nanny-2"))
     assert stage.scheduler(call) == [e.Fetch(TWO, [(X, needed)])]
     dispatched = stage.event(fetched(X, attempt=needed))
@@ -100,8 +101,8 @@ def test_a_value_of_another_use_of_the_key_is_not_read_in_its_place(here: int, n
 
 def test_a_value_behind_another_one_of_its_key_is_here_too() -> None:
     stage = stage_with_hosts()
-    stage.event(e.DataStored(m.HeldData(X, -7, 8)))
-    stage.event(e.DataStored(m.HeldData(X, -9, 8)))
+    stage.event(e.DataStored(HeldData(X, -7, 8)))
+    stage.event(e.DataStored(HeldData(X, -9, 8)))
     call = make_compute("a", 5, make_dependency("x", -7))
     assert [type(instruction) for instruction in stage.scheduler(call)] == [e.Dispatch]
 
@@ -109,7 +110,7 @@ def test_a_value_behind_another_one_of_its_key_is_here_too() -> None:
 def test_a_host_that_leaves_is_not_waited_for() -> None:
     stage = stage_with_hosts()
     stage.scheduler(NEEDS_X)
-    assert stage.scheduler(m.HostsChanged([], [TWO.host])) == [e.Fetch(THREE, [(X, 1)])]
+    assert stage.scheduler(HostsChanged([], [TWO.host])) == [e.Fetch(THREE, [(X, 1)])]
     assert stage.event(missing(X, TWO)) == []
 
 
@@ -117,36 +118,36 @@ def test_an_old_copy_is_not_good_enough() -> None:
     stage = stage_with_hosts()
     needs = make_compute("a", 5, make_dependency("x", 4, "nanny-2", "nanny-3"))
     stage.scheduler(needs)
-    assert stage.event(fetched(X, attempt=3)) == [sent(m.DataAdded(X, 3, 8)), e.Fetch(THREE, [(X, 4)])]
+    assert stage.event(fetched(X, attempt=3)) == [sent(DataAdded(X, 3, 8)), e.Fetch(THREE, [(X, 4)])]
 
 
 def test_what_arrives_for_a_withdrawn_task_is_kept_and_announced() -> None:
     stage = stage_with_hosts()
     stage.scheduler(NEEDS_X)
-    assert stage.scheduler(m.Withdraw(NEEDS_X.key, 5, interrupt=False)) == [
-        sent(m.Withdrawn(NEEDS_X.key, 5, started=False))
+    assert stage.scheduler(Withdraw(NEEDS_X.key, 5, interrupt=False)) == [
+        sent(Withdrawn(NEEDS_X.key, 5, started=False))
     ]
-    assert stage.event(fetched(X)) == [sent(m.DataAdded(X, 1, 8))]
+    assert stage.event(fetched(X)) == [sent(DataAdded(X, 1, 8))]
 
 
 def test_copies_are_fetched_when_asked_for() -> None:
     stage = stage_with_hosts()
-    assert stage.scheduler(m.Replicate([make_dependency("x", 1, "nanny-2")])) == [e.Fetch(TWO, [(X, 1)])]
-    assert stage.event(fetched(X)) == [sent(m.DataAdded(X, 1, 8))]
+    assert stage.scheduler(Replicate([make_dependency("x", 1, "nanny-2")])) == [e.Fetch(TWO, [(X, 1)])]
+    assert stage.event(fetched(X)) == [sent(DataAdded(X, 1, 8))]
 
 
 def test_a_copy_that_cannot_be_had_is_reported_as_lost() -> None:
     stage = stage_with_hosts()
-    stage.scheduler(m.Replicate([make_dependency("x", 1, "nanny-2")]))
-    assert stage.event(missing(X)) == [sent(m.DataLost(X, 1))]
+    stage.scheduler(Replicate([make_dependency("x", 1, "nanny-2")]))
+    assert stage.event(missing(X)) == [sent(DataLost(X, 1))]
 
 
 def test_only_the_named_attempt_is_freed() -> None:
     stage = stage_with_hosts()
     stage.scheduler(make_compute("x", 3))
     stage.returns(1)
-    assert stage.scheduler(m.FreeData([(X, 2)])) == []
-    assert stage.scheduler(m.FreeData([(X, 3)])) == [e.FreeFromStore(X, 3)]
+    assert stage.scheduler(FreeData([(X, 2)])) == []
+    assert stage.scheduler(FreeData([(X, 3)])) == [e.FreeFromStore(X, 3)]
 
 
 def test_an_unreadable_result_is_reported_once() -> None:
@@ -154,7 +155,7 @@ def test_an_unreadable_result_is_reported_once() -> None:
     stage.scheduler(make_compute("x", 3))
     stage.returns(1)
     unreadable = e.DataUnreadable(X, 3, "checksum")
-    assert stage.event(unreadable) == [e.FreeFromStore(X, 3), sent(m.DataLost(X, 3))]
+    assert stage.event(unreadable) == [e.FreeFromStore(X, 3), sent(DataLost(X, 3))]
     assert stage.event(unreadable) == []
 
 
@@ -164,8 +165,8 @@ def test_a_task_whose_input_turns_out_to_be_unreadable_is_given_back() -> None:
     stage.event(fetched(X))
     assert stage.event(e.DispatchFailed(1, [X], "checksum")) == [
         e.FreeFromStore(X, 1),
-        sent(m.DataLost(X, 1)),
-        sent(m.InputMissing(NEEDS_X.key, 5, [(X, 1, ME)])),
+        sent(DataLost(X, 1)),
+        sent(InputMissing(NEEDS_X.key, 5, [(X, 1, ME)])),
     ]
 
 
@@ -173,17 +174,17 @@ def test_placed_data_whose_client_went_without_announcing_them_are_announced_so_
     stage = stage_with_hosts()
     lease = stage.state.settings.client_lease
     client = PeerId("client-1")
-    stage.event(e.DataStored(m.HeldData(X, -1, 8), client))
+    stage.event(e.DataStored(HeldData(X, -1, 8), client))
     assert stage.tick(5 * lease) == []  # it is here, and has more to place
     stage.event(e.WriterGone(client))
     assert stage.tick(1.9 * lease) == []
-    assert stage.tick(0.2 * lease) == [sent(m.DataAdded(X, -1, 8))]
-    stage.event(e.DataStored(m.HeldData(X, -2, 8), client))
-    assert stage.tick(PLACED_LIMIT) == [sent(m.DataAdded(X, -2, 8))]  # it forgot, or was interrupted
+    assert stage.tick(0.2 * lease) == [sent(DataAdded(X, -1, 8))]
+    stage.event(e.DataStored(HeldData(X, -2, 8), client))
+    assert stage.tick(PLACED_LIMIT) == [sent(DataAdded(X, -2, 8))]  # it forgot, or was interrupted
 
 
 def test_what_a_client_places_is_usable_without_announcement() -> None:
     stage = stage_with_hosts()
-    assert stage.event(e.DataStored(m.HeldData(X, -1, 8))) == []
+    assert stage.event(e.DataStored(HeldData(X, -1, 8))) == []
     call = make_compute("a", 2, make_dependency("x", -1, "nanny-1"))
     assert stage.scheduler(call) == [e.Dispatch(1, call, None)]

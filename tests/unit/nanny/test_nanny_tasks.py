@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import msgspec
 
-from himalia import messages as m
+from himalia.messages.nanny import FreeData, InputMissing, TaskFailed, TaskFinished, Withdrawn, WorkerStarted
+from himalia.messages.parts import HeldData, TaskError, Timing, WorkerInfo
+from himalia.messages.telemetry import HostMetrics
+from himalia.messages.worker import Place, Returned
 from himalia.names import Key, WorkerName
 from himalia.nanny import events as e
 from himalia.testing.builders import make_compute
@@ -11,7 +14,7 @@ from tests.unit.nanny.nanny_stage import FIRST, SECOND, TIMING, Stage, finished,
 A = make_compute("a", 1)
 B = make_compute("b", 2)
 C = make_compute("c", 3)
-SHORT = m.Timing(start=1.0, deserialize=0.0, compute=10e-6, serialize=0.0)
+SHORT = Timing(start=1.0, deserialize=0.0, compute=10e-6, serialize=0.0)
 
 
 def test_a_task_without_inputs_goes_to_the_shared_queue_at_once() -> None:
@@ -35,18 +38,18 @@ def test_the_bytes_of_an_unwanted_result_stay_here() -> None:
 def test_a_large_result_is_adopted_from_its_workers_grant() -> None:
     stage = Stage()
     stage.scheduler(A)
-    place = m.Place(None, 4096, (100, 2000))
-    assert stage.event(m.Returned(1, 2100, "bytes", place, TIMING), FIRST) == [
+    place = Place(None, 4096, (100, 2000))
+    assert stage.event(Returned(1, 2100, "bytes", place, TIMING), FIRST) == [
         e.AdoptResult(A.key, 1, FIRST, 4096, (100, 2000)),
-        sent(m.TaskFinished(A.key, 1, FIRST, 2100, "bytes", TIMING)),
+        sent(TaskFinished(A.key, 1, FIRST, 2100, "bytes", TIMING)),
     ]
 
 
 def test_an_error_is_reported_with_the_key_and_the_worker() -> None:
     stage = Stage()
     stage.scheduler(A)
-    error = m.TaskError("exception", A.key, "ValueError: no", worker=FIRST)
-    assert stage.raises(1) == [sent(m.TaskFailed(A.key, 1, error, TIMING))]
+    error = TaskError("exception", A.key, "ValueError: no", worker=FIRST)
+    assert stage.raises(1) == [sent(TaskFailed(A.key, 1, error, TIMING))]
     assert stage.state.tasks == {}
 
 
@@ -61,8 +64,8 @@ def test_calls_of_unknown_duration_wait_here_while_no_thread_is_free() -> None:
 def test_nothing_is_dispatched_before_a_worker_is_up() -> None:
     stage = Stage(up=False)
     assert stage.scheduler(A) == []
-    info = m.WorkerInfo(FIRST, "tcp://10.0.0.1:4000/0", 100, 1, 0, "/tmp")
-    assert stage.come_up() == [sent(m.WorkerStarted(info)), e.Dispatch(1, A, None)]
+    info = WorkerInfo(FIRST, "tcp://10.0.0.1:4000/0", 100, 1, 0, "/tmp")
+    assert stage.come_up() == [sent(WorkerStarted(info)), e.Dispatch(1, A, None)]
 
 
 def test_waiting_calls_start_in_the_order_of_their_priority() -> None:
@@ -95,7 +98,7 @@ def test_a_newer_attempt_replaces_one_that_waits_here() -> None:
     stage.scheduler(A)
     stage.scheduler(B)
     newer = make_compute("b", 3)
-    assert stage.scheduler(newer) == [sent(m.Withdrawn(B.key, 2, started=False))]
+    assert stage.scheduler(newer) == [sent(Withdrawn(B.key, 2, started=False))]
     assert stage.returns(1)[-1] == e.Dispatch(2, newer, None)
 
 
@@ -111,9 +114,9 @@ def test_the_result_of_a_replaced_attempt_is_thrown_away() -> None:
     stage.scheduler(A)
     newer = make_compute("a", 2)
     out = stage.scheduler(newer)
-    assert out == [sent(m.Withdrawn(A.key, 1, started=False)), e.Recall(1), e.ReadSlots()]
-    place = m.Place(None, 4096, (100,))
-    assert stage.event(m.Returned(1, 100, "bytes", place, TIMING), FIRST) == [
+    assert out == [sent(Withdrawn(A.key, 1, started=False)), e.Recall(1), e.ReadSlots()]
+    place = Place(None, 4096, (100,))
+    assert stage.event(Returned(1, 100, "bytes", place, TIMING), FIRST) == [
         e.HandBack(FIRST, 4096, (100,)),
         e.Unrecall(1),
         e.Dispatch(2, newer, None),
@@ -133,18 +136,18 @@ def test_a_recomputed_result_replaces_the_old_one() -> None:
 def test_a_result_leaves_what_a_client_placed_under_its_key_meanwhile() -> None:
     stage = Stage()
     stage.scheduler(A)
-    stage.event(e.DataStored(m.HeldData(A.key, -5, 8)))
+    stage.event(e.DataStored(HeldData(A.key, -5, 8)))
     assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value"), finished(A)]
     assert stage.machine.state.attempts_held(A.key) == [1, -5]
-    assert stage.scheduler(m.FreeData([(A.key, 1)])) == [e.FreeFromStore(A.key, 1)]
+    assert stage.scheduler(FreeData([(A.key, 1)])) == [e.FreeFromStore(A.key, 1)]
     assert stage.machine.state.attempts_held(A.key) == [-5]
 
 
 def test_an_answer_to_an_unknown_run_frees_its_memory_and_nothing_else() -> None:
     stage = Stage()
     assert stage.returns(99) == []
-    place = m.Place(None, 4096, (10,))
-    assert stage.event(m.Returned(99, 10, "bytes", place, TIMING), FIRST) == [e.HandBack(FIRST, 4096, (10,))]
+    place = Place(None, 4096, (10,))
+    assert stage.event(Returned(99, 10, "bytes", place, TIMING), FIRST) == [e.HandBack(FIRST, 4096, (10,))]
 
 
 def test_a_call_bound_to_a_worker_goes_into_its_own_queue() -> None:
@@ -163,7 +166,7 @@ def test_a_worker_gets_no_more_bound_calls_than_it_has_threads() -> None:
 
 def test_a_call_bound_to_a_worker_that_is_not_here_is_given_back() -> None:
     bound = make_compute("a", 1, worker="host-7-0")
-    assert Stage().scheduler(bound) == [sent(m.InputMissing(A.key, 1, []))]
+    assert Stage().scheduler(bound) == [sent(InputMissing(A.key, 1, []))]
 
 
 def test_calls_that_run_alone_get_one_worker_each() -> None:
@@ -178,9 +181,9 @@ def test_calls_that_run_alone_get_one_worker_each() -> None:
 def test_a_call_that_no_worker_could_be_sent_is_an_error() -> None:
     stage = Stage()
     stage.scheduler(A)
-    error = m.TaskError("full", A.key, "no room")
+    error = TaskError("full", A.key, "no room")
     assert stage.event(e.DispatchFailed(1, [], "no room")) == [
-        sent(m.TaskFailed(A.key, 1, error, m.Timing(0.0, 0.0, 0.0, 0.0)))
+        sent(TaskFailed(A.key, 1, error, Timing(0.0, 0.0, 0.0, 0.0)))
     ]
 
 
@@ -221,7 +224,7 @@ def test_nobody_is_idle_for_certain_until_it_was_seen_who_took_a_call_from_the_s
     stage.returns(2, SECOND)
     assert stage.scheduler(A2) == [e.Dispatch(4, A2, None)]
     stage.returns(4, SECOND)
-    stage.event(e.Measured(m.HostMetrics(time=50.0), {FIRST: [0, 3], SECOND: [0, 0]}))
+    stage.event(e.Measured(HostMetrics(time=50.0), {FIRST: [0, 3], SECOND: [0, 0]}))
     assert stage.scheduler(B2) == [e.Dispatch(5, B2, SECOND)]
 
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from himalia import messages as m
+from himalia.messages.nanny import Compute, FreeData, Replicate, RestartWorkers, Withdraw, WorkerDied
+from himalia.messages.parts import Dependency, HeldData, HostsChanged
+from himalia.messages.worker import InterruptRun, Place, Returned
 from himalia.nanny import events as e
 from himalia.testing.builders import make_compute, make_host_info
 from tests.unit.nanny.nanny_stage import FIRST, SECOND, TIMING, Stage, finished, sent, withdrawn
@@ -11,8 +13,8 @@ A = make_compute("a", 1)
 B = make_compute("b", 2)
 
 
-def withdraw(compute: m.Compute, *, interrupt: bool = False) -> m.Withdraw:
-    return m.Withdraw(compute.key, compute.attempt, interrupt)
+def withdraw(compute: Compute, *, interrupt: bool = False) -> Withdraw:
+    return Withdraw(compute.key, compute.attempt, interrupt)
 
 
 def test_a_task_that_waits_here_is_given_back_at_once() -> None:
@@ -45,7 +47,7 @@ def test_a_run_that_began_is_interrupted_and_reports_nothing_more() -> None:
     stage = Stage()
     stage.scheduler(A)
     stage.scheduler(withdraw(A, interrupt=True))
-    assert stage.slots({FIRST: [1]}) == [e.Unrecall(1), e.SendToWorker(FIRST, m.InterruptRun(1))]
+    assert stage.slots({FIRST: [1]}) == [e.Unrecall(1), e.SendToWorker(FIRST, InterruptRun(1))]
     assert stage.raises(1) == [withdrawn(A, seconds=TIMING.compute)]
     assert not stage.state.runs
 
@@ -55,8 +57,8 @@ def test_a_result_that_comes_before_the_interrupt_is_thrown_away() -> None:
     stage.scheduler(A)
     stage.scheduler(withdraw(A, interrupt=True))
     stage.slots({FIRST: [1]})
-    place = m.Place(None, 4096, (10,))
-    assert stage.event(m.Returned(1, 10, "bytes", place, TIMING), FIRST) == [
+    place = Place(None, 4096, (10,))
+    assert stage.event(Returned(1, 10, "bytes", place, TIMING), FIRST) == [
         e.HandBack(FIRST, 4096, (10,)),
         withdrawn(A, seconds=TIMING.compute),
     ]
@@ -77,12 +79,12 @@ def test_a_result_of_an_attempt_that_was_let_go_on_does_not_replace_a_newer_one(
     stage.scheduler(withdraw(A))
     stage.slots({FIRST: [1]})
     holder = make_host_info("nanny-2")
-    stage.scheduler(m.HostsChanged([holder], []))
-    stage.scheduler(m.Replicate([m.Dependency(A.key, 7, 5, (holder.host,))]))
-    stage.event(e.DataFetched(A.key, holder.host, m.HeldData(A.key, 7, 5)))
+    stage.scheduler(HostsChanged([holder], []))
+    stage.scheduler(Replicate([Dependency(A.key, 7, 5, (holder.host,))]))
+    stage.event(e.DataFetched(A.key, holder.host, HeldData(A.key, 7, 5)))
     assert not any(isinstance(instruction, e.FreeFromStore) for instruction in stage.returns(1))
     assert stage.state.attempts_held(A.key) == [1, 7]
-    stage.scheduler(m.FreeData([(A.key, 1)]))
+    stage.scheduler(FreeData([(A.key, 1)]))
     assert stage.state.attempts_held(A.key) == [7]
 
 
@@ -106,7 +108,7 @@ def test_a_worker_deaf_to_the_interrupt_is_replaced_and_its_neighbours_are_not_b
     out = stage.dies(FIRST, 1, 2, exit="signal SIGKILL")
     assert out == [
         withdrawn(A),
-        sent(m.WorkerDied(FIRST, reason, [(B.key, 2)], False, ["log"])),
+        sent(WorkerDied(FIRST, reason, [(B.key, 2)], False, ["log"])),
         e.StartWorker(FIRST, 0),
     ]
 
@@ -114,7 +116,7 @@ def test_a_worker_deaf_to_the_interrupt_is_replaced_and_its_neighbours_are_not_b
 def test_withdrawing_an_unknown_attempt_says_nothing() -> None:
     stage = Stage()
     stage.scheduler(A)
-    assert stage.scheduler(m.Withdraw(A.key, 9, True)) == []
+    assert stage.scheduler(Withdraw(A.key, 9, True)) == []
 
 
 def test_a_second_wish_can_add_the_interrupt() -> None:
@@ -122,14 +124,14 @@ def test_a_second_wish_can_add_the_interrupt() -> None:
     stage.scheduler(A)
     stage.scheduler(withdraw(A))
     stage.scheduler(withdraw(A, interrupt=True))
-    assert stage.slots({FIRST: [1]}) == [e.Unrecall(1), e.SendToWorker(FIRST, m.InterruptRun(1))]
+    assert stage.slots({FIRST: [1]}) == [e.Unrecall(1), e.SendToWorker(FIRST, InterruptRun(1))]
 
 
 def test_the_slots_are_read_once_for_all_runs_of_one_event() -> None:
     stage = Stage(nthreads=2)
     stage.scheduler(A)
     stage.scheduler(B)
-    out = stage.scheduler(m.RestartWorkers(1))
+    out = stage.scheduler(RestartWorkers(1))
     assert out.count(e.ReadSlots()) == 1
 
 

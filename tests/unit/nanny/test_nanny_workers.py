@@ -2,8 +2,22 @@ from __future__ import annotations
 
 import msgspec
 
-from himalia import messages as m
 from himalia.machine import PeerJoined, PeerLeft
+from himalia.messages.client import GetLogs, RunFunction, Scale
+from himalia.messages.nanny import (
+    Heartbeat,
+    InputMissing,
+    Inventory,
+    RegisterNanny,
+    ReportInventory,
+    RestartWorkers,
+    WorkerDied,
+    WorkerStarted,
+    WorkerStopped,
+)
+from himalia.messages.parts import Close, ForgetFunctions, FunctionBody, HeldData, Reply, TaskError, WorkerInfo
+from himalia.messages.telemetry import HostMetrics
+from himalia.messages.worker import CallFunction, CallReturned, NeedFunction, RetireWorker
 from himalia.names import SCHEDULER, Digest, Key, WorkerName
 from himalia.nanny import events as e
 from himalia.nanny.machine import NannyMachine
@@ -13,7 +27,7 @@ from tests.unit.nanny.nanny_stage import FIRST, SECOND, Stage, finished, sent, w
 
 A = make_compute("a", 1)
 B = make_compute("b", 2)
-INFO = m.WorkerInfo(FIRST, "tcp://10.0.0.1:4000/0", 100, 1, 0, "/tmp")
+INFO = WorkerInfo(FIRST, "tcp://10.0.0.1:4000/0", 100, 1, 0, "/tmp")
 
 
 def test_workers_are_started_first_of_all() -> None:
@@ -26,7 +40,7 @@ def test_registration_names_workers_that_are_up_data_and_attempts() -> None:
     stage.scheduler(A)
     stage.returns(1)
     stage.scheduler(B)
-    register = m.RegisterNanny(stage.state.info, [INFO], [m.HeldData(A.key, 1, 5)], [(B.key, 2)])
+    register = RegisterNanny(stage.state.info, [INFO], [HeldData(A.key, 1, 5)], [(B.key, 2)])
     assert stage.event(PeerJoined(SCHEDULER, "scheduler"), SCHEDULER) == [sent(register)]
 
 
@@ -34,7 +48,7 @@ def test_a_worker_that_dies_is_replaced_and_what_it_ran_is_named() -> None:
     stage = Stage()
     stage.scheduler(A)
     assert stage.dies(FIRST, 1) == [
-        sent(m.WorkerDied(FIRST, "signal SIGSEGV", [(A.key, 1)], True, ["log"])),
+        sent(WorkerDied(FIRST, "signal SIGSEGV", [(A.key, 1)], True, ["log"])),
         e.StartWorker(FIRST, 0),
     ]
     assert not stage.state.tasks
@@ -44,7 +58,7 @@ def test_a_result_that_came_before_the_death_counts() -> None:
     stage = Stage()
     stage.scheduler(A)
     assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value"), finished(A)]
-    assert stage.dies(FIRST, 1)[0] == sent(m.WorkerDied(FIRST, "signal SIGSEGV", [], True, ["log"]))
+    assert stage.dies(FIRST, 1)[0] == sent(WorkerDied(FIRST, "signal SIGSEGV", [], True, ["log"]))
 
 
 def test_a_run_taken_but_not_begun_by_the_dead_is_dispatched_again() -> None:
@@ -95,7 +109,7 @@ def test_calls_in_a_dead_workers_own_queue_go_to_its_successor() -> None:
     stage.scheduler(bound)
     stage.dies(FIRST)
     assert stage.come_up(FIRST, 200) == [
-        sent(m.WorkerStarted(msgspec.structs.replace(INFO, pid=200))),
+        sent(WorkerStarted(msgspec.structs.replace(INFO, pid=200))),
         e.Dispatch(2, bound, FIRST),
     ]
 
@@ -133,18 +147,18 @@ def test_a_process_that_does_not_come_up_is_ended() -> None:
 def test_more_workers_are_started_under_free_names() -> None:
     stage = Stage()
     names = [str(FIRST), str(SECOND)]
-    assert stage.scheduler(m.Scale(4, 2)) == [e.StartWorker(SECOND, 1), sent(m.Reply(4, {"workers": names}))]
+    assert stage.scheduler(Scale(4, 2)) == [e.StartWorker(SECOND, 1), sent(Reply(4, {"workers": names}))]
 
 
 def test_the_worker_that_does_least_is_retired() -> None:
     stage = Stage(workers=2)
-    metrics = m.HostMetrics(workers={str(FIRST): (0.0, 0, 0), str(SECOND): (1.0, 0, 1)})
+    metrics = HostMetrics(workers={str(FIRST): (0.0, 0, 0), str(SECOND): (1.0, 0, 1)})
     stage.event(e.Measured(metrics))
-    assert stage.scheduler(m.Scale(4, 1)) == [
-        e.SendToWorker(FIRST, m.RetireWorker()),
-        sent(m.Reply(4, {"workers": [str(SECOND)]})),
+    assert stage.scheduler(Scale(4, 1)) == [
+        e.SendToWorker(FIRST, RetireWorker()),
+        sent(Reply(4, {"workers": [str(SECOND)]})),
     ]
-    assert stage.dies(FIRST, exit="exit code 0") == [sent(m.WorkerStopped(FIRST))]
+    assert stage.dies(FIRST, exit="exit code 0") == [sent(WorkerStopped(FIRST))]
 
 
 def test_calls_bound_to_a_retired_worker_are_given_back() -> None:
@@ -152,7 +166,7 @@ def test_calls_bound_to_a_retired_worker_are_given_back() -> None:
     first, second = make_compute("a", 1, worker=str(FIRST)), make_compute("b", 2, worker=str(FIRST))
     stage.scheduler(first)
     stage.scheduler(second)
-    assert stage.scheduler(m.Scale(1, 0))[0] == sent(m.InputMissing(second.key, 2, []))
+    assert stage.scheduler(Scale(1, 0))[0] == sent(InputMissing(second.key, 2, []))
 
 
 def test_a_restart_drops_everything_and_answers_when_all_are_back() -> None:
@@ -160,7 +174,7 @@ def test_a_restart_drops_everything_and_answers_when_all_are_back() -> None:
     stage.scheduler(A)
     stage.returns(1)
     stage.scheduler(B)
-    assert stage.scheduler(m.RestartWorkers(7)) == [
+    assert stage.scheduler(RestartWorkers(7)) == [
         withdrawn(B),
         e.Recall(2),
         e.ReadSlots(),
@@ -170,11 +184,11 @@ def test_a_restart_drops_everything_and_answers_when_all_are_back() -> None:
     stage.slots({FIRST: [2]})
     reason = "the nanny stopped it: a restart was asked for"
     assert stage.dies(FIRST, 2) == [
-        sent(m.WorkerDied(FIRST, reason, [], False, ["log"])),
+        sent(WorkerDied(FIRST, reason, [], False, ["log"])),
         e.StartWorker(FIRST, 0),
     ]
     info = msgspec.structs.replace(INFO, pid=300)
-    assert stage.come_up(FIRST, 300) == [sent(m.WorkerStarted(info)), sent(m.Reply(7))]
+    assert stage.come_up(FIRST, 300) == [sent(WorkerStarted(info)), sent(Reply(7))]
 
 
 def test_a_restart_of_named_workers_leaves_results_and_other_workers_alone() -> None:
@@ -182,35 +196,35 @@ def test_a_restart_of_named_workers_leaves_results_and_other_workers_alone() -> 
     stage.scheduler(A)
     stage.returns(1, SECOND)
     stage.scheduler(B)
-    assert stage.scheduler(m.RestartWorkers(7, [str(FIRST)])) == [e.KillWorker(FIRST)]
+    assert stage.scheduler(RestartWorkers(7, [str(FIRST)])) == [e.KillWorker(FIRST)]
     reason = "the nanny stopped it: a restart was asked for"
     assert stage.dies(FIRST, 2) == [
-        sent(m.WorkerDied(FIRST, reason, [(B.key, 2)], False, ["log"])),
+        sent(WorkerDied(FIRST, reason, [(B.key, 2)], False, ["log"])),
         e.StartWorker(FIRST, 0),
     ]
     assert A.key in stage.state.data
     info = msgspec.structs.replace(INFO, pid=300)
-    assert stage.come_up(FIRST, 300) == [sent(m.WorkerStarted(info)), sent(m.Reply(7, {str(FIRST): "OK"}))]
+    assert stage.come_up(FIRST, 300) == [sent(WorkerStarted(info)), sent(Reply(7, {str(FIRST): "OK"}))]
 
 
 def test_a_restart_of_unknown_workers_says_which_ones_there_are() -> None:
     stage = Stage()
     answer = {"nobody": "There is no worker 'nobody' at host-1; its workers are host-1-0."}
-    assert stage.scheduler(m.RestartWorkers(7, ["nobody"])) == [sent(m.Reply(7, answer))]
+    assert stage.scheduler(RestartWorkers(7, ["nobody"])) == [sent(Reply(7, answer))]
 
 
 def test_a_restart_does_not_wait_for_a_worker_that_is_retired_meanwhile() -> None:
     stage = Stage()
-    stage.scheduler(m.RestartWorkers(7, [str(FIRST)]))
-    assert stage.scheduler(m.Scale(8, 0)) == [
-        sent(m.Reply(8, {"workers": []})),
-        sent(m.Reply(7, {str(FIRST): "OK"})),
+    stage.scheduler(RestartWorkers(7, [str(FIRST)]))
+    assert stage.scheduler(Scale(8, 0)) == [
+        sent(Reply(8, {"workers": []})),
+        sent(Reply(7, {str(FIRST): "OK"})),
     ]
 
 
 def test_closing_ends_workers_first_by_asking_then_by_force() -> None:
     stage = Stage(workers=2)
-    assert stage.scheduler(m.Close("done")) == [e.StopWorker(FIRST), e.StopWorker(SECOND)]
+    assert stage.scheduler(Close("done")) == [e.StopWorker(FIRST), e.StopWorker(SECOND)]
     stage.dies(FIRST)
     assert stage.tick(0.5) == []
     assert stage.tick(0.6) == [e.KillWorker(SECOND)]
@@ -226,22 +240,22 @@ def test_without_a_scheduler_the_nanny_ends() -> None:
 def test_a_worker_over_its_memory_is_ended_and_what_it_runs_is_blamed() -> None:
     stage = Stage(worker_memory=1000 * 2**20)
     stage.scheduler(A)
-    assert stage.event(e.Measured(m.HostMetrics(workers={str(FIRST): (1.0, 960 * 2**20, 1)}))) == [e.KillWorker(FIRST)]
+    assert stage.event(e.Measured(HostMetrics(workers={str(FIRST): (1.0, 960 * 2**20, 1)}))) == [e.KillWorker(FIRST)]
     reason = "the nanny stopped it: it used 960 MiB of its own memory, more than 95% of its limit of 1,000 MiB"
     assert stage.dies(FIRST, 1, exit="signal SIGKILL")[0] == sent(
-        m.WorkerDied(FIRST, reason, [(A.key, 1)], True, ["log"], "memory")
+        WorkerDied(FIRST, reason, [(A.key, 1)], True, ["log"], "memory")
     )
 
 
 def test_a_paused_nanny_starts_nothing_while_something_runs_but_is_never_stuck() -> None:
     stage = Stage(workers=2, memory_limit=1000)
     stage.scheduler(A)
-    stage.event(e.Measured(m.HostMetrics(store_bytes=900)))
+    stage.event(e.Measured(HostMetrics(store_bytes=900)))
     assert stage.scheduler(B) == []
     assert stage.returns(1)[-1] == e.Dispatch(2, B, None)
     third = make_compute("c", 3)
     assert stage.scheduler(third) == []
-    assert stage.event(e.Measured(m.HostMetrics(store_bytes=100))) == [e.Dispatch(3, third, None)]
+    assert stage.event(e.Measured(HostMetrics(store_bytes=100))) == [e.Dispatch(3, third, None)]
 
 
 def test_a_heartbeat_carries_what_is_here() -> None:
@@ -252,7 +266,7 @@ def test_a_heartbeat_carries_what_is_here() -> None:
     (beat,) = stage.tick(0.6)
     state = stage.state
     assert beat == sent(
-        m.Heartbeat(state.metrics, (1, state.tasks["b"].digest), (1, state.data_digest), 2)  # type: ignore[index]
+        Heartbeat(state.metrics, (1, state.tasks["b"].digest), (1, state.data_digest), 2)  # type: ignore[index]
     )
     assert stage.tick(0.1) == []
 
@@ -262,56 +276,56 @@ def test_an_inventory_names_everything() -> None:
     stage.scheduler(A)
     stage.returns(1)
     stage.scheduler(B)
-    assert stage.scheduler(m.ReportInventory()) == [sent(m.Inventory([m.HeldData(A.key, 1, 5)], [(B.key, 2)], seen=3))]
+    assert stage.scheduler(ReportInventory()) == [sent(Inventory([HeldData(A.key, 1, 5)], [(B.key, 2)], seen=3))]
 
 
 def test_a_function_is_sent_to_the_worker_that_asks() -> None:
     stage = Stage()
-    body = m.FunctionBody(Digest(b"f" * 16), b"pickle")
+    body = FunctionBody(Digest(b"f" * 16), b"pickle")
     assert stage.scheduler(body) == []
-    assert stage.event(m.NeedFunction(body.digest), FIRST) == [e.SendToWorker(FIRST, body)]
+    assert stage.event(NeedFunction(body.digest), FIRST) == [e.SendToWorker(FIRST, body)]
 
 
 def test_a_forgotten_function_stays_while_a_task_names_it() -> None:
     stage = Stage()
-    body = m.FunctionBody(Digest(b"f" * 16), b"pickle")
+    body = FunctionBody(Digest(b"f" * 16), b"pickle")
     stage.scheduler(body)
     stage.scheduler(make_compute("a", 1, function=body.digest))
-    stage.scheduler(m.ForgetFunctions([body.digest]))
-    assert stage.event(m.NeedFunction(body.digest), FIRST) == [e.SendToWorker(FIRST, body)]
+    stage.scheduler(ForgetFunctions([body.digest]))
+    assert stage.event(NeedFunction(body.digest), FIRST) == [e.SendToWorker(FIRST, body)]
     stage.returns(1)
     stage.tick(1.0)
-    empty = m.FunctionBody(body.digest, b"")
-    assert stage.event(m.NeedFunction(body.digest), FIRST) == [e.SendToWorker(FIRST, empty)]
+    empty = FunctionBody(body.digest, b"")
+    assert stage.event(NeedFunction(body.digest), FIRST) == [e.SendToWorker(FIRST, empty)]
 
 
 def test_a_function_beside_the_tasks_runs_on_all_workers_and_is_answered_once() -> None:
     stage = Stage(workers=2)
-    assert stage.scheduler(m.RunFunction(9, b"call")) == [
-        e.SendToWorker(FIRST, m.CallFunction(1, b"call")),
-        e.SendToWorker(SECOND, m.CallFunction(1, b"call")),
+    assert stage.scheduler(RunFunction(9, b"call")) == [
+        e.SendToWorker(FIRST, CallFunction(1, b"call")),
+        e.SendToWorker(SECOND, CallFunction(1, b"call")),
     ]
-    assert stage.event(m.CallReturned(1, b"one"), FIRST) == []
+    assert stage.event(CallReturned(1, b"one"), FIRST) == []
     ok = msgspec.msgpack.encode
-    assert stage.event(m.CallReturned(1, b"two"), SECOND) == [
-        sent(m.Reply(9, {str(FIRST): ok(["ok", b"one"]), str(SECOND): ok(["ok", b"two"])}))
+    assert stage.event(CallReturned(1, b"two"), SECOND) == [
+        sent(Reply(9, {str(FIRST): ok(["ok", b"one"]), str(SECOND): ok(["ok", b"two"])}))
     ]
 
 
 def test_a_worker_that_dies_answers_a_function_with_an_error() -> None:
     stage = Stage()
-    stage.scheduler(m.RunFunction(9, b"call", [str(FIRST)]))
+    stage.scheduler(RunFunction(9, b"call", [str(FIRST)]))
     text = "host-1-0 ended while the function ran (signal SIGSEGV)."
-    error = m.TaskError("killed", Key(""), text, worker=FIRST)
-    reply = m.Reply(9, {str(FIRST): msgspec.msgpack.encode(["error", error])})
+    error = TaskError("killed", Key(""), text, worker=FIRST)
+    reply = Reply(9, {str(FIRST): msgspec.msgpack.encode(["error", error])})
     assert stage.dies(FIRST)[0] == sent(reply)
 
 
 def test_a_function_for_a_worker_that_is_not_up_is_answered_at_once() -> None:
     stage = Stage()
-    (reply,) = stage.scheduler(m.RunFunction(9, b"call", ["host-1-7"]))
+    (reply,) = stage.scheduler(RunFunction(9, b"call", ["host-1-7"]))
     assert list(reply.message.value) == [WorkerName("host-1-7")]
 
 
 def test_logs_are_answered_by_the_shell() -> None:
-    assert Stage().scheduler(m.GetLogs(5, ["w"])) == [e.AnswerLogs(5, ["w"])]
+    assert Stage().scheduler(GetLogs(5, ["w"])) == [e.AnswerLogs(5, ["w"])]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from himalia.machine import Send, Ticked
-from himalia.messages import Heartbeat, LogLine, Printed, WorkerDied, WorkerOutput
+from himalia.messages.nanny import Heartbeat, WorkerDied, WorkerOutput
+from himalia.messages.telemetry import LogLine
+from himalia.messages.worker import Printed
 from himalia.names import SCHEDULER, Key, WorkerName
 from himalia.nanny.events import KeepLines
 from himalia.nanny.output import BURST, HOST_RATE, OutgoingLines, newest

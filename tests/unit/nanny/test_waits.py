@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from himalia import messages as m
-from himalia.messages import HostWait
+from himalia.messages.nanny import Heartbeat, Replicate
+from himalia.messages.parts import HeldData, HostsChanged
+from himalia.messages.telemetry import HostMetrics, HostWait
 from himalia.names import Key
 from himalia.nanny import events as e
 from himalia.nanny.waits import SHOWN, describe, quiet
@@ -21,14 +22,14 @@ NEEDS_X = make_compute("a", 5, make_dependency("x", 1, "nanny-2", "nanny-3"))
 
 def stage_with_hosts() -> Stage:
     stage = Stage()
-    stage.scheduler(m.HostsChanged([TWO, THREE], []))
+    stage.scheduler(HostsChanged([TWO, THREE], []))
     return stage
 
 
 def measure(stage: Stage, seconds: float = 0.0, **found: Any) -> None:
     """Let time pass and a measurement come."""
     stage.now += seconds
-    stage.event(e.Measured(m.HostMetrics(time=stage.now), **found))
+    stage.event(e.Measured(HostMetrics(time=stage.now), **found))
 
 
 def test_an_input_that_does_not_come_is_named_with_the_host_that_was_asked_and_since_when() -> None:
@@ -42,7 +43,7 @@ def test_an_input_that_does_not_come_is_named_with_the_host_that_was_asked_and_s
     stage.event(e.DataFetched(X, TWO.host, None, "it isn't there"))  # the next one is asked
     measure(stage, 2.0)
     assert describe(stage.state) == [HostWait("fetched", X, 2.0, 0, "nanny-3", 0)]
-    stage.event(e.DataFetched(X, THREE.host, m.HeldData(X, 1, 8)))
+    stage.event(e.DataFetched(X, THREE.host, HeldData(X, 1, 8)))
     measure(stage, 2.0)
     assert describe(stage.state) == []
 
@@ -56,7 +57,7 @@ def test_an_input_that_has_come_and_finds_no_room_says_so() -> None:
 
 def test_copies_that_no_call_waits_for_are_not_named() -> None:
     stage = stage_with_hosts()
-    stage.scheduler(m.Replicate([make_dependency("x", 1, "nanny-2")]))
+    stage.scheduler(Replicate([make_dependency("x", 1, "nanny-2")]))
     measure(stage, 5.0)
     assert describe(stage.state) == []
 
@@ -117,5 +118,5 @@ def test_a_heartbeat_says_for_how_long_no_call_was_begun_or_ended() -> None:
     assert quiet(stage.state) == 0.0
     stage.state.next_heartbeat = 0.0
     measure(stage, 4.0)
-    (beat,) = [out.message.metrics for out in stage.tick(0.0) if isinstance(getattr(out, "message", None), m.Heartbeat)]
+    (beat,) = [out.message.metrics for out in stage.tick(0.0) if isinstance(getattr(out, "message", None), Heartbeat)]
     assert (beat.quiet, beat.waits) == (4.0, [])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from himalia import messages as m
+from himalia.messages.client import Scale
+from himalia.messages.nanny import WorkerDied
+from himalia.messages.telemetry import HostMetrics
 from himalia.nanny import events as e
 from himalia.nanny.watchdog import IDLE_LIMIT, LOST_LIMIT, STOPPED_LIMIT, TAKEN_LIMIT, describe
 from himalia.testing.builders import make_compute
@@ -20,7 +22,7 @@ def measure(
     out: list[object] = []
     for _ in range(max(1, round(for_ / seconds))):
         stage.now += seconds
-        metrics = m.HostMetrics(workers={str(FIRST): (cpu, 0, int(running > 0))}, time=1000.0 + stage.now)
+        metrics = HostMetrics(workers={str(FIRST): (cpu, 0, int(running > 0))}, time=1000.0 + stage.now)
         slots = {FIRST: [running]}
         if len(stage.state.workers) > 1:
             slots[SECOND] = [0]
@@ -36,7 +38,7 @@ def test_a_stopped_worker_is_named_and_replaced_and_its_call_runs_again_without_
     assert "(process 100) doesn't answer: it was stopped (SIGSTOP) 44 s ago" in text
     assert measure(stage, "T", running=1, for_=2.0) == [e.KillWorker(FIRST)]
     reason = "the nanny stopped it: something had stopped it (SIGSTOP) for 45 s"
-    died = m.WorkerDied(FIRST, reason, [(A.key, 1)], False, ["log"])
+    died = WorkerDied(FIRST, reason, [(A.key, 1)], False, ["log"])
     assert stage.dies(FIRST, 1, exit="signal SIGKILL")[0] == sent(died)
     assert describe(stage.state) == {}
 
@@ -55,7 +57,7 @@ def test_a_worker_that_is_stopped_while_it_starts_or_retires_is_replaced_too() -
     assert measure(starting, "T", for_=STOPPED_LIMIT + 1) == [e.KillWorker(FIRST)]
     retiring = Stage()
     retiring.scheduler(A)
-    retiring.scheduler(m.Scale(1, 0))
+    retiring.scheduler(Scale(1, 0))
     assert measure(retiring, "T", running=1, for_=STOPPED_LIMIT + 1) == [e.KillWorker(FIRST)]
 
 

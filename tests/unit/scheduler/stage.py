@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-import himalia.messages as m
 from himalia.machine import Event, Instruction, PeerJoined, PeerLeft, Send
+from himalia.messages.client import Submit
+from himalia.messages.nanny import DeathCause, RegisterNanny, TaskFailed, TaskFinished, WorkerDied, WorkerStarted
+from himalia.messages.parts import FunctionBody, HostInfo, Message, TaskError, TaskOptions, TaskSpec, Timing, WorkerInfo
 from himalia.names import Digest, HostId, Key, PeerId, WorkerName
 from himalia.scheduler.machine import SchedulerMachine
 from himalia.scheduler.state import SchedulerTask, Status
 from himalia.settings import Settings
 
 FUNCTION = Digest(b"f" * 16)
-TIMING = m.Timing(start=1.0, deserialize=0.0, compute=0.5, serialize=0.0)
-MessageType = TypeVar("MessageType", bound=m.Message)
+TIMING = Timing(start=1.0, deserialize=0.0, compute=0.5, serialize=0.0)
+MessageType = TypeVar("MessageType", bound=Message)
 
 
 def spec(
@@ -21,11 +23,11 @@ def spec(
     *inputs: str,
     wanted: bool = True,
     order: int = 0,
-    options: m.TaskOptions | None = None,
-) -> m.TaskSpec:
+    options: TaskOptions | None = None,
+) -> TaskSpec:
     """Return a call of the function that every client of a stage has sent."""
     dependencies = tuple(Key(name) for name in inputs)
-    return m.TaskSpec(Key(key), key.split("-")[0], FUNCTION, b"call", dependencies, order, wanted, options=options)
+    return TaskSpec(Key(key), key.split("-")[0], FUNCTION, b"call", dependencies, order, wanted, options=options)
 
 
 class Stage:
@@ -34,50 +36,48 @@ class Stage:
     def __init__(self, *hosts: str, settings: Settings | None = None) -> None:
         self.machine = SchedulerMachine(settings=settings or Settings(), me=PeerId("scheduler-0"))
         self.now = 0.0
-        self.sent: list[tuple[str, m.Message]] = []
+        self.sent: list[tuple[str, Message]] = []
         """What was sent since the last :meth:`take`."""
         for client in ("alice", "bob"):
             self.event(PeerJoined(PeerId(client), "client"))
-            self.message(client, m.FunctionBody(FUNCTION, b"body"))
+            self.message(client, FunctionBody(FUNCTION, b"body"))
         for host in hosts:
             self.add_host(host)
         self.sent.clear()
 
     def add_host(self, name: str, *, workers: int = 1, nthreads: int = 1, called: str = "", **resources: float) -> None:
         """Register a nanny with its workers ``<name>-0`` and so on."""
-        info = m.HostInfo(
-            HostId(PeerId(name)), f"unix:///{name}", f"{name}.local", 1, "machine", "/arena", 10**9, "/tmp"
-        )
+        info = HostInfo(HostId(PeerId(name)), f"unix:///{name}", f"{name}.local", 1, "machine", "/arena", 10**9, "/tmp")
         info.name = called
         infos = [
-            m.WorkerInfo(WorkerName(f"{name}-{i}"), f"unix:///{name}/{i}", 2 + i, nthreads, 0, "/tmp", dict(resources))
+            WorkerInfo(WorkerName(f"{name}-{i}"), f"unix:///{name}/{i}", 2 + i, nthreads, 0, "/tmp", dict(resources))
             for i in range(workers)
         ]
-        self.message(name, m.RegisterNanny(info, infos, [], []))
+        self.message(name, RegisterNanny(info, infos, [], []))
 
     def event(self, event: Event) -> list[Instruction]:
         """Feed an event of the scheduler's own side."""
         return self._handle(event, PeerId(""))
 
-    def message(self, source: str, message: m.Message) -> list[Instruction]:
+    def message(self, source: str, message: Message) -> list[Instruction]:
         """Feed a message."""
         return self._handle(message, PeerId(source))
 
-    def _handle(self, event: Event | m.Message, source: PeerId) -> list[Instruction]:
+    def _handle(self, event: Event | Message, source: PeerId) -> list[Instruction]:
         instructions = self.machine.handle(event, now=self.now, source=source)
         self.sent += [(str(i.peer), i.message) for i in instructions if isinstance(i, Send)]
         self.machine.validate()
         return instructions
 
-    def submit(self, client: str, *specs: m.TaskSpec, batch: int = 1, last: bool = True) -> None:
+    def submit(self, client: str, *specs: TaskSpec, batch: int = 1, last: bool = True) -> None:
         """Feed a submission."""
-        self.message(client, m.Submit(batch, list(specs), last))
+        self.message(client, Submit(batch, list(specs), last))
 
     def leave(self, peer: str) -> None:
         """End the session with a peer."""
         self.event(PeerLeft(PeerId(peer), "test"))
 
-    def take(self) -> list[tuple[str, m.Message]]:
+    def take(self) -> list[tuple[str, Message]]:
         """Return what was sent since the last call."""
         sent, self.sent = self.sent, []
         return sent
@@ -106,23 +106,23 @@ class Stage:
         task = self.task(key)
         assert task.host is not None, f"{key} is at no host"
         worker = WorkerName(f"{task.host.id}-0")
-        finished = m.TaskFinished(Key(key), task.attempt, worker, nbytes, "builtins.int", TIMING, data)
+        finished = TaskFinished(Key(key), task.attempt, worker, nbytes, "builtins.int", TIMING, data)
         self.message(str(task.host.id), finished)
 
     def fail(self, key: str) -> None:
         """Let the host that has a task report an exception."""
         task = self.task(key)
         assert task.host is not None, f"{key} is at no host"
-        error = m.TaskError(kind="exception", key=Key(key), text="ValueError: no", worker="w")
-        self.message(str(task.host.id), m.TaskFailed(Key(key), task.attempt, error, TIMING))
+        error = TaskError(kind="exception", key=Key(key), text="ValueError: no", worker="w")
+        self.message(str(task.host.id), TaskFailed(Key(key), task.attempt, error, TIMING))
 
-    def die(self, key: str, *, blamed: bool = True, cause: m.DeathCause = "crash") -> None:
+    def die(self, key: str, *, blamed: bool = True, cause: DeathCause = "crash") -> None:
         """Let the worker that runs a task die, and its replacement start."""
         task = self.task(key)
         host = task.host
         assert host is not None, f"{key} is at no host"
         worker = next(iter(host.workers.values())) if task.worker is None else task.worker
         running = [(Key(key), task.attempt)]
-        died = m.WorkerDied(worker.info.name, "signal SIGKILL", running, blamed, ["last words"], cause)
+        died = WorkerDied(worker.info.name, "signal SIGKILL", running, blamed, ["last words"], cause)
         self.message(str(host.id), died)
-        self.message(str(host.id), m.WorkerStarted(worker.info))
+        self.message(str(host.id), WorkerStarted(worker.info))

@@ -3,21 +3,24 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-import himalia.messages as m
 from himalia.machine import Ticked
+from himalia.messages.client import DescribeTask, FollowTelemetry, ReleaseKeys, Restart, Submit, Telemetry
+from himalia.messages.nanny import RestartWorkers
+from himalia.messages.parts import Reply, Timing
+from himalia.messages.telemetry import TaskCounts, TaskRecord
 from himalia.names import ClientId, HostId, Key, PeerId
 from himalia.scheduler.state import GROUPS
 from tests.unit.scheduler.stage import Stage, spec
 
 
-def tick(stage: Stage, seconds: float = 1.0) -> list[tuple[str, m.Telemetry]]:
+def tick(stage: Stage, seconds: float = 1.0) -> list[tuple[str, Telemetry]]:
     stage.now += seconds
     stage.event(Ticked())
-    return stage.taken(m.Telemetry)
+    return stage.taken(Telemetry)
 
 
 def run(stage: Stage, *keys: str, client: str = "alice", batch: int = 1, span: str = "") -> None:
-    stage.message(client, m.Submit(batch, [spec(key, order=index) for index, key in enumerate(keys)], True, span))
+    stage.message(client, Submit(batch, [spec(key, order=index) for index, key in enumerate(keys)], True, span))
     for key in keys:
         stage.finish(key)
     stage.take()
@@ -26,12 +29,12 @@ def run(stage: Stage, *keys: str, client: str = "alice", batch: int = 1, span: s
 def log(stage: Stage, count: int) -> None:
     """Let so many calls have ended, without the tasks, which the stage would check after each event."""
     for number in range(count):
-        row = (Key(f"f-{number}"), "f", HostId(PeerId("a")), "a-0", "ok", m.Timing(1.0, 0.0, 0.5, 0.0), 8)
+        row = (Key(f"f-{number}"), "f", HostId(PeerId("a")), "a-0", "ok", Timing(1.0, 0.0, 0.5, 0.0), 8)
         stage.machine.core.log.add(row)
 
 
-def keys(push: m.Telemetry) -> list[str]:
-    packed = [record for block in push.blocks for record in msgspec.msgpack.decode(block, type=list[m.TaskRecord])]
+def keys(push: Telemetry) -> list[str]:
+    packed = [record for block in push.blocks for record in msgspec.msgpack.decode(block, type=list[TaskRecord])]
     return [record.key for record in [*push.records, *packed]]
 
 
@@ -39,7 +42,7 @@ def keys(push: m.Telemetry) -> list[str]:
 def test_the_first_push_tells_what_is_known_and_later_ones_what_changed(full: bool) -> None:
     stage = Stage("a")
     run(stage, "f-1")
-    stage.message("alice", m.FollowTelemetry(0.5, full))
+    stage.message("alice", FollowTelemetry(0.5, full))
     [(peer, first)] = tick(stage)
     assert (peer, keys(first), [group.name for group in first.groups], list(first.hosts)) == ("alice", [], ["f"], ["a"])
     assert [event.kind for event in first.events] == ["host-joined", "worker-started"]
@@ -56,7 +59,7 @@ def test_the_first_push_tells_what_is_known_and_later_ones_what_changed(full: bo
 def test_a_follower_may_begin_with_the_calls_that_ended_before(full: bool) -> None:
     stage = Stage("a")
     run(stage, "f-1", "f-2")
-    stage.message("alice", m.FollowTelemetry(0.5, full, past=True))
+    stage.message("alice", FollowTelemetry(0.5, full, past=True))
     [(_, first)] = tick(stage)
     assert keys(first) == ["f-1", "f-2"]
     run(stage, "f-3", batch=2)
@@ -68,7 +71,7 @@ def test_a_follower_may_begin_with_the_calls_that_ended_before(full: bool) -> No
 def test_full_followers_get_the_same_bytes_and_miss_nothing() -> None:
     stage = Stage("a")
     for client in ("alice", "bob"):
-        stage.message(client, m.FollowTelemetry(0.5, True))
+        stage.message(client, FollowTelemetry(0.5, True))
     tick(stage)
     log(stage, 3000)
     (_, to_alice), (_, to_bob) = tick(stage)
@@ -79,7 +82,7 @@ def test_full_followers_get_the_same_bytes_and_miss_nothing() -> None:
 
 def test_a_follower_content_with_a_sample_is_told_how_many_were_left_out() -> None:
     stage = Stage("a")
-    stage.message("alice", m.FollowTelemetry(0.5))
+    stage.message("alice", FollowTelemetry(0.5))
     tick(stage)
     log(stage, 5000)
     [(_, push)] = tick(stage)
@@ -89,13 +92,13 @@ def test_a_follower_content_with_a_sample_is_told_how_many_were_left_out() -> No
 
 def test_nobody_is_pushed_to_sooner_than_asked_or_after_the_end() -> None:
     stage = Stage("a")
-    stage.message("alice", m.FollowTelemetry(1.0))
+    stage.message("alice", FollowTelemetry(1.0))
     assert len(tick(stage)) == 1
     assert tick(stage, 0.5) == []
     assert len(tick(stage, 0.5)) == 1
-    stage.message("alice", m.FollowTelemetry(0.0))
+    stage.message("alice", FollowTelemetry(0.0))
     assert tick(stage) == []
-    stage.message("bob", m.FollowTelemetry(1.0))
+    stage.message("bob", FollowTelemetry(1.0))
     stage.leave("bob")
     assert tick(stage) == []
 
@@ -105,7 +108,7 @@ def test_calls_are_counted_under_what_they_were_submitted_from() -> None:
     run(stage, "f-1", "f-2", span="alice/1")
     run(stage, "f-3", batch=2, span="alice/2")
     run(stage, "f-4", client="bob")
-    stage.message("bob", m.FollowTelemetry(0.5))
+    stage.message("bob", FollowTelemetry(0.5))
     [(_, push)] = tick(stage)
     assert {group.span: group.finished for group in push.groups} == {"alice/1": 2, "alice/2": 1, "bob": 1}
     groups = stage.machine.core.groups.values()
@@ -118,7 +121,7 @@ def test_held_bytes_of_a_group_follow_its_results() -> None:
     run(stage, "f-1", "f-2")
     [group] = stage.machine.core.groups.values()
     assert (group.memory, group.peak) == (16, 16)
-    stage.message("alice", m.ReleaseKeys([Key("f-1")]))
+    stage.message("alice", ReleaseKeys([Key("f-1")]))
     assert (group.memory, group.peak) == (8, 16)
     stage.leave("a")
     assert group.memory == 0
@@ -126,14 +129,14 @@ def test_held_bytes_of_a_group_follow_its_results() -> None:
 
 def test_the_last_counts_of_a_group_are_told_although_it_was_dropped_before_the_push() -> None:
     stage = Stage("a")
-    stage.message("alice", m.FollowTelemetry(0.5))
-    stage.message("bob", m.FollowTelemetry(2.0))
+    stage.message("alice", FollowTelemetry(0.5))
+    stage.message("bob", FollowTelemetry(2.0))
     assert len(tick(stage)) == 2
     core = stage.machine.core
     for number in range(GROUPS):
         core.group(core.clients[ClientId(PeerId("alice"))], f"g{number}")
     run(stage, "f-1")
-    stage.message("alice", m.ReleaseKeys([Key("f-1")]))
+    stage.message("alice", ReleaseKeys([Key("f-1")]))
     assert tick(stage, 0.1) == []
     assert not core.groups
     [(_, push)] = tick(stage, 0.5)
@@ -146,7 +149,7 @@ def test_the_last_counts_of_a_group_are_told_although_it_was_dropped_before_the_
 
 def test_failed_calls_are_told_by_their_cause() -> None:
     stage = Stage("a")
-    stage.message("alice", m.FollowTelemetry(0.5))
+    stage.message("alice", FollowTelemetry(0.5))
     tick(stage)
     stage.submit("alice", spec("f-1"), spec("f-2"), spec("g-1"))
     for key in ("f-1", "f-2", "g-1"):
@@ -161,9 +164,9 @@ def test_a_task_is_described_with_its_neighbours_and_what_happened_to_it() -> No
     stage.submit("alice", spec("x"), spec("y", "x"))
     stage.die("x")
     stage.take()
-    stage.message("alice", m.DescribeTask(1, Key("x")))
-    stage.message("alice", m.DescribeTask(2, Key("nobody")))
-    [(_, known), (_, unknown)] = stage.taken(m.Reply)
+    stage.message("alice", DescribeTask(1, Key("x")))
+    stage.message("alice", DescribeTask(2, Key("nobody")))
+    [(_, known), (_, unknown)] = stage.taken(Reply)
     assert (known.value["status"], known.value["dependents"]) == ("assigned", [("y", "waiting")])
     assert [kind for _, kind, _ in known.value["events"]] == ["retried"]
     assert unknown.value["status"] == "unknown"
@@ -173,23 +176,23 @@ def test_a_task_is_described_with_its_neighbours_and_what_happened_to_it() -> No
 def test_workers_that_are_named_are_replaced_and_nothing_is_forgotten() -> None:
     stage = Stage("a", "b")
     run(stage, "f-1")
-    stage.message("alice", m.Restart(7, ["a-0", "nobody"]))
-    [(peer, order)] = stage.taken(m.RestartWorkers)
+    stage.message("alice", Restart(7, ["a-0", "nobody"]))
+    [(peer, order)] = stage.taken(RestartWorkers)
     assert (peer, order.workers) == ("a", ["a-0"])
-    stage.message("a", m.Reply(order.request, {}))
-    [(_, reply)] = stage.taken(m.Reply)
+    stage.message("a", Reply(order.request, {}))
+    [(_, reply)] = stage.taken(Reply)
     assert "no worker 'nobody'" in reply.value["nobody"]
     assert stage.status("f-1") is not None
 
 
 def test_totals_of_a_push_are_those_of_its_groups() -> None:
     stage = Stage("a")
-    stage.message("bob", m.FollowTelemetry(0.25))
+    stage.message("bob", FollowTelemetry(0.25))
     for number in range(3):
         stage.submit("alice", spec(f"inc-{number}"), batch=number + 1)
         stage.finish(f"inc-{number}")
         stage.now += 1.0
         stage.take()
         stage.event(Ticked())
-        ((_, push),) = stage.taken(m.Telemetry)
-        assert push.status.counts == m.TaskCounts(done=number + 1) == push.groups[0].counts
+        ((_, push),) = stage.taken(Telemetry)
+        assert push.status.counts == TaskCounts(done=number + 1) == push.groups[0].counts

@@ -10,8 +10,10 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-import himalia.messages as m
 from himalia.bounds import FEW
+from himalia.messages.client import ClientToScheduler, DataPlaced, GetKeys, GetLogs, Restart, ResultErred, RunFunction
+from himalia.messages.nanny import InputMissing, NannyToScheduler, TaskFailed, TaskFinished, Withdrawn, WorkerDied
+from himalia.messages.parts import Close, Message, Reply, TaskError, TaskOptions
 from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.requests import MOST_OPEN
 from himalia.scheduler.state import Status
@@ -43,7 +45,7 @@ def mutations(packed: bytes, chance: random.Random, number: int) -> Iterator[byt
 def stage() -> Stage:
     """Return a cluster in the middle of something, alice's and bob's."""
     it = Stage("a", "b")
-    it.submit("alice", spec("f-1"), spec("f-2", "f-1"), spec("f-3", "f-2", options=m.TaskOptions(retries=1)))
+    it.submit("alice", spec("f-1"), spec("f-2", "f-1"), spec("f-3", "f-2", options=TaskOptions(retries=1)))
     it.submit("bob", spec("g-1"), spec("g-2", "g-1"))
     it.finish("g-1")
     return it
@@ -55,12 +57,12 @@ def test_a_host_speaks_only_for_calls_that_were_assigned_to_it() -> None:
     task = it.task("f-1")
     assert task.host is not None
     thief = "b" if task.host.id == "a" else "a"
-    lies: list[m.Message] = [
-        m.TaskFinished(task.key, task.attempt, WorkerName(f"{thief}-0"), 1, "int", TIMING, b"forged"),
-        m.TaskFailed(task.key, task.attempt, m.TaskError(kind="exception", key=task.key, text="forged"), TIMING),
-        m.Withdrawn(task.key, task.attempt, False),
-        m.InputMissing(task.key, task.attempt, []),
-        m.WorkerDied(WorkerName(f"{thief}-0"), "signal SIGKILL", [(task.key, task.attempt)], True, []),
+    lies: list[Message] = [
+        TaskFinished(task.key, task.attempt, WorkerName(f"{thief}-0"), 1, "int", TIMING, b"forged"),
+        TaskFailed(task.key, task.attempt, TaskError(kind="exception", key=task.key, text="forged"), TIMING),
+        Withdrawn(task.key, task.attempt, False),
+        InputMissing(task.key, task.attempt, []),
+        WorkerDied(WorkerName(f"{thief}-0"), "signal SIGKILL", [(task.key, task.attempt)], True, []),
     ]
     for lie in lies:
         before = task.attempt
@@ -78,14 +80,13 @@ def test_a_host_complains_only_of_inputs_that_it_was_told_to_fetch() -> None:
     it.submit("alice", spec("f-1"), spec("f-2"))
     call = next(it.task(key) for key in ("f-1", "f-2") if it.task(key).host is not holder)
     assert call.host is not None
-    it.message(call.host.id, m.InputMissing(call.key, call.attempt, [(held.key, held.attempt, holder.id)]))
+    it.message(call.host.id, InputMissing(call.key, call.attempt, [(held.key, held.attempt, holder.id)]))
     assert held.holders == (holder,)
 
 
 @pytest.mark.parametrize(
     ("source", "kind"),
-    [("alice", kind) for kind in get_args(m.ClientToScheduler)]
-    + [("a", kind) for kind in get_args(m.NannyToScheduler)],
+    [("alice", kind) for kind in get_args(ClientToScheduler)] + [("a", kind) for kind in get_args(NannyToScheduler)],
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_no_message_that_decodes_breaks_the_machine(source: str, kind: type) -> None:
@@ -103,7 +104,7 @@ def test_no_message_that_decodes_breaks_the_machine(source: str, kind: type) -> 
             it = stage()
         it.message(source, message)
         encode_all(it.take())
-        if kind not in (m.Close, m.Restart):
+        if kind not in (Close, Restart):
             assert it.status("g-1") is Status.FINISHED, "bob's own, whatever alice or another host says"
         if source not in it.machine.hosts and source not in it.machine.clients:
             it = stage()
@@ -113,7 +114,7 @@ def test_no_message_that_decodes_breaks_the_machine(source: str, kind: type) -> 
 def test_a_call_that_needs_its_own_result_is_refused() -> None:
     it = Stage("a")
     it.submit("alice", spec("f-1", "f-1"), spec("f-2"))
-    [(_, refused)] = it.taken(m.ResultErred)
+    [(_, refused)] = it.taken(ResultErred)
     assert (refused.key, refused.error.kind) == ("f-1", "refused")
     assert it.assigned() == {"f-2": "a"}
 
@@ -122,10 +123,10 @@ def test_a_longer_circle_ends_as_an_error_of_whoever_is_in_it() -> None:
     """What is needed has to be submitted before: the first one's input is not there, and never comes to be."""
     it = Stage("a")
     it.submit("alice", spec("f-1", "f-3"), spec("f-2", "f-1"), spec("f-3", "f-2"))
-    assert {message.key for _, message in it.taken(m.ResultErred)} == {"f-1", "f-2", "f-3"}
+    assert {message.key for _, message in it.taken(ResultErred)} == {"f-1", "f-2", "f-3"}
     it.submit("alice", spec("g-1", "g-2"), batch=2)
     it.submit("alice", spec("g-2", "g-1"), batch=3)
-    assert {message.key for _, message in it.taken(m.ResultErred)} == {"g-1", "g-2"}
+    assert {message.key for _, message in it.taken(ResultErred)} == {"g-1", "g-2"}
     assert it.assigned() == {}
 
 
@@ -140,11 +141,11 @@ def test_what_is_in_memory_is_told_in_pages() -> None:
     it = Stage("a")
     names = [f"f-{n}" for n in range(FEW + 5)]
     for number, name in enumerate(names):
-        placed = m.DataPlaced(Key(name), "f", HostId(PeerId("a")), 8, "int", True, -1 - number)
+        placed = DataPlaced(Key(name), "f", HostId(PeerId("a")), 8, "int", True, -1 - number)
         it.machine.handle(placed, now=0.0, source=PeerId("alice"))
-    it.message("alice", m.GetKeys(1))
-    it.message("alice", m.GetKeys(2, None, FEW))
-    first, second = [reply.value for _, reply in it.taken(m.Reply)]
+    it.message("alice", GetKeys(1))
+    it.message("alice", GetKeys(2, None, FEW))
+    first, second = [reply.value for _, reply in it.taken(Reply)]
     assert (len(first), len(second)) == (FEW, 5)
     assert {*first, *second} == set(names)
 
@@ -152,24 +153,24 @@ def test_what_is_in_memory_is_told_in_pages() -> None:
 def test_questions_to_hosts_that_do_not_answer_do_not_pile_up() -> None:
     it = Stage("a")
     for number in range(MOST_OPEN + 3):
-        it.machine.handle(m.RunFunction(number, b"call"), now=0.0, source=PeerId("alice"))
-    it.message("alice", m.GetLogs(1000))
-    it.message("bob", m.GetLogs(1))
-    assert [reply.request for _, reply in it.taken(m.Reply) if reply.error] == [1000]
+        it.machine.handle(RunFunction(number, b"call"), now=0.0, source=PeerId("alice"))
+    it.message("alice", GetLogs(1000))
+    it.message("bob", GetLogs(1))
+    assert [reply.request for _, reply in it.taken(Reply) if reply.error] == [1000]
     assert len(it.machine.requests.pending) == MOST_OPEN + 1
 
 
 def test_an_answer_that_fits_into_no_message_is_an_error() -> None:
     it = Stage("a", "b")
-    it.message("alice", m.RunFunction(5, b"call"))
-    asked = {peer: message.request for peer, message in it.taken(m.RunFunction)}
+    it.message("alice", RunFunction(5, b"call"))
+    asked = {peer: message.request for peer, message in it.taken(RunFunction)}
     for host, request in asked.items():
-        it.message(host, m.Reply(request, {f"{host}-0": bytes(40_000_000)}))
-    [(_, reply)] = it.taken(m.Reply)
+        it.message(host, Reply(request, {f"{host}-0": bytes(40_000_000)}))
+    [(_, reply)] = it.taken(Reply)
     assert "80,000" in reply.error
 
 
-def encode_all(sent: list[tuple[str, m.Message]]) -> None:
+def encode_all(sent: list[tuple[str, Message]]) -> None:
     """Fail if something that the machine sends can't be sent."""
     for _, message in sent:
         msgspec.msgpack.encode(message)

@@ -9,8 +9,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-import himalia.messages as m
 from himalia.machine import PeerJoined, Send, Ticked
+from himalia.messages.client import CancelKeys, FollowTelemetry, ReleaseKeys, Submit, WantKeys
+from himalia.messages.nanny import Compute, TaskFinished
+from himalia.messages.parts import TaskSpec
 from himalia.names import Key, PeerId, WorkerName
 from himalia.scheduler.machine import SchedulerMachine
 from himalia.scheduler.state import MOST_GROUPS, OTHERS
@@ -24,24 +26,24 @@ TICK = 20
 """Completions between two ticks: 0.3 ms of work where 100 ms pass, so that ticks weigh 300 times as much."""
 
 
-def named_alike(length: int) -> list[m.TaskSpec]:
+def named_alike(length: int) -> list[TaskSpec]:
     return make_chain(length)
 
 
-def named_differently(length: int) -> list[m.TaskSpec]:
+def named_differently(length: int) -> list[TaskSpec]:
     return [msgspec.structs.replace(call, group=f"x{n}") for n, call in enumerate(make_chain(length))]
 
 
-def wide(length: int) -> list[m.TaskSpec]:
+def wide(length: int) -> list[TaskSpec]:
     leaves = [make_spec(f"leaf-{n}", wanted=False, order=n) for n in range(length)]
     return [*leaves, make_spec("sum", *[leaf.key for leaf in leaves], order=length)]
 
 
-def fan_out(length: int) -> list[m.TaskSpec]:
+def fan_out(length: int) -> list[TaskSpec]:
     return [make_spec("root", wanted=False), *(make_spec(f"leaf-{n}", "root", order=n) for n in range(length))]
 
 
-def ladder(length: int) -> list[m.TaskSpec]:
+def ladder(length: int) -> list[TaskSpec]:
     calls = [make_spec("a-0", wanted=False), make_spec("b-0", wanted=False)]
     for n in range(1, length // 2):
         both, last = (f"a-{n - 1}", f"b-{n - 1}"), n == length // 2 - 1
@@ -49,7 +51,7 @@ def ladder(length: int) -> list[m.TaskSpec]:
     return calls
 
 
-def comb(length: int) -> list[m.TaskSpec]:
+def comb(length: int) -> list[TaskSpec]:
     """A chain each link of which has an input of its own, ranked so that the last is to run first."""
     calls = []
     for n in range(length // 2):
@@ -59,7 +61,7 @@ def comb(length: int) -> list[m.TaskSpec]:
     return calls
 
 
-SHAPES: list[Callable[[int], list[m.TaskSpec]]] = [named_alike, named_differently, wide, fan_out, ladder, comb]
+SHAPES: list[Callable[[int], list[TaskSpec]]] = [named_alike, named_differently, wide, fan_out, ladder, comb]
 
 
 class Run:
@@ -68,37 +70,37 @@ class Run:
     def __init__(self) -> None:
         self.machine = SchedulerMachine(me=PeerId("scheduler-0"))
         self.spent = self.now = 0.0
-        self.computing: deque[m.Compute] = deque()
+        self.computing: deque[Compute] = deque()
         self.feed(PeerJoined(PeerId("alice"), "client"), "alice")
-        self.feed(m.FollowTelemetry(0.1), "alice")
+        self.feed(FollowTelemetry(0.1), "alice")
         self.feed(make_register("nanny-1", workers=2), "nanny-1")
 
     def feed(self, event: object, source: str) -> None:
         started = time.thread_time()
         instructions = self.machine.handle(event, now=self.now, source=PeerId(source))  # type: ignore[arg-type]
         self.spent += time.thread_time() - started
-        self.computing += [i.message for i in instructions if isinstance(i, Send) and isinstance(i.message, m.Compute)]
+        self.computing += [i.message for i in instructions if isinstance(i, Send) and isinstance(i.message, Compute)]
 
-    def all(self, calls: list[m.TaskSpec]) -> None:
+    def all(self, calls: list[TaskSpec]) -> None:
         parts = [calls[start : start + 500] for start in range(0, len(calls), 500)]
         for part in parts:
-            self.feed(m.Submit(1, part, part is parts[-1]), "alice")
+            self.feed(Submit(1, part, part is parts[-1]), "alice")
         done = 0
         while self.computing:
             call = self.computing.popleft()
-            finished = m.TaskFinished(call.key, call.attempt, WorkerName("host-1-0"), 8, "int", NO_TIME)
+            finished = TaskFinished(call.key, call.attempt, WorkerName("host-1-0"), 8, "int", NO_TIME)
             self.feed(finished, "nanny-1")
             done += 1
             if done % TICK == 0:
                 self.now += 0.1
                 self.feed(Ticked(), "")
         assert done == len(calls)
-        self.feed(m.ReleaseKeys([call.key for call in calls if call.wanted]), "alice")
+        self.feed(ReleaseKeys([call.key for call in calls if call.wanted]), "alice")
         assert not self.machine.tasks
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-def test_a_task_of_a_large_graph_costs_as_much_as_one_of_a_small(shape: Callable[[int], list[m.TaskSpec]]) -> None:
+def test_a_task_of_a_large_graph_costs_as_much_as_one_of_a_small(shape: Callable[[int], list[TaskSpec]]) -> None:
     def cost(length: int) -> float:
         run = Run()
         run.all(shape(length))
@@ -112,9 +114,9 @@ def test_cancelling_each_of_a_chain_costs_as_much_however_long_it_is_and_whoever
         run = Run()
         run.feed(PeerJoined(PeerId("bob"), "client"), "bob")
         calls = [msgspec.structs.replace(call, wanted=True) for call in make_chain(length)]
-        run.feed(m.Submit(1, calls), "alice")
-        run.feed(m.WantKeys([calls[-1].key]), "bob")
-        run.feed(m.CancelKeys([call.key for call in calls]), "alice")
+        run.feed(Submit(1, calls), "alice")
+        run.feed(WantKeys([calls[-1].key]), "bob")
+        run.feed(CancelKeys([call.key for call in calls]), "alice")
         assert len(run.machine.tasks) == length, "bob still wants the last, which needs all"
         return run.spent / length
 
@@ -131,8 +133,8 @@ def test_calls_that_are_submitted_and_cancelled_leave_nothing_in_the_queue() -> 
     stage = Stage()
     stage.submit("alice", spec("first"))
     for n in range(5_000):
-        stage.machine.handle(m.Submit(n, [spec(f"f-{n}", order=n)]), now=0.0, source=PeerId("alice"))
-        stage.machine.handle(m.CancelKeys([Key(f"f-{n}")]), now=0.0, source=PeerId("alice"))
+        stage.machine.handle(Submit(n, [spec(f"f-{n}", order=n)]), now=0.0, source=PeerId("alice"))
+        stage.machine.handle(CancelKeys([Key(f"f-{n}")]), now=0.0, source=PeerId("alice"))
     assert len(stage.machine.tasks) == 1
     assert len(stage.machine.core.queue) < 2_000
     stage.add_host("a")
@@ -146,7 +148,7 @@ def test_tasks_that_all_have_names_of_their_own_share_a_group_beyond_a_number() 
     groups = stage.machine.core.groups
     assert len(groups) == MOST_GROUPS + 1
     assert groups[OTHERS, "alice"].tasks == 100
-    stage.message("alice", m.ReleaseKeys([call.key for call in calls]))
+    stage.message("alice", ReleaseKeys([call.key for call in calls]))
     stage.event(Ticked())
     assert not stage.machine.core.groups
     stage.submit("alice", spec("again"))
@@ -164,6 +166,6 @@ def test_a_name_that_has_a_group_keeps_it_however_many_others_there_are() -> Non
 def test_no_number_of_spans_makes_more_groups_than_there_may_be() -> None:
     stage = Stage("a")
     for n in range(2 * MOST_GROUPS + 50):
-        stage.machine.handle(m.Submit(n, [spec(f"f-{n}")], span=f"alice/{n}"), now=0.0, source=PeerId("alice"))
+        stage.machine.handle(Submit(n, [spec(f"f-{n}")], span=f"alice/{n}"), now=0.0, source=PeerId("alice"))
     stage.machine.validate()
     assert len(stage.machine.core.groups) <= 2 * MOST_GROUPS + 1

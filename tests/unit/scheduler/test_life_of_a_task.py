@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-import himalia.messages as m
+from himalia.messages.client import ReleaseKeys, ResultErred, ResultReady, RetryKeys, Submit
+from himalia.messages.nanny import Compute, FreeData, TaskFinished
+from himalia.messages.parts import Dependency, FunctionBody, TaskOptions, Timing
 from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.state import ASSIGNED, ERRED, FINISHED, QUEUED, RELEASED, WAITING
 from tests.unit.scheduler.stage import FUNCTION, Stage, spec
@@ -10,11 +12,11 @@ def test_a_call_goes_to_the_host_with_its_function_and_its_result_to_the_client(
     stage = Stage("a")
     stage.submit("alice", spec("x"))
     (_, body), (_, compute) = stage.take()
-    assert body == m.FunctionBody(FUNCTION, b"body")
-    assert isinstance(compute, m.Compute)
+    assert body == FunctionBody(FUNCTION, b"body")
+    assert isinstance(compute, Compute)
     assert (compute.key, compute.attempt, compute.call, compute.wanted) == ("x", 1, b"call", True)
     stage.finish("x", data=b"42")
-    assert stage.take() == [("alice", m.ResultReady(Key("x"), 1, 8, "builtins.int", compute_holders(stage), b"42"))]
+    assert stage.take() == [("alice", ResultReady(Key("x"), 1, 8, "builtins.int", compute_holders(stage), b"42"))]
 
 
 def compute_holders(stage: Stage) -> tuple[HostId, ...]:
@@ -24,7 +26,7 @@ def compute_holders(stage: Stage) -> tuple[HostId, ...]:
 def test_a_function_is_sent_to_a_host_once() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("x"), spec("y"))
-    assert len(stage.taken(m.FunctionBody)) == 1
+    assert len(stage.taken(FunctionBody)) == 1
 
 
 def test_a_dependent_waits_for_its_input_and_is_told_where_it_is() -> None:
@@ -32,9 +34,9 @@ def test_a_dependent_waits_for_its_input_and_is_told_where_it_is() -> None:
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     assert (stage.status("x"), stage.status("y")) == (ASSIGNED, WAITING)
     stage.finish("x")
-    (_, compute) = stage.taken(m.Compute)[-1]
+    (_, compute) = stage.taken(Compute)[-1]
     assert compute.key == "y"
-    assert compute.dependencies == (m.Dependency(Key("x"), 1, 8, ()),)
+    assert compute.dependencies == (Dependency(Key("x"), 1, 8, ()),)
 
 
 def test_an_input_that_only_its_dependent_needed_is_freed_when_that_is_done() -> None:
@@ -43,7 +45,7 @@ def test_an_input_that_only_its_dependent_needed_is_freed_when_that_is_done() ->
     stage.finish("x")
     stage.take()
     stage.finish("y")
-    assert stage.taken(m.FreeData) == [("a", m.FreeData([(Key("x"), 1)]))]
+    assert stage.taken(FreeData) == [("a", FreeData([(Key("x"), 1)]))]
     assert stage.status("x") is RELEASED  # kept as the recipe of y's input
 
 
@@ -52,7 +54,7 @@ def test_releasing_the_last_future_forgets_everything() -> None:
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.finish("x")
     stage.finish("y")
-    stage.message("alice", m.ReleaseKeys([Key("y")]))
+    stage.message("alice", ReleaseKeys([Key("y")]))
     assert not stage.machine.tasks
     assert stage.machine.core.hosts[next(iter(stage.machine.hosts))].held == {}
 
@@ -60,7 +62,7 @@ def test_releasing_the_last_future_forgets_everything() -> None:
 def test_an_unneeded_task_of_a_graph_is_not_computed() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("x", wanted=False))
-    assert stage.taken(m.Compute) == []
+    assert stage.taken(Compute) == []
     assert not stage.machine.tasks
 
 
@@ -76,7 +78,7 @@ def test_roots_are_held_back_and_taken_in_priority_order() -> None:
     stage = Stage("a")
     stage.submit("alice", *[spec(f"x-{i}", order=i) for i in range(20)])
     assert len(stage.assigned()) < 20
-    stage.submit("alice", spec("urgent", options=m.TaskOptions(priority=10.0)), batch=2)
+    stage.submit("alice", spec("urgent", options=TaskOptions(priority=10.0)), batch=2)
     assert stage.status("urgent") is QUEUED
     for key in list(stage.assigned()):
         stage.finish(key)
@@ -99,18 +101,18 @@ def test_an_exception_errs_the_task_and_its_dependents() -> None:
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.fail("x")
     assert (stage.status("x"), stage.status("y")) == (ERRED, ERRED)
-    ((_, erred),) = stage.taken(m.ResultErred)
+    ((_, erred),) = stage.taken(ResultErred)
     assert (erred.key, erred.error.key, erred.error.attempts) == ("y", "x", 1)
 
 
 def test_retries_are_used_up_before_the_task_errs() -> None:
     stage = Stage("a")
-    stage.submit("alice", spec("x", options=m.TaskOptions(retries=2)))
+    stage.submit("alice", spec("x", options=TaskOptions(retries=2)))
     stage.fail("x")
     stage.fail("x")
     assert stage.status("x") is ASSIGNED
     stage.fail("x")
-    ((_, erred),) = stage.taken(m.ResultErred)
+    ((_, erred),) = stage.taken(ResultErred)
     assert erred.error.attempts == 3
 
 
@@ -120,16 +122,16 @@ def test_submitting_a_dependent_of_an_erred_task_errs_at_once() -> None:
     stage.fail("x")
     stage.take()
     stage.submit("alice", spec("y", "x"), batch=2)
-    assert stage.taken(m.ResultErred)[0][1].error.key == "x"
+    assert stage.taken(ResultErred)[0][1].error.key == "x"
 
 
 def test_an_unknown_input_is_named_in_the_error() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("y", "nowhere"))
-    ((_, erred),) = stage.taken(m.ResultErred)
+    ((_, erred),) = stage.taken(ResultErred)
     assert erred.error.kind == "lost"
     assert "nowhere" in erred.error.text
-    stage.message("alice", m.ReleaseKeys([Key("y")]))
+    stage.message("alice", ReleaseKeys([Key("y")]))
     assert not stage.machine.tasks
 
 
@@ -137,7 +139,7 @@ def test_retry_computes_the_root_cause_again() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.fail("x")
-    stage.message("alice", m.RetryKeys([Key("y")]))
+    stage.message("alice", RetryKeys([Key("y")]))
     assert (stage.status("x"), stage.status("y")) == (ASSIGNED, WAITING)
 
 
@@ -145,25 +147,25 @@ def test_a_key_submitted_again_is_computed_once() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("x"))
     stage.submit("bob", spec("x"))
-    assert len(stage.taken(m.Compute)) == 1
+    assert len(stage.taken(Compute)) == 1
     stage.finish("x", data=b"1")
-    assert {peer for peer, _ in stage.taken(m.ResultReady)} == {"alice", "bob"}
+    assert {peer for peer, _ in stage.taken(ResultReady)} == {"alice", "bob"}
 
 
 def test_a_released_result_is_computed_again_when_it_is_wanted_again() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("x"))
     first = stage.task("x").attempt
-    stage.message("alice", m.ReleaseKeys([Key("x")]))
+    stage.message("alice", ReleaseKeys([Key("x")]))
     stage.submit("alice", spec("x"), batch=2)
     second = stage.task("x").attempt
     assert second > first
-    stage.message("a", m.TaskFinished(Key("x"), first, WorkerName("a-0"), 8, "int", stage_timing(), b"old"))
+    stage.message("a", TaskFinished(Key("x"), first, WorkerName("a-0"), 8, "int", stage_timing(), b"old"))
     assert stage.status("x") is ASSIGNED  # the late result of the first attempt was not taken for the second's
 
 
-def stage_timing() -> m.Timing:
-    return m.Timing(1.0, 0.0, 0.0, 0.0)
+def stage_timing() -> Timing:
+    return Timing(1.0, 0.0, 0.0, 0.0)
 
 
 def test_a_chain_of_100000_is_no_recursion() -> None:
@@ -171,7 +173,7 @@ def test_a_chain_of_100000_is_no_recursion() -> None:
     specs = [spec("x-0", wanted=False)]
     specs += [spec(f"x-{i}", f"x-{i - 1}", wanted=i == 99_999) for i in range(1, 100_000)]
     handle = stage.machine.handle
-    handle(m.Submit(1, specs), now=0.0, source=PeerId("alice"))
+    handle(Submit(1, specs), now=0.0, source=PeerId("alice"))
     assert stage.status("x-0") is ASSIGNED
-    handle(m.ReleaseKeys([Key("x-99999")]), now=0.0, source=PeerId("alice"))
+    handle(ReleaseKeys([Key("x-99999")]), now=0.0, source=PeerId("alice"))
     assert not stage.machine.tasks

@@ -1,15 +1,30 @@
 from __future__ import annotations
 
-import himalia.messages as m
 from himalia.machine import Ticked
+from himalia.messages.client import DataPlaced, Explain, ReportMissing, ResultErred, ResultPending, Scale
+from himalia.messages.nanny import (
+    Compute,
+    DataAdded,
+    DataLost,
+    DeathCause,
+    FreeData,
+    Heartbeat,
+    InputMissing,
+    Inventory,
+    ReportInventory,
+    WorkerDied,
+    WorkerStarted,
+)
+from himalia.messages.parts import Reply, TaskOptions
+from himalia.messages.telemetry import HostMetrics, RunningCall
 from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.loss import PATIENCE
 from himalia.scheduler.state import ASSIGNED, ERRED, FINISHED, QUEUED, WAITING
 from tests.unit.scheduler.stage import Stage, spec
 
 
-def placed(key: str, host: str, *, wanted: bool = True) -> m.DataPlaced:
-    return m.DataPlaced(Key(key), "data", HostId(PeerId(host)), 100, "bytes", wanted, attempt=-5)
+def placed(key: str, host: str, *, wanted: bool = True) -> DataPlaced:
+    return DataPlaced(Key(key), "data", HostId(PeerId(host)), 100, "bytes", wanted, attempt=-5)
 
 
 def test_calls_of_a_host_that_left_run_elsewhere_without_blame() -> None:
@@ -30,7 +45,7 @@ def test_a_wanted_result_is_computed_again_when_its_host_left() -> None:
     stage.take()
     stage.leave(holder)
     assert (stage.status("x"), stage.status("y")) == (ASSIGNED, WAITING)
-    assert stage.taken(m.ResultPending) == [("alice", m.ResultPending(Key("y")))]
+    assert stage.taken(ResultPending) == [("alice", ResultPending(Key("y")))]
 
 
 def test_a_queued_dependent_waits_again_when_its_input_is_lost() -> None:
@@ -51,7 +66,7 @@ def test_a_replica_elsewhere_saves_the_recomputation() -> None:
     stage.finish("x")
     holder = str(stage.task("x").holders[0].id)
     other = "b" if holder == "a" else "a"
-    stage.message(other, m.DataAdded(Key("x"), stage.task("x").attempt, 8))
+    stage.message(other, DataAdded(Key("x"), stage.task("x").attempt, 8))
     stage.leave(holder)
     assert stage.status("x") is FINISHED
 
@@ -62,9 +77,9 @@ def test_a_killed_worker_is_blamed_on_what_it_ran_three_times() -> None:
     for _ in range(2):
         stage.die("poison")
         assert stage.status("poison") is ASSIGNED
-    assert [compute.alone for _, compute in stage.taken(m.Compute) if compute.key == "poison"] == [False, True, True]
+    assert [compute.alone for _, compute in stage.taken(Compute) if compute.key == "poison"] == [False, True, True]
     stage.die("poison")
-    ((_, erred),) = stage.taken(m.ResultErred)
+    ((_, erred),) = stage.taken(ResultErred)
     assert (erred.key, erred.error.kind) == ("poison", "killed")
     assert "signal SIGKILL" in erred.error.text
     assert "last words" in erred.error.text
@@ -84,7 +99,7 @@ def test_a_signal_from_outside_says_little_of_a_call_and_more_if_it_strikes_noth
     stage = Stage("a")
     stage.submit("alice", spec("x"))
     assert kills_until_blamed(stage, "x") == 9
-    ((_, erred),) = stage.taken(m.ResultErred)
+    ((_, erred),) = stage.taken(ResultErred)
     assert "given up after 9 attempts" in erred.error.text
 
 
@@ -104,8 +119,8 @@ def test_an_idle_worker_that_is_killed_speaks_for_the_calls_of_others() -> None:
     idle = "b" if str(stage.task("x").host.id) == "a" else "a"  # type: ignore[union-attr]
     for _ in range(20):
         worker = stage.machine.core.workers[WorkerName(f"{idle}-0")].info
-        stage.message(idle, m.WorkerDied(worker.name, "signal SIGKILL", [], True, [], "outside"))
-        stage.message(idle, m.WorkerStarted(worker))
+        stage.message(idle, WorkerDied(worker.name, "signal SIGKILL", [], True, [], "outside"))
+        stage.message(idle, WorkerStarted(worker))
         stage.die("x", cause="outside")
     assert stage.status("x") is ASSIGNED
 
@@ -121,7 +136,7 @@ def test_deaths_of_others_long_ago_speak_for_nobody() -> None:
 def test_crashes_count_in_full_among_kills_from_outside() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("x"))
-    causes: list[m.DeathCause] = ["outside", "crash", "outside", "memory", "outside"]
+    causes: list[DeathCause] = ["outside", "crash", "outside", "memory", "outside"]
     for cause in causes:
         stage.die("x", cause=cause)
     assert stage.status("x") is ERRED
@@ -142,7 +157,7 @@ def test_scattered_data_of_a_host_that_left_are_reported_by_name() -> None:
     stage.submit("alice", spec("y", "data"))
     stage.take()
     stage.leave("a")
-    errors = {str(message.key): message.error for _, message in stage.taken(m.ResultErred)}
+    errors = {str(message.key): message.error for _, message in stage.taken(ResultErred)}
     if "y" in errors:
         assert errors["y"].key == "data"
     assert errors["data"].kind == "lost"
@@ -152,23 +167,23 @@ def test_scattered_data_of_a_host_that_left_are_reported_by_name() -> None:
 def test_the_only_copy_of_scattered_data_is_not_given_up_on_anothers_word() -> None:
     stage = Stage("a", "b")
     stage.message("alice", placed("data", "a"))
-    stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 0, paused=True))
+    stage.message("a", Heartbeat(HostMetrics(), (0, 0), (0, 0), 0, paused=True))
     stage.submit("alice", spec("y", "data"))
     assert stage.assigned() == {"y": "b"}
-    stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 0))
+    stage.message("a", Heartbeat(HostMetrics(), (0, 0), (0, 0), 0))
     stage.take()
     missing = [(Key("data"), -5, HostId(PeerId("a")))]
-    stage.message("b", m.InputMissing(Key("y"), stage.task("y").attempt, missing))
-    assert stage.taken(m.FreeData) == []
+    stage.message("b", InputMissing(Key("y"), stage.task("y").attempt, missing))
+    assert stage.taken(FreeData) == []
     assert stage.assigned() == {"y": "a"}  # where it needs no fetching
-    stage.message("a", m.DataLost(Key("data"), -5))
+    stage.message("a", DataLost(Key("data"), -5))
     assert stage.status("data") is ERRED
 
 
 def test_complaints_about_scattered_data_do_not_count_against_data_that_were_scattered_again() -> None:
     stage = Stage("a", "b")
     stage.message("alice", placed("data", "a"))
-    complaint = m.ReportMissing(Key("data"), -5, HostId(PeerId("a")))
+    complaint = ReportMissing(Key("data"), -5, HostId(PeerId("a")))
     for _ in range(PATIENCE):
         assert stage.status("data") is FINISHED
         stage.message("alice", complaint)
@@ -184,7 +199,7 @@ def test_an_input_that_could_not_be_fetched_is_made_again() -> None:
     stage.finish("x")
     at, attempt = stage.assigned()["y"], stage.task("y").attempt
     holder = stage.task("x").holders[0].id
-    missing = m.InputMissing(Key("y"), attempt, [(Key("x"), stage.task("x").attempt, holder)])
+    missing = InputMissing(Key("y"), attempt, [(Key("x"), stage.task("x").attempt, holder)])
     stage.message(at, missing)
     assert (stage.status("x"), stage.status("y")) == (ASSIGNED, WAITING)
 
@@ -194,8 +209,8 @@ def test_a_client_that_can_not_read_a_result_gets_it_again() -> None:
     stage.submit("alice", spec("x"))
     stage.finish("x")
     stage.take()
-    stage.message("alice", m.ReportMissing(Key("x"), 1, HostId(PeerId("a"))))
-    assert [type(message) for _, message in stage.take()][:1] == [m.ResultPending]
+    stage.message("alice", ReportMissing(Key("x"), 1, HostId(PeerId("a"))))
+    assert [type(message) for _, message in stage.take()][:1] == [ResultPending]
     assert stage.status("x") is ASSIGNED
 
 
@@ -204,9 +219,9 @@ def test_a_difference_of_digests_is_repaired_and_counted() -> None:
     stage.submit("alice", spec("x"))
     stage.take()
     seen = stage.machine.hosts[HostId(PeerId("a"))].sent
-    stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), seen))
-    assert stage.take() == [("a", m.ReportInventory())]
-    stage.message("a", m.Inventory([], [], seen + 1))
+    stage.message("a", Heartbeat(HostMetrics(), (0, 0), (0, 0), seen))
+    assert stage.take() == [("a", ReportInventory())]
+    stage.message("a", Inventory([], [], seen + 1))
     assert stage.machine.core.drift_repaired == 1
     assert stage.task("x").attempt == 2  # the call that the host never had was sent again
 
@@ -215,17 +230,17 @@ def test_digests_are_not_compared_while_something_is_under_way() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("x"))
     stage.take()
-    stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 1))
+    stage.message("a", Heartbeat(HostMetrics(), (0, 0), (0, 0), 1))
     assert stage.take() == []
 
 
 def test_a_paused_host_gets_nothing_until_it_recovers() -> None:
     stage = Stage("a")
-    stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 0, paused=True))
+    stage.message("a", Heartbeat(HostMetrics(), (0, 0), (0, 0), 0, paused=True))
     stage.submit("alice", spec("x"))
     assert stage.status("x") is QUEUED
     assert "paused" in explain(stage, "x")
-    stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 0))
+    stage.message("a", Heartbeat(HostMetrics(), (0, 0), (0, 0), 0))
     assert stage.status("x") is ASSIGNED
 
 
@@ -233,23 +248,23 @@ def test_paused_hosts_run_one_call_at_a_time_if_nobody_else_may() -> None:
     """What keeps their memory full may be what waits here."""
     stage = Stage("a", "b")
     for host in "ab":
-        stage.message(host, m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 0, paused=True))
-    bound = spec("y", options=m.TaskOptions(workers=("a",)))
+        stage.message(host, Heartbeat(HostMetrics(), (0, 0), (0, 0), 0, paused=True))
+    bound = spec("y", options=TaskOptions(workers=("a",)))
     stage.submit("alice", spec("x1"), spec("x2"), spec("x3"), bound)
     stage.event(Ticked({}))
     assert sorted(str(stage.task(f"x{n}").status.label) for n in (1, 2, 3)) == ["assigned", "assigned", "queued"]
     assert stage.status("y") is QUEUED  # its host has something to do
     stage.event(Ticked({}))
     assert stage.status("x3") is QUEUED
-    stage.message("b", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), 0))
+    stage.message("b", Heartbeat(HostMetrics(), (0, 0), (0, 0), 0))
     assert stage.status("x3") is ASSIGNED
     assert stage.status("y") is QUEUED
 
 
 def explain(stage: Stage, key: str) -> str:
     stage.take()
-    stage.message("alice", m.Explain(1, Key(key)))
-    ((_, reply),) = stage.taken(m.Reply)
+    stage.message("alice", Explain(1, Key(key)))
+    ((_, reply),) = stage.taken(Reply)
     return str(reply.value)
 
 
@@ -264,13 +279,13 @@ def test_the_name_of_a_group_is_explained_by_one_of_its_tasks_that_wait() -> Non
 def test_a_nanny_that_comes_back_is_told_how_many_workers_were_wished_for() -> None:
     stage = Stage()
     stage.add_host("a", called="laptop")
-    stage.message("alice", m.Scale(7, 3))
+    stage.message("alice", Scale(7, 3))
     stage.leave("a")
     stage.take()
     stage.add_host("b", called="laptop")
-    assert [(peer, message.workers) for peer, message in stage.taken(m.Scale)] == [("b", 3)]
+    assert [(peer, message.workers) for peer, message in stage.taken(Scale)] == [("b", 3)]
     stage.add_host("c", called="elsewhere")
-    assert stage.taken(m.Scale) == []
+    assert stage.taken(Scale) == []
 
 
 def test_a_wish_for_workers_outlives_the_nanny_that_is_being_replaced() -> None:
@@ -278,11 +293,11 @@ def test_a_wish_for_workers_outlives_the_nanny_that_is_being_replaced() -> None:
     stage.add_host("a", called="laptop")
     stage.leave("a")
     stage.take()
-    stage.message("alice", m.Scale(7, 5))
-    ((_, reply),) = stage.taken(m.Reply)
+    stage.message("alice", Scale(7, 5))
+    ((_, reply),) = stage.taken(Reply)
     assert not reply.error
     stage.add_host("b", called="laptop")
-    assert [(peer, message.workers) for peer, message in stage.taken(m.Scale)] == [("b", 5)]
+    assert [(peer, message.workers) for peer, message in stage.taken(Scale)] == [("b", 5)]
 
 
 def test_a_cluster_without_a_nanny_says_so() -> None:
@@ -301,13 +316,13 @@ def beat(stage: Stage, **metrics: object) -> None:
     host = stage.machine.core.hosts[HostId(PeerId("a"))]
     attempts = (len(host.assigned) + len(host.zombies), host.attempts_digest)
     data = (host.data_count, host.data_digest)
-    stage.message("a", m.Heartbeat(m.HostMetrics(time=100.0, **metrics), attempts, data, host.sent))  # type: ignore[arg-type]
+    stage.message("a", Heartbeat(HostMetrics(time=100.0, **metrics), attempts, data, host.sent))  # type: ignore[arg-type]
 
 
 def test_what_runs_is_explained_by_where_and_since_when() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("x"))
-    beat(stage, running=[m.RunningCall("a-0", 0, Key("x"), "x", 97.5)])
+    beat(stage, running=[RunningCall("a-0", 0, Key("x"), "x", 97.5)])
     stage.now += 1.0
     assert "running on a-0 for 3.5 s" in explain(stage, "x")
 
@@ -316,7 +331,7 @@ def test_a_worker_that_stands_still_is_named_for_its_own_call_and_for_those_in_l
     stage = Stage()
     stage.add_host("a", workers=2)
     stage.submit("alice", spec("x"), spec("y"), spec("z"))
-    running = [m.RunningCall(f"a-{i}", 0, Key(key), "x", 90.0) for i, key in enumerate("xy")]
+    running = [RunningCall(f"a-{i}", 0, Key(key), "x", 90.0) for i, key in enumerate("xy")]
     beat(stage, running=running, still={"a-0": "doesn't answer: it was stopped (SIGSTOP) 4 s ago"})
     assert "a-0 doesn't answer: it was stopped" in explain(stage, "x")
     assert "stopped" not in explain(stage, "y")

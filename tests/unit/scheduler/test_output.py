@@ -1,7 +1,10 @@
 from __future__ import annotations
 
-import himalia.messages as m
 from himalia.machine import Ticked
+from himalia.messages.client import CallOutput, CancelSpan, GetLogs, ReleaseKeys, ResultCancelled, Submit
+from himalia.messages.nanny import Withdraw, WorkerOutput
+from himalia.messages.parts import Reply
+from himalia.messages.telemetry import LogLine
 from himalia.names import Key, WorkerName
 from himalia.scheduler.output import BURST, CLIENT_RATE, KEPT_LINES
 from himalia.scheduler.state import ASSIGNED, FINISHED
@@ -10,28 +13,28 @@ from tests.unit.scheduler.stage import Stage, spec
 X = Key("x")
 
 
-def line(text: str, key: str = "x") -> m.LogLine:
-    return m.LogLine(5.0, "stdout", text, key)
+def line(text: str, key: str = "x") -> LogLine:
+    return LogLine(5.0, "stdout", text, key)
 
 
 def write(stage: Stage, key: str, *texts: str, host: str = "a", dropped: int = 0) -> None:
     lines = [line(text, key) for text in texts]
-    stage.message(host, m.WorkerOutput(Key(key), WorkerName(f"{host}-0"), lines, dropped))
+    stage.message(host, WorkerOutput(Key(key), WorkerName(f"{host}-0"), lines, dropped))
 
 
 def submit(stage: Stage, client: str, key: str, span: str, batch: int) -> None:
-    stage.message(client, m.Submit(batch, [spec(key)], True, span))
+    stage.message(client, Submit(batch, [spec(key)], True, span))
 
 
-def logs(stage: Stage, answers: dict[str, dict[str, list[m.LogLine]]]) -> dict[str, list[m.LogLine]]:
+def logs(stage: Stage, answers: dict[str, dict[str, list[LogLine]]]) -> dict[str, list[LogLine]]:
     """Ask for the lines of x, and return them as soon as these hosts have answered."""
     stage.take()
-    stage.message("alice", m.GetLogs(7, None, "x"))
-    asked = {peer: message.request for peer, message in stage.sent if isinstance(message, m.GetLogs)}
+    stage.message("alice", GetLogs(7, None, "x"))
+    asked = {peer: message.request for peer, message in stage.sent if isinstance(message, GetLogs)}
     for host, answer in answers.items():
-        stage.message(host, m.Reply(asked[host], answer))
-    ((_, reply),) = stage.taken(m.Reply)
-    found: dict[str, list[m.LogLine]] = reply.value
+        stage.message(host, Reply(asked[host], answer))
+    ((_, reply),) = stage.taken(Reply)
+    found: dict[str, list[LogLine]] = reply.value
     return found
 
 
@@ -40,7 +43,7 @@ def test_lines_go_to_the_client_that_submitted_the_call_with_their_span() -> Non
     submit(stage, "alice", "x", "alice/3", 1)
     stage.take()
     write(stage, "x", "hello", dropped=2)
-    assert stage.take() == [("alice", m.CallOutput(X, "alice/3", "a-0", [line("hello")], 2))]
+    assert stage.take() == [("alice", CallOutput(X, "alice/3", "a-0", [line("hello")], 2))]
 
 
 def test_lines_of_a_call_that_nobody_knows_any_more_go_nowhere() -> None:
@@ -57,11 +60,11 @@ def test_lines_beyond_a_clients_limit_are_counted_and_told_of_at_the_next_tick()
     stage.take()
     write(stage, "x", "b", "c")
     write(stage, "x", "d")
-    assert stage.taken(m.CallOutput) == []
+    assert stage.taken(CallOutput) == []
     stage.event(Ticked())
-    assert stage.taken(m.CallOutput) == [("alice", m.CallOutput(Key(""), "alice/3", "", [], 3))]
+    assert stage.taken(CallOutput) == [("alice", CallOutput(Key(""), "alice/3", "", [], 3))]
     stage.event(Ticked())
-    assert stage.taken(m.CallOutput) == []
+    assert stage.taken(CallOutput) == []
 
 
 def test_the_lines_of_a_call_survive_the_host_that_kept_them() -> None:
@@ -98,9 +101,9 @@ def test_cancelling_a_span_stops_what_its_client_submitted_there_and_nothing_els
     ):
         submit(stage, client, key, span, batch)
     stage.take()
-    stage.message("alice", m.CancelSpan("alice/2", "its cell was interrupted"))
-    assert stage.taken(m.ResultCancelled) == [
-        ("alice", m.ResultCancelled(Key("mine"), "its cell was interrupted")),
+    stage.message("alice", CancelSpan("alice/2", "its cell was interrupted"))
+    assert stage.taken(ResultCancelled) == [
+        ("alice", ResultCancelled(Key("mine"), "its cell was interrupted")),
     ]
     assert stage.status("mine") is None
     assert stage.status("done") is FINISHED
@@ -113,9 +116,9 @@ def test_cancelling_a_span_stops_also_running_calls_that_were_let_go_of_before()
     submit(stage, "alice", "mine", "alice/2", 1)
     submit(stage, "bob", "other", "alice/2", 2)
     for client, key in (("alice", "mine"), ("bob", "other")):
-        stage.message(client, m.ReleaseKeys([Key(key)]))
-    withdrawn = [message for _, message in stage.taken(m.Withdraw)]
+        stage.message(client, ReleaseKeys([Key(key)]))
+    withdrawn = [message for _, message in stage.taken(Withdraw)]
     assert [(message.key, message.interrupt) for message in withdrawn] == [("mine", False), ("other", False)]
-    stage.message("alice", m.CancelSpan("alice/2", "its cell was interrupted"))
-    [(_, again)] = stage.taken(m.Withdraw)
-    assert again == m.Withdraw(Key("mine"), withdrawn[0].attempt, interrupt=True)
+    stage.message("alice", CancelSpan("alice/2", "its cell was interrupted"))
+    [(_, again)] = stage.taken(Withdraw)
+    assert again == Withdraw(Key("mine"), withdrawn[0].attempt, interrupt=True)

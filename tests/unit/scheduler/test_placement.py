@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-import himalia.messages as m
 from himalia.machine import Ticked
+from himalia.messages.client import CancelKeys, DataPlaced, Explain
+from himalia.messages.nanny import Compute, Withdraw, Withdrawn, WorkerDied, WorkerStarted
+from himalia.messages.parts import Reply, TaskOptions
 from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.state import ASSIGNED, QUEUED
 from tests.unit.scheduler.stage import Stage, spec
@@ -15,14 +17,14 @@ def test_roots_are_spread_over_idle_hosts() -> None:
 
 def test_a_call_goes_where_its_large_input_is() -> None:
     stage = Stage("a", "b")
-    stage.message("alice", m.DataPlaced(Key("big"), "data", HostId(PeerId("b")), 10**9, "bytes", True, attempt=-1))
+    stage.message("alice", DataPlaced(Key("big"), "data", HostId(PeerId("b")), 10**9, "bytes", True, attempt=-1))
     stage.submit("alice", spec("y-0", "big"), spec("y-1", "big"))
     assert set(stage.assigned().values()) == {"b"}
 
 
 def test_a_small_input_is_moved_to_an_idle_host() -> None:
     stage = Stage("a", "b")
-    stage.message("alice", m.DataPlaced(Key("small"), "data", HostId(PeerId("b")), 10, "bytes", True, attempt=-1))
+    stage.message("alice", DataPlaced(Key("small"), "data", HostId(PeerId("b")), 10, "bytes", True, attempt=-1))
     stage.submit("alice", *[spec(f"y-{i}", "small", order=i) for i in range(4)])
     assert set(stage.assigned().values()) == {"a", "b"}
 
@@ -30,8 +32,8 @@ def test_a_small_input_is_moved_to_an_idle_host() -> None:
 def test_a_named_worker_gets_its_call_and_no_other_does() -> None:
     stage = Stage()
     stage.add_host("a", workers=2)
-    stage.submit("alice", *[spec(f"x-{i}", options=m.TaskOptions(workers=("a-1",))) for i in range(3)])
-    computes = [compute for _, compute in stage.taken(m.Compute)]
+    stage.submit("alice", *[spec(f"x-{i}", options=TaskOptions(workers=("a-1",))) for i in range(3)])
+    computes = [compute for _, compute in stage.taken(Compute)]
     assert {compute.worker for compute in computes} == {"a-1"}
     assert len(computes) == 2  # one more than it has threads
 
@@ -40,7 +42,7 @@ def test_a_resource_is_never_taken_twice() -> None:
     stage = Stage()
     stage.add_host("a", workers=2, nthreads=4)
     stage.add_host("b", workers=1, nthreads=4, GPU=2)
-    gpu = m.TaskOptions(resources={"GPU": 1})
+    gpu = TaskOptions(resources={"GPU": 1})
     stage.submit("alice", *[spec(f"x-{i}", options=gpu) for i in range(5)])
     assert list(stage.assigned().values()) == ["b", "b"]
     stage.finish(next(iter(stage.assigned())))
@@ -50,21 +52,21 @@ def test_a_resource_is_never_taken_twice() -> None:
 def test_a_resource_comes_back_when_its_call_is_cancelled() -> None:
     stage = Stage()
     stage.add_host("a", GPU=1)
-    gpu = m.TaskOptions(resources={"GPU": 1})
+    gpu = TaskOptions(resources={"GPU": 1})
     stage.submit("alice", spec("x", options=gpu), spec("y", options=gpu))
-    stage.message("alice", m.CancelKeys([Key("x")]))
+    stage.message("alice", CancelKeys([Key("x")]))
     assert stage.status("y") is QUEUED
-    stage.message("a", m.Withdrawn(Key("x"), 1, started=False))
+    stage.message("a", Withdrawn(Key("x"), 1, started=False))
     assert stage.status("y") is ASSIGNED
 
 
 def test_what_nobody_offers_is_explained() -> None:
     stage = Stage("a")
-    stage.submit("alice", spec("x", options=m.TaskOptions(resources={"GPU": 1})))
+    stage.submit("alice", spec("x", options=TaskOptions(resources={"GPU": 1})))
     assert stage.status("x") is QUEUED
     stage.take()
-    stage.message("alice", m.Explain(1, Key("x")))
-    ((_, reply),) = stage.taken(m.Reply)
+    stage.message("alice", Explain(1, Key("x")))
+    ((_, reply),) = stage.taken(Reply)
     assert "none of the 1 workers offers it" in str(reply.value)
     stage.add_host("b", GPU=1)
     assert stage.assigned()["x"] == "b"
@@ -72,21 +74,21 @@ def test_what_nobody_offers_is_explained() -> None:
 
 def test_allow_other_workers_makes_it_a_wish() -> None:
     stage = Stage("a")
-    stage.submit("alice", spec("x", options=m.TaskOptions(workers=("nobody",), allow_other_workers=True)))
+    stage.submit("alice", spec("x", options=TaskOptions(workers=("nobody",), allow_other_workers=True)))
     assert stage.assigned()["x"] == "a"
 
 
 def test_a_call_bound_to_a_worker_that_died_waits_for_its_successor() -> None:
     stage = Stage()
     stage.add_host("a", workers=2)
-    bound = m.TaskOptions(workers=("a-1",))
+    bound = TaskOptions(workers=("a-1",))
     stage.submit("alice", spec("x", options=bound), spec("y", options=bound))
     host = stage.machine.hosts[HostId(PeerId("a"))]
     info = host.workers[WorkerName("a-1")].info
     running = [(Key("x"), stage.task("x").attempt)]
-    stage.message("a", m.WorkerDied(info.name, "exit code 1", running, True, []))
+    stage.message("a", WorkerDied(info.name, "exit code 1", running, True, []))
     assert (stage.status("x"), stage.status("y")) == (QUEUED, QUEUED)
-    stage.message("a", m.WorkerStarted(info))
+    stage.message("a", WorkerStarted(info))
     assert (stage.status("x"), stage.status("y")) == (ASSIGNED, ASSIGNED)
 
 
@@ -97,9 +99,9 @@ def test_an_idle_host_steals_a_long_call_that_has_not_started() -> None:
     stage.take()
     stage.add_host("b")
     stage.event(Ticked())
-    ((victim, withdraw),) = stage.taken(m.Withdraw)
+    ((victim, withdraw),) = stage.taken(Withdraw)
     assert (victim, withdraw.interrupt) == ("a", False)
-    stage.message("a", m.Withdrawn(withdraw.key, withdraw.attempt, started=False))
+    stage.message("a", Withdrawn(withdraw.key, withdraw.attempt, started=False))
     assert stage.assigned()[withdraw.key] == "b"
 
 
@@ -108,10 +110,10 @@ def test_a_call_that_has_started_stays_where_it_is() -> None:
     stage.submit("alice", spec("x-0"), spec("x-1"))
     stage.take()
     stage.add_host("b")
-    ((_, withdraw),) = stage.taken(m.Withdraw)
-    stage.message("a", m.Withdrawn(withdraw.key, withdraw.attempt, started=True))
+    ((_, withdraw),) = stage.taken(Withdraw)
+    stage.message("a", Withdrawn(withdraw.key, withdraw.attempt, started=True))
     stage.event(Ticked())
-    assert stage.taken(m.Withdraw) == []
+    assert stage.taken(Withdraw) == []
     assert stage.assigned()[withdraw.key] == "a"
 
 

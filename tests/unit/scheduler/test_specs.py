@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-import himalia.messages as m
+from himalia.messages.client import DataPlaced, GetSpec, ReleaseKeys, ResultReady, WantKeys
+from himalia.messages.parts import Reply
 from himalia.names import HostId, Key
 from tests.unit.scheduler.stage import FUNCTION, Stage, spec
 
 
-def ask(stage: Stage, key: str) -> m.Reply:
+def ask(stage: Stage, key: str) -> Reply:
     stage.take()
-    stage.message("alice", m.GetSpec(5, Key(key)))
-    [(peer, reply)] = stage.taken(m.Reply)
+    stage.message("alice", GetSpec(5, Key(key)))
+    [(peer, reply)] = stage.taken(Reply)
     assert (peer, reply.request) == ("alice", 5)
     return reply
 
@@ -20,7 +21,7 @@ def test_a_failed_call_is_described_so_that_it_can_be_repeated() -> None:
     stage.fail("y")
     reply = ask(stage, "y")
     assert reply.value == {"function": b"body", "call": b"call", "argument": "", "dependencies": ["x"]}
-    assert m.GetSpec in stage.machine.handlers and FUNCTION in stage.machine.core.functions
+    assert GetSpec in stage.machine.handlers and FUNCTION in stage.machine.core.functions
 
 
 def test_the_root_of_a_failure_is_known_as_long_as_somebody_wants_what_depends_on_it() -> None:
@@ -28,7 +29,7 @@ def test_the_root_of_a_failure_is_known_as_long_as_somebody_wants_what_depends_o
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.fail("x")
     assert ask(stage, "x").value["dependencies"] == []
-    stage.message("alice", m.ReleaseKeys([Key("y")]))
+    stage.message("alice", ReleaseKeys([Key("y")]))
     assert "not known to the scheduler any more" in ask(stage, "x").error
 
 
@@ -38,12 +39,12 @@ def test_inputs_that_were_freed_are_computed_again_for_whoever_asks() -> None:
     stage.finish("x")
     stage.fail("y")
     stage.take()
-    stage.message("alice", m.WantKeys([Key("x")]))
+    stage.message("alice", WantKeys([Key("x")]))
     stage.finish("x")
-    assert [peer for peer, message in stage.taken(m.ResultReady) if message.key == "x"] == ["alice"]
+    assert [peer for peer, message in stage.taken(ResultReady) if message.key == "x"] == ["alice"]
 
 
 def test_placed_data_have_no_call() -> None:
     stage = Stage("a")
-    stage.message("alice", m.DataPlaced(Key("d"), "d", HostId("a"), 8, "int", True, -1))  # type: ignore[arg-type]
+    stage.message("alice", DataPlaced(Key("d"), "d", HostId("a"), 8, "int", True, -1))  # type: ignore[arg-type]
     assert "not computed" in ask(stage, "d").error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from himalia.messages import Heartbeat, HostMetrics, StoreUse
+from himalia.messages.nanny import Heartbeat
+from himalia.messages.telemetry import HostMetrics, StoreUse
 from himalia.names import Key
 from himalia.scheduler.overview import describe_host, explain
 from tests.unit.scheduler.stage import Stage, spec

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import himalia.messages as m
+from himalia.messages.client import DataPlaced, Explain
+from himalia.messages.nanny import DataAdded, Heartbeat, WorkerDied
+from himalia.messages.parts import Reply, TaskOptions
+from himalia.messages.telemetry import HostMetrics, HostWait, RunningCall, StoreUse
 from himalia.names import HostId, Key, PeerId
 from tests.unit.scheduler.stage import Stage, spec
 
-AT_B = m.TaskOptions(workers=("b-0",))
+AT_B = TaskOptions(workers=("b-0",))
 
 
 def beat(stage: Stage, name: str, **metrics: Any) -> None:
@@ -16,13 +19,13 @@ def beat(stage: Stage, name: str, **metrics: Any) -> None:
     host = stage.machine.core.hosts[HostId(PeerId(name))]
     attempts = (len(host.assigned) + len(host.zombies), host.attempts_digest)
     data = (host.data_count, host.data_digest)
-    stage.message(name, m.Heartbeat(m.HostMetrics(time=100.0, **metrics), attempts, data, host.sent))
+    stage.message(name, Heartbeat(HostMetrics(time=100.0, **metrics), attempts, data, host.sent))
 
 
 def said(stage: Stage, key: str) -> str:
     stage.take()
-    stage.message("alice", m.Explain(1, Key(key)))
-    ((_, reply),) = stage.taken(m.Reply)
+    stage.message("alice", Explain(1, Key(key)))
+    ((_, reply),) = stage.taken(Reply)
     return str(reply.value)
 
 
@@ -48,21 +51,21 @@ def test_an_input_that_is_fetched_is_named_with_its_host_before_the_nanny_says_a
 
 def test_an_input_that_does_not_come_says_since_when_and_what_follows() -> None:
     stage = stage_that_fetches("z")
-    beat(stage, "b", waits=[m.HostWait("fetched", Key("z"), 3.5, 0, "a", 0)])
+    beat(stage, "b", waits=[HostWait("fetched", Key("z"), 3.5, 0, "a", 0)])
     beat(stage, "a")
     stage.now += 0.5
     assert said(stage, "x") == (
         "x was sent to b.local (attempt 1) and waits there for its input z and 1 more, which a.local was asked for "
         "4.0 s ago. If that fails, or the host is lost, the scheduler finds another copy or has it computed again."
     )
-    beat(stage, "b", waits=[m.HostWait("fetched", Key("z"), 3.5, 0, "a", 2)])
+    beat(stage, "b", waits=[HostWait("fetched", Key("z"), 3.5, 0, "a", 2)])
     assert said(stage, "x").endswith("If that fails, or the host is lost, 2 other holders are asked.")
 
 
 def test_the_host_that_was_asked_and_is_silent_is_named() -> None:
     stage = stage_that_fetches()
     stage.now += 8.0
-    beat(stage, "b", waits=[m.HostWait("fetched", Key("y"), 7.0, 0, "a", 0)])
+    beat(stage, "b", waits=[HostWait("fetched", Key("y"), 7.0, 0, "a", 0)])
     assert "which a.local was asked for 7.0 s ago; a.local hasn't been heard of for 8 s. If that fails" in said(
         stage, "x"
     )
@@ -70,8 +73,8 @@ def test_the_host_that_was_asked_and_is_silent_is_named() -> None:
 
 def test_placed_data_are_not_said_to_be_computed_again() -> None:
     stage = Stage("a")
-    stage.message("alice", m.DataPlaced(Key("y"), "y", HostId(PeerId("a")), 8, "int", True, -1))
-    stage.message("a", m.DataAdded(Key("y"), -1, 8))
+    stage.message("alice", DataPlaced(Key("y"), "y", HostId(PeerId("a")), 8, "int", True, -1))
+    stage.message("a", DataAdded(Key("y"), -1, 8))
     stage.add_host("b")
     stage.submit("alice", spec("x", "y", options=AT_B))
     assert "without one this call fails" in said(stage, "x")
@@ -79,13 +82,13 @@ def test_placed_data_are_not_said_to_be_computed_again() -> None:
 
 def test_an_input_that_has_come_and_has_no_room_blames_the_store_and_not_the_host_it_came_from() -> None:
     stage = stage_that_fetches()
-    use = m.StoreUse(free=5, calls=900_000_000)
-    beat(stage, "b", use=use, waits=[m.HostWait("fetched", Key("y"), 2.0, 1000, "a", 0)])
+    use = StoreUse(free=5, calls=900_000_000)
+    beat(stage, "b", use=use, waits=[HostWait("fetched", Key("y"), 2.0, 1000, "a", 0)])
     assert (
         "for its input y, which has come from a.local and waits for room in the store of host b.local, for 2.0 s so "
         "far: needs 1,000 bytes, free 5 of"
     ) in said(stage, "x")
-    other = [m.HostWait("fetched", Key("other"), 2.0, 1000, "a"), m.HostWait("fetched", Key("y"), 2.0, 0, "a")]
+    other = [HostWait("fetched", Key("other"), 2.0, 1000, "a"), HostWait("fetched", Key("y"), 2.0, 0, "a")]
     beat(stage, "b", use=use, waits=other)
     assert "2.0 s ago; what comes from a.local before it has no room here yet." in said(stage, "x")
 
@@ -93,16 +96,16 @@ def test_an_input_that_has_come_and_has_no_room_blames_the_store_and_not_the_hos
 def test_inputs_on_disk_and_inputs_without_room_say_since_when() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("x"))
-    beat(stage, "a", waits=[m.HostWait("read", Key("x"), 2.0, more=3)])
+    beat(stage, "a", waits=[HostWait("read", Key("x"), 2.0, more=3)])
     assert said(stage, "x") == (
         "x waits at a.local for its inputs, which are read back from disk, after those of 3 calls before it, for 2.0 s "
         "so far. It begins when they are in memory; what can't be read is computed again."
     )
-    use = m.StoreUse(calls=400, waiting={Key("x"): 300}, disk="No space left on device")
-    beat(stage, "a", use=use, waits=[m.HostWait("read", Key("x"), 2.0, 300)])
+    use = StoreUse(calls=400, waiting={Key("x"): 300}, disk="No space left on device")
+    beat(stage, "a", use=use, waits=[HostWait("read", Key("x"), 2.0, 300)])
     assert "for 2.0 s so far: needs 300 bytes" in said(stage, "x")
     assert said(stage, "x").endswith("it gets room over the limit.")
-    beat(stage, "a", use=use, waits=[m.HostWait("admitted", Key("x"), 2.0, 300)])
+    beat(stage, "a", use=use, waits=[HostWait("admitted", Key("x"), 2.0, 300)])
     stage.now += 1.0
     assert said(stage, "x") == (
         "x waits at a.local for room for its inputs (300 bytes) beside those of calls under way (400), for 3.0 s so "
@@ -113,9 +116,9 @@ def test_inputs_on_disk_and_inputs_without_room_say_since_when() -> None:
 def test_a_result_without_room_says_since_when_and_a_full_disk_what_follows() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("x"))
-    running = [m.RunningCall("a-0", 0, Key("x"), "x", 90.0)]
-    use = m.StoreUse(waiting={Key("x"): 300}, disk="No space left on device")
-    beat(stage, "a", use=use, running=running, waits=[m.HostWait("written", Key("x"), 2.5, 300)])
+    running = [RunningCall("a-0", 0, Key("x"), "x", 90.0)]
+    use = StoreUse(waiting={Key("x"): 300}, disk="No space left on device")
+    beat(stage, "a", use=use, running=running, waits=[HostWait("written", Key("x"), 2.5, 300)])
     assert "x waits for room in the store of host a.local, for 2.5 s so far: needs 300 bytes" in said(stage, "x")
     assert said(stage, "x").endswith("If the disk stays full, it fails.")
 
@@ -123,7 +126,7 @@ def test_a_result_without_room_says_since_when_and_a_full_disk_what_follows() ->
 def test_a_nanny_that_is_silent_is_named_whatever_a_call_waited_for_there() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("x"))
-    beat(stage, "a", waits=[m.HostWait("admitted", Key("x"), 2.0, 300)])
+    beat(stage, "a", waits=[HostWait("admitted", Key("x"), 2.0, 300)])
     stage.now += 9.0
     assert "for room for its inputs" in said(stage, "x")
     assert "hasn't been heard of for 9 s" in said(stage, "x")
@@ -132,9 +135,9 @@ def test_a_nanny_that_is_silent_is_named_whatever_a_call_waited_for_there() -> N
 def test_what_is_next_in_line_says_since_when_nothing_moved_and_behind_whom() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("x"), spec("y"), spec("z"))
-    beat(stage, "a", running=[m.RunningCall("a-0", 0, Key("x"), "x", 93.0)])
+    beat(stage, "a", running=[RunningCall("a-0", 0, Key("x"), "x", 93.0)])
     assert said(stage, "y").endswith("next in line (3 calls for 1 threads).")
-    beat(stage, "a", running=[m.RunningCall("a-0", 0, Key("x"), "x", 93.0)], quiet=6.0)
+    beat(stage, "a", running=[RunningCall("a-0", 0, Key("x"), "x", 93.0)], quiet=6.0)
     stage.now += 1.0
     assert said(stage, "y").endswith(
         "next in line (3 calls for 1 threads). No call was begun or ended there for 7.0 s: x has been running on a-0 "
@@ -147,9 +150,9 @@ def test_a_host_without_workers_and_a_paused_one_say_what_follows() -> None:
     stage.submit("alice", spec("x"), spec("y"))
     host = stage.machine.core.hosts[HostId(PeerId("a"))]
     attempts = (len(host.assigned), host.attempts_digest)
-    stage.message("a", m.Heartbeat(m.HostMetrics(), attempts, (0, 0), host.sent, paused=True))
+    stage.message("a", Heartbeat(HostMetrics(), attempts, (0, 0), host.sent, paused=True))
     assert "The store there is nearly full, so one call is begun at a time." in said(stage, "x")
-    stage.message("a", m.WorkerDied(next(iter(host.workers)), "signal SIGKILL", [], False, []))
+    stage.message("a", WorkerDied(next(iter(host.workers)), "signal SIGKILL", [], False, []))
     assert "None of the workers there is up; the nanny starts those again that ended." in said(stage, "x")
 
 
@@ -160,7 +163,7 @@ def test_what_is_held_back_says_since_when_nothing_moved_anywhere() -> None:
     for name, quiet in (("a", 6.0), ("b", 4.0)):
         started = 100.0 - quiet
         key = next(key for key, host in stage.assigned().items() if host == name)
-        beat(stage, name, running=[m.RunningCall(f"{name}-0", 0, Key(key), "x", started)], quiet=quiet)
+        beat(stage, name, running=[RunningCall(f"{name}-0", 0, Key(key), "x", started)], quiet=quiet)
     assert "is ready and held back until a worker is free" in said(stage, last)
     assert "No call was begun or ended for 4.0 s: x-" in said(stage, last)
     assert "has been running on a-0 for 6.0 s." in said(stage, last)
@@ -171,7 +174,7 @@ def test_what_is_held_back_says_since_when_nothing_moved_anywhere() -> None:
 def test_what_waits_for_an_input_says_why_that_is_not_there() -> None:
     stage = Stage("a")
     stage.submit("alice", spec("w"), spec("x", "w"), spec("y", "x"))
-    beat(stage, "a", running=[m.RunningCall("a-0", 0, Key("w"), "w", 93.0)])
+    beat(stage, "a", running=[RunningCall("a-0", 0, Key("w"), "w", 93.0)])
     assert said(stage, "x") == "x waits for its input w (assigned). w has been running on a-0 for 7.0 s (attempt 1)."
     assert said(stage, "y") == (
         "y waits for its input x (waiting). That one waits in turn; in the end for this: w has been running on a-0 for "
@@ -184,11 +187,11 @@ def test_a_cluster_without_workers_or_with_full_stores_says_since_when() -> None
     beat(stage, "a")
     host = stage.machine.core.hosts[HostId(PeerId("a"))]
     stage.now = 1.0
-    stage.message("a", m.Heartbeat(m.HostMetrics(), (0, 0), (0, 0), host.sent, paused=True))
+    stage.message("a", Heartbeat(HostMetrics(), (0, 0), (0, 0), host.sent, paused=True))
     stage.submit("alice", spec("x"))
     stage.now = 4.0
     assert "all 1 hosts are paused, the last one for 3.0 s, because their memory is nearly full" in said(stage, "x")
-    stage.message("a", m.WorkerDied(next(iter(host.workers)), "signal SIGKILL", [], False, []))
+    stage.message("a", WorkerDied(next(iter(host.workers)), "signal SIGKILL", [], False, []))
     stage.now = 6.0
     assert "no workers. The last one, a-0, ended 2.0 s ago (signal SIGKILL). Its nanny starts it again." in said(
         stage, "x"

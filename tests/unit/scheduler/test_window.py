@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import himalia.messages as m
 from himalia.machine import Disconnect, Instruction, Send, Ticked
+from himalia.messages.client import (
+    CallOutput,
+    FollowTelemetry,
+    GetInfo,
+    GetKeys,
+    GetTelemetry,
+    ReleaseKeys,
+    Restart,
+    ResultErred,
+    ResultReady,
+    Submit,
+    Telemetry,
+    WantKeys,
+)
+from himalia.messages.nanny import DataLost, TaskFinished, WorkerOutput
+from himalia.messages.parts import Close, Message
+from himalia.messages.telemetry import LogLine
 from himalia.names import ClientId, Key, PeerId, WorkerName
 from himalia.scheduler.window import HOPELESS, MESSAGE, Window
 from himalia.settings import DEFAULT
@@ -31,7 +47,7 @@ def finish(stage: Stage, keys: list[str], data: bytes | None) -> None:
     for key in keys:
         task = stage.task(key)
         assert task.host is not None
-        message = m.TaskFinished(Key(key), task.attempt, WorkerName("a-0"), 8, "int", TIMING, data)
+        message = TaskFinished(Key(key), task.attempt, WorkerName("a-0"), 8, "int", TIMING, data)
         instructions = stage.machine.handle(message, now=stage.now, source=PeerId(str(task.host.id)))
         stage.sent += [(str(i.peer), i.message) for i in instructions if isinstance(i, Send)]
     stage.machine.validate()
@@ -39,7 +55,7 @@ def finish(stage: Stage, keys: list[str], data: bytes | None) -> None:
 
 def submit(stage: Stage, number: int, client: str = "alice", name: str = "f", batch: int = 1) -> list[str]:
     keys = [f"{name}-{n}" for n in range(number)]
-    message = m.Submit(batch, [spec(key) for key in keys])
+    message = Submit(batch, [spec(key) for key in keys])
     instructions = stage.machine.handle(message, now=stage.now, source=PeerId(client))
     stage.sent += [(str(i.peer), i.message) for i in instructions if isinstance(i, Send)]
     return keys
@@ -59,7 +75,7 @@ def test_a_client_that_reads_gets_values() -> None:
     for n in range(20):
         keys = submit(stage, 1, name=f"f{n}", batch=n)
         finish(stage, keys, bytes(10_000_000))
-        [(_, ready)] = stage.taken(m.ResultReady)
+        [(_, ready)] = stage.taken(ResultReady)
         assert ready.data is not None
         tick(stage, reads=True)
     assert window(stage).under_way == 0
@@ -68,10 +84,10 @@ def test_a_client_that_reads_gets_values() -> None:
 def test_what_a_client_has_not_read_is_counted_until_it_has() -> None:
     own = Window(VALUES)
     for _ in range(3):
-        own.add(m.Close("x"))
+        own.add(Close("x"))
     own.arrived(3)
     assert own.under_way == 3 * MESSAGE
-    own.add(m.Close("x"))
+    own.add(Close("x"))
     own.arrived(1)
     assert own.under_way == MESSAGE
     own.arrived(0)
@@ -83,11 +99,11 @@ def test_values_stay_at_their_host_when_much_is_under_way() -> None:
     keys = submit(stage, 2)
     fill(stage, VALUES + 1)
     finish(stage, keys[:1], b"value")
-    [(_, ready)] = stage.taken(m.ResultReady)
+    [(_, ready)] = stage.taken(ResultReady)
     assert (ready.data, ready.holders) == (None, ("a",))
     tick(stage, reads=True)
     finish(stage, keys[1:], b"value")
-    [(_, ready)] = stage.taken(m.ResultReady)
+    [(_, ready)] = stage.taken(ResultReady)
     assert ready.data == b"value"
 
 
@@ -97,15 +113,15 @@ def test_news_wait_and_only_the_last_word_on_a_key_is_told() -> None:
     stage.submit("bob", spec("g-1"))
     fill(stage, NEWS)
     finish(stage, [*keys, "g-1"], b"value")
-    stage.message("a", m.DataLost(Key("f-0"), stage.task("f-0").attempt))
+    stage.message("a", DataLost(Key("f-0"), stage.task("f-0").attempt))
     stage.fail("f-0")
     assert [peer for peer, message in stage.take() if peer in ("alice", "bob")] == ["bob"], "others get theirs"
     tick(stage, reads=True)
     told = [message for peer, message in stage.take() if peer == "alice"]
     assert [(type(message), getattr(message, "key", "")) for message in told] == [
-        (m.ResultReady, "f-1"),
-        (m.ResultReady, "f-2"),
-        (m.ResultErred, "f-0"),
+        (ResultReady, "f-1"),
+        (ResultReady, "f-2"),
+        (ResultErred, "f-0"),
     ]
     assert not window(stage).held
 
@@ -115,12 +131,12 @@ def test_news_of_a_released_key_are_forgotten_so_that_it_can_be_used_again() -> 
     keys = submit(stage, 1)
     fill(stage, NEWS)
     finish(stage, keys, b"old")
-    stage.message("alice", m.ReleaseKeys([Key("f-0")]))
-    stage.message("alice", m.GetKeys(7, []))
+    stage.message("alice", ReleaseKeys([Key("f-0")]))
+    stage.message("alice", GetKeys(7, []))
     stage.submit("alice", spec("f-0"), batch=2)
     stage.take()
     tick(stage, reads=True)
-    assert stage.taken(m.ResultReady) == [], "the one before was finished, this one isn't"
+    assert stage.taken(ResultReady) == [], "the one before was finished, this one isn't"
 
 
 def test_all_results_for_a_client_that_stands_still_queue_no_more_than_the_window() -> None:
@@ -130,7 +146,7 @@ def test_all_results_for_a_client_that_stands_still_queue_no_more_than_the_windo
         keys = submit(stage, 1000, name=f"f{batch}", batch=batch)
         for key in keys:
             task = stage.task(key)
-            done = m.TaskFinished(Key(key), task.attempt, WorkerName("a-0"), 1000, "bytes", TIMING, bytes(1000))
+            done = TaskFinished(Key(key), task.attempt, WorkerName("a-0"), 1000, "bytes", TIMING, bytes(1000))
             for instruction in stage.machine.handle(done, now=stage.now, source=PeerId("a")):
                 if getattr(instruction, "peer", "") == "alice":
                     most += 1
@@ -139,11 +155,11 @@ def test_all_results_for_a_client_that_stands_still_queue_no_more_than_the_windo
     assert own.under_way <= NEWS + MESSAGE
     assert most < own.sent < most + 5, "a few went before"
     assert most + len(own.held) == 100_000
-    told: dict[str, m.Message] = {}
+    told: dict[str, Message] = {}
     for _ in range(10):
         for instruction in stage.machine.handle(Ticked(), now=20.0, source=PeerId("")):
             message = getattr(instruction, "message", None)
-            if isinstance(message, m.ResultReady):
+            if isinstance(message, ResultReady):
                 assert told.setdefault(message.key, message) is message
     assert len(told) == 100_000 - most
 
@@ -152,20 +168,20 @@ def test_lines_of_output_are_counted_while_a_client_does_not_read() -> None:
     stage = Stage("a")
     submit(stage, 1)
     fill(stage, THIN + 1)
-    line = m.LogLine(1.0, "stdout", "hello")
+    line = LogLine(1.0, "stdout", "hello")
     for _ in range(3):
-        stage.message("a", m.WorkerOutput(Key("f-0"), WorkerName("a-0"), [line, line]))
+        stage.message("a", WorkerOutput(Key("f-0"), WorkerName("a-0"), [line, line]))
         tick(stage, reads=False)
-    assert stage.taken(m.CallOutput) == []
+    assert stage.taken(CallOutput) == []
     tick(stage, reads=True)
     tick(stage, reads=True)
-    [(_, output)] = stage.taken(m.CallOutput)
+    [(_, output)] = stage.taken(CallOutput)
     assert (output.lines, output.dropped) == ([], 6)
 
 
 def test_a_follower_that_does_not_read_gets_no_push_and_is_told_later_how_much_it_missed() -> None:
     stage = Stage("a")
-    stage.message("alice", m.FollowTelemetry(0.05, full=True))
+    stage.message("alice", FollowTelemetry(0.05, full=True))
     tick(stage, reads=True)
     stage.take()
     fill(stage, THIN + 1)
@@ -173,20 +189,20 @@ def test_a_follower_that_does_not_read_gets_no_push_and_is_told_later_how_much_i
     for batch in range(1, 27):
         finish(stage, submit(stage, 1000, "bob", f"f{batch}", batch), None)
         tick(stage, reads=False)
-        stage.machine.handle(m.Restart(1), now=stage.now, source=PeerId("bob"))
-    assert stage.taken(m.Telemetry) == []
+        stage.machine.handle(Restart(1), now=stage.now, source=PeerId("bob"))
+    assert stage.taken(Telemetry) == []
     tick(stage, reads=True)
     tick(stage, reads=True)
-    pushes = [push for _, push in stage.taken(m.Telemetry)]
+    pushes = [push for _, push in stage.taken(Telemetry)]
     kept = 26_000 - sum(push.skipped for push in pushes)
     assert ring <= kept < ring + 2048
     assert pushes[-1].status.total == 26_000
 
 
-def asks() -> Iterator[m.Message]:
-    yield m.GetInfo(1)
-    yield m.WantKeys([Key(f"nobody-{n}") for n in range(10_000)])
-    yield m.GetTelemetry(2)
+def asks() -> Iterator[Message]:
+    yield GetInfo(1)
+    yield WantKeys([Key(f"nobody-{n}") for n in range(10_000)])
+    yield GetTelemetry(2)
 
 
 def test_who_asks_without_end_and_reads_no_answer_is_cut_off_and_nobody_else() -> None:
@@ -196,8 +212,8 @@ def test_who_asks_without_end_and_reads_no_answer_is_cut_off_and_nobody_else() -
     queued = 0
     for round in range(200):
         for question in asks():
-            if isinstance(question, m.WantKeys):
-                question = m.WantKeys([Key(f"{key}-{round}") for key in question.keys])
+            if isinstance(question, WantKeys):
+                question = WantKeys([Key(f"{key}-{round}") for key in question.keys])
             queued += len(stage.machine.handle(question, now=0.0, source=ALICE))
     assert queued < 3 * HOPELESS / MESSAGE
     assert len(window(stage).held) < 250_000
@@ -206,7 +222,7 @@ def test_who_asks_without_end_and_reads_no_answer_is_cut_off_and_nobody_else() -
     assert list(stage.machine.clients) == ["bob"]
     assert stage.status("f-1") is None
     stage.finish("g-1")
-    assert [peer for peer, _ in stage.taken(m.ResultReady)] == ["bob"]
+    assert [peer for peer, _ in stage.taken(ResultReady)] == ["bob"]
 
 
 def test_people_are_told_that_a_client_does_not_read_and_that_it_does_again() -> None:

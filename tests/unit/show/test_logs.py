@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from himalia.bucket import COMPLAINT_BURST, Complaints, TokenBucket
-from himalia.messages import LogLine
+from himalia.messages.telemetry import LogLine
 from himalia.show.logs import Logs, as_text, read_logs
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from himalia.messages import Frame, TaskError
+from himalia.messages.parts import Frame, TaskError
 from himalia.names import Key
 from himalia.telemetry.errors import CAUSES, EXAMPLES, ErrorTable
 from himalia.telemetry.events import EVENTS, EventLog

@@ -9,7 +9,9 @@ import pytest
 
 from himalia.errors import RecordingError, UsageError
 from himalia.follow.tape import Tape
-from himalia.messages import GroupSummary, HostMetrics, LogLine, SchedulerStatus, TaskRecord, Telemetry, Timing
+from himalia.messages.client import Telemetry
+from himalia.messages.parts import Timing
+from himalia.messages.telemetry import GroupSummary, HostMetrics, LogLine, SchedulerStatus, TaskRecord
 from himalia.names import HostId, Key, PeerId
 from himalia.telemetry.recording import MAGIC, Block, Frame, Packer, Recording, begin, choose_cut, new_header
 from himalia.telemetry.standing import Standing

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from himalia.messages import ErrorSummary, GroupSummary, HostMetrics, TaskError, Telemetry
+from himalia.messages.client import Telemetry
+from himalia.messages.parts import TaskError
+from himalia.messages.telemetry import ErrorSummary, GroupSummary, HostMetrics
 from himalia.names import Key
 from himalia.telemetry.errors import CAUSES
 from himalia.telemetry.standing import GROUPS, Standing

@@ -5,7 +5,8 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from himalia.messages import TaskRecord, Timing
+from himalia.messages.parts import Timing
+from himalia.messages.telemetry import TaskRecord
 from himalia.names import HostId, Key, PeerId
 from himalia.telemetry.stream import BLOCK, Row, TelemetryLog
 

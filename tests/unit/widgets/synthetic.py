@@ -8,20 +8,18 @@ from typing import Any
 
 import msgspec
 
-from himalia.messages import (
+from himalia.messages.client import Telemetry
+from himalia.messages.parts import Frame, TaskError, Timing
+from himalia.messages.telemetry import (
     ClusterEvent,
     ErrorSummary,
-    Frame,
     GroupSummary,
     HostMetrics,
     ProcessMetrics,
     RunningCall,
     SchedulerStatus,
     StoreMove,
-    TaskError,
     TaskRecord,
-    Telemetry,
-    Timing,
     TransferSummary,
 )
 from himalia.names import HostId, Key, PeerId

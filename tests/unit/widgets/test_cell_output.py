@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from himalia.messages import CallOutput, LogLine
+from himalia.messages.client import CallOutput
+from himalia.messages.telemetry import LogLine
 from himalia.names import Key
 from himalia_widgets.cell.output import LINES, OPEN, TEXT, CellLines
 from tests.browser.markup import HOSTILE, markup_in

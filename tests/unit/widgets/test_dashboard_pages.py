@@ -14,7 +14,9 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application
 
 from himalia.errors import ClosedError
-from himalia.messages import ErrorSummary, Frame, LogLine, TaskError, Telemetry
+from himalia.messages.client import Telemetry
+from himalia.messages.parts import Frame, TaskError
+from himalia.messages.telemetry import ErrorSummary, LogLine
 from himalia.names import Key
 from himalia_widgets.dashboard.documents import OpenPage, SharedColumns
 from himalia_widgets.dashboard.layout import INDIVIDUAL, PAGES, TEMPLATE, Page, frame

@@ -10,7 +10,9 @@ from bokeh.document import Document
 from bokeh.embed import json_item
 from bokeh.events import RangesUpdate, Reset
 
-from himalia.messages import GroupSummary, HostMetrics, RunningCall, TaskRecord, Telemetry, Timing
+from himalia.messages.client import Telemetry
+from himalia.messages.parts import Timing
+from himalia.messages.telemetry import GroupSummary, HostMetrics, RunningCall, TaskRecord
 from himalia.names import HostId, Key, PeerId
 from himalia_widgets.cell.figures import memory_figure
 from himalia_widgets.plots import PLOTS, make_plot

@@ -5,7 +5,7 @@ from typing import Any
 
 from himalia.client.profile import Profile
 from himalia.follow.report import TelemetryReport
-from himalia.messages import Telemetry
+from himalia.messages.client import Telemetry
 from himalia_widgets.cell.recorder import Recorder
 from tests.unit.widgets.synthetic import MadeUpCluster
 

@@ -7,17 +7,9 @@ import msgspec
 import pytest
 
 from himalia.errors import RecordingError
-from himalia.messages import (
-    ErrorSummary,
-    GroupSummary,
-    HostMetrics,
-    LogLine,
-    SchedulerStatus,
-    TaskError,
-    TaskRecord,
-    Telemetry,
-    Timing,
-)
+from himalia.messages.client import Telemetry
+from himalia.messages.parts import TaskError, Timing
+from himalia.messages.telemetry import ErrorSummary, GroupSummary, HostMetrics, LogLine, SchedulerStatus, TaskRecord
 from himalia.names import HostId, Key, PeerId
 from himalia.telemetry.recording import Packer, Recording, begin, new_header
 from himalia.telemetry.standing import Standing

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import msgspec
 
-from himalia.messages import TaskRecord, Timing
+from himalia.messages.parts import Timing
+from himalia.messages.telemetry import TaskRecord
 from himalia.names import HostId, Key, PeerId
 from himalia_widgets.view.calls import CallTable, Lane
 

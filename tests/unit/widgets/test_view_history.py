@@ -6,15 +6,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from himalia.messages import (
+from himalia.messages.client import Telemetry
+from himalia.messages.parts import Timing
+from himalia.messages.telemetry import (
     ClusterEvent,
     GroupSummary,
     HostMetrics,
     SchedulerStatus,
     StoreMove,
     TaskRecord,
-    Telemetry,
-    Timing,
     TransferSummary,
 )
 from himalia.names import HostId, Key, PeerId

@@ -3,7 +3,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from himalia.messages import HostMetrics, RunningCall, StoreMove, TaskRecord, Telemetry, Timing
+from himalia.messages.client import Telemetry
+from himalia.messages.parts import Timing
+from himalia.messages.telemetry import HostMetrics, RunningCall, StoreMove, TaskRecord
 from himalia.names import HostId, Key, PeerId
 from himalia_widgets.view import colors
 from himalia_widgets.view.history import History

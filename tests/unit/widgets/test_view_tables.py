@@ -3,7 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from himalia.messages import GroupSummary, HostMetrics, ProcessMetrics, SchedulerStatus, Telemetry, TransferSummary
+from himalia.messages.client import Telemetry
+from himalia.messages.telemetry import GroupSummary, HostMetrics, ProcessMetrics, SchedulerStatus, TransferSummary
 from himalia.names import HostId, PeerId
 from himalia_widgets.view import system, transfers
 from himalia_widgets.view.history import History

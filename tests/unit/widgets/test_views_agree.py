@@ -14,12 +14,15 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import himalia.messages as m
 from himalia.client.engine.machine import ClientMachine
 from himalia.client.engine.state import CallsSubmitted, CancelAsked, FuturesDropped, Record, RetryAsked
 from himalia.client.progress import Counter as ProgressCounter
 from himalia.client.reprs import count_statuses, ended, info_task_words, task_words
 from himalia.machine import PeerJoined, Send, Ticked
+from himalia.messages.client import FollowTelemetry, GetInfo, GetTelemetry, Telemetry
+from himalia.messages.nanny import Heartbeat, TaskFailed, TaskFinished, Withdrawn
+from himalia.messages.parts import Message, Reply, TaskError, TaskOptions, TaskSpec, Timing
+from himalia.messages.telemetry import GroupSummary, HostMetrics, TaskCounts
 from himalia.names import SCHEDULER, Digest, Key, PeerId, WorkerName
 from himalia.scheduler.state import ASSIGNED, SchedulerTask
 from himalia.settings import DEFAULT
@@ -52,12 +55,12 @@ class World(Stage):
         """What became of records that were let go of before they had ended."""
         self.began: dict[str, tuple[str, float]] = {}
         """Host and true start of each call that ended, by its key and attempt."""
-        self.stalled: list[tuple[float, m.Telemetry]] = []
+        self.stalled: list[tuple[float, Telemetry]] = []
         self.is_stalled = False
         self.history, self.packer = History(), Packer()
         self.count = 0
         self.event(PeerJoined(PeerId(LOOKER), "client"))
-        self.message(LOOKER, m.FollowTelemetry(0.25, past=True))
+        self.message(LOOKER, FollowTelemetry(0.25, past=True))
         for host in OFFSETS:
             self.add_host(host, nthreads=2)
         self.look()
@@ -70,10 +73,10 @@ class World(Stage):
         for _ in range(size):
             self.count += 1
             keys.append(Key(f"{name}-{self.count:08x}"))
-        options = m.TaskOptions(retries=retries) if retries else None
+        options = TaskOptions(retries=retries) if retries else None
         inputs = [tuple(keys[max(0, at - 1) : at]) for at in range(size)]
         specs = [
-            m.TaskSpec(key, name, Digest(FUNCTION), b"call", inputs[at], at, True, options=options)
+            TaskSpec(key, name, Digest(FUNCTION), b"call", inputs[at], at, True, options=options)
             for at, key in enumerate(keys)
         ]
         machine = self.clients[client]
@@ -91,12 +94,12 @@ class World(Stage):
         """Hand out what the scheduler sent; the looker's may be late."""
         while self.sent:
             for peer, message in self.take():
-                if isinstance(message, m.Telemetry):
+                if isinstance(message, Telemetry):
                     self.stalled.append((self.now, message))
                 elif peer in self.clients:
                     self.tell_back(peer, message)
 
-    def tell_back(self, client: str, message: m.Message) -> None:
+    def tell_back(self, client: str, message: Message) -> None:
         for instruction in self.clients[client].handle(message, source=SCHEDULER):
             if isinstance(instruction, Send):
                 self.message(client, instruction.message)
@@ -110,20 +113,20 @@ class World(Stage):
         host, attempt = str(task.host.id), task.attempt
         start = EPOCH + self.now - 0.2
         self.began[f"{task.key}/{attempt}"] = (host, start)
-        timing = m.Timing(start - OFFSETS[host], 0.01, 0.1, 0.01)
+        timing = Timing(start - OFFSETS[host], 0.01, 0.1, 0.01)
         worker = WorkerName(f"{host}-0")
         if well:
-            self.message(host, m.TaskFinished(task.key, attempt, worker, 8, "int", timing, b"x"))
+            self.message(host, TaskFinished(task.key, attempt, worker, 8, "int", timing, b"x"))
         else:
-            error = m.TaskError("exception", task.key, "ValueError: no", worker=worker)
-            self.message(host, m.TaskFailed(task.key, attempt, error, timing))
+            error = TaskError("exception", task.key, "ValueError: no", worker=worker)
+            self.message(host, TaskFailed(task.key, attempt, error, timing))
         self.deliver()
 
     def confirm(self) -> None:
         """Have hosts confirm what they were asked to give back."""
         for host in list(self.machine.hosts.values()):
             for attempt, zombie in list(host.zombies.items()):
-                self.message(str(host.id), m.Withdrawn(zombie.key, attempt, False, 1.5))
+                self.message(str(host.id), Withdrawn(zombie.key, attempt, False, 1.5))
         self.deliver()
 
     def pass_time(self, seconds: float) -> None:
@@ -131,11 +134,11 @@ class World(Stage):
         for _ in range(max(1, round(seconds / 0.5))):
             self.now += 0.5
             for host in list(self.machine.hosts):
-                metrics = m.HostMetrics(time=EPOCH + self.now - OFFSETS[str(host)], workers={f"{host}-0": (0.5, 1, 1)})
+                metrics = HostMetrics(time=EPOCH + self.now - OFFSETS[str(host)], workers={f"{host}-0": (0.5, 1, 1)})
                 books = self.machine.hosts[host]
                 attempts = (len(books.assigned) + len(books.zombies), books.attempts_digest)
                 data = (books.data_count, books.data_digest)
-                self.message(str(host), m.Heartbeat(metrics, attempts, data, books.sent, False))
+                self.message(str(host), Heartbeat(metrics, attempts, data, books.sent, False))
             self.event(Ticked())
             self.deliver()
             if not self.is_stalled:
@@ -154,9 +157,9 @@ class World(Stage):
 
     def info(self) -> dict[str, Any]:
         """Return what the scheduler answers to a question about itself."""
-        self.message(LOOKER, m.GetInfo(1))
-        (answer,) = [message.value for _, message in self.sent if isinstance(message, m.Reply)]
-        self.sent = [entry for entry in self.sent if not isinstance(entry[1], m.Reply)]
+        self.message(LOOKER, GetInfo(1))
+        (answer,) = [message.value for _, message in self.sent if isinstance(message, Reply)]
+        self.sent = [entry for entry in self.sent if not isinstance(entry[1], Reply)]
         self.deliver()
         return dict(answer)
 
@@ -174,7 +177,7 @@ class World(Stage):
         """Compare what is told without delay: by records, and by the scheduler when it is asked."""
         for span, records in self.records.items():
             report = self.telemetry(span)
-            counts = add_up(report, CellTotals(m.TaskCounts())).counts
+            counts = add_up(report, CellTotals(TaskCounts())).counts
             true = self.truth(records)
             assert (counts.left, counts.done, counts.failed, counts.cancelled) == true, span
             told = facts(CellTotals(counts))
@@ -187,12 +190,12 @@ class World(Stage):
         info = self.info()
         left, done, failed, cancelled = self.truth(everything)
         assert info["clients"] == 2
-        assert info_task_words(info) == task_words(m.TaskCounts(left, 0, done, failed, cancelled))
+        assert info_task_words(info) == task_words(TaskCounts(left, 0, done, failed, cancelled))
 
-    def telemetry(self, span: str) -> list[m.GroupSummary]:
-        self.message(LOOKER, m.GetTelemetry(2, EPOCH * 2, span))
-        (answer,) = [message.value for _, message in self.sent if isinstance(message, m.Reply)]
-        self.sent = [entry for entry in self.sent if not isinstance(entry[1], m.Reply)]
+    def telemetry(self, span: str) -> list[GroupSummary]:
+        self.message(LOOKER, GetTelemetry(2, EPOCH * 2, span))
+        (answer,) = [message.value for _, message in self.sent if isinstance(message, Reply)]
+        self.sent = [entry for entry in self.sent if not isinstance(entry[1], Reply)]
         return list(answer["groups"])
 
     def check_history(self, history: History) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from himalia.messages import ClusterEvent, StoreUse
+from himalia.messages.telemetry import ClusterEvent, StoreUse
 from himalia_widgets.view.history import History
 from himalia_widgets.widget.facts import WorkerTable, describe_header
 from himalia_widgets.widget.questions import find_group, find_key

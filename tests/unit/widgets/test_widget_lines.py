@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from himalia.messages import LogLine
+from himalia.messages.telemetry import LogLine
 from himalia_widgets.widget.lines import SHOWN, LineReader
 
 

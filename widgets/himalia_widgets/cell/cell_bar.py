@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from himalia.client.progress_html import FAILED, FAINT, GROUND, parts
 from himalia.errors import HimaliaError
-from himalia.messages import GroupSummary, TaskCounts
+from himalia.messages.telemetry import GroupSummary, TaskCounts
 from himalia_widgets.view.left import WorkLeft
 from himalia_widgets.view.units import seconds, size, soon
 

@@ -11,7 +11,7 @@ from bokeh.models import BasicTicker, CustomJSTickFormatter, LayoutDOM, Legend, 
 from bokeh.resources import INLINE
 
 from himalia.follow.report import TelemetryReport
-from himalia.messages import Telemetry
+from himalia.messages.client import Telemetry
 from himalia.named_file import write_text
 from himalia_widgets.plots import theme
 from himalia_widgets.plots.profile import ProfilePlot

@@ -31,7 +31,8 @@ from himalia.client.reprs import (
     task_words,
 )
 from himalia.follow.thread_feed import ThreadFeed
-from himalia.messages import SchedulerStatus, Telemetry
+from himalia.messages.client import Telemetry
+from himalia.messages.telemetry import SchedulerStatus
 from himalia_widgets.cell.display import show
 
 logger = logging.getLogger("himalia.widgets")

@@ -16,7 +16,7 @@ from himalia_widgets.cell.display import show_under
 
 if TYPE_CHECKING:
     from himalia.cells import Cells
-    from himalia.messages import CallOutput
+    from himalia.messages.client import CallOutput
 
 CELLS: Final = 100
 """Cells whose output goes on, the newest."""

@@ -14,7 +14,7 @@ import msgspec
 
 from himalia.client.profile import Profile
 from himalia.errors import HimaliaError
-from himalia.messages import Telemetry
+from himalia.messages.client import Telemetry
 from himalia.system import machine_identity
 from himalia_widgets.view.history import History
 

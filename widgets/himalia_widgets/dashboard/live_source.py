@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from himalia.follow.feed import Feed
-from himalia.messages import LogLine, Telemetry
+from himalia.messages.client import Telemetry
+from himalia.messages.telemetry import LogLine
 from himalia_widgets.view.history import History
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from himalia.messages import LogLine
+from himalia.messages.telemetry import LogLine
 from himalia_widgets.dashboard.layout import INDIVIDUAL
 from himalia_widgets.view.history import History
 from himalia_widgets.view.profile import Samples, functions

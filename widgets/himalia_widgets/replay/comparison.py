@@ -16,7 +16,7 @@ class Run(NamedTuple):
     """One function in one run; durations are seconds."""
 
     calls: int
-    """Tasks that ended, see :class:`himalia.messages.TaskCounts`; ``failed`` of them by an error."""
+    """Tasks that ended, see :class:`himalia.messages.telemetry.TaskCounts`; ``failed`` of them by an error."""
     failed: int
     compute: float
     """Sum."""

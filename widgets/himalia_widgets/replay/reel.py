@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from himalia.messages import LogLine
+from himalia.messages.telemetry import LogLine
 from himalia.telemetry.recording import Frame, Recording
 from himalia_widgets.view.history import History
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from himalia.errors import RecordingError
-from himalia.messages import LogLine
+from himalia.messages.telemetry import LogLine
 from himalia.telemetry.recording import Recording
 from himalia_widgets.replay.reel import Reel, Sample
 from himalia_widgets.view.history import History

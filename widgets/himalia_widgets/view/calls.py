@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from himalia.messages import TaskRecord
+from himalia.messages.telemetry import TaskRecord
 
 Row = Sequence[Any]
 """The fields of a :class:`TaskRecord` in its order, its timing as such a sequence too."""

@@ -11,7 +11,8 @@ from collections import deque
 from itertools import count
 from typing import Any, Final, NamedTuple
 
-from himalia.messages import (
+from himalia.messages.client import Telemetry
+from himalia.messages.telemetry import (
     ClusterEvent,
     ErrorSummary,
     GroupSummary,
@@ -19,7 +20,6 @@ from himalia.messages import (
     SchedulerStatus,
     StoreMove,
     TaskCounts,
-    Telemetry,
 )
 from himalia.telemetry.errors import CAUSES
 from himalia.telemetry.events import EVENTS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from himalia.messages import GroupSummary
+from himalia.messages.telemetry import GroupSummary
 from himalia_widgets.view.pace import Pace
 
 TICK: Final = 1e6

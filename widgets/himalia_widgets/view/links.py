@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from himalia.messages import TransferSummary
+from himalia.messages.telemetry import TransferSummary
 
 RECENT: Final = 5000
 """Transfers kept one by one (each sums up what one host got from another in one heartbeat)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from himalia.messages import LogLine
+from himalia.messages.telemetry import LogLine
 from himalia_widgets.view.history import History
 
 

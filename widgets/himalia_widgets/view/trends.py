@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from himalia.messages import HostMetrics, SchedulerStatus
+from himalia.messages.telemetry import HostMetrics, SchedulerStatus
 from himalia_widgets.view.series import Series
 
 CLUSTER: Final = ("cpu", "workers_memory", "store", "spilled")

@@ -28,7 +28,7 @@ from himalia_widgets.widget.scaling import describe_scaling
 
 if TYPE_CHECKING:
     from himalia.deploy.cluster import Cluster
-    from himalia.messages import Telemetry
+    from himalia.messages.client import Telemetry
 
 logger = logging.getLogger(__name__)
 

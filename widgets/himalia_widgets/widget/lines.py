@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from himalia.messages import LogLine
+from himalia.messages.telemetry import LogLine
 
 SHOWN: Final = 2000
 """Lines sent at once, the newest."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from himalia.messages import ClusterEvent
+from himalia.messages.telemetry import ClusterEvent
 from himalia_widgets.view.history import History
 
 KINDS: Final = {

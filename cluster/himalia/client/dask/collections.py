@@ -18,7 +18,7 @@ from himalia.client.engine.state import Record
 from himalia.client.future import Future
 from himalia.client.packing.calls import Call, make_options
 from himalia.errors import UsageError
-from himalia.messages import TaskOptions
+from himalia.messages.parts import TaskOptions
 from himalia.names import Key
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from himalia.client.packing.calls import Call, CallMaker, Parcel
 from himalia.client.packing.functions import BODY_LIMIT, PickledFunction, is_importable
 from himalia.client.packing.remote import Reference, identity, run_node
 from himalia.local_modules import LOCAL_MODULES
-from himalia.messages import TaskOptions, TaskSpec
+from himalia.messages.parts import TaskOptions, TaskSpec
 from himalia.names import Key
 from himalia.telemetry.grouping import group_name
 from himalia.wellformed import LABEL_LIMIT, label_of, name_of

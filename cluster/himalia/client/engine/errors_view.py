@@ -23,7 +23,7 @@ from himalia.errors import (
     RemoteError,
     StoreFullError,
 )
-from himalia.messages import TaskError
+from himalia.messages.parts import TaskError
 from himalia.names import Key, shorten
 from himalia.telemetry.errors import identify
 from himalia.telemetry.grouping import group_name

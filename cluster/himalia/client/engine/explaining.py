@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from himalia.client.engine.state import PENDING, Record
 from himalia.comm.contact import describe_contact
-from himalia.messages import Explain
+from himalia.messages.client import Explain
 from himalia.names import shorten
 
 if TYPE_CHECKING:

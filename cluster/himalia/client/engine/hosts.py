@@ -20,7 +20,8 @@ from himalia.client.engine.state import MessageMade, ReadFailed, Record
 from himalia.client.packing.calls import Parcel
 from himalia.comm.data.client import DataClient
 from himalia.errors import ClosedError, StoreFullError, UnreachableError
-from himalia.messages import DataPlaced, HostInfo, ReleaseKeys
+from himalia.messages.client import DataPlaced, ReleaseKeys
+from himalia.messages.parts import HostInfo
 from himalia.names import HostId, Key, shorten
 
 logger = logging.getLogger("himalia.client")

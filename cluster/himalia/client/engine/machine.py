@@ -56,16 +56,12 @@ from himalia.client.engine.state import (
 )
 from himalia.errors import ClosedError
 from himalia.machine import Instruction, PeerJoined, PeerLeft, Send, Ticked
-from himalia.messages import (
+from himalia.messages.client import (
     CallOutput,
     CancelKeys,
-    Close,
     GetKeys,
-    HostInfo,
-    HostsChanged,
     KeyTaken,
     ReleaseKeys,
-    Reply,
     ReportMissing,
     ResultCancelled,
     ResultErred,
@@ -73,11 +69,10 @@ from himalia.messages import (
     ResultReady,
     RetryKeys,
     Submit,
-    TaskError,
-    TaskSpec,
     Telemetry,
     WantKeys,
 )
+from himalia.messages.parts import Close, HostInfo, HostsChanged, Reply, TaskError, TaskSpec
 from himalia.names import SCHEDULER, HostId, Key, PeerId
 from himalia.settings import DEFAULT, Settings
 

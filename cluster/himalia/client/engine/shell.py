@@ -57,16 +57,16 @@ from himalia.comm.security import Credentials
 from himalia.driver import Driver
 from himalia.errors import ClosedError, ConnectError, HimaliaError, UnreachableError, UsageError
 from himalia.machine import Send
-from himalia.messages import (
+from himalia.messages.client import (
     CallOutput,
     ClientToScheduler,
-    FunctionBody,
     ReleaseKeys,
     RunFunction,
     SchedulerToClient,
     Submit,
     Telemetry,
 )
+from himalia.messages.parts import FunctionBody
 from himalia.names import SCHEDULER, Key, PeerId
 from himalia.settings import Settings
 

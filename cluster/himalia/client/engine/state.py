@@ -22,7 +22,8 @@ from typing import Any, Final
 import msgspec
 
 from himalia.machine import Event, Instruction
-from himalia.messages import CallOutput, ClientToScheduler, DataPlaced, KeyTaken, TaskError, TaskSpec, Telemetry
+from himalia.messages.client import CallOutput, ClientToScheduler, DataPlaced, KeyTaken, Telemetry
+from himalia.messages.parts import TaskError, TaskSpec
 from himalia.names import HostId, Key
 
 PENDING: Final = "pending"

@@ -20,7 +20,8 @@ from himalia.client.packing.calls import Call, CallMaker, KeyMaker, Parcel, name
 from himalia.client.packing.functions import BODY_LIMIT, PickledFunction
 from himalia.client.packing.remote import Reference
 from himalia.errors import ClosedError, UsageError
-from himalia.messages import ClientToScheduler, HostInfo, TaskError, TaskOptions, TaskSpec
+from himalia.messages.client import ClientToScheduler
+from himalia.messages.parts import HostInfo, TaskError, TaskOptions, TaskSpec
 from himalia.names import Key
 from himalia.wellformed import label_of, name_of
 

@@ -12,7 +12,7 @@ import types
 from collections.abc import Sequence
 from typing import Any, Final
 
-from himalia.messages import Frame
+from himalia.messages.parts import Frame
 
 REMOTE: Final = "__remote__"
 """Module name of frames that stand for those of a worker."""

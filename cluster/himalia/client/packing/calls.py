@@ -26,7 +26,7 @@ from himalia.client.packing import origin
 from himalia.client.packing.functions import BODY_LIMIT, FunctionCache, PickledFunction
 from himalia.client.packing.remote import InlineCall, Reference
 from himalia.errors import UsageError
-from himalia.messages import TaskOptions, TaskSpec
+from himalia.messages.parts import TaskOptions, TaskSpec
 from himalia.names import Key, PeerId, shorten
 from himalia.serialize import Buffer
 from himalia.wellformed import name_of

@@ -34,7 +34,8 @@ from typing import Any, Final
 
 from himalia import callables, serialize
 from himalia.client.packing.surroundings import Surroundings
-from himalia.messages import ClientToScheduler, ForgetFunctions, FunctionBody
+from himalia.messages.client import ClientToScheduler
+from himalia.messages.parts import ForgetFunctions, FunctionBody
 from himalia.names import Digest, Key
 from himalia.surroundings import Difference
 from himalia.wellformed import label_of

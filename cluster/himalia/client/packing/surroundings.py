@@ -17,7 +17,7 @@ import sysconfig
 from collections.abc import Iterable
 from typing import Any, Final
 
-from himalia.messages import HostInfo
+from himalia.messages.parts import HostInfo
 from himalia.surroundings import Difference
 
 INSTALLED: Final = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))

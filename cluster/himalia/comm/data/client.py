@@ -24,18 +24,8 @@ from himalia.comm.packing import Buffer, pack
 from himalia.comm.packing import nbytes as size_of
 from himalia.comm.security import NAME_SECRET, Credentials
 from himalia.errors import ClosedError, StoreFullError, UnreachableError
-from himalia.messages import (
-    DataFollows,
-    DataReply,
-    GetData,
-    HeldData,
-    HostInfo,
-    PutData,
-    PutDone,
-    PutGranted,
-    PutStored,
-    UnmapData,
-)
+from himalia.messages.data import DataFollows, DataReply, GetData, PutData, PutDone, PutGranted, PutStored, UnmapData
+from himalia.messages.parts import HeldData, HostInfo
 from himalia.names import HostId, Key, PeerId
 from himalia.settings import DEFAULT, Settings
 from himalia.version import __version__

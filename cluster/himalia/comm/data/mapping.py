@@ -20,7 +20,7 @@ from typing import Final
 from himalia.comm.data.presence import announce
 from himalia.comm.packing import Buffer, unpack
 from himalia.descriptors import allow_more_files
-from himalia.messages import Place
+from himalia.messages.worker import Place
 from himalia.settings import DEFAULT
 
 ALIGNMENT: Final = 64

@@ -18,17 +18,8 @@ from himalia.comm.data.mapping import frame_offsets, range_length
 from himalia.comm.data.wire import WireError, encode, nowhere
 from himalia.comm.security import Credentials, ServerCertificate
 from himalia.errors import HandshakeError, StoreDamagedError
-from himalia.messages import (
-    DataFollows,
-    DataRequest,
-    GetData,
-    HeldData,
-    PutData,
-    PutDone,
-    PutGranted,
-    PutStored,
-    UnmapData,
-)
+from himalia.messages.data import DataFollows, DataRequest, GetData, PutData, PutDone, PutGranted, PutStored, UnmapData
+from himalia.messages.parts import HeldData
 from himalia.names import Key, PeerId
 from himalia.version import __version__
 

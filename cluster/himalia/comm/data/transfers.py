@@ -1,6 +1,6 @@
 """What a request of the data plane does with the answers it gets: one class per way a value can arrive.  Pure.
 
-A transfer is fed :class:`~himalia.messages.DataFollows` messages in the order of the stream, names the memory for raw
+A transfer is fed :class:`~himalia.messages.data.DataFollows` in the order of the stream, names the memory for raw
 bytes, and says when it is finished.  Of the connection it knows only how to let it wait; when that is lost, it gives
 back what it had taken.
 """
@@ -15,7 +15,8 @@ from himalia.comm.data.mapping import ArenaReader, frame_offsets, range_length
 from himalia.comm.data.wire import WireError, nowhere
 from himalia.comm.packing import unpack
 from himalia.errors import StoreFullError
-from himalia.messages import DataFollows, HeldData
+from himalia.messages.data import DataFollows
+from himalia.messages.parts import HeldData
 from himalia.names import Key, PeerId
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """What py-spy says of a worker, cut to what the user's calls were doing.
 
 Decides which threads count (those inside :meth:`himalia.worker.calls.Calls.perform`) and which of their frames are the
-user's: those below the worker's own.  A stack is one string, see :class:`himalia.messages.GetProfile`.
+user's: those below the worker's own.  A stack is one string, see :class:`himalia.messages.client.GetProfile`.
 """
 
 from __future__ import annotations

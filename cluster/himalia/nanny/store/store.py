@@ -27,7 +27,9 @@ from himalia.comm.data.mapping import frame_offsets, pages, range_length
 from himalia.comm.data.wire import chunks
 from himalia.comm.packing import unpack
 from himalia.errors import StoreDamagedError, StoreFullError
-from himalia.messages import HeldData, Place, StoreMove
+from himalia.messages.parts import HeldData
+from himalia.messages.telemetry import StoreMove
+from himalia.messages.worker import Place
 from himalia.names import Key, is_good_for, shorten
 from himalia.nanny.activity import Moves
 from himalia.nanny.store.arena import Arena

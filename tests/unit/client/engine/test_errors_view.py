@@ -14,7 +14,7 @@ from himalia.client.engine.errors_view import folded, note_on_others
 from himalia.client.engine.state import Record
 from himalia.client.recreate import find_root
 from himalia.errors import TimeoutError, UsageError
-from himalia.messages import Frame, TaskError
+from himalia.messages.parts import Frame, TaskError
 from himalia.names import Key
 from tests.unit.client.fake_cluster import FakeCluster, snooze
 

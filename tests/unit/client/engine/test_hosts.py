@@ -9,7 +9,8 @@ import pytest
 from himalia.client.engine.hosts import Hosts
 from himalia.client.engine.state import ReadFailed
 from himalia.errors import StoreFullError
-from himalia.messages import DataPlaced, HostInfo, ReleaseKeys
+from himalia.messages.client import DataPlaced, ReleaseKeys
+from himalia.messages.parts import HostInfo
 from himalia.names import HostId, Key, PeerId
 from himalia.testing.builders import make_host_info
 

@@ -25,16 +25,12 @@ from himalia.client.engine.state import (
 )
 from himalia.errors import ClosedError
 from himalia.machine import PeerLeft, Send, Ticked
-from himalia.messages import (
+from himalia.messages.client import (
     CancelKeys,
-    Close,
     DataPlaced,
     GetInfo,
     GetKeys,
-    HostInfo,
-    HostsChanged,
     ReleaseKeys,
-    Reply,
     ReportMissing,
     ResultCancelled,
     ResultErred,
@@ -42,11 +38,10 @@ from himalia.messages import (
     ResultReady,
     RetryKeys,
     Submit,
-    TaskError,
-    TaskSpec,
     Telemetry,
     WantKeys,
 )
+from himalia.messages.parts import Close, HostInfo, HostsChanged, Reply, TaskError, TaskSpec
 from himalia.names import SCHEDULER, HostId, Key, PeerId
 
 X, Y = Key("x"), Key("y")

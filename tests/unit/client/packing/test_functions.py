@@ -11,7 +11,7 @@ import pytest
 from himalia import serialize
 from himalia.callables import PerCall
 from himalia.client.packing.functions import FunctionCache, PickledFunction, function_name, is_importable, traits_of
-from himalia.messages import ForgetFunctions, FunctionBody
+from himalia.messages.parts import ForgetFunctions, FunctionBody
 
 FACTOR = 2
 

@@ -13,7 +13,7 @@ import pytest
 from himalia import serialize
 from himalia.client.packing.functions import FunctionCache
 from himalia.client.packing.surroundings import Surroundings
-from himalia.messages import HostInfo
+from himalia.messages.parts import HostInfo
 from himalia.surroundings import Difference, InDirectory, add_folders
 from himalia.testing.builders import make_host_info
 

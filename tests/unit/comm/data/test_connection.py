@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from himalia.comm.data.connection import MOST_QUEUED, DataConnection
-from himalia.messages import DataRequest, PutStored
+from himalia.messages.data import DataRequest, PutStored
 
 
 class Serving(DataConnection):

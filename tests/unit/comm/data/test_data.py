@@ -19,7 +19,7 @@ from himalia.comm.data.client import DataClient
 from himalia.comm.data.server import DataServer
 from himalia.comm.security import Credentials, make_certificate
 from himalia.errors import ClosedError, ConnectError, HandshakeError, StoreFullError, UnreachableError
-from himalia.messages import HeldData, HostInfo
+from himalia.messages.parts import HeldData, HostInfo
 from himalia.names import HostId, Key, PeerId
 from himalia.nanny.store.room import Room
 from himalia.nanny.store.store import Store

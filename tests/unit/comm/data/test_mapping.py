@@ -17,7 +17,7 @@ import pytest
 from himalia import serialize
 from himalia.comm.data.mapping import PAGE, ArenaReader, ArenaWriter, frame_offsets, range_length
 from himalia.comm.data.presence import is_present
-from himalia.messages import Place
+from himalia.messages.worker import Place
 
 COPY_LIMIT = 10_000
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from himalia.comm.data.wire import BUFFER, LENGTH, MAX_MESSAGE, DataReader, WireError, encode, nowhere
-from himalia.messages import DataFollows, DataReply, Place, PutStored
+from himalia.messages.data import DataFollows, DataReply, PutStored
+from himalia.messages.worker import Place
 from himalia.names import Key
 
 

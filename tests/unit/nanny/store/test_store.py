@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from himalia.comm.data.mapping import PAGE, ArenaReader, ArenaWriter, frame_offsets, range_length
 from himalia.errors import StartError, StoreDamagedError, StoreFullError
-from himalia.messages import HeldData
+from himalia.messages.parts import HeldData
 from himalia.names import Key
 from himalia.nanny.store.store import Store
 from himalia.settings import MIB, Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from himalia.messages import Frame
+from himalia.messages.parts import Frame
 from himalia_widgets.view.history import History
 
 

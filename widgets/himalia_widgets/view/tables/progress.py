@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from himalia.messages import GroupSummary
+from himalia.messages.telemetry import GroupSummary
 from himalia_widgets.view.history import History
 from himalia_widgets.view.text import label
 
@@ -15,7 +15,7 @@ NAME: Final = 32
 
 
 class Progress(NamedTuple):
-    """Where the tasks of one function stand, as :class:`himalia.messages.TaskCounts` counts them."""
+    """Where the tasks of one function stand, as :class:`himalia.messages.telemetry.TaskCounts` counts them."""
 
     name: str
     """The function's, or ``"12 others"``; raw, see :attr:`label`."""

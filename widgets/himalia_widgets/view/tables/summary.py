@@ -27,7 +27,7 @@ class Summary(NamedTuple):
     memory_limit: int
     """Sum of the workers' limits; 0 if one has none."""
     assigned: int
-    """Tasks, see :class:`himalia.messages.TaskCounts`; as are those below."""
+    """Tasks, see :class:`himalia.messages.telemetry.TaskCounts`; as are those below."""
     waiting: int
     done: int
     failed: int
