@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from himalia.client.state import PENDING
+from himalia.client.engine.state import PENDING
 from himalia.machine import Instruction, Send
 from himalia.messages.client import ClientToScheduler, SchedulerToClient
 from himalia.messages.nanny import Compute, NannyToScheduler, SchedulerToNanny

@@ -58,17 +58,17 @@ def test_a_choice_of_the_user_stands(cluster: FakeCluster) -> None:
 def test_dask_is_told_when_it_is_imported_later_and_not_imported_for_it() -> None:
     script = """
 import sys
-from himalia.client import dask_hook
+from himalia.client.dask import hook
 class Client:
     asynchronous = False
     def get(self): pass
 client = Client()
-dask_hook.use(client)
+hook.use(client)
 assert "dask" not in sys.modules
 import dask
 assert dask.config.get("scheduler").__self__ is client
 assert not any(type(finder).__name__ == "_DaskFinder" for finder in sys.meta_path)
-dask_hook.use(None)
+hook.use(None)
 assert dask.config.get("scheduler", None) is None
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
