@@ -20,8 +20,8 @@ from himalia.testing import calls
 from himalia.testing.world import SimulationError
 
 if TYPE_CHECKING:
+    from himalia.testing.clients import ClientProcess
     from himalia.testing.cluster import Cluster
-    from himalia.testing.users import ClientProcess
     from himalia.testing.workers import SimulatedWorker
 
 
@@ -165,7 +165,7 @@ class Witness:
     def read(self, client: ClientProcess, record: Record, data: bytes | memoryview) -> None:
         """Check a value."""
         value = calls.read_value(data)
-        if value not in client.expected(record):
+        if value not in client.user.names.expected(record):
             raise SimulationError(f"{client.me} read a wrong value of {record.key}: {bytes(data[:80])!r}")
 
     def settled(self, client: ClientProcess, record: Record) -> None:

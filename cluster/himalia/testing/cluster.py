@@ -20,11 +20,11 @@ from himalia.scheduler.machine import ReturnMemory, SchedulerMachine, ShutDown
 from himalia.settings import Settings
 from himalia.testing.calls import true_values
 from himalia.testing.checks import Witness
+from himalia.testing.clients import ClientProcess
 from himalia.testing.nannies import PRESENCE, NannyProcess
 from himalia.testing.network import Network
 from himalia.testing.plan import Plan
 from himalia.testing.process import Process
-from himalia.testing.users import ClientProcess
 from himalia.testing.world import SimulationError, World
 
 QUICK = {"host_lease": 2.0, "client_lease": 3.0, "local_lease": 2.0}

@@ -12,11 +12,11 @@ from typing import Final
 
 from himalia.messages.parts import Close
 from himalia.testing import calls
+from himalia.testing.clients import ClientProcess
 from himalia.testing.cluster import Cluster
 from himalia.testing.nannies import NannyProcess
 from himalia.testing.network import Link, Weather
 from himalia.testing.plan import Behaviour, Fault, HostPlan
-from himalia.testing.users import ClientProcess
 from himalia.testing.workers import SimulatedWorker
 from himalia.testing.workload import maybe
 
@@ -140,7 +140,7 @@ class Breaker:
     def _cancel_endless(self) -> None:
         """Let users cancel what ends by nothing else: again and again, because some may still be on its way."""
         for client in list(self.cluster.clients.values()):
-            client.cancel_endless()
+            client.user.cancel_endless()
         if not self.cluster.is_closing:
             self.world.call_later(1.0, self._cancel_endless)
 

@@ -12,11 +12,11 @@ from himalia.client.engine.state import Record
 from himalia.names import Key, PeerId
 from himalia.scheduler.state import SchedulerTask
 from himalia.testing.calls import NORMAL, SimulatedCall
+from himalia.testing.clients import ClientProcess
 from himalia.testing.nannies import NannyProcess
 from himalia.testing.network import Link, Weather
 from himalia.testing.plan import Behaviour, HostPlan, Plan, SimulatedTask, UserOp
 from himalia.testing.simulate import Run
-from himalia.testing.users import ClientProcess
 from himalia.testing.workers import SimulatedWorker
 from himalia.testing.world import SimulationError
 
