@@ -33,6 +33,9 @@ READY_LIMIT: Final = 1024 * 1024
 SHOWN_LINES: Final = 15
 """Last lines that an error carries: a Python traceback's telling end fits."""
 
+ROOT: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+"""The folder from which this package is imported."""
+
 LIVE: Final[weakref.WeakSet[Child]] = weakref.WeakSet()
 """Children whose leash this process holds; a fork of this process has to drop its copies."""
 
@@ -75,7 +78,7 @@ class Child:
         self.answer: bytes | None = None
         self.answered = threading.Event()
         command = module_command(program, title) if isinstance(program, str) else program
-        self.process = spawn(command, title, fds, child_environment(paths))
+        self.process = spawn(command, title, fds, with_paths(dict(os.environ), paths))
         LIVE.add(self)
         try:
             assert self.process.stdin is not None
@@ -251,17 +254,13 @@ def write_whole(stream: IO[bytes], data: bytes) -> None:
         view = view[stream.write(view) :]
 
 
-def child_environment(places: Sequence[str] = ()) -> dict[str, str]:
-    """Return this process's environment, with the places of our packages that the child would not find otherwise."""
-    environment = dict(os.environ)
+def with_paths(environment: dict[str, str], places: Sequence[str] = ()) -> dict[str, str]:
+    """Return an environment whose Python finds this package, and those at ``places``, where it would not otherwise."""
     paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    for place in (root, *places):
+    for place in (ROOT, *places):
         if place not in paths and os.path.basename(place) not in ("site-packages", "dist-packages"):
             paths.append(place)
-    if paths:
-        environment["PYTHONPATH"] = os.pathsep.join(paths)
-    return environment
+    return environment | {"PYTHONPATH": os.pathsep.join(paths)} if paths else environment
 
 
 def stop(children: list[Child], *, patience: float, term: float = 1.0, kill: float = 2.0) -> None:

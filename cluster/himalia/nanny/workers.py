@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from himalia.bucket import Complaints
+from himalia.child import exit_text, module_command, with_paths, write_whole
 from himalia.messages.telemetry import LogLine
 from himalia.messages.worker import Run, Stored, WorkerToNanny
 from himalia.names import WorkerName
@@ -196,20 +197,18 @@ class WorkerPool:
             output_rate=settings.output_rate,
         )
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "himalia.worker"],
+            module_command("himalia.worker", "worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
             pass_fds=fds,
             start_new_session=True,
-            env=worker_environment(config.env),
+            env=with_paths({**ENVIRONMENT, **os.environ, **config.env}),
         )
         assert process.stdin is not None
-        line = msgspec.json.encode(told) + b"\n"
         try:
-            while line:
-                line = line[process.stdin.write(line) or 0 :]
+            write_whole(process.stdin, msgspec.json.encode(told) + b"\n")
             process.stdin.close()
         except OSError:  # it is dead already; its exit tells
             pass
@@ -479,23 +478,3 @@ class WorkerPool:
         if self.config.forward_output:
             for line in lines:
                 print(line.text, file=sys.stderr)
-
-
-def worker_environment(extra: dict[str, str]) -> dict[str, str]:
-    """Return the environment of workers: ours, what the user wants, and what makes them find us and agree."""
-    environment = {**ENVIRONMENT, **os.environ, **extra}
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
-    if root not in paths and os.path.basename(root) not in ("site-packages", "dist-packages"):
-        environment["PYTHONPATH"] = os.pathsep.join([*paths, root])
-    return environment
-
-
-def exit_text(code: int) -> str:
-    """Say how a process ended."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"signal {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"
