@@ -38,7 +38,7 @@ from himalia.messages.parts import Close
 from himalia.names import ClientId, new_incarnation
 from himalia.registry import clusters
 from himalia.registry.dashboard_link import HasDashboard, login_link, plain_link
-from himalia.registry.target import Target, find_target
+from himalia.registry.target import FILE_VARIABLE, Target, find_target
 from himalia.settings import DEFAULT, Settings
 from himalia.show.summary import ClusterSummary, summarize
 from himalia.views import find_live_views
@@ -187,7 +187,7 @@ class Client(Inquiries, Recreating, Collections):
 
     def _target(self) -> Target | None:
         """Return the cluster to connect to; ``None``: one has to be started."""
-        if self._address is None and not self._cluster_file and "HIMALIA_CLUSTER_FILE" not in os.environ:
+        if self._address is None and not self._cluster_file and FILE_VARIABLE not in os.environ:
             return None
         target = find_target(self._address, self._cluster_file)
         self.cluster = target.cluster

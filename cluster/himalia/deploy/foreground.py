@@ -16,18 +16,18 @@ import msgspec
 
 from himalia.child import Child, stop
 from himalia.comm.addresses import is_loopback, parse
-from himalia.comm.handshake import SECRET_HELP
 from himalia.comm.security import CLIENT_ROLES
 from himalia.deploy.dashboard.process import open_door
 from himalia.deploy.launch import working_directory
 from himalia.deploy.layout import Layout
 from himalia.deploy.network import interface_host, listen_address, route_host, secure
-from himalia.errors import ClusterNotFoundError, UsageError
+from himalia.errors import UsageError
 from himalia.messages.parts import HostInfo
 from himalia.registry import clusters
-from himalia.registry.cluster_file import ClusterEntry, read_file, worker_path
+from himalia.registry.cluster_file import ClusterEntry, worker_path
 from himalia.registry.dashboard_link import plain_link
 from himalia.registry.runtime_directory import hold, remove_directory, runtime_directory, scratch_directory
+from himalia.registry.target import find_target
 from himalia.run import run
 from himalia.show.text import dashboard_text
 
@@ -114,45 +114,15 @@ def announce_scheduler(entry: ClusterEntry, me: str) -> None:
     say(f"Worker file:  {worker_path(path)} (all that a node needs to run workers: himalia worker --scheduler-file)")
 
 
-def find_cluster(scheduler: str, file: str) -> tuple[list[str], ClusterEntry]:
-    """Return where to connect to, and the cluster file with the secret for it.
-
-    Raises
-    ------
-    UsageError
-        If nothing says which cluster is meant.
-    ClusterNotFoundError
-        If there is no cluster file of it.
-    """
-    path = file or os.environ.get("HIMALIA_CLUSTER_FILE", "")
-    if path:
-        try:
-            entry = read_file(os.path.expanduser(path))
-        except FileNotFoundError:
-            raise ClusterNotFoundError(f"There is no cluster file {path}. {SECRET_HELP}") from None
-        return ([entry.as_listening(scheduler)] if scheduler else entry.reachable), entry
-    if not scheduler:
-        raise UsageError(
-            "Which cluster? Give the scheduler's address (tcp://host:8786), its name, or --scheduler-file."
-        )
-    if ":" not in scheduler:
-        entry = clusters.read(scheduler)
-        return entry.reachable, entry
-    parse(scheduler)
-    found = clusters.find(scheduler)
-    if found is None:
-        raise ClusterNotFoundError(f"No cluster file of this user is for {scheduler}. {SECRET_HELP}")
-    return [found.as_listening(scheduler)], found
-
-
 def run_worker(options: WorkerOptions) -> int:
     """Run a nanny with its workers until it is stopped or its scheduler ends, and return the exit code."""
     from himalia.nanny.config import NannyConfig
     from himalia.nanny.shell import serve
 
-    addresses, entry = find_cluster(options.scheduler, options.file)
-    entry = clusters.for_workers(entry)
-    if not addresses:
+    target = find_target(options.scheduler or None, options.file or None)
+    assert target.entry is not None, "no cluster object was given"
+    addresses, entry = target.addresses, clusters.for_workers(target.entry)
+    if addresses == entry.addresses and not entry.reachable:
         raise UsageError(f"The cluster {entry.name} listens only on its own host, {entry.hostname}.")
     mine = f"{entry.id}-{os.getpid()}"
     directories = [runtime_directory(mine), scratch_directory(mine, options.local_directory or None)]

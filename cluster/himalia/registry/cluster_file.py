@@ -87,11 +87,19 @@ class ClusterEntry(msgspec.Struct, kw_only=True):
 
     @property
     def reachable(self) -> list[str]:
-        """The addresses that this process can reach, the nearest first: from another host those of the network only."""
+        """The addresses that this process can reach, the nearest first: from another host those of the network only.
+
+        A container may have its host's name, and not its sockets.
+        """
         from himalia.comm.addresses import is_loopback
 
         here = self.hostname == socket.gethostname()
-        return [address for address in self.addresses if here or not is_loopback(address)]
+        return [
+            address
+            for address in self.addresses
+            if (here or not is_loopback(address))
+            and (not address.startswith("unix://") or os.path.exists(address.removeprefix("unix://")))
+        ]
 
     def as_listening(self, address: str) -> str:
         """Return ``address`` with ``tls://`` for ``tcp://`` where the cluster speaks TLS, whatever it was called."""

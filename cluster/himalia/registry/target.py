@@ -11,19 +11,22 @@ import os
 import socket
 from typing import Any, Final
 
+import msgspec
+
+from himalia.comm.handshake import SECRET_HELP
 from himalia.comm.security import Credentials
 from himalia.comm.strangers import LISTENED, describe
 from himalia.errors import ClusterNotFoundError, UsageError
 from himalia.registry import clusters
-from himalia.registry.cluster_file import read_file
+from himalia.registry.cluster_file import ClusterEntry, read_file
 
 FILE_VARIABLE: Final = "HIMALIA_CLUSTER_FILE"
 LISTEN: Final = 0.5
 """Seconds to wait for the first words of a stranger.  Guess."""
 
 
-class Target:
-    """A cluster that a client can connect to.
+class Target(msgspec.Struct):
+    """A cluster that a process can connect to.
 
     Attributes
     ----------
@@ -33,18 +36,20 @@ class Target:
     name : str
         What the cluster is called.
     cluster : Cluster or None
-        The object that started it, if the client was given one.
+        The object that started it, if that was given.
+    entry : ClusterEntry or None
+        What its cluster file says, if it was found by that.
     """
 
-    def __init__(self, addresses: list[str], credentials: Credentials, name: str = "", cluster: Any = None) -> None:
-        self.addresses = addresses
-        self.credentials = credentials
-        self.name = name
-        self.cluster = cluster
+    addresses: list[str]
+    credentials: Credentials
+    name: str = ""
+    cluster: Any = None
+    entry: ClusterEntry | None = None
 
 
 def find_target(address: Any, cluster_file: str | None) -> Target:
-    """Return the cluster that ``address`` means.
+    """Return the cluster that is meant.
 
     Parameters
     ----------
@@ -56,16 +61,16 @@ def find_target(address: Any, cluster_file: str | None) -> Target:
     Raises
     ------
     ClusterNotFoundError
-        If no running cluster has that name.
+        If no running cluster has that name, there is no such file, or nobody here knows the secret of that address.
     UsageError
-        If it can't be an address, or there is no way to know its secret.
+        If nothing says which one, or it can't be an address.
     """
     if address is not None and not isinstance(address, str | os.PathLike):
         return _target_of_cluster(address)
     path = cluster_file or os.environ.get(FILE_VARIABLE)
     if address is None:
         if path is None:
-            raise UsageError("Give an address, a cluster's name, a cluster or a cluster file.")
+            raise UsageError("Which cluster? Give its scheduler's address (tcp://host:8786), its name or cluster file.")
         return _target_of_file(path, None)
     address = os.fspath(address)
     if address.endswith(".json") and os.path.exists(address):
@@ -74,7 +79,7 @@ def find_target(address: Any, cluster_file: str | None) -> Target:
         return _target_of_file(path, address if _is_address(address) else None)
     if _is_address(address):
         return _target_of_address(address)
-    return _target_of_name(address)
+    return _target_of_entry(clusters.read(address), None)
 
 
 def _target_of_cluster(cluster: Any) -> Target:
@@ -84,15 +89,15 @@ def _target_of_cluster(cluster: Any) -> Target:
         raise UsageError(
             f"{type(cluster).__name__} can't be connected to: it is neither an address nor a himalia cluster that runs."
         )
-    return Target(_reachable(addresses), credentials, str(getattr(cluster, "name", "") or ""), cluster)
+    return Target(addresses, credentials, str(getattr(cluster, "name", "") or ""), cluster)
 
 
 def _target_of_file(path: str, address: str | None) -> Target:
     try:
         entry = read_file(os.path.expanduser(path))
     except FileNotFoundError:
-        raise ClusterNotFoundError(f"There is no cluster file {path}: has its cluster ended?") from None
-    return Target([address] if address else _reachable(entry.addresses), entry.credentials, entry.name)
+        raise ClusterNotFoundError(f"There is no cluster file {path}: has its cluster ended? {SECRET_HELP}") from None
+    return _target_of_entry(entry, address)
 
 
 def _target_of_address(address: str) -> Target:
@@ -101,12 +106,19 @@ def _target_of_address(address: str) -> Target:
         stranger = describe(_first_words(address))
         if stranger:
             raise UsageError(f"No himalia cluster is at {address}: {stranger}.")
-        raise UsageError(
+        raise ClusterNotFoundError(
             f"The secret of the cluster at {address} is not known. If another user or host started it, copy its "
-            f"cluster file here (mode 600) and name that: Client({address!r}, cluster_file=…), or {FILE_VARIABLE}. "
+            f"cluster file here (mode 600) and name that: Client({address!r}, cluster_file=…), --cluster-file, or "
+            f"{FILE_VARIABLE}. "
             f"Running clusters of yours: {', '.join(entry.name for entry in clusters.entries()) or 'none'}."
         )
-    return Target([address], entry.credentials, entry.name)
+    return _target_of_entry(entry, address)
+
+
+def _target_of_entry(entry: ClusterEntry, address: str | None) -> Target:
+    """Return a cluster by its file; at ``address``, if that was said."""
+    addresses = [entry.as_listening(address)] if address else entry.reachable or entry.addresses
+    return Target(addresses, entry.credentials, entry.name, entry=entry)
 
 
 def _first_words(address: str) -> bytes:
@@ -120,20 +132,5 @@ def _first_words(address: str) -> bytes:
         return b""
 
 
-def _target_of_name(name: str) -> Target:
-    entry = clusters.read(name)
-    return Target(_reachable(entry.addresses), entry.credentials, entry.name)
-
-
 def _is_address(text: str) -> bool:
     return "://" in text or ":" in text
-
-
-def _reachable(addresses: list[str]) -> list[str]:
-    """Leave out Unix sockets of other hosts: they don't exist here."""
-    here = [
-        address
-        for address in addresses
-        if not address.startswith("unix://") or os.path.exists(address.removeprefix("unix://"))
-    ]
-    return here or addresses

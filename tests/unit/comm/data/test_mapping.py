@@ -182,7 +182,7 @@ def test_writing_goes_where_the_offsets_say(arena: ArenaStage) -> None:
 READER = """
 import sys, time
 from himalia.comm.data.mapping import ArenaReader
-from himalia.messages import Place
+from himalia.messages.worker import Place
 reader = ArenaReader(sys.argv[1], reader="client-1", copy_limit=10)
 found = reader.read(Place(None, 0, (50_000,)))
 reader.close()
