@@ -175,7 +175,7 @@ class Cluster:
     def is_wanted(self, key: Key, attempt: int) -> bool:
         """Whether somebody waits for a call, or cancelled it for everybody a moment ago: else an endless one ends.
 
-        Once nothing is in the way any more, one that was cancelled never ends: whoever doesn't stop it leaves it behind.
+        Once nothing is in the way any more, a cancelled one never ends: whoever doesn't stop it leaves it behind.
         """
         if key in self.stopped:
             client, since, first = self.stopped[key]
