@@ -154,10 +154,10 @@ MUTANTS = (
     ),
     # What a nanny does with calls
     Mutant(
-        "nanny/transitions.py",
-        "            if 0 <= older < attempt:",
-        "            if older >= 0:",
-        "a late result of an earlier use of a name drops what the name stands for now",
+        "nanny/withdrawing.py",
+        "    task.status = WITHDRAWING\n    task.interrupt = interrupt\n",
+        "    task.status = WITHDRAWING\n    task.interrupt = False\n",
+        "a call that may have begun is recalled, but never interrupted",
     ),
     Mutant(
         "nanny/transitions.py",
@@ -203,9 +203,9 @@ MUTANTS = (
     ),
     Mutant(
         "nanny/fetching.py",
-        "        fetch.attempt = dependency.attempt\n",
-        "        pass\n",
-        "what was asked for before is taken for the newer result of that name",
+        "        give_back(state, task, missing)",
+        "        give_back(state, task, [])",
+        "the scheduler isn't told which input couldn't be had, and where",
     ),
     Mutant(
         "nanny/runs.py",

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
+from himalia.comm.data.mapping import pages
 from himalia.messages.nanny import Compute, TaskFinished, WorkerDied
 from himalia.messages.parts import TaskError
 from himalia.names import Key, PeerId
@@ -208,7 +209,7 @@ class Witness:
         if error.kind == "killed":
             return self.struck[key] + min(1, self.bystander[key]) >= self.cluster.settings.strikes
         if error.kind == "full" or "StoreFullError" in error.text:
-            return self.was_disk_full
+            return self.was_disk_full or self._inputs_of(key) > self.cluster.plan.behaviour.memory
         task = self.cluster.plan.tasks.get(key)
         if task is None:
             return False
@@ -218,6 +219,12 @@ class Witness:
                 return task.retries < call.times and "raises" in error.text
             return call.nature in (calls.RAISES, calls.UNWRITABLE)
         return False
+
+    def _inputs_of(self, key: Key) -> int:
+        """Return how many bytes of inputs a call needs in memory at once."""
+        plan = self.cluster.plan
+        inputs = plan.tasks[key].call.inputs if key in plan.tasks else ()
+        return sum(pages(plan.tasks[name].call.nbytes if name in plan.tasks else plan.placed[name]) for name in inputs)
 
     def ancestors_of(self, key: Key) -> set[Key]:
         """Return a key and all that it is computed from."""

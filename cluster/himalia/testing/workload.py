@@ -174,7 +174,7 @@ class Workload:
             ("submit", 0.5, 8),
             ("retry", 0.3, 5),
             ("gather", 0.5, 10),
-            ("scale", 0.2, 3),
+            ("scale", 0.4, 5),
             ("hold", 0.2, 3),
             ("forget", 0.2, 3),
             ("ask", 0.3, 6),
