@@ -103,9 +103,7 @@ class User:
             if not lost:
                 self._submit(op, self._with_inputs(tuple(keys)), placed)  # some inputs may have been let go meanwhile
                 return
-            for message in placed.values():  # as ``engine/hosts.py`` does it: hosts shall free what is for nothing
-                self.client.feed(MessageMade(msgspec.structs.replace(message, wanted=True)))
-                self.client.feed(MessageMade(ReleaseKeys([message.key])))
+            self._give_up(placed.values())
 
         for key in large:
             self.named += 1
@@ -113,7 +111,14 @@ class User:
             data = calls.write_value(self.names.value_of(argument), LARGE_CALL)
             self.client.place(argument, data, partial(stored, key, argument), partial(failed, key))
 
+    def _give_up(self, placed: Iterable[DataPlaced]) -> None:
+        """Let hosts free what was placed for nothing, as ``engine/hosts.py`` does."""
+        for message in placed:
+            self.client.feed(MessageMade(msgspec.structs.replace(message, wanted=True)))
+            self.client.feed(MessageMade(ReleaseKeys([message.key])))
+
     def _submit(self, op: UserOp, keys: list[Key], placed: dict[Key, DataPlaced]) -> None:
+        self._give_up(message for name, message in placed.items() if name not in keys)
         if not keys:
             return
         for name in keys:
