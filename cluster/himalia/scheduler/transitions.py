@@ -39,6 +39,8 @@ def want(core: SchedulerState, client: ClientState, task: SchedulerTask) -> None
     if task not in client.wants:
         client.wants[task] = None
         task.wanted_by = (*task.wanted_by, client)
+        if client.window.held:
+            client.window.held.pop(task.key, None)  # that what the key stood for before was cancelled, say
 
 
 def unwant(task: SchedulerTask, client: ClientState) -> bool:

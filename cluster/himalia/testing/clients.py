@@ -64,6 +64,8 @@ class ClientProcess(Process):
 
     def __init__(self, cluster: Cluster, number: int, me: PeerId) -> None:
         self.number = number
+        self.is_lost = False
+        """Whether it lost the scheduler, so that nobody knows what of its last wishes arrived there."""
         self.futures: dict[Key, list[Record]] = {}
         self.checked: dict[Key, Record] = {}
         """Keys whose value was read and right, by the record it was read for."""
@@ -99,6 +101,7 @@ class ClientProcess(Process):
 
     def peer_left(self, peer: PeerId, reason: str) -> None:
         """Lose the scheduler: the user sees that everything is lost, and starts again."""
+        self.is_lost = True
         super().peer_left(peer, reason)
         self.kill()
         self.world.call_later(0.1, self.cluster.start_client, self.number)

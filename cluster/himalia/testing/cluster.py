@@ -181,7 +181,7 @@ class Cluster:
         if key in self.stopped:
             client, since, first = self.stopped[key]
             if since >= self.plan.calm_at:
-                return attempt >= first
+                return attempt >= first and not client.is_lost
             if client.is_usable and self.world.now - since < CANCEL_COUNTS:
                 return True
         return any(

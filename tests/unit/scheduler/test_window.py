@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from himalia.machine import Disconnect, Instruction, Send, Ticked
 from himalia.messages.client import (
     CallOutput,
+    CancelKeys,
     FollowTelemetry,
     GetInfo,
     GetKeys,
     GetTelemetry,
     ReleaseKeys,
     Restart,
+    ResultCancelled,
     ResultErred,
     ResultReady,
     Submit,
@@ -137,6 +139,19 @@ def test_news_of_a_released_key_are_forgotten_so_that_it_can_be_used_again() -> 
     stage.take()
     tick(stage, reads=True)
     assert stage.taken(ResultReady) == [], "the one before was finished, this one isn't"
+
+
+def test_that_a_key_was_cancelled_is_not_told_once_it_is_submitted_again() -> None:
+    stage = Stage("a")
+    keys = submit(stage, 1)
+    fill(stage, NEWS)
+    stage.message("alice", CancelKeys([Key(key) for key in keys]))
+    submit(stage, 1, batch=2)
+    stage.take()
+    tick(stage, reads=True)
+    assert stage.taken(ResultCancelled) == []
+    finish(stage, keys, b"1")
+    assert [message.key for _, message in stage.taken(ResultReady)] == keys
 
 
 def test_all_results_for_a_client_that_stands_still_queue_no_more_than_the_window() -> None:
