@@ -24,12 +24,14 @@ from typing import Any, Final, Protocol
 import himalia
 from himalia.bucket import Complaints
 from himalia.comm.addresses import Address, parse
-from himalia.comm.connection import Acceptance, Greeting, Listener, Peer, listen_authenticated, open_authenticated
+from himalia.comm.clock import Clock, Timer
+from himalia.comm.connection import Acceptance, Greeting, Peer
 from himalia.comm.contact import Contact
 from himalia.comm.framing import FrameError
 from himalia.comm.link import LINGER, Link, Wire
 from himalia.comm.security import NAME_SECRET, Credentials, ServerCertificate
 from himalia.comm.unsendable import substitutes
+from himalia.comm.wires import SOCKETS, Door, Wires
 from himalia.errors import ConnectError, HandshakeError, UsageError
 from himalia.names import PeerId
 from himalia.settings import Settings
@@ -78,6 +80,10 @@ class Endpoint:
         Whether other threads than the loop's may use :meth:`express`.
     welcomed : callable, optional
         Told of each listener that let this process in, before anything is sent to it.
+    clock : Clock, optional
+        Whose time leases and pauses are measured in; the running loop, unless something else moves time.
+    wires : Wires
+        Where connections come from.
     """
 
     def __init__(
@@ -91,6 +97,8 @@ class Endpoint:
         settings: Settings,
         direct: bool = False,
         welcomed: Callable[[Peer], None] | None = None,
+        clock: Clock | None = None,
+        wires: Wires = SOCKETS,
     ) -> None:
         self.me = me
         self.role = role
@@ -101,13 +109,16 @@ class Endpoint:
         self._complaints = Complaints(logger)
         self._unions = dict(unions)
         self._handler = handler
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wires = wires
+        self._given_clock = clock
+        self._clock: Clock | None = None
+        """What time it is; None until this endpoint listens or connects."""
         self._links: dict[PeerId, Link] = {}
         self._dirty: list[Link] = []
         self._flush_scheduled = False
-        self._listeners: list[Listener] = []
+        self._doors: list[Door] = []
         self._lingering: set[Wire] = set()
-        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._sweep_timer: Timer | None = None
         self._sweep_due = 0.0
         self._closed = False
 
@@ -131,9 +142,9 @@ class Endpoint:
         Any thread: what it reads is a moment old at most.
         """
         link = self._links.get(peer)
-        if link is None or self._loop is None:
+        if link is None or self._clock is None:
             return None
-        now = self._loop.time()
+        now = self._clock.time()
         silent = 0.0 if link.heard else max(0.0, now - link.heard_at)
         if link.transport is not None or not link.lost_at:
             return Contact(silent, link.lease)
@@ -165,7 +176,7 @@ class Endpoint:
         """
         self._begin()
         where = parse(address)
-        listener = await listen_authenticated(
+        door = await self._wires.listen(
             where,
             greeting=self._greeting(),
             credentials=self._credentials,
@@ -173,8 +184,8 @@ class Endpoint:
             accept=lambda peer: self._accept(peer, where),
             certificate=certificate,
         )
-        self._listeners.append(listener)
-        return listener.address
+        self._doors.append(door)
+        return door.address
 
     async def connect(self, address: str, *, alias: PeerId, timeout: float) -> PeerId:
         """Open a session with the listener at ``address``, which is called ``alias`` from then on.
@@ -207,7 +218,7 @@ class Endpoint:
             return Wire(link, [])
 
         try:
-            _, _, peer = await open_authenticated(
+            peer = await self._wires.dial(
                 where,
                 greeting=self._greeting(session=session_id),
                 credentials=self._credentials,
@@ -233,8 +244,8 @@ class Endpoint:
         link = self._links.get(peer)
         if link is None or not link.direct or not link.express(messages):
             return False
-        if link.rest and self._loop is not None:
-            self._loop.call_soon_threadsafe(self.mark, link)
+        if link.rest and self._clock is not None:
+            self._clock.call_soon_threadsafe(self.mark, link)
         return True
 
     def flush(self) -> None:
@@ -255,8 +266,8 @@ class Endpoint:
     async def close(self) -> None:
         """Stop listening, say goodbye to all, and wait until they took it, or a short while."""
         self._closed = True
-        for listener in self._listeners:
-            listener.close()
+        for door in self._doors:
+            door.close()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
         for peer in list(self._links):
@@ -276,8 +287,8 @@ class Endpoint:
 
     def unsendable(self, link: Link, rejected: list[tuple[Any, str]]) -> None:
         """Answer for messages that can't be encoded; any thread."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._substitute, link, rejected)
+        if self._clock is not None:
+            self._clock.call_soon_threadsafe(self._substitute, link, rejected)
 
     def _substitute(self, link: Link, rejected: list[tuple[Any, str]]) -> None:
         for message, why in rejected:
@@ -295,14 +306,14 @@ class Endpoint:
         if not link.dirty:
             link.dirty = True
             self._dirty.append(link)
-            if not self._flush_scheduled and self._loop is not None:
+            if not self._flush_scheduled and self._clock is not None:
                 self._flush_scheduled = True
-                self._loop.call_soon(self.flush)
+                self._clock.call_soon(self.flush)
 
     def opened(self, link: Link) -> None:
         """Note that a link has a connection, and tell of a new peer."""
-        assert self._loop is not None
-        link.heard_at = link.wrote_at = self._loop.time()
+        assert self._clock is not None
+        link.heard_at = link.wrote_at = self._clock.time()
         link.lost_at = 0.0
         if link.joined:
             logger.info("the session with %s goes on over a new connection", link.peer)
@@ -312,13 +323,13 @@ class Endpoint:
 
     def lost(self, link: Link, reason: str) -> None:
         """Begin to wait for a peer whose connection broke."""
-        assert self._loop is not None
+        assert self._clock is not None
         if self._links.get(link.peer) is not link:
             return
-        link.lost_at = self._loop.time()
+        link.lost_at = self._clock.time()
         link.lost_why = reason
         if link.address is not None:
-            link.redialing = self._loop.create_task(self._redial(link, link.address))
+            link.redialing = self._clock.call_later(REDIAL_PAUSE, self._redial, link, link.address)
 
     def ended(self, link: Link, reason: str) -> None:
         """Take a goodbye."""
@@ -339,8 +350,8 @@ class Endpoint:
     def _begin(self) -> None:
         if self._closed:
             raise UsageError("this endpoint is closed")
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
+        if self._clock is None:
+            self._clock = self._given_clock or asyncio.get_running_loop()
             self._schedule_sweep()
 
     def _greeting(self, *, session: str = "", resume: bool = False, received: int = 0) -> Greeting:
@@ -352,6 +363,7 @@ class Endpoint:
 
     def _new_link(self, name: PeerId, peer: Peer, where: Address, *, role: str, session_id: str) -> Link:
         """Register a session; ``role`` is that of the side that dialed, which sets the lease."""
+        assert self._clock is not None
         settings = self.settings
         if where.scheme == "unix":
             lease = settings.local_lease
@@ -367,6 +379,7 @@ class Endpoint:
             session_id=session_id,
             union=self._unions[peer.role],
             lease=lease,
+            clock=self._clock,
         )
         # a client runs user code, which may hold the GIL for minutes; on loopback the kernel tells of a death
         link.patient = role == "client" or where.is_loopback
@@ -396,19 +409,20 @@ class Endpoint:
         link.claim = peer.claim
         return Acceptance(Wire(link, []))
 
-    async def _redial(self, link: Link, where: Address) -> None:
+    def _redial(self, link: Link, where: Address) -> None:
+        link.redialing = asyncio.get_running_loop().create_task(self._resume(link, where))
+
+    async def _resume(self, link: Link, where: Address) -> None:
         """Try to get a connection for a session until its lease ends."""
-        assert self._loop is not None
 
         def resume(peer: Peer) -> Wire:
             if peer.incarnation != link.incarnation:
                 raise HandshakeError("another process listens there now")
             return Wire(link, link.session.resume(peer.received))
 
-        await asyncio.sleep(REDIAL_PAUSE)
         greeting = self._greeting(session=link.session_id, resume=True, received=link.session.received)
         try:
-            await open_authenticated(
+            await self._wires.dial(
                 where,
                 greeting=greeting,
                 credentials=self._credentials,
@@ -426,7 +440,7 @@ class Endpoint:
 
     def _linger(self, wire: Wire | None) -> None:
         """Keep a wire in mind until it is closed."""
-        if wire is not None and self._loop is not None:
+        if wire is not None and self._clock is not None:
             self._lingering.add(wire)
             wire.on_close(lambda: self._lingering.discard(wire))
 
@@ -452,20 +466,20 @@ class Endpoint:
         self, text: str, *args: object, level: int = logging.ERROR, error: BaseException | None = None
     ) -> None:
         """Log what a peer caused, but not without end."""
-        assert self._loop is not None
-        self._complaints.write(self._loop.time(), text, *args, level=level, error=error)
+        assert self._clock is not None
+        self._complaints.write(self._clock.time(), text, *args, level=level, error=error)
 
     # Time
 
     def _schedule_sweep(self) -> None:
-        assert self._loop is not None
-        self._sweep_due = self._loop.time() + SWEEP
-        self._sweep_timer = self._loop.call_at(self._sweep_due, self._sweep)
+        assert self._clock is not None
+        self._sweep_due = self._clock.time() + SWEEP
+        self._sweep_timer = self._clock.call_at(self._sweep_due, self._sweep)
 
     def _sweep(self) -> None:
         """Look after all sessions; time during which this process itself stood still counts against nobody."""
-        assert self._loop is not None
-        now = self._loop.time()
+        assert self._clock is not None
+        now = self._clock.time()
         late = max(0.0, now - self._sweep_due - SWEEP)
         for link in list(self._links.values()):
             if link.transport is None:
@@ -483,8 +497,8 @@ class Endpoint:
         if link.wrote:
             link.wrote, link.wrote_at = False, now
         link.heard_at += late
-        if link.fd >= 0 and not link.direct and self._loop is not None:
-            self._loop.call_soon(link.try_direct, link.serial)
+        if link.fd >= 0 and not link.direct and self._clock is not None:
+            self._clock.call_soon(link.try_direct, link.serial)
         link.acknowledge()
         if link.patient:
             return

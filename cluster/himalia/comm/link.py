@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, cast
 
 from himalia.comm.addresses import Address
+from himalia.comm.clock import Clock, Timer
 from himalia.comm.framing import Frame, FrameError, Splitter, is_goodbye
 from himalia.comm.session import Session
 from himalia.names import PeerId
@@ -65,16 +66,25 @@ class Link:
     """A session and its present connection, if there is one."""
 
     __slots__ = (
-        "address", "claim", "dirty", "direct", "fd", "heard", "heard_at", "incarnation", "joined", "lease", "lock",
-        "lost_at",
-        "lost_why", "owner", "patient", "paused", "peer", "redialing", "rest", "role", "serial", "session",
-        "session_id", "transport", "wire", "wrote", "wrote_at",
+        "address", "claim", "clock", "dirty", "direct", "fd", "heard", "heard_at", "incarnation", "joined", "lease",
+        "lock", "lost_at", "lost_why", "owner", "patient", "paused", "peer", "redialing", "rest", "role", "serial",
+        "session", "session_id", "transport", "wire", "wrote", "wrote_at",
     )  # fmt: skip
 
     def __init__(
-        self, owner: Owner, peer: PeerId, *, role: str, incarnation: PeerId, session_id: str, union: Any, lease: float
+        self,
+        owner: Owner,
+        peer: PeerId,
+        *,
+        role: str,
+        incarnation: PeerId,
+        session_id: str,
+        union: Any,
+        lease: float,
+        clock: Clock,
     ) -> None:
         self.owner = owner
+        self.clock = clock
         self.peer = peer
         """How this side calls the peer."""
         self.role = role
@@ -100,9 +110,10 @@ class Link:
         """Whether anything came or went since the owner looked last."""
         self.heard_at = self.wrote_at = 0.0
         self.lost_at = 0.0
-        """Since when there is no connection, loop time."""
+        """Since when there is no connection, the clock's time."""
         self.lost_why = ""
-        self.redialing: asyncio.Task[None] | None = None
+        self.redialing: Timer | None = None
+        """The pause before another try, then that try."""
         self.lock = threading.Lock()
         """Guards the session, and the four below."""
         self.fd = -1
@@ -198,7 +209,7 @@ class Link:
         if self.fd >= 0:
             self.direct = False
             self.serial += 1
-            asyncio.get_running_loop().call_soon(self.try_direct, self.serial)
+            self.clock.call_soon(self.try_direct, self.serial)
 
     def _write_directly(self, frame: Frame) -> bool:
         """Write a frame to the socket; what it doesn't take becomes the rest, and the answer is ``False``."""
@@ -217,11 +228,12 @@ class Link:
     def attach(self, wire: Wire, transport: asyncio.Transport) -> None:
         """Use this wire from now on."""
         self.wire, self.transport = wire, transport
-        if self.owner.direct and transport.get_extra_info("ssl_object") is None:
+        plain = transport.get_extra_info("socket") if transport.get_extra_info("ssl_object") is None else None
+        if self.owner.direct and plain is not None:
             with self.lock:
-                self.fd = os.dup(transport.get_extra_info("socket").fileno())
+                self.fd = os.dup(plain.fileno())
                 self.serial += 1
-            asyncio.get_running_loop().call_soon(self.try_direct, self.serial)
+            self.clock.call_soon(self.try_direct, self.serial)
 
     def detach(self) -> Wire | None:
         """Part from the present wire, which from then on reports nothing, and return it."""
@@ -261,15 +273,18 @@ class Wire(asyncio.Protocol):
         What to write first: frames that the peer did not get over an earlier connection.
     """
 
-    __slots__ = ("_closed", "_first", "_linger_timer", "_splitter", "link", "transport")
+    __slots__ = ("_clock", "_closed", "_first", "_linger_timer", "_splitter", "_waiting", "link", "transport")
 
     def __init__(self, link: Link, first: list[Frame]) -> None:
         self.link: Link | None = link
         self.transport: asyncio.Transport | None = None
         self._first = first
         self._splitter = Splitter()
-        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._linger_timer: asyncio.TimerHandle | None = None
+        self._clock = link.clock
+        self._closed = False
+        self._waiting: list[Callable[[], object]] = []
+        """To be called when the connection is gone."""
+        self._linger_timer: Timer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
@@ -323,8 +338,10 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._linger_timer is not None:
             self._linger_timer.cancel()
-        if not self._closed.done():
-            self._closed.set_result(None)
+        self._closed = True
+        waiting, self._waiting = self._waiting, []
+        for callback in waiting:
+            callback()
         link = self.link
         if link is not None and link.wire is self:
             link.detach()
@@ -340,8 +357,8 @@ class Wire(asyncio.Protocol):
 
     def linger(self) -> None:
         """Let the peer close, so that nothing that was written is lost; abort if it doesn't."""
-        if self.transport is not None and not self._closed.done():
-            self._linger_timer = asyncio.get_running_loop().call_later(LINGER, self.transport.abort)
+        if self.transport is not None and not self._closed:
+            self._linger_timer = self._clock.call_later(LINGER, self.transport.abort)
 
     def close(self) -> None:
         """Close after what was written."""
@@ -354,9 +371,14 @@ class Wire(asyncio.Protocol):
             self.transport.abort()
 
     def on_close(self, callback: Callable[[], object]) -> None:
-        """Call ``callback`` when the connection is gone."""
-        self._closed.add_done_callback(lambda _: callback())
+        """Call ``callback`` when the connection is gone, or now if it is."""
+        if self._closed:
+            callback()
+        else:
+            self._waiting.append(callback)
 
     async def wait_for_close(self) -> None:
         """Return when the connection is gone."""
-        await asyncio.shield(self._closed)
+        gone = asyncio.Event()
+        self.on_close(gone.set)
+        await gone.wait()

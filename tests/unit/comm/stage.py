@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
+from himalia.comm.clock import Clock
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials, ServerCertificate
+from himalia.comm.wires import SOCKETS, Wires
 from himalia.messages.client import ClientToScheduler, SchedulerToClient
 from himalia.messages.nanny import NannyToScheduler, SchedulerToNanny
 from himalia.names import SCHEDULER, PeerId
@@ -69,7 +71,14 @@ class Node(Recorder):
     """An endpoint with its recorder."""
 
     def __init__(
-        self, role: str, name: str = "", *, credentials: Credentials = CREDENTIALS, settings: Settings = DEFAULT
+        self,
+        role: str,
+        name: str = "",
+        *,
+        credentials: Credentials = CREDENTIALS,
+        settings: Settings = DEFAULT,
+        clock: Clock | None = None,
+        wires: Wires = SOCKETS,
     ) -> None:
         super().__init__()
         unions: dict[str, Any] = {"client": ClientToScheduler, "nanny": NannyToScheduler}
@@ -84,6 +93,8 @@ class Node(Recorder):
             handler=self,
             settings=settings,
             direct=role == "client",
+            clock=clock,
+            wires=wires,
         )
 
     async def listen(self, address: str, certificate: ServerCertificate | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Sessions over real sockets: order, goodbyes, cuts, leases, and peers that misbehave."""
+"""Sessions over real sockets: order, goodbyes, cuts, and peers that misbehave."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from himalia.messages.nanny import Heartbeat
 from himalia.messages.parts import Close, Reply
 from himalia.messages.telemetry import HostMetrics
 from himalia.names import SCHEDULER, Key, PeerId
-from himalia.settings import DEFAULT
 from tests.unit.comm.stage import CREDENTIALS, LOOP_NAMES, LOOPS, Loop, Node, Recorder, Relay, impatient, run, until
 
 CLIENT = PeerId("client-1")
@@ -67,7 +66,7 @@ def test_a_peer_that_reads_slowly_gets_everything(loop: Loop) -> None:
         relay.flowing.clear()
         for number in range(300):
             scheduler.endpoint.send(CLIENT, Reply(number, "x" * 100_000))
-        await asyncio.sleep(0.05)
+        await until(lambda: scheduler.endpoint._links[CLIENT].paused)
         assert scheduler.endpoint.backlog(CLIENT) < 15_000_000  # the rest waits unencoded
         relay.flowing.set()
         await until(lambda: len(client.got) == 300)
@@ -88,13 +87,13 @@ def test_nothing_is_lost_however_often_the_connection_breaks(seed: int, loop: Lo
         relay = Relay(await scheduler.listen("tcp://127.0.0.1:0"))
         await client.connect(await relay.open())
         await until(lambda: scheduler.joined)
-        count = 6000
+        count = 3000
         for number in range(count):
             client.endpoint.send(SCHEDULER, release(number))
             scheduler.endpoint.send(CLIENT, Reply(number, "x" * chance.randrange(200)))
-            if number % 300 == 0:
-                relay.budget = chance.randrange(40_000)
-                await asyncio.sleep(chance.random() * 0.02)
+            if number % 300 == 299:
+                relay.budget = chance.randrange(20_000)
+                await until(lambda: relay.budget < 0)
         relay.budget = 10**12
         await until(lambda: len(scheduler.got) + len(client.got) >= 2 * count)
         assert scheduler.got == [release(number) for number in range(count)]
@@ -107,30 +106,6 @@ def test_nothing_is_lost_however_often_the_connection_breaks(seed: int, loop: Lo
         await relay.close()
 
     run(main(), loop)
-
-
-def test_how_a_session_stands_is_known_when_its_peer_is_silent_and_when_it_is_cut_off() -> None:
-    async def main() -> None:
-        scheduler, client = Node("scheduler"), Node("client")
-        relay = Relay(await scheduler.listen("tcp://127.0.0.1:0"))
-        assert client.endpoint.contact(SCHEDULER) is None
-        await client.connect(await relay.open())
-        await asyncio.sleep(0.3)
-        contact = client.endpoint.contact(SCHEDULER)
-        assert contact is not None
-        assert 0.2 < contact.silent < 5.0
-        assert (contact.lost, contact.lease) == (-1.0, DEFAULT.client_lease)
-        await relay.close()
-        await until(lambda: not client.endpoint.is_connected(SCHEDULER))
-        await asyncio.sleep(0.1)
-        contact = client.endpoint.contact(SCHEDULER)
-        assert contact is not None
-        assert 0.0 < contact.lost < contact.silent
-        assert contact.why
-        await client.endpoint.close()
-        await scheduler.endpoint.close()
-
-    run(main())
 
 
 def test_what_is_owed_is_acknowledged_in_the_end() -> None:
@@ -181,35 +156,13 @@ def test_two_that_leave_at_once_do_not_wait_for_each_other() -> None:
     run(main())
 
 
-def test_both_sides_give_up_when_the_lease_is_over() -> None:
-    async def main() -> None:
-        settings = impatient(client_lease=0.4)
-        scheduler, client = Node("scheduler", settings=settings), Node("client", settings=settings)
-        relay = Relay(await scheduler.listen("tcp://127.0.0.1:0"))
-        await client.connect(await relay.open())
-        await until(lambda: scheduler.joined)
-        await relay.close()
-        assert not scheduler.left
-        await until(lambda: scheduler.left and client.left)
-        ((peer, why),) = scheduler.left
-        assert peer == CLIENT
-        assert why.startswith("no connection for 0.4 s: ")
-        ((peer, why),) = client.left
-        assert peer == SCHEDULER
-        assert "did not come back: nobody answered at tcp://127.0.0.1:" in why
-        await client.endpoint.close()
-        await scheduler.endpoint.close()
-
-    run(main())
-
-
 def test_a_unix_socket_s_peer_has_a_short_lease(tmp_path: Path) -> None:
     async def main() -> None:
         settings = impatient(local_lease=0.1)
         scheduler, client = Node("scheduler", settings=settings), Node("client", settings=settings)
         await client.connect(await scheduler.listen(f"unix://{tmp_path}/s"))
         await until(lambda: scheduler.joined)
-        scheduler.endpoint._listeners[0].close()
+        scheduler.endpoint._doors[0].close()
         wire = scheduler.endpoint._links[CLIENT].wire
         assert wire is not None
         wire.abort()
@@ -220,33 +173,13 @@ def test_a_unix_socket_s_peer_has_a_short_lease(tmp_path: Path) -> None:
     run(main())
 
 
-def test_a_dialer_learns_that_the_listener_forgot_it() -> None:
-    async def main() -> None:
-        scheduler = Node("scheduler", settings=impatient(client_lease=0.01))
-        client = Node("client")
-        relay = Relay(await scheduler.listen("tcp://127.0.0.1:0"))
-        await client.connect(await relay.open())
-        await until(lambda: scheduler.joined)
-        relay.budget = 0  # no byte gets through, not even a handshake
-        relay.cut()
-        await until(lambda: scheduler.left)
-        relay.budget = 10**12
-        await until(lambda: client.left)
-        assert "the session is over" in client.left[0][1]
-        await client.endpoint.close()
-        await scheduler.endpoint.close()
-        await relay.close()
-
-    run(main())
-
-
 def test_another_process_at_the_old_address_is_another_peer() -> None:
     async def main() -> None:
         scheduler, client = Node("scheduler"), Node("client")
         address = await scheduler.listen("tcp://127.0.0.1:0")
         await client.connect(address)
         await until(lambda: scheduler.joined)
-        scheduler.endpoint._listeners[0].close()
+        scheduler.endpoint._doors[0].close()
         wire = client.endpoint._links[SCHEDULER].wire
         successor = Node("scheduler", "scheduler-2")
         await successor.listen(address)
@@ -435,51 +368,6 @@ def test_a_message_that_can_not_be_sent_is_answered_here_and_others_go_on(caplog
 
     run(main())
     assert "a Explain to scheduler can't be sent as it is" in caplog.text
-
-
-def test_a_silent_connection_is_cut_and_comes_back() -> None:
-    async def main() -> None:
-        settings = impatient(host_lease=2.0)
-        scheduler, nanny = Node("scheduler", settings=settings), Node("nanny", settings=settings)
-        relay = Relay(await scheduler.listen("tcp://127.0.0.1:0"))
-        await nanny.connect(await relay.open())
-        await until(lambda: scheduler.joined)
-        links = [scheduler.endpoint._links[PeerId("nanny-1")], nanny.endpoint._links[SCHEDULER]]
-        for link in links:
-            assert link.patient  # loopback; what follows is for other hosts
-            link.patient = False
-        await asyncio.sleep(1.3)  # more than half a lease: keepalives keep it
-        assert relay.connections == 1
-        relay.flowing.clear()
-        await until(lambda: relay.connections > 1)
-        relay.flowing.set()
-        await until(lambda: all(link.transport is not None for link in links))
-        nanny.endpoint.send(SCHEDULER, Reply(7))
-        await until(lambda: scheduler.got)
-        assert (scheduler.left, nanny.left) == ([], [])
-        for node in (nanny, scheduler):
-            await node.endpoint.close()
-        await relay.close()
-
-    run(main())
-
-
-def test_time_during_which_this_process_stood_still_counts_against_nobody() -> None:
-    async def main() -> None:
-        scheduler, nanny = Node("scheduler"), Node("nanny")
-        await nanny.connect(await scheduler.listen("tcp://127.0.0.1:0"))
-        await until(lambda: scheduler.joined)
-        link = scheduler.endpoint._links[PeerId("nanny-1")]
-        link.patient = False
-        link.heard_at -= 1000.0
-        scheduler.endpoint._sweep_due -= 1000.0
-        scheduler.endpoint._sweep()
-        assert link.transport is not None
-        assert not link.transport.is_closing()
-        for node in (nanny, scheduler):
-            await node.endpoint.close()
-
-    run(main())
 
 
 def test_a_closed_endpoint_says_so() -> None:

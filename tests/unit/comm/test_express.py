@@ -50,7 +50,7 @@ def numbers_of(node: Node, thread: int) -> list[int]:
 
 async def joined(scheduler: Node, client: Node) -> None:
     await until(lambda: scheduler.joined and client.joined)
-    await asyncio.sleep(0.05)  # the handshake has left the transport
+    await until(lambda: client.endpoint._links[SCHEDULER].direct)  # the handshake has left the transport
 
 
 @pytest.mark.parametrize("loop", LOOPS, ids=LOOP_NAMES)
@@ -68,7 +68,8 @@ def test_order_is_kept_while_threads_and_the_loop_send(sizes: list[int], loop: L
         while any(sender.is_alive() for sender in senders):
             client.endpoint.send(SCHEDULER, Explain(asked, Key("loop")))
             asked += 1
-            await asyncio.sleep(0.001)
+            taken = len(scheduler.got)
+            await until(lambda: len(scheduler.got) > taken)  # noqa: B023 (awaited within the turn)
         await until(lambda: len(scheduler.got) >= 3 * count + asked)
         for thread in range(3):
             assert numbers_of(scheduler, thread) == list(range(count))
@@ -93,7 +94,8 @@ def test_nothing_is_lost_when_the_connection_breaks(seed: int, loop: Loop) -> No
         sender = Sender(client, 0, 300, [10, 3000, 50_000])
         sender.start()
         for _ in range(8):
-            await asyncio.sleep(chance.random() * 0.02)
+            more = min(300, len(scheduler.got) + chance.randrange(1, 30))
+            await until(lambda: len(scheduler.got) >= more)  # noqa: B023 (awaited within the turn)
             relay.cut()
         await until(lambda: len(scheduler.got) >= 300)
         assert numbers_of(scheduler, 0) == list(range(300))
@@ -113,7 +115,7 @@ def test_a_link_over_tls_leaves_everything_to_the_loop() -> None:
         pinned = Credentials("c1", b"s" * 32, certificate.fingerprint)
         scheduler, client = Node("scheduler", credentials=pinned), Node("client", credentials=pinned)
         await client.connect(await scheduler.listen("tls://127.0.0.1:0", certificate))
-        await joined(scheduler, client)
+        await until(lambda: scheduler.joined and client.joined)
         assert not client.endpoint.express(SCHEDULER, [numbered(0, 0, 1)])
         await client.endpoint.close()
         await scheduler.endpoint.close()
