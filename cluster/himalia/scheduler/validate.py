@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from himalia.names import digest
 from himalia.scheduler.state import (
     ACTIVE,
@@ -26,6 +28,7 @@ def validate(core: SchedulerState) -> None:
         assert task.key == key and task.status is not FORGOTTEN, task
         validate_links(core, task)
         validate_status(core, task)
+    validate_queues(core)
     for host in core.hosts.values():
         validate_host(core, host)
     for client in core.clients.values():
@@ -44,11 +47,11 @@ def validate_links(core: SchedulerState, task: SchedulerTask) -> None:
     for dependency in task.dependencies:
         assert core.tasks.get(dependency.key) is dependency, (task, dependency)
         assert dependency.dependents is not None and task in dependency.dependents, (task, dependency)
+    waiters = 0
     for dependent in task.dependents or ():
         assert core.tasks.get(dependent.key) is dependent and task in dependent.dependencies, (task, dependent)
-    waiters = sum(
-        dependent.dependencies.count(task) for dependent in task.dependents or () if dependent.status in ACTIVE
-    )
+        if dependent.status in ACTIVE:
+            waiters += dependent.dependencies.count(task)
     assert task.waiters == waiters, (task, task.waiters, waiters)
     for client in task.wanted_by:
         assert core.clients.get(client.id) is client and task in client.wants, (task, client.id)
@@ -65,16 +68,14 @@ def validate_status(core: SchedulerState, task: SchedulerTask) -> None:
     """Each status has its facts, and no other's."""
     status = task.status
     assert bool(task.queued) is (status is QUEUED), task
-    unfinished = sum(dependency.status is not FINISHED for dependency in task.dependencies)
     assert (task.host is not None) is (status is ASSIGNED), task
     assert bool(task.holders) is (status is FINISHED), task
     assert (task.error is not None) is (status is ERRED), task
     if status is WAITING:
+        unfinished = sum(dependency.status is not FINISHED for dependency in task.dependencies)
         assert task.waiting_on == unfinished > 0, (task, task.waiting_on, unfinished)
     elif status is QUEUED:
-        assert unfinished == 0, task
-        queue = core.queue if task.requirement is None else task.requirement.queue
-        assert any(entry[2] is task for entry in queue.entries()), task
+        assert all(dependency.status is FINISHED for dependency in task.dependencies), task
     elif status is ASSIGNED:
         assert task.host is not None and core.hosts.get(task.host.id) is task.host, task
         assert task in task.host.assigned and 0 < task.attempt < core.next_attempt, task
@@ -82,6 +83,17 @@ def validate_status(core: SchedulerState, task: SchedulerTask) -> None:
     elif status is FINISHED:
         assert len(set(task.holders)) == len(task.holders), task
         assert all(core.hosts.get(host.id) is host and task in host.held for host in task.holders), task
+
+
+def validate_queues(core: SchedulerState) -> None:
+    """What is queued has an entry where it will be looked for."""
+    entries: dict[int, set[int]] = {}
+    for task in core.tasks.values():
+        if task.status is QUEUED:
+            queue = core.queue if task.requirement is None else task.requirement.queue
+            if id(queue) not in entries:  # once for each queue: a search for each task is quadratic
+                entries[id(queue)] = {id(entry[2]) for entry in queue.entries()}
+            assert id(task) in entries[id(queue)], task
 
 
 def validate_host(core: SchedulerState, host: HostState) -> None:
@@ -109,26 +121,37 @@ def validate_host(core: SchedulerState, host: HostState) -> None:
 
 def validate_functions(core: SchedulerState) -> None:
     """A function is kept exactly as long as somebody may name it."""
+    tasks = Counter(task.function for task in core.tasks.values())
     for body_digest, function in core.functions.items():
-        tasks = sum(task.function == body_digest for task in core.tasks.values())
         clients = sum(body_digest in client.functions for client in core.clients.values())
-        assert (function.tasks, function.clients) == (tasks, clients) and tasks + clients, body_digest
+        known = tasks[body_digest]
+        assert (function.tasks, function.clients) == (known, clients) and known + clients, body_digest
 
 
 def validate_groups(core: SchedulerState) -> None:
     """The counts of groups are the counts of tasks."""
+    members_of: dict[int, list[SchedulerTask]] = {}
+    for task in core.tasks.values():
+        members_of.setdefault(id(task.group), []).append(task)
+    stopping_of = Counter(id(zombie.group) for host in core.hosts.values() for zombie in host.zombies.values())
     for group in core.groups.values():
-        members = [task for task in core.tasks.values() if task.group is group]
-        counts = [sum(task.status is status for task in members) for status in Status]
+        members = members_of.get(id(group), [])
+        counts = [0] * len(Status)
+        erred = held = 0
+        for task in members:
+            counts[task.status] += 1
+            if task.status is FINISHED:
+                held += task.nbytes
+            elif task.status is ERRED and not task.placed:
+                erred += 1
         assert counts[WAITING:FORGOTTEN] == group.counts[WAITING:FORGOTTEN], (group.name, counts, group.counts)
         assert len(members) == group.tasks, (group.name, len(members), group.tasks)
-        stopping = sum(zombie.group is group for host in core.hosts.values() for zombie in host.zombies.values())
+        stopping = stopping_of[id(group)]
         assert group.stopping == stopping, (group.name, group.stopping, stopping)
-        erred = sum(task.status is ERRED and not task.placed for task in members)
-        assert group.erred >= erred and group.cancelled >= sum(task in core.stopped for task in members), group.name
+        stopped = sum(task.group is group for task in core.stopped)
+        assert group.erred >= erred and group.cancelled >= stopped, group.name
         told = count_tasks(group)
         assert min(told.waiting, told.assigned, told.done, told.failed, told.cancelled) >= 0, (group.name, told)
-        held = sum(task.nbytes for task in members if task.status is FINISHED)
         assert group.memory == held, (group.name, group.memory, held)
 
 
