@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,14 @@ def wait_until(condition: Callable[[], object], timeout: float = PATIENCE) -> No
     while not condition():
         assert time.monotonic() < deadline, f"it didn't come true within {timeout:g} s"
         time.sleep(0.02)
+
+
+async def until(condition: Callable[[], object], timeout: float = PATIENCE) -> None:
+    """Return once a condition holds, and let the loop go on meanwhile; fail if it never does."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"it didn't come true within {timeout:g} s"
+        await asyncio.sleep(0.001)
 
 
 def hold(path: str) -> float:

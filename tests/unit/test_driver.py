@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from himalia.machine import Disconnect, Event, Instruction, PeerJoined, PeerLeft
 from himalia.messages.client import Explain, ReleaseKeys
 from himalia.names import Key, PeerId
 from himalia.settings import DEFAULT, Settings
+from himalia.testing.clock import HandLoop
 
 CLIENT = PeerId("client-1")
 
@@ -144,20 +144,16 @@ def test_a_strict_driver_raises_and_can_be_used_again() -> None:
 
 def test_it_ticks_while_it_is_attached() -> None:
     machine = Echo()
-    settings = msgspec.structs.replace(DEFAULT, tick_interval=0.001)
-
-    async def main() -> None:
-        driver = Driver(machine, clock=lambda: 0.0, perform={})
-        driver.attach(FakeEndpoint(settings))
-        assert machine.seen == []
-        while len(machine.seen) < 3:
-            await asyncio.sleep(0.001)
-        driver.stop()
-        count = len(machine.seen)
-        await asyncio.sleep(0.01)
-        assert len(machine.seen) == count
-
-    asyncio.run(main())
+    loop = HandLoop()
+    driver = Driver(machine, clock=lambda: 0.0, perform={})
+    loop.call_soon(driver.attach, FakeEndpoint(msgspec.structs.replace(DEFAULT, tick_interval=0.1)))
+    loop.settle()
+    assert machine.seen == []
+    loop.advance(0.35)
+    assert len(machine.seen) == 3
+    driver.stop()
+    loop.advance(60.0)
+    assert len(machine.seen) == 3
     assert machine.seen[0] == (Ticked({CLIENT: 2}), 0.0, PeerId(""))
 
 

@@ -22,7 +22,7 @@ async def main(stop):
     answer(ok=True, name=config["name"], loop=type(asyncio.get_running_loop()).__module__)
     await stop.wait()
     if config.get("stubborn"):
-        await asyncio.sleep(60)
+        await asyncio.sleep(60)  # a process that doesn't end when it shall
     return 7
 
 config = read_config()

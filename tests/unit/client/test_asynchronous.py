@@ -75,9 +75,10 @@ def test_calls_wait_in_order_for_arguments_that_are_being_stored(
     cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = fake_cluster.FakeData.put
+    both_submitted = asyncio.Event()
 
     async def slowly(*args: Any, **kwargs: Any) -> int:
-        await asyncio.sleep(0.1)
+        await both_submitted.wait()
         return await store(*args, **kwargs)
 
     monkeypatch.setattr(fake_cluster.FakeData, "put", slowly)
@@ -85,7 +86,9 @@ def test_calls_wait_in_order_for_arguments_that_are_being_stored(
     async def main() -> None:
         async with Client(cluster, asynchronous=True) as client:
             first = client.submit(len, bytes(100_000))
-            assert await client.submit(lambda x: x + 1, first) == 100_001
+            second = client.submit(lambda x: x + 1, first)
+            both_submitted.set()
+            assert await second == 100_001
 
     run(main())
 

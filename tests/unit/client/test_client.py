@@ -27,6 +27,7 @@ from himalia.errors import (
 from himalia.messages.client import CancelKeys, FollowTelemetry, ReleaseKeys, Submit
 from himalia.messages.parts import FunctionBody, TaskOptions
 from tests.unit.client.fake_cluster import FakeCluster, snooze
+from tests.waiting import wait_until
 
 
 def inc(x: int) -> int:
@@ -39,13 +40,6 @@ def fail(x: int) -> int:
 
 def sent(cluster: FakeCluster, kind: type) -> list[Any]:
     return [message for message in cluster.seen if type(message) is kind]
-
-
-def settle(check: Any, timeout: float = 5.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 # submit
@@ -299,7 +293,7 @@ def test_a_result_is_released_with_its_last_future(client: Client, cluster: Fake
     future.result(5)
     key = future.key
     del future
-    settle(lambda: any(key in message.keys for message in sent(cluster, ReleaseKeys)))
+    wait_until(lambda: any(key in message.keys for message in sent(cluster, ReleaseKeys)))
     assert key not in client.who_has()
 
 
@@ -329,7 +323,7 @@ def test_cancelling(client: Client, cluster: FakeCluster) -> None:
     assert future.cancelled()
     with pytest.raises(CancelledError, match="enough"):
         future.result()
-    settle(dependent.cancelled)
+    wait_until(dependent.cancelled)
     assert sent(cluster, CancelKeys)[0].reason == "enough"
 
 
@@ -344,7 +338,7 @@ def test_callbacks_run_in_a_thread_of_their_own(client: Client, caplog: pytest.L
     future = client.submit(inc, 1)
     future.add_done_callback(lambda done: 1 / 0)
     future.add_done_callback(lambda done: seen.append((done.result(), threading.current_thread().name)))
-    settle(lambda: seen)
+    wait_until(lambda: seen)
     assert seen == [(2, "himalia-callbacks")]
     assert "ZeroDivisionError" in caplog.text
 
@@ -451,18 +445,18 @@ def test_telemetry_can_be_read_and_followed(client: Client, cluster: FakeCluster
     seen: list[Any] = []
     stop = client.follow_telemetry(seen.append, interval=0.01)
     client.gather(client.map(inc, range(10)))
-    settle(lambda: any(group.finished == 10 for push in seen for group in push.groups))
+    wait_until(lambda: any(group.finished == 10 for push in seen for group in push.groups))
     stop()
     report = client.telemetry()
     assert report.total == len(report.records) == 10
     assert report.groups[0].name == "inc"
-    settle(lambda: sent(cluster, FollowTelemetry)[-1].interval == 0)
+    wait_until(lambda: sent(cluster, FollowTelemetry)[-1].interval == 0)
 
 
 def test_restart_cancels_everything(client: Client) -> None:
     future = client.submit(inc, 1)
     client.restart(timeout=5)
-    settle(future.cancelled)
+    wait_until(future.cancelled)
     assert client.submit(inc, 1).result(5) == 2
 
 
@@ -506,12 +500,12 @@ def test_threads_end_with_the_last_client(cluster: FakeCluster) -> None:
     with Client(cluster) as one, Client(cluster) as other:
         one.submit(inc, 1).add_done_callback(print)
         assert one.loop is other.loop
-    settle(lambda: not {thread for thread in set(threading.enumerate()) - before if "himalia" in thread.name})
+    wait_until(lambda: not {thread for thread in set(threading.enumerate()) - before if "himalia" in thread.name})
 
 
 def test_a_scheduler_that_is_gone_wakes_those_who_wait(client: Client, cluster: FakeCluster) -> None:
     future = client.submit(snooze, 10)
-    settle(lambda: cluster.submitted())
+    wait_until(lambda: cluster.submitted())
     (endpoint,) = cluster.clients.values()
     threading.Timer(0.1, lambda: client.loop.call_soon_threadsafe(endpoint.cut, "it died")).start()
     with pytest.raises(ClosedError, match="it died"):

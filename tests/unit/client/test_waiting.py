@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
 from himalia import Client, as_completed, fire_and_forget, wait
 from himalia.errors import CancelledError, TimeoutError, UsageError
 from tests.unit.client.fake_cluster import FakeCluster, snooze
+from tests.waiting import wait_until
 
 
 def fail() -> None:
@@ -131,16 +131,16 @@ def test_a_call_that_is_forgotten_runs_to_its_end(client: Client, cluster: FakeC
     ran = threading.Event()
     EVENTS.append(ran)
     fire_and_forget(client.submit(set_last_event))
+    assert client._kept
+    FORGOTTEN.set()
     assert ran.wait(5)
-    deadline = time.monotonic() + 5
-    while client._kept:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not client._kept)
 
 
 EVENTS: list[threading.Event] = []
+FORGOTTEN = threading.Event()
 
 
 def set_last_event() -> None:
-    time.sleep(0.05)
+    assert FORGOTTEN.wait(5)
     EVENTS[-1].set()

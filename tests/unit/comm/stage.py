@@ -18,6 +18,7 @@ from himalia.messages.nanny import NannyToScheduler, SchedulerToNanny
 from himalia.names import SCHEDULER, PeerId
 from himalia.run import loop_factory
 from himalia.settings import DEFAULT, Settings
+from tests.waiting import until
 
 CREDENTIALS = Credentials("c1", b"s" * 32)
 LOOPS = [asyncio.new_event_loop, loop_factory()]
@@ -39,12 +40,6 @@ def run(main: Coroutine[Any, Any, None], loop: Loop = LOOPS[1]) -> None:
         except BaseException:  # then much is left open, and uvloop can't close its loop if that warning is an error
             warnings.simplefilter("ignore", ResourceWarning)
             raise
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    """Return when the condition holds."""
-    while not condition():
-        await asyncio.sleep(0.001)
 
 
 class Recorder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import logging
 import os
 import resource
@@ -13,11 +14,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from himalia.comm import listening, sockets
+from himalia.comm import connection, listening, sockets
 from himalia.comm.connection import Acceptance, Greeting, Listener, Peer, listen_authenticated, open_authenticated
 from himalia.comm.crowd import MAX_PER_ADDRESS
 from himalia.comm.security import (
@@ -30,7 +31,8 @@ from himalia.comm.security import (
 )
 from himalia.errors import HandshakeError, StartError, UnreachableError, UsageError
 from himalia.names import PeerId
-from tests.unit.comm.stage import CREDENTIALS, LOOP_NAMES, LOOPS, Loop, run, until
+from tests.unit.comm.stage import CREDENTIALS, LOOP_NAMES, LOOPS, Loop, run
+from tests.waiting import until
 
 DIALER = Greeting(role="data-client", incarnation=PeerId("client-1"))
 LISTENER = Greeting(role="nanny", incarnation=PeerId("nanny-1"))
@@ -181,11 +183,20 @@ def test_nobody_there_is_said_with_the_address_the_time_and_the_reason(tmp_path:
     run(main())
 
 
-def test_a_dialer_waits_for_a_listener_that_starts_later(tmp_path: Path) -> None:
+def test_a_dialer_waits_for_a_listener_that_starts_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[object] = []
+    dial = connection._dial
+
+    async def count(*args: Any) -> Any:
+        tries.append(args)
+        return await dial(*args)
+
+    monkeypatch.setattr(connection, "_dial", count)
+
     async def main() -> None:
         door = Door()
         waiting = asyncio.ensure_future(knock(f"unix://{tmp_path}/s", retry=True, timeout=5.0))
-        await asyncio.sleep(0.1)
+        await until(lambda: len(tries) >= 3)
         await door.open(f"unix://{tmp_path}/s")
         protocol = await waiting
         assert protocol.transport is not None
@@ -498,7 +509,16 @@ def test_no_stranger_gets_the_last_descriptors(loop: Loop, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("loop", LOOPS, ids=LOOP_NAMES)
-def test_without_descriptors_the_door_waits_and_opens_again(loop: Loop) -> None:
+def test_without_descriptors_the_door_waits_and_opens_again(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    accept = listening.Listener._accept_some
+
+    def look(self: listening.Listener, sock: socket.socket) -> None:
+        looks.append(asyncio.get_running_loop().time())
+        accept(self, sock)
+
+    monkeypatch.setattr(listening.Listener, "_accept_some", look)
+
     async def main() -> None:
         door = Door()
         address = await door.open("tcp://127.0.0.1:0")
@@ -511,12 +531,9 @@ def test_without_descriptors_the_door_waits_and_opens_again(loop: Loop) -> None:
         try:
             with contextlib.suppress(BlockingIOError):
                 sock.connect(("127.0.0.1", int(address.rpartition(":")[2])))
-            turns = 0
-            start = asyncio.get_running_loop().time()
-            while asyncio.get_running_loop().time() - start < 0.3:
-                await asyncio.sleep(0.01)
-                turns += 1
-            assert turns > 10
+            await until(lambda: len(looks) >= 3)
+            for before, after in itertools.pairwise(looks):
+                assert after - before > 0.9 * listening.FULL_PAUSE, "it spins"
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         protocol = await knock(address, timeout=5.0, retry=True)

@@ -20,7 +20,8 @@ from himalia.messages.nanny import Heartbeat
 from himalia.messages.parts import Close, Reply
 from himalia.messages.telemetry import HostMetrics
 from himalia.names import SCHEDULER, Key, PeerId
-from tests.unit.comm.stage import CREDENTIALS, LOOP_NAMES, LOOPS, Loop, Node, Recorder, Relay, impatient, run, until
+from tests.unit.comm.stage import CREDENTIALS, LOOP_NAMES, LOOPS, Loop, Node, Recorder, Relay, impatient, run
+from tests.waiting import until
 
 CLIENT = PeerId("client-1")
 

@@ -10,7 +10,8 @@ import pytest
 
 from himalia.messages.client import Explain, ReleaseKeys
 from himalia.names import SCHEDULER, Key
-from tests.unit.comm.stage import LOOP_NAMES, LOOPS, Loop, Node, Relay, run, until
+from tests.unit.comm.stage import LOOP_NAMES, LOOPS, Loop, Node, Relay, run
+from tests.waiting import until
 
 
 def numbered(thread: int, number: int, size: int) -> ReleaseKeys:

@@ -13,6 +13,7 @@ from himalia.messages.telemetry import ErrorSummary, GroupSummary, HostMetrics, 
 from himalia.names import HostId, Key, PeerId
 from himalia.telemetry.recording import Packer, Recording, begin, new_header
 from himalia.telemetry.standing import Standing
+from himalia.testing.clock import HandLoop
 from himalia_widgets.replay.compare_page import make_plots
 from himalia_widgets.replay.comparison import compare, whole_run
 from himalia_widgets.replay.reel import Reel
@@ -149,24 +150,27 @@ def test_an_empty_recording_has_one_moment() -> None:
 
 
 def test_time_runs_to_the_end_and_begins_again() -> None:
-    async def main() -> None:
-        source = ReplaySource(recorded(5), "moons")
-        moments: list[float] = []
-        source.speed = 20.0
-        source.play()
-        assert source.is_playing
-        while source.is_playing:
-            moments.append(source.reel.time)
-            await asyncio.sleep(0.01)
-        moments.append(source.reel.time)
-        assert moments == sorted(moments)
-        assert moments[0] == START + 1
-        assert moments[-1] == START + 5
-        source.play()
-        source.pause()
-        assert not source.is_playing
-
-    asyncio.run(main())
+    loop = HandLoop()
+    source = ReplaySource(recorded(5), "moons")
+    source.speed = 2.0
+    loop.call_soon(source.play)
+    loop.settle()
+    moments: list[float] = []
+    while source.is_playing:
+        moments.append(source.reel.time - START)
+        loop.advance(0.5)
+    moments.append(source.reel.time - START)
+    assert moments == sorted(moments)
+    assert moments[:4] == pytest.approx([1.0, 2.0, 3.0, 4.0], abs=0.3)
+    assert moments[-1] == 5.0
+    loop.call_soon(source.play)
+    loop.settle()
+    assert source.is_playing
+    loop.advance(0.5)
+    source.pause()
+    loop.advance(10.0)
+    assert not source.is_playing
+    assert source.reel.time - START == pytest.approx(2.0, abs=0.3)
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

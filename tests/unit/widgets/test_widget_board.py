@@ -16,6 +16,7 @@ from himalia_widgets.widget import leases as leases_module
 from himalia_widgets.widget import pushes as pushes_module
 from himalia_widgets.widget.board import Board
 from tests.unit.widgets.synthetic import MadeUpCluster
+from tests.waiting import wait_until
 
 
 class FakeCluster:
@@ -89,10 +90,13 @@ class Page:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(board_module, "PERIOD", 0.02)
+        monkeypatch.setattr(board_module, "RETRY", 0.05)
         self.cluster = FakeCluster()
         self.feed = FakeFeed()
         self.sent: list[tuple[dict[str, Any], list[memoryview]]] = []
         self.board = Board(self.cluster, lambda *one: self.sent.append(one), lambda _: self.feed)  # type: ignore[arg-type,return-value]
+        self.looks = 0
+        self.board.step = self.count_look  # type: ignore[method-assign]
 
     def say(self, kind: str, **more: Any) -> None:
         self.board.take({"type": kind, "page": "p", **more})
@@ -101,10 +105,17 @@ class Page:
         return [message for message, _ in list(self.sent) if message["type"] == kind]
 
     def wait_for(self, happened: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 5
-        while not happened():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(happened, 5.0)
+
+    def wait_for_looks(self, count: int) -> None:
+        """Return when the board has looked that often again."""
+        before = self.looks
+        self.wait_for(lambda: self.looks >= before + count)
+
+    def count_look(self, now: float) -> bool:
+        goes_on = Board.step(self.board, now)
+        self.looks += 1
+        return goes_on
 
     def tell(self, made: MadeUpCluster, seconds: float = 1.0) -> None:
         take, info, _ = self.feed.callbacks
@@ -185,7 +196,7 @@ def test_a_view_is_not_given_up_while_cells_keep_its_messages_waiting(
     page.board.promise()  # in a cell
     page.say("look", view="a", tab="workers")
     for _ in range(4):  # four in a row
-        time.sleep(0.1)
+        page.wait_for_looks(5)
         cells.events.trigger("post_execute")
         cells.events.trigger("pre_execute")
     assert page.board.leases.is_watched
@@ -234,7 +245,7 @@ def test_pages_get_another_link_to_the_dashboard_after_a_while_or_once_it_was_us
     page.say("look", view="a", tab="workers")
     page.wait_for(lambda: page.feed.callbacks)
     page.tell(MadeUpCluster(hosts=1, workers=2))
-    time.sleep(0.1)
+    page.wait_for_looks(5)
     assert set(links()) == {"=1"}
     page.say("visit")
     page.wait_for(lambda: links()[-1] == "=2")
@@ -250,11 +261,11 @@ def test_pages_get_another_link_to_the_dashboard_after_a_while_or_once_it_was_us
 def test_output_is_fetched_only_while_its_tab_is_open(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board_module, "LOGS", 0.03)
     page.say("look", view="a", tab="workers")
-    time.sleep(0.1)
+    page.wait_for_looks(5)
     assert page.messages("lines") == []
     page.say("look", view="a", tab="logs")
     page.wait_for(lambda: page.messages("lines"))
-    time.sleep(0.1)
+    page.wait_for_looks(5)
     [lines] = page.messages("lines")
     assert lines["lines"] == [[0.0, "scheduler", "stderr", "up", ""], [2.0, "w-0", "stdout", "hello", ""]]
     page.say("bye", view="a")

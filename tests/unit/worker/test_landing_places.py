@@ -254,7 +254,7 @@ def waiting(function: Callable[[], Any]) -> Iterator[FrameType]:
 
     def stands() -> bool:
         before = (frame := sys._current_frames()[ident]), frame.f_lasti
-        time.sleep(0.1)
+        time.sleep(0.1)  # a real thread, of which only that it hasn't moved for a while tells that it waits
         return before == ((frame := sys._current_frames()[ident]), frame.f_lasti)
 
     wait_until(stands)
@@ -288,7 +288,7 @@ def test_where_a_thread_waits_it_may_unless_it_may_have_a_lock_at_any_moment() -
         (blocked_acquire, False, False),
         (lambda: event.wait(30), False, True),
         (lambda: empty.get(timeout=30), False, True),
-        (lambda: time.sleep(3), True, True),
+        (lambda: time.sleep(3), True, True),  # what it waits in is what is tested
     ]
     try:
         for function, moving, resting in expected:

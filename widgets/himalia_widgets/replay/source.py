@@ -6,7 +6,6 @@ Decides how often a running replay moves.  It belongs to the event loop of the s
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -94,10 +93,11 @@ class ReplaySource:
         return await asyncio.to_thread(self.reel.samples, since)
 
     async def _run(self) -> None:
-        before = time.monotonic()
+        clock = asyncio.get_running_loop().time
+        before = clock()
         while self.reel.time < self.reel.ended:
             await asyncio.sleep(STEP)
-            now = time.monotonic()
+            now = clock()
             self.reel.seek(self.reel.time + (now - before) * self.speed)
             before = now
         self._playing = None

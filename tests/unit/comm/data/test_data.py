@@ -25,6 +25,7 @@ from himalia.nanny.store.room import Room
 from himalia.nanny.store.store import Store
 from himalia.settings import MIB, Settings
 from himalia.system import machine_identity
+from tests.waiting import until
 
 MACHINE = machine_identity()
 SECRET = Credentials("cluster", b"s" * 32)
@@ -87,17 +88,29 @@ async def nanny(directory: Path, limit: int = 64 * MIB, address: str = "") -> As
     finally:
         for client in stage.clients:
             client.close()
-        await asyncio.sleep(0.02)
+        await until(lambda: not stage.server._connections)
         stage.server.close()
-        await asyncio.sleep(0.02)
         stage.store.close()
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.01)
+async def begun(stage: NannyStage, client: DataClient, request: asyncio.Future[Any]) -> None:
+    """Return when the bytes of a request are under way, or it is over."""
+    connections = stage.server._connections
+    while not request.done() and not any(each._streaming or each._granted for each in connections.get(client.me, [])):
+        await asyncio.sleep(0)
+
+
+def count_looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which each look is added whether a reader that left still maps something."""
+    looks: list[str] = []
+    is_reading = Store.is_reading
+
+    def look(self: Store, reader: str) -> bool:
+        looks.append(reader)
+        return is_reading(self, reader)
+
+    monkeypatch.setattr(Store, "is_reading", look)
+    return looks
 
 
 Run = Callable[[Awaitable[Any]], Any]
@@ -247,7 +260,7 @@ def test_a_range_is_reused_only_after_its_client_reported_the_mapping_gone(run: 
             await client.put(stage.info, K, serialize.dumps(random_array(MIB)))
             found = serialize.loads((await client.get(stage.info, wanted([K])))[K] or [])
             stage.store.free(K, 0)
-            await asyncio.sleep(0.7)
+            assert await client.get(stage.info, wanted([K])) == {K: None}  # all that it would have said was heard
             assert stage.store.nbytes > MIB
 
             del found
@@ -261,6 +274,7 @@ def test_arrays_outlive_their_client_unchanged_and_their_range_is_kept_until_the
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("himalia.comm.data.server.PRESENCE_INTERVAL", 0.02)
+    looks = count_looks(monkeypatch)
 
     async def main() -> None:
         async with nanny(place) as stage:
@@ -270,7 +284,7 @@ def test_arrays_outlive_their_client_unchanged_and_their_range_is_kept_until_the
             found = serialize.loads((await client.get(stage.info, wanted([K])))[K] or [])
             stage.store.free(K, 0)
             client.close()
-            await asyncio.sleep(0.1)
+            await until(lambda: len(looks) >= 3)
 
             for index in range(100):
                 stage.store.grant(f"worker-{index}", MIB)
@@ -289,6 +303,7 @@ def test_a_client_that_comes_back_still_counts_for_what_it_mapped(
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("himalia.comm.data.server.PRESENCE_INTERVAL", 0.02)
+    looks = count_looks(monkeypatch)
 
     async def main() -> None:
         async with nanny(place) as stage:
@@ -301,7 +316,9 @@ def test_a_client_that_comes_back_still_counts_for_what_it_mapped(
             stage.store.free(K, 0)
             assert await client.get(stage.info, wanted([K])) == {K: None}
 
-            await asyncio.sleep(0.1)
+            seen = len(looks)
+            assert await client.get(stage.info, wanted([K])) == {K: None}
+            assert len(looks) == seen, "it is here again"
             assert stage.store.nbytes > MIB
             del found
             await until(lambda: stage.store.nbytes == 0)
@@ -338,10 +355,8 @@ def test_a_host_that_goes_away_in_the_middle_leaves_nothing_half_done(run: Run, 
             else:
                 request = client.put(stage.info, Key("new"), serialize.dumps(random_array(100 * MIB)))
             task = asyncio.ensure_future(request)
-            connections = stage.server._connections
-            while not any(each._streaming or each._granted for each in connections.get(client.me, [])):
-                await asyncio.sleep(0)
-            for connection in [*connections[client.me]]:
+            await begun(stage, client, task)
+            for connection in [*stage.server._connections[client.me]]:
                 connection._abort()
 
             if what == "get":  # reading takes nothing: it is tried once more
@@ -375,7 +390,7 @@ def test_a_cancelled_request_leaves_nothing_behind_and_the_connection_goes_on(ru
             else:
                 request = client.put(stage.info, Key("new"), serialize.dumps(random_array(20 * MIB)))
             task = asyncio.ensure_future(request)
-            await asyncio.sleep(0.002)
+            await begun(stage, client, task)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -545,8 +560,7 @@ def test_what_is_freed_while_it_is_read_from_disk_keeps_its_place_until_then(run
             await client.put(stage.info, K, serialize.dumps(value))
             stage.store._overflow.spill(256 * MIB, 256 * MIB)
             task = asyncio.ensure_future(client.get(stage.info, wanted([K])))
-            while not any(each._streaming for each in stage.server._connections[client.me]):
-                await asyncio.sleep(0)
+            await begun(stage, client, task)
 
             stage.store.free(K, 0)
             await client.put(stage.info, Key("other"), serialize.dumps(random_array(64 * MIB)))
@@ -572,9 +586,8 @@ def test_a_value_waits_for_room_and_others_of_its_connection_with_it(
                 asyncio.ensure_future(client.put(stage.info, key, serialize.dumps(value)))
                 for key, value in values.items()
             ]
-            await asyncio.sleep(0.2)
+            await until(lambda: len(stage.room) == 1)
             assert not any(put.done() for put in puts)
-            assert len(stage.room) == 1
 
             stage.store.release_owner("worker")
             await asyncio.wait_for(asyncio.gather(*puts), 10)
@@ -596,7 +609,7 @@ def test_a_fetch_waits_for_room_in_the_store_that_asks(run: Run, place: Path) ->
             client = other.client(role="data-nanny")
 
             task = asyncio.ensure_future(client.fetch(stage.info, wanted(list(values)), other.store, other.room))
-            await asyncio.sleep(0.2)
+            await until(lambda: other.room.others)
             assert not task.done()
             assert [request.what in values for request in other.room.others] == [True]
 
