@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from himalia import Client
-from tests.unit.client.fake_cluster import FakeCluster, install
+from himalia.testing.stages.fake_cluster import FakeCluster, install
 
 
 @pytest.fixture

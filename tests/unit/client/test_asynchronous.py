@@ -8,8 +8,8 @@ import pytest
 
 from himalia import Client, as_completed, progress, wait
 from himalia.errors import ClosedError, StoreFullError, TimeoutError, UsageError
-from tests.unit.client import fake_cluster
-from tests.unit.client.fake_cluster import FakeCluster, snooze
+from himalia.testing.stages import fake_cluster
+from himalia.testing.stages.fake_cluster import FakeCluster, snooze
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

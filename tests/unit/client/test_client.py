@@ -26,7 +26,7 @@ from himalia.errors import (
 )
 from himalia.messages.client import CancelKeys, FollowTelemetry, ReleaseKeys, Submit
 from himalia.messages.parts import FunctionBody, TaskOptions
-from tests.unit.client.fake_cluster import FakeCluster, snooze
+from himalia.testing.stages.fake_cluster import FakeCluster, snooze
 from tests.waiting import wait_until
 
 
@@ -385,7 +385,7 @@ def test_equal_values_are_stored_once_unless_told_otherwise(client: Client) -> N
 
 
 def test_a_value_for_every_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.unit.client.fake_cluster import install
+    from himalia.testing.stages.fake_cluster import install
 
     install(monkeypatch)
     with FakeCluster(hosts=3) as cluster, Client(cluster) as client:

@@ -5,7 +5,7 @@ import concurrent.futures
 import pytest
 
 from himalia import Client
-from tests.unit.client.fake_cluster import FakeCluster, snooze
+from himalia.testing.stages.fake_cluster import FakeCluster, snooze
 
 
 def test_calls_run_on_the_cluster(client: Client) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from himalia import Client, as_completed, fire_and_forget, wait
 from himalia.errors import CancelledError, TimeoutError, UsageError
-from tests.unit.client.fake_cluster import FakeCluster, snooze
+from himalia.testing.stages.fake_cluster import FakeCluster, snooze
 from tests.waiting import wait_until
 
 

@@ -10,8 +10,8 @@ from himalia.nanny.activity import MOVES, RUNNING, Activity, Moves
 from himalia.nanny.state import NannyGroup, NannyTask
 from himalia.settings import Settings
 from himalia.testing.builders import make_compute
+from himalia.testing.stages.nanny import FIRST, SECOND, NannyStage
 from himalia.usage import Usage
-from tests.unit.nanny.nanny_stage import FIRST, SECOND, Stage
 
 TWO, THREE = HostId(PeerId("nanny-2")), HostId(PeerId("nanny-3"))
 
@@ -101,7 +101,7 @@ def heartbeat(out: list[Any]) -> HostMetrics:
 
 
 def test_a_heartbeat_carries_everything_since_the_one_before_and_only_once() -> None:
-    stage = Stage(workers=2, settings=Settings(heartbeat_interval=0.5))
+    stage = NannyStage(workers=2, settings=Settings(heartbeat_interval=0.5))
     stage.scheduler(make_compute("long", 3))
     spill = StoreMove("spill", 50.0, 0.1, 4096)
     stage.event(e.Measured(HostMetrics(time=50.0), {FIRST: [0], SECOND: [1]}, [spill]))

@@ -13,12 +13,12 @@ from himalia.names import Key, WorkerName
 from himalia.nanny import events as e
 from himalia.settings import MIB
 from himalia.testing.builders import make_compute, make_dependency, make_host_info
-from tests.unit.nanny.nanny_stage import FIRST, TIMING, Stage, sent, withdrawn
+from himalia.testing.stages.nanny import FIRST, TIMING, NannyStage, sent, withdrawn
 
 SHORT = Timing(start=1.0, deserialize=0.0, compute=10e-6, serialize=0.0)
 
 
-class Pressed(Stage):
+class Pressed(NannyStage):
     """A nanny whose store may hold 100 MiB, with results in it."""
 
     def __init__(self, *sizes: int, **options: Any) -> None:

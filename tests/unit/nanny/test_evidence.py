@@ -11,7 +11,7 @@ from himalia.nanny import events as e
 from himalia.nanny import oom
 from himalia.nanny.evidence import judge
 from himalia.testing.builders import make_compute
-from tests.unit.nanny.nanny_stage import FIRST, Stage
+from himalia.testing.stages.nanny import FIRST, NannyStage
 
 A = make_compute("a", 1)
 
@@ -42,14 +42,14 @@ def test_a_sigkill_is_not_called_out_of_memory_without_the_kernels_word(out_of_m
     assert text.startswith("signal SIGKILL, sent from outside (")
 
 
-def died(stage: Stage, exit: str, out_of_memory: bool | None = None) -> WorkerDied:
+def died(stage: NannyStage, exit: str, out_of_memory: bool | None = None) -> WorkerDied:
     worker = stage.state.workers[FIRST]
     out = stage.event(e.WorkerExited(FIRST, worker.pid, exit, [worker.running or 1], ["log"], out_of_memory))
     return next(one.message for one in out if isinstance(one, Send) and isinstance(one.message, WorkerDied))
 
 
 def test_a_process_that_said_so_ended_itself_and_its_successor_did_not() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     stage.event(EndsItself(9), FIRST)
     assert died(stage, "signal SIGKILL").cause == "crash"
@@ -58,7 +58,7 @@ def test_a_process_that_said_so_ended_itself_and_its_successor_did_not() -> None
 
 
 def test_a_worker_that_is_killed_from_outside_is_replaced_at_once_however_often() -> None:
-    stage = Stage()
+    stage = NannyStage()
     for pid in range(200, 230):
         worker = stage.state.workers[FIRST]
         out = stage.event(e.WorkerExited(FIRST, worker.pid, "signal SIGKILL", [], [], False))

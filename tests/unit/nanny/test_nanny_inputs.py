@@ -9,15 +9,15 @@ from himalia.names import HostId, Key, PeerId
 from himalia.nanny import events as e
 from himalia.nanny.fetching import PLACED_LIMIT
 from himalia.testing.builders import make_compute, make_dependency, make_host_info
-from tests.unit.nanny.nanny_stage import Stage, finished, sent
+from himalia.testing.stages.nanny import NannyStage, finished, sent
 
 TWO, THREE = make_host_info("nanny-2"), make_host_info("nanny-3")
 X, Y = Key("x"), Key("y")
 ME = HostId(PeerId("nanny-1"))
 
 
-def stage_with_hosts() -> Stage:
-    stage = Stage()
+def stage_with_hosts() -> NannyStage:
+    stage = NannyStage()
     stage.scheduler(HostsChanged([TWO, THREE], []))
     return stage
 

@@ -7,7 +7,7 @@ from himalia.messages.parts import Dependency, HeldData, HostsChanged
 from himalia.messages.worker import InterruptRun, Place, Returned
 from himalia.nanny import events as e
 from himalia.testing.builders import make_compute, make_host_info
-from tests.unit.nanny.nanny_stage import FIRST, SECOND, TIMING, Stage, finished, sent, withdrawn
+from himalia.testing.stages.nanny import FIRST, SECOND, TIMING, NannyStage, finished, sent, withdrawn
 
 A = make_compute("a", 1)
 B = make_compute("b", 2)
@@ -18,7 +18,7 @@ def withdraw(compute: Compute, *, interrupt: bool = False) -> Withdraw:
 
 
 def test_a_task_that_waits_here_is_given_back_at_once() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     stage.scheduler(B)
     assert stage.scheduler(withdraw(B)) == [withdrawn(B)]
@@ -27,7 +27,7 @@ def test_a_task_that_waits_here_is_given_back_at_once() -> None:
 
 @pytest.mark.parametrize("interrupt", [False, True])
 def test_a_run_that_no_worker_took_is_recalled(interrupt: bool) -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     assert stage.scheduler(withdraw(A, interrupt=interrupt)) == [e.Recall(1), e.ReadSlots()]
     assert stage.slots() == [withdrawn(A)]
@@ -36,7 +36,7 @@ def test_a_run_that_no_worker_took_is_recalled(interrupt: bool) -> None:
 
 
 def test_a_run_that_began_runs_on_and_reports() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     stage.scheduler(withdraw(A))
     assert stage.slots({FIRST: [1]}) == [e.Unrecall(1), withdrawn(A, started=True)]
@@ -44,7 +44,7 @@ def test_a_run_that_began_runs_on_and_reports() -> None:
 
 
 def test_a_run_that_began_is_interrupted_and_reports_nothing_more() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     stage.scheduler(withdraw(A, interrupt=True))
     assert stage.slots({FIRST: [1]}) == [e.Unrecall(1), e.SendToWorker(FIRST, InterruptRun(1))]
@@ -53,7 +53,7 @@ def test_a_run_that_began_is_interrupted_and_reports_nothing_more() -> None:
 
 
 def test_a_result_that_comes_before_the_interrupt_is_thrown_away() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     stage.scheduler(withdraw(A, interrupt=True))
     stage.slots({FIRST: [1]})
@@ -65,7 +65,7 @@ def test_a_result_that_comes_before_the_interrupt_is_thrown_away() -> None:
 
 
 def test_a_result_that_comes_before_the_slots_are_read_counts_if_nobody_cancelled() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     stage.scheduler(withdraw(A))
     assert stage.returns(1) == [e.Unrecall(1), e.StoreInline(A.key, 1, b"value"), finished(A)]
@@ -74,7 +74,7 @@ def test_a_result_that_comes_before_the_slots_are_read_counts_if_nobody_cancelle
 
 def test_a_result_of_an_attempt_that_was_let_go_on_does_not_replace_a_newer_one() -> None:
     """Its name was used again meanwhile, and this host fetched what it stands for now."""
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     stage.scheduler(withdraw(A))
     stage.slots({FIRST: [1]})
@@ -89,7 +89,7 @@ def test_a_result_of_an_attempt_that_was_let_go_on_does_not_replace_a_newer_one(
 
 
 def test_a_refusal_of_a_run_that_was_let_go_on_is_no_refusal() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     stage.scheduler(withdraw(A))
     stage.slots({FIRST: [1]})
@@ -97,7 +97,7 @@ def test_a_refusal_of_a_run_that_was_let_go_on_is_no_refusal() -> None:
 
 
 def test_a_worker_deaf_to_the_interrupt_is_replaced_and_its_neighbours_are_not_blamed() -> None:
-    stage = Stage(nthreads=2)
+    stage = NannyStage(nthreads=2)
     stage.scheduler(A)
     stage.scheduler(B)
     stage.scheduler(withdraw(A, interrupt=True))
@@ -114,13 +114,13 @@ def test_a_worker_deaf_to_the_interrupt_is_replaced_and_its_neighbours_are_not_b
 
 
 def test_withdrawing_an_unknown_attempt_says_nothing() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     assert stage.scheduler(Withdraw(A.key, 9, True)) == []
 
 
 def test_a_second_wish_can_add_the_interrupt() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     stage.scheduler(withdraw(A))
     stage.scheduler(withdraw(A, interrupt=True))
@@ -128,7 +128,7 @@ def test_a_second_wish_can_add_the_interrupt() -> None:
 
 
 def test_the_slots_are_read_once_for_all_runs_of_one_event() -> None:
-    stage = Stage(nthreads=2)
+    stage = NannyStage(nthreads=2)
     stage.scheduler(A)
     stage.scheduler(B)
     out = stage.scheduler(RestartWorkers(1))
@@ -136,7 +136,7 @@ def test_the_slots_are_read_once_for_all_runs_of_one_event() -> None:
 
 
 def test_a_recalled_run_that_died_with_its_worker_is_forgotten() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     stage.scheduler(A)
     stage.scheduler(withdraw(A))
     stage.slots()

@@ -23,7 +23,7 @@ from himalia.nanny import events as e
 from himalia.nanny.machine import NannyMachine
 from himalia.settings import Settings
 from himalia.testing.builders import make_compute, make_host_info
-from tests.unit.nanny.nanny_stage import FIRST, SECOND, Stage, finished, sent, withdrawn
+from himalia.testing.stages.nanny import FIRST, SECOND, NannyStage, finished, sent, withdrawn
 
 A = make_compute("a", 1)
 B = make_compute("b", 2)
@@ -36,7 +36,7 @@ def test_workers_are_started_first_of_all() -> None:
 
 
 def test_registration_names_workers_that_are_up_data_and_attempts() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     stage.returns(1)
     stage.scheduler(B)
@@ -45,7 +45,7 @@ def test_registration_names_workers_that_are_up_data_and_attempts() -> None:
 
 
 def test_a_worker_that_dies_is_replaced_and_what_it_ran_is_named() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     assert stage.dies(FIRST, 1) == [
         sent(WorkerDied(FIRST, "signal SIGSEGV", [(A.key, 1)], True, ["log"])),
@@ -55,14 +55,14 @@ def test_a_worker_that_dies_is_replaced_and_what_it_ran_is_named() -> None:
 
 
 def test_a_result_that_came_before_the_death_counts() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value"), finished(A)]
     assert stage.dies(FIRST, 1)[0] == sent(WorkerDied(FIRST, "signal SIGSEGV", [], True, ["log"]))
 
 
 def test_a_run_taken_but_not_begun_by_the_dead_is_dispatched_again() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     stage.scheduler(A)
     assert e.ReadSlots() in stage.dies(FIRST)
     assert stage.slots() == []
@@ -71,7 +71,7 @@ def test_a_run_taken_but_not_begun_by_the_dead_is_dispatched_again() -> None:
 
 def test_a_run_that_a_living_worker_took_and_was_slow_to_begin_is_refused_by_it() -> None:
     """Two looks at the slots are not enough where the system is out of breath: both would run it."""
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     stage.scheduler(A)
     stage.dies(FIRST)
     stage.slots()
@@ -81,14 +81,14 @@ def test_a_run_that_a_living_worker_took_and_was_slow_to_begin_is_refused_by_it(
 
 
 def test_a_run_in_the_own_queue_of_the_dead_is_surely_lost() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     (dispatch,) = stage.scheduler(make_compute("x", 5, alone=True))
     assert dispatch.worker == FIRST
     assert e.RunLost(1) in stage.dies(FIRST)
 
 
 def test_a_run_that_still_waits_in_the_queue_is_not_dispatched_again() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     stage.scheduler(A)
     stage.dies(FIRST)
     assert stage.slots(head=1) == []
@@ -96,7 +96,7 @@ def test_a_run_that_still_waits_in_the_queue_is_not_dispatched_again() -> None:
 
 
 def test_a_run_that_a_living_worker_began_is_not_dispatched_again() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     stage.scheduler(A)
     stage.dies(FIRST)
     assert stage.slots({SECOND: [1]}) == []
@@ -104,7 +104,7 @@ def test_a_run_that_a_living_worker_began_is_not_dispatched_again() -> None:
 
 
 def test_calls_in_a_dead_workers_own_queue_go_to_its_successor() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     bound = make_compute("a", 1, worker=str(FIRST))
     stage.scheduler(bound)
     stage.dies(FIRST)
@@ -115,12 +115,12 @@ def test_calls_in_a_dead_workers_own_queue_go_to_its_successor() -> None:
 
 
 def test_late_news_of_a_replaced_process_is_ignored() -> None:
-    stage = Stage()
+    stage = NannyStage()
     assert stage.event(e.WorkerExited(FIRST, 99, "signal SIGKILL", [], [])) == []
 
 
 def test_a_worker_that_dies_again_and_again_is_replaced_ever_later() -> None:
-    stage = Stage()
+    stage = NannyStage()
     for pid in range(4):
         assert stage.dies(FIRST)[-1] == e.StartWorker(FIRST, 0)
         stage.come_up(FIRST, 200 + pid)
@@ -130,7 +130,7 @@ def test_a_worker_that_dies_again_and_again_is_replaced_ever_later() -> None:
 
 
 def test_the_nanny_gives_up_if_no_worker_ever_came_up() -> None:
-    stage = Stage(up=False)
+    stage = NannyStage(up=False)
     for _ in range(2):
         stage.event(e.WorkerExited(FIRST, 7, "exit code 1", [], ["ModuleNotFoundError: x"]))
         stage.tick(10.0)
@@ -140,18 +140,18 @@ def test_the_nanny_gives_up_if_no_worker_ever_came_up() -> None:
 
 
 def test_a_process_that_does_not_come_up_is_ended() -> None:
-    stage = Stage(up=False)
+    stage = NannyStage(up=False)
     assert stage.tick(121.0) == [e.KillWorker(FIRST)]
 
 
 def test_more_workers_are_started_under_free_names() -> None:
-    stage = Stage()
+    stage = NannyStage()
     names = [str(FIRST), str(SECOND)]
     assert stage.scheduler(Scale(4, 2)) == [e.StartWorker(SECOND, 1), sent(Reply(4, {"workers": names}))]
 
 
 def test_the_worker_that_does_least_is_retired() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     metrics = HostMetrics(workers={str(FIRST): (0.0, 0, 0), str(SECOND): (1.0, 0, 1)})
     stage.event(e.Measured(metrics))
     assert stage.scheduler(Scale(4, 1)) == [
@@ -162,7 +162,7 @@ def test_the_worker_that_does_least_is_retired() -> None:
 
 
 def test_calls_bound_to_a_retired_worker_are_given_back() -> None:
-    stage = Stage()
+    stage = NannyStage()
     first, second = make_compute("a", 1, worker=str(FIRST)), make_compute("b", 2, worker=str(FIRST))
     stage.scheduler(first)
     stage.scheduler(second)
@@ -170,7 +170,7 @@ def test_calls_bound_to_a_retired_worker_are_given_back() -> None:
 
 
 def test_a_restart_drops_everything_and_answers_when_all_are_back() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     stage.returns(1)
     stage.scheduler(B)
@@ -192,7 +192,7 @@ def test_a_restart_drops_everything_and_answers_when_all_are_back() -> None:
 
 
 def test_a_restart_of_named_workers_leaves_results_and_other_workers_alone() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     stage.scheduler(A)
     stage.returns(1, SECOND)
     stage.scheduler(B)
@@ -208,13 +208,13 @@ def test_a_restart_of_named_workers_leaves_results_and_other_workers_alone() -> 
 
 
 def test_a_restart_of_unknown_workers_says_which_ones_there_are() -> None:
-    stage = Stage()
+    stage = NannyStage()
     answer = {"nobody": "There is no worker 'nobody' at host-1; its workers are host-1-0."}
     assert stage.scheduler(RestartWorkers(7, ["nobody"])) == [sent(Reply(7, answer))]
 
 
 def test_a_restart_does_not_wait_for_a_worker_that_is_retired_meanwhile() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(RestartWorkers(7, [str(FIRST)]))
     assert stage.scheduler(Scale(8, 0)) == [
         sent(Reply(8, {"workers": []})),
@@ -223,7 +223,7 @@ def test_a_restart_does_not_wait_for_a_worker_that_is_retired_meanwhile() -> Non
 
 
 def test_closing_ends_workers_first_by_asking_then_by_force() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     assert stage.scheduler(Close("done")) == [e.StopWorker(FIRST), e.StopWorker(SECOND)]
     stage.dies(FIRST)
     assert stage.tick(0.5) == []
@@ -232,13 +232,13 @@ def test_closing_ends_workers_first_by_asking_then_by_force() -> None:
 
 
 def test_without_a_scheduler_the_nanny_ends() -> None:
-    stage = Stage()
+    stage = NannyStage()
     assert stage.event(PeerLeft(SCHEDULER, "its lease ran out"), SCHEDULER) == [e.StopWorker(FIRST)]
     assert stage.dies(FIRST) == [e.Exit("the scheduler is gone: its lease ran out", 0)]
 
 
 def test_a_worker_over_its_memory_is_ended_and_what_it_runs_is_blamed() -> None:
-    stage = Stage(worker_memory=1000 * 2**20)
+    stage = NannyStage(worker_memory=1000 * 2**20)
     stage.scheduler(A)
     assert stage.event(e.Measured(HostMetrics(workers={str(FIRST): (1.0, 960 * 2**20, 1)}))) == [e.KillWorker(FIRST)]
     reason = "the nanny stopped it: it used 960 MiB of its own memory, more than 95% of its limit of 1,000 MiB"
@@ -248,7 +248,7 @@ def test_a_worker_over_its_memory_is_ended_and_what_it_runs_is_blamed() -> None:
 
 
 def test_a_paused_nanny_starts_nothing_while_something_runs_but_is_never_stuck() -> None:
-    stage = Stage(workers=2, memory_limit=1000)
+    stage = NannyStage(workers=2, memory_limit=1000)
     stage.scheduler(A)
     stage.event(e.Measured(HostMetrics(store_bytes=900)))
     assert stage.scheduler(B) == []
@@ -259,7 +259,7 @@ def test_a_paused_nanny_starts_nothing_while_something_runs_but_is_never_stuck()
 
 
 def test_a_heartbeat_carries_what_is_here() -> None:
-    stage = Stage(settings=Settings())
+    stage = NannyStage(settings=Settings())
     stage.scheduler(A)
     stage.returns(1)
     stage.scheduler(B)
@@ -272,7 +272,7 @@ def test_a_heartbeat_carries_what_is_here() -> None:
 
 
 def test_an_inventory_names_everything() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     stage.returns(1)
     stage.scheduler(B)
@@ -280,14 +280,14 @@ def test_an_inventory_names_everything() -> None:
 
 
 def test_a_function_is_sent_to_the_worker_that_asks() -> None:
-    stage = Stage()
+    stage = NannyStage()
     body = FunctionBody(Digest(b"f" * 16), b"pickle")
     assert stage.scheduler(body) == []
     assert stage.event(NeedFunction(body.digest), FIRST) == [e.SendToWorker(FIRST, body)]
 
 
 def test_a_forgotten_function_stays_while_a_task_names_it() -> None:
-    stage = Stage()
+    stage = NannyStage()
     body = FunctionBody(Digest(b"f" * 16), b"pickle")
     stage.scheduler(body)
     stage.scheduler(make_compute("a", 1, function=body.digest))
@@ -300,7 +300,7 @@ def test_a_forgotten_function_stays_while_a_task_names_it() -> None:
 
 
 def test_a_function_beside_the_tasks_runs_on_all_workers_and_is_answered_once() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     assert stage.scheduler(RunFunction(9, b"call")) == [
         e.SendToWorker(FIRST, CallFunction(1, b"call")),
         e.SendToWorker(SECOND, CallFunction(1, b"call")),
@@ -313,7 +313,7 @@ def test_a_function_beside_the_tasks_runs_on_all_workers_and_is_answered_once() 
 
 
 def test_a_worker_that_dies_answers_a_function_with_an_error() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(RunFunction(9, b"call", [str(FIRST)]))
     text = "host-1-0 ended while the function ran (signal SIGSEGV)."
     error = TaskError("killed", Key(""), text, worker=FIRST)
@@ -322,10 +322,10 @@ def test_a_worker_that_dies_answers_a_function_with_an_error() -> None:
 
 
 def test_a_function_for_a_worker_that_is_not_up_is_answered_at_once() -> None:
-    stage = Stage()
+    stage = NannyStage()
     (reply,) = stage.scheduler(RunFunction(9, b"call", ["host-1-7"]))
     assert list(reply.message.value) == [WorkerName("host-1-7")]
 
 
 def test_logs_are_answered_by_the_shell() -> None:
-    assert Stage().scheduler(GetLogs(5, ["w"])) == [e.AnswerLogs(5, ["w"])]
+    assert NannyStage().scheduler(GetLogs(5, ["w"])) == [e.AnswerLogs(5, ["w"])]

@@ -10,7 +10,7 @@ from himalia.nanny.output import BURST, HOST_RATE, OutgoingLines, newest
 from himalia.nanny.state import UNREAD
 from himalia.settings import Settings
 from himalia.testing.builders import make_compute
-from tests.unit.nanny.nanny_stage import FIRST, Stage, finished, sent
+from himalia.testing.stages.nanny import FIRST, NannyStage, finished, sent
 
 X, Y = Key("x"), Key("y")
 A = WorkerName("a")
@@ -51,7 +51,7 @@ def test_lines_beyond_the_limit_of_the_host_are_counted_and_told_of_once_a_tick(
 
 
 def test_what_a_call_printed_is_kept_under_its_key_and_told_before_its_result() -> None:
-    stage = Stage()
+    stage = NannyStage()
     compute = make_compute("x", 3)
     stage.scheduler(compute)
     bare = LogLine(1.0, "stdout", "hello")
@@ -63,14 +63,14 @@ def test_what_a_call_printed_is_kept_under_its_key_and_told_before_its_result() 
 
 
 def test_lines_of_a_call_that_goes_on_are_told_with_the_next_tick() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(make_compute("x", 3))
     stage.event(Printed(1, [LogLine(1.0, "stdout", "hello")]), FIRST)
     assert stage.tick(0.2) == [sent(WorkerOutput(X, FIRST, [line("hello")]))]
 
 
 def test_the_last_words_of_a_call_are_told_before_its_worker_s_death() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(make_compute("x", 3))
     stage.event(Printed(1, [LogLine(1.0, "stdout", "hello")]), FIRST)
     messages = [instruction.message for instruction in stage.dies(FIRST, 1) if isinstance(instruction, Send)]
@@ -78,14 +78,14 @@ def test_the_last_words_of_a_call_are_told_before_its_worker_s_death() -> None:
 
 
 def test_lines_of_a_run_that_is_forgotten_are_kept_and_not_told() -> None:
-    stage = Stage()
+    stage = NannyStage()
     bare = LogLine(1.0, "stdout", "hello")
     assert stage.event(Printed(9, [bare]), FIRST) == [KeepLines(FIRST, Key(""), [bare], 0)]
     assert stage.tick(0.2) == []
 
 
 def test_a_scheduler_that_reads_nothing_gets_no_lines_and_no_heartbeats_and_is_told_how_many_it_missed() -> None:
-    stage = Stage(settings=Settings(heartbeat_interval=0.5))
+    stage = NannyStage(settings=Settings(heartbeat_interval=0.5))
     stage.scheduler(make_compute("x", 1))
     behind = Ticked({SCHEDULER: UNREAD + 1})
     stage.now += 1.0

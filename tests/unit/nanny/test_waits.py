@@ -12,7 +12,7 @@ from himalia.nanny import events as e
 from himalia.nanny.waits import SHOWN, describe, quiet
 from himalia.settings import MIB
 from himalia.testing.builders import make_compute, make_dependency, make_host_info
-from tests.unit.nanny.nanny_stage import FIRST, Stage
+from himalia.testing.stages.nanny import FIRST, NannyStage
 from tests.unit.nanny.test_admission import Pressed
 
 TWO, THREE = make_host_info("nanny-2"), make_host_info("nanny-3")
@@ -20,13 +20,13 @@ X = Key("x")
 NEEDS_X = make_compute("a", 5, make_dependency("x", 1, "nanny-2", "nanny-3"))
 
 
-def stage_with_hosts() -> Stage:
-    stage = Stage()
+def stage_with_hosts() -> NannyStage:
+    stage = NannyStage()
     stage.scheduler(HostsChanged([TWO, THREE], []))
     return stage
 
 
-def measure(stage: Stage, seconds: float = 0.0, **found: Any) -> None:
+def measure(stage: NannyStage, seconds: float = 0.0, **found: Any) -> None:
     """Let time pass and a measurement come."""
     stage.now += seconds
     stage.event(e.Measured(HostMetrics(time=stage.now), **found))
@@ -96,7 +96,7 @@ def test_a_call_that_is_refused_room_says_since_when_and_not_once_it_has_it() ->
 
 
 def test_a_result_without_room_says_since_when() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(make_compute("a", 1))
     measure(stage, 5.0, slots={FIRST: [1]}, unwritten={FIRST: (7 * MIB, 4.5)})
     assert describe(stage.state) == []
@@ -105,7 +105,7 @@ def test_a_result_without_room_says_since_when() -> None:
 
 
 def test_a_heartbeat_says_for_how_long_no_call_was_begun_or_ended() -> None:
-    stage = Stage()
+    stage = NannyStage()
     measure(stage, 100.0)
     assert quiet(stage.state) == 0.0  # nobody wants anything
     stage.scheduler(make_compute("a", 1))

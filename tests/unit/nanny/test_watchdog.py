@@ -10,13 +10,13 @@ from himalia.messages.telemetry import HostMetrics
 from himalia.nanny import events as e
 from himalia.nanny.watchdog import IDLE_LIMIT, LOST_LIMIT, STOPPED_LIMIT, TAKEN_LIMIT, describe
 from himalia.testing.builders import make_compute
-from tests.unit.nanny.nanny_stage import FIRST, SECOND, Stage, finished, sent
+from himalia.testing.stages.nanny import FIRST, SECOND, NannyStage, finished, sent
 
 A, B, C = (make_compute(name, number) for number, name in enumerate("abc", 1))
 
 
 def measure(
-    stage: Stage, letter: str = "S", *, cpu: float = 0.0, running: int = 0, seconds: float = 0.5, for_: float = 0.0
+    stage: NannyStage, letter: str = "S", *, cpu: float = 0.0, running: int = 0, seconds: float = 0.5, for_: float = 0.0
 ) -> list[object]:
     """Let the first worker be measured again and again: its state, CPU and what its thread runs; what is done then."""
     out: list[object] = []
@@ -31,7 +31,7 @@ def measure(
 
 
 def test_a_stopped_worker_is_named_and_replaced_and_its_call_runs_again_without_blame() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     assert measure(stage, "T", running=1, for_=STOPPED_LIMIT - 1) == []
     (text,) = describe(stage.state).values()
@@ -44,7 +44,7 @@ def test_a_stopped_worker_is_named_and_replaced_and_its_call_runs_again_without_
 
 
 def test_a_worker_that_is_continued_in_time_keeps_its_call() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     for _ in range(5):
         assert measure(stage, "T", running=1, for_=STOPPED_LIMIT - 1) == []
@@ -53,9 +53,9 @@ def test_a_worker_that_is_continued_in_time_keeps_its_call() -> None:
 
 
 def test_a_worker_that_is_stopped_while_it_starts_or_retires_is_replaced_too() -> None:
-    starting = Stage(up=False)
+    starting = NannyStage(up=False)
     assert measure(starting, "T", for_=STOPPED_LIMIT + 1) == [e.KillWorker(FIRST)]
-    retiring = Stage()
+    retiring = NannyStage()
     retiring.scheduler(A)
     retiring.scheduler(Scale(1, 0))
     assert measure(retiring, "T", running=1, for_=STOPPED_LIMIT + 1) == [e.KillWorker(FIRST)]
@@ -63,7 +63,7 @@ def test_a_worker_that_is_stopped_while_it_starts_or_retires_is_replaced_too() -
 
 @pytest.mark.parametrize(("letter", "word"), [("t", "debugger"), ("D", "network file system")])
 def test_who_is_held_or_waits_in_the_kernel_is_named_and_left_alone(letter: str, word: str) -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     assert measure(stage, letter, running=1, for_=3600, seconds=1.0) == []
     (text,) = describe(stage.state).values()
@@ -73,7 +73,7 @@ def test_who_is_held_or_waits_in_the_kernel_is_named_and_left_alone(letter: str,
 
 @pytest.mark.parametrize("cpu", [0.0, 1.0], ids=["sleeps", "computes"])
 def test_a_call_may_sleep_or_compute_for_as_long_as_it_likes(cpu: float) -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     stage.scheduler(B)
     assert measure(stage, "R" if cpu else "S", cpu=cpu, running=1, for_=7200, seconds=1.0) == []
@@ -81,14 +81,14 @@ def test_a_call_may_sleep_or_compute_for_as_long_as_it_likes(cpu: float) -> None
 
 
 def test_time_during_which_the_nanny_itself_stood_still_counts_against_nobody() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     measure(stage, "T", running=1)
     assert measure(stage, "T", running=1, seconds=3600.0) == []
 
 
 def test_a_call_that_was_taken_and_never_begun_is_looked_for() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     stage.scheduler(A)
     out = measure(stage, for_=LOST_LIMIT + 1)
     assert out == [e.ReadSlots()]
@@ -99,7 +99,7 @@ def test_a_call_that_was_taken_and_never_begun_is_looked_for() -> None:
 
 
 def test_a_worker_that_takes_nothing_though_calls_wait_is_named_and_replaced() -> None:
-    stage = Stage()
+    stage = NannyStage()
     stage.scheduler(A)
     out = measure(stage, for_=IDLE_LIMIT - 1)
     assert e.KillWorker(FIRST) not in out
@@ -109,20 +109,20 @@ def test_a_worker_that_takes_nothing_though_calls_wait_is_named_and_replaced() -
 
 
 def test_a_worker_without_calls_may_be_idle_for_ever() -> None:
-    stage = Stage()
+    stage = NannyStage()
     assert measure(stage, for_=7200, seconds=1.0) == []
     assert describe(stage.state) == {}
 
 
 def test_what_has_to_run_alone_is_not_given_to_one_that_stands_still() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     measure(stage, "T", for_=2.0)
     (dispatch,) = stage.scheduler(make_compute("x", 5, alone=True))
     assert dispatch.worker == SECOND
 
 
 def test_what_a_stopped_worker_took_and_has_not_begun_goes_to_others_and_is_refused_later() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     stage.scheduler(A)
     out = measure(stage, "T", for_=2 * TAKEN_LIMIT)
     assert e.ReadSlots() in out
@@ -134,7 +134,7 @@ def test_what_a_stopped_worker_took_and_has_not_begun_goes_to_others_and_is_refu
 
 
 def test_what_waits_in_the_own_queue_of_a_stopped_worker_goes_to_another() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     alone = make_compute("x", 5, alone=True)
     (dispatch,) = stage.scheduler(alone)
     assert dispatch.worker == FIRST
@@ -146,9 +146,9 @@ def test_what_waits_in_the_own_queue_of_a_stopped_worker_goes_to_another() -> No
 
 
 def test_what_a_stopped_worker_has_begun_or_only_it_may_run_waits_for_it() -> None:
-    stage = Stage(workers=2)
+    stage = NannyStage(workers=2)
     stage.scheduler(make_compute("x", 5, worker=FIRST))
     assert measure(stage, "T", for_=2 * TAKEN_LIMIT) == []
-    other = Stage(workers=2)
+    other = NannyStage(workers=2)
     other.scheduler(make_compute("x", 5, alone=True))
     assert measure(other, "T", running=1, for_=2 * TAKEN_LIMIT) == []

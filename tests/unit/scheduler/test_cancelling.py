@@ -8,11 +8,11 @@ from himalia.messages.telemetry import TaskCounts
 from himalia.names import Key, PeerId, WorkerName
 from himalia.scheduler.overview import count_clients, summarize
 from himalia.scheduler.state import ASSIGNED, QUEUED, count_all
-from tests.unit.scheduler.stage import TIMING, Stage, spec
+from himalia.testing.stages.scheduler import TIMING, SchedulerStage, spec
 
 
 def test_cancelling_withdraws_the_call_and_tells_the_client() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     stage.take()
     stage.message("alice", CancelKeys([Key("x")]))
@@ -24,7 +24,7 @@ def test_cancelling_withdraws_the_call_and_tells_the_client() -> None:
 
 
 def test_a_withdrawn_call_occupies_its_thread_until_the_host_says_otherwise() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("slow-0"))
     stage.finish("slow-0")
     stage.submit("alice", spec("slow-1"), batch=2)
@@ -36,7 +36,7 @@ def test_a_withdrawn_call_occupies_its_thread_until_the_host_says_otherwise() ->
 
 
 def test_cancelling_takes_dependents_along() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"), spec("y", "x"), spec("z", "y"))
     stage.message("alice", CancelKeys([Key("x")]))
     assert [message.key for _, message in stage.taken(ResultCancelled)] == ["x", "y", "z"]
@@ -45,7 +45,7 @@ def test_cancelling_takes_dependents_along() -> None:
 
 def test_inputs_are_interrupted_too_whatever_is_named_first() -> None:
     for keys in (["x", "y"], ["y", "x"], ["y"]):
-        stage = Stage("a")
+        stage = SchedulerStage("a")
         stage.submit("alice", spec("x", wanted="x" in keys), spec("y", "x"))
         stage.take()
         stage.message("alice", CancelKeys([Key(key) for key in keys]))
@@ -54,7 +54,7 @@ def test_inputs_are_interrupted_too_whatever_is_named_first() -> None:
 
 
 def test_what_another_client_wants_goes_on() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     stage.submit("bob", spec("x"))
     stage.take()
@@ -64,7 +64,7 @@ def test_what_another_client_wants_goes_on() -> None:
 
 
 def test_force_stops_what_another_client_wants() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     stage.submit("bob", spec("x"))
     stage.message("alice", CancelKeys([Key("x")], force=True, reason="why not"))
@@ -73,7 +73,7 @@ def test_force_stops_what_another_client_wants() -> None:
 
 
 def test_the_late_result_of_a_cancelled_call_is_freed() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     stage.message("alice", CancelKeys([Key("x")]))
     stage.take()
@@ -82,7 +82,7 @@ def test_the_late_result_of_a_cancelled_call_is_freed() -> None:
 
 
 def test_a_client_that_leaves_takes_its_wishes_along() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"), spec("z", "y"))
     stage.finish("x")
     stage.leave("alice")
@@ -92,7 +92,7 @@ def test_a_client_that_leaves_takes_its_wishes_along() -> None:
 
 
 def test_restart_cancels_everything_and_answers_when_every_host_did() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.submit("alice", spec("x"))
     stage.submit("bob", spec("y"))
     stage.take()
@@ -107,7 +107,7 @@ def test_restart_cancels_everything_and_answers_when_every_host_did() -> None:
 
 
 def test_what_a_cancelled_call_took_is_told_and_that_it_still_runs_until_then() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("slow-0"))
     (group,) = stage.machine.core.groups.values()
     stage.message("alice", CancelKeys([Key("slow-0")]))
@@ -118,7 +118,7 @@ def test_what_a_cancelled_call_took_is_told_and_that_it_still_runs_until_then() 
 
 
 def test_what_was_done_before_it_was_let_go_of_or_cancelled_is_done() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.submit("alice", spec("x"), spec("y", "x"))
     stage.finish("x")
     stage.finish("y")
@@ -130,7 +130,7 @@ def test_what_was_done_before_it_was_let_go_of_or_cancelled_is_done() -> None:
 
 
 def test_counts_of_groups_that_were_dropped_stay_in_the_totals() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"), spec("bad"), spec("slow"))
     stage.finish("x")
     stage.fail("bad")
@@ -143,6 +143,6 @@ def test_counts_of_groups_that_were_dropped_stay_in_the_totals() -> None:
 
 
 def test_who_only_looks_on_is_no_client() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.event(PeerJoined(PeerId("control-0123456789abcdef"), "client"))
     assert count_clients(stage.machine.core) == 2

@@ -10,23 +10,23 @@ from himalia.messages.parts import Reply, Timing
 from himalia.messages.telemetry import TaskCounts, TaskRecord
 from himalia.names import ClientId, HostId, Key, PeerId
 from himalia.scheduler.state import GROUPS
-from tests.unit.scheduler.stage import Stage, spec
+from himalia.testing.stages.scheduler import SchedulerStage, spec
 
 
-def tick(stage: Stage, seconds: float = 1.0) -> list[tuple[str, Telemetry]]:
+def tick(stage: SchedulerStage, seconds: float = 1.0) -> list[tuple[str, Telemetry]]:
     stage.now += seconds
     stage.event(Ticked())
     return stage.taken(Telemetry)
 
 
-def run(stage: Stage, *keys: str, client: str = "alice", batch: int = 1, span: str = "") -> None:
+def run(stage: SchedulerStage, *keys: str, client: str = "alice", batch: int = 1, span: str = "") -> None:
     stage.message(client, Submit(batch, [spec(key, order=index) for index, key in enumerate(keys)], True, span))
     for key in keys:
         stage.finish(key)
     stage.take()
 
 
-def log(stage: Stage, count: int) -> None:
+def log(stage: SchedulerStage, count: int) -> None:
     """Let so many calls have ended, without the tasks, which the stage would check after each event."""
     for number in range(count):
         row = (Key(f"f-{number}"), "f", HostId(PeerId("a")), "a-0", "ok", Timing(1.0, 0.0, 0.5, 0.0), 8)
@@ -40,7 +40,7 @@ def keys(push: Telemetry) -> list[str]:
 
 @pytest.mark.parametrize("full", [False, True])
 def test_the_first_push_tells_what_is_known_and_later_ones_what_changed(full: bool) -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     run(stage, "f-1")
     stage.message("alice", FollowTelemetry(0.5, full))
     [(peer, first)] = tick(stage)
@@ -57,7 +57,7 @@ def test_the_first_push_tells_what_is_known_and_later_ones_what_changed(full: bo
 
 @pytest.mark.parametrize("full", [False, True])
 def test_a_follower_may_begin_with_the_calls_that_ended_before(full: bool) -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     run(stage, "f-1", "f-2")
     stage.message("alice", FollowTelemetry(0.5, full, past=True))
     [(_, first)] = tick(stage)
@@ -69,7 +69,7 @@ def test_a_follower_may_begin_with_the_calls_that_ended_before(full: bool) -> No
 
 
 def test_full_followers_get_the_same_bytes_and_miss_nothing() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     for client in ("alice", "bob"):
         stage.message(client, FollowTelemetry(0.5, True))
     tick(stage)
@@ -81,7 +81,7 @@ def test_full_followers_get_the_same_bytes_and_miss_nothing() -> None:
 
 
 def test_a_follower_content_with_a_sample_is_told_how_many_were_left_out() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.message("alice", FollowTelemetry(0.5))
     tick(stage)
     log(stage, 5000)
@@ -91,7 +91,7 @@ def test_a_follower_content_with_a_sample_is_told_how_many_were_left_out() -> No
 
 
 def test_nobody_is_pushed_to_sooner_than_asked_or_after_the_end() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.message("alice", FollowTelemetry(1.0))
     assert len(tick(stage)) == 1
     assert tick(stage, 0.5) == []
@@ -104,7 +104,7 @@ def test_nobody_is_pushed_to_sooner_than_asked_or_after_the_end() -> None:
 
 
 def test_calls_are_counted_under_what_they_were_submitted_from() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     run(stage, "f-1", "f-2", span="alice/1")
     run(stage, "f-3", batch=2, span="alice/2")
     run(stage, "f-4", client="bob")
@@ -117,7 +117,7 @@ def test_calls_are_counted_under_what_they_were_submitted_from() -> None:
 
 
 def test_held_bytes_of_a_group_follow_its_results() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     run(stage, "f-1", "f-2")
     [group] = stage.machine.core.groups.values()
     assert (group.memory, group.peak) == (16, 16)
@@ -128,7 +128,7 @@ def test_held_bytes_of_a_group_follow_its_results() -> None:
 
 
 def test_the_last_counts_of_a_group_are_told_although_it_was_dropped_before_the_push() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.message("alice", FollowTelemetry(0.5))
     stage.message("bob", FollowTelemetry(2.0))
     assert len(tick(stage)) == 2
@@ -148,7 +148,7 @@ def test_the_last_counts_of_a_group_are_told_although_it_was_dropped_before_the_
 
 
 def test_failed_calls_are_told_by_their_cause() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.message("alice", FollowTelemetry(0.5))
     tick(stage)
     stage.submit("alice", spec("f-1"), spec("f-2"), spec("g-1"))
@@ -160,7 +160,7 @@ def test_failed_calls_are_told_by_their_cause() -> None:
 
 
 def test_a_task_is_described_with_its_neighbours_and_what_happened_to_it() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"), spec("y", "x"))
     stage.die("x")
     stage.take()
@@ -174,7 +174,7 @@ def test_a_task_is_described_with_its_neighbours_and_what_happened_to_it() -> No
 
 
 def test_workers_that_are_named_are_replaced_and_nothing_is_forgotten() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     run(stage, "f-1")
     stage.message("alice", Restart(7, ["a-0", "nobody"]))
     [(peer, order)] = stage.taken(RestartWorkers)
@@ -186,7 +186,7 @@ def test_workers_that_are_named_are_replaced_and_nothing_is_forgotten() -> None:
 
 
 def test_totals_of_a_push_are_those_of_its_groups() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.message("bob", FollowTelemetry(0.25))
     for number in range(3):
         stage.submit("alice", spec(f"inc-{number}"), batch=number + 1)

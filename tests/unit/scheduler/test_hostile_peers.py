@@ -17,7 +17,7 @@ from himalia.messages.parts import Close, Message, Reply, TaskError, TaskOptions
 from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.requests import MOST_OPEN
 from himalia.scheduler.state import Status
-from tests.unit.scheduler.stage import TIMING, Stage, spec
+from himalia.testing.stages.scheduler import TIMING, SchedulerStage, spec
 from tests.unit.test_bounds import example
 
 KEYS = ["", "x", "f-1", "a", "alice", "alice/1"]
@@ -42,9 +42,9 @@ def mutations(packed: bytes, chance: random.Random, number: int) -> Iterator[byt
         yield msgspec.msgpack.encode(tree)
 
 
-def stage() -> Stage:
+def stage() -> SchedulerStage:
     """Return a cluster in the middle of something, alice's and bob's."""
-    it = Stage("a", "b")
+    it = SchedulerStage("a", "b")
     it.submit("alice", spec("f-1"), spec("f-2", "f-1"), spec("f-3", "f-2", options=TaskOptions(retries=1)))
     it.submit("bob", spec("g-1"), spec("g-2", "g-1"))
     it.finish("g-1")
@@ -52,7 +52,7 @@ def stage() -> Stage:
 
 
 def test_a_host_speaks_only_for_calls_that_were_assigned_to_it() -> None:
-    it = Stage("a", "b")
+    it = SchedulerStage("a", "b")
     it.submit("alice", spec("f-1"))
     task = it.task("f-1")
     assert task.host is not None
@@ -72,7 +72,7 @@ def test_a_host_speaks_only_for_calls_that_were_assigned_to_it() -> None:
 
 
 def test_a_host_complains_only_of_inputs_that_it_was_told_to_fetch() -> None:
-    it = Stage("a", "b")
+    it = SchedulerStage("a", "b")
     it.submit("bob", spec("g-1"))
     it.finish("g-1")
     held = it.task("g-1")
@@ -112,7 +112,7 @@ def test_no_message_that_decodes_breaks_the_machine(source: str, kind: type) -> 
 
 
 def test_a_call_that_needs_its_own_result_is_refused() -> None:
-    it = Stage("a")
+    it = SchedulerStage("a")
     it.submit("alice", spec("f-1", "f-1"), spec("f-2"))
     [(_, refused)] = it.taken(ResultErred)
     assert (refused.key, refused.error.kind) == ("f-1", "refused")
@@ -121,7 +121,7 @@ def test_a_call_that_needs_its_own_result_is_refused() -> None:
 
 def test_a_longer_circle_ends_as_an_error_of_whoever_is_in_it() -> None:
     """What is needed has to be submitted before: the first one's input is not there, and never comes to be."""
-    it = Stage("a")
+    it = SchedulerStage("a")
     it.submit("alice", spec("f-1", "f-3"), spec("f-2", "f-1"), spec("f-3", "f-2"))
     assert {message.key for _, message in it.taken(ResultErred)} == {"f-1", "f-2", "f-3"}
     it.submit("alice", spec("g-1", "g-2"), batch=2)
@@ -131,14 +131,14 @@ def test_a_longer_circle_ends_as_an_error_of_whoever_is_in_it() -> None:
 
 
 def test_an_input_that_is_named_twice_is_waited_for_once() -> None:
-    it = Stage("a")
+    it = SchedulerStage("a")
     it.submit("alice", spec("f-1"), spec("f-2", "f-1", "f-1"))
     it.finish("f-1")
     assert it.assigned() == {"f-2": "a"}
 
 
 def test_what_is_in_memory_is_told_in_pages() -> None:
-    it = Stage("a")
+    it = SchedulerStage("a")
     names = [f"f-{n}" for n in range(FEW + 5)]
     for number, name in enumerate(names):
         placed = DataPlaced(Key(name), "f", HostId(PeerId("a")), 8, "int", True, -1 - number)
@@ -151,7 +151,7 @@ def test_what_is_in_memory_is_told_in_pages() -> None:
 
 
 def test_questions_to_hosts_that_do_not_answer_do_not_pile_up() -> None:
-    it = Stage("a")
+    it = SchedulerStage("a")
     for number in range(MOST_OPEN + 3):
         it.machine.handle(RunFunction(number, b"call"), now=0.0, source=PeerId("alice"))
     it.message("alice", GetLogs(1000))
@@ -161,7 +161,7 @@ def test_questions_to_hosts_that_do_not_answer_do_not_pile_up() -> None:
 
 
 def test_an_answer_that_fits_into_no_message_is_an_error() -> None:
-    it = Stage("a", "b")
+    it = SchedulerStage("a", "b")
     it.message("alice", RunFunction(5, b"call"))
     asked = {peer: message.request for peer, message in it.taken(RunFunction)}
     for host, request in asked.items():

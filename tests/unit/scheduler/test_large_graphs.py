@@ -17,7 +17,7 @@ from himalia.names import Key, PeerId, WorkerName
 from himalia.scheduler.machine import SchedulerMachine
 from himalia.scheduler.state import MOST_GROUPS, OTHERS
 from himalia.testing.builders import NO_TIME, make_chain, make_register, make_spec
-from tests.unit.scheduler.stage import Stage, spec
+from himalia.testing.stages.scheduler import SchedulerStage, spec
 
 FEW, MANY = 1_000, 10_000
 RATIO = 3.0
@@ -130,7 +130,7 @@ def expect_flat(cost: Callable[[int], float]) -> None:
 
 
 def test_calls_that_are_submitted_and_cancelled_leave_nothing_in_the_queue() -> None:
-    stage = Stage()
+    stage = SchedulerStage()
     stage.submit("alice", spec("first"))
     for n in range(5_000):
         stage.machine.handle(Submit(n, [spec(f"f-{n}", order=n)]), now=0.0, source=PeerId("alice"))
@@ -142,7 +142,7 @@ def test_calls_that_are_submitted_and_cancelled_leave_nothing_in_the_queue() -> 
 
 
 def test_tasks_that_all_have_names_of_their_own_share_a_group_beyond_a_number() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     calls = [msgspec.structs.replace(spec(f"k-{n}"), group=f"x{n}") for n in range(MOST_GROUPS + 100)]
     stage.submit("alice", *calls)
     groups = stage.machine.core.groups
@@ -156,7 +156,7 @@ def test_tasks_that_all_have_names_of_their_own_share_a_group_beyond_a_number() 
 
 
 def test_a_name_that_has_a_group_keeps_it_however_many_others_there_are() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("f-1"), *(msgspec.structs.replace(spec(f"k-{n}"), group=f"x{n}") for n in range(3000)))
     stage.submit("alice", spec("f-2"), batch=2)
     assert stage.task("f-2").group is stage.task("f-1").group
@@ -164,7 +164,7 @@ def test_a_name_that_has_a_group_keeps_it_however_many_others_there_are() -> Non
 
 
 def test_no_number_of_spans_makes_more_groups_than_there_may_be() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     for n in range(2 * MOST_GROUPS + 50):
         stage.machine.handle(Submit(n, [spec(f"f-{n}")], span=f"alice/{n}"), now=0.0, source=PeerId("alice"))
     stage.machine.validate()

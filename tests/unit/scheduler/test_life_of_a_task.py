@@ -5,11 +5,11 @@ from himalia.messages.nanny import Compute, FreeData, TaskFinished
 from himalia.messages.parts import Dependency, FunctionBody, TaskOptions, Timing
 from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.state import ASSIGNED, ERRED, FINISHED, QUEUED, RELEASED, WAITING
-from tests.unit.scheduler.stage import FUNCTION, Stage, spec
+from himalia.testing.stages.scheduler import FUNCTION, SchedulerStage, spec
 
 
 def test_a_call_goes_to_the_host_with_its_function_and_its_result_to_the_client() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     (_, body), (_, compute) = stage.take()
     assert body == FunctionBody(FUNCTION, b"body")
@@ -19,18 +19,18 @@ def test_a_call_goes_to_the_host_with_its_function_and_its_result_to_the_client(
     assert stage.take() == [("alice", ResultReady(Key("x"), 1, 8, "builtins.int", compute_holders(stage), b"42"))]
 
 
-def compute_holders(stage: Stage) -> tuple[HostId, ...]:
+def compute_holders(stage: SchedulerStage) -> tuple[HostId, ...]:
     return tuple(stage.machine.hosts)
 
 
 def test_a_function_is_sent_to_a_host_once() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"), spec("y"))
     assert len(stage.taken(FunctionBody)) == 1
 
 
 def test_a_dependent_waits_for_its_input_and_is_told_where_it_is() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     assert (stage.status("x"), stage.status("y")) == (ASSIGNED, WAITING)
     stage.finish("x")
@@ -40,7 +40,7 @@ def test_a_dependent_waits_for_its_input_and_is_told_where_it_is() -> None:
 
 
 def test_an_input_that_only_its_dependent_needed_is_freed_when_that_is_done() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.finish("x")
     stage.take()
@@ -50,7 +50,7 @@ def test_an_input_that_only_its_dependent_needed_is_freed_when_that_is_done() ->
 
 
 def test_releasing_the_last_future_forgets_everything() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.finish("x")
     stage.finish("y")
@@ -60,14 +60,14 @@ def test_releasing_the_last_future_forgets_everything() -> None:
 
 
 def test_an_unneeded_task_of_a_graph_is_not_computed() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", wanted=False))
     assert stage.taken(Compute) == []
     assert not stage.machine.tasks
 
 
 def test_a_submission_in_several_messages_is_kept_together() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", wanted=False), last=False)
     assert stage.status("x") is RELEASED
     stage.submit("alice", spec("y", "x"))
@@ -75,7 +75,7 @@ def test_a_submission_in_several_messages_is_kept_together() -> None:
 
 
 def test_roots_are_held_back_and_taken_in_priority_order() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", *[spec(f"x-{i}", order=i) for i in range(20)])
     assert len(stage.assigned()) < 20
     stage.submit("alice", spec("urgent", options=TaskOptions(priority=10.0)), batch=2)
@@ -89,7 +89,7 @@ def test_roots_are_held_back_and_taken_in_priority_order() -> None:
 
 
 def test_a_long_known_duration_leaves_the_queue_ahead_empty() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x-0"))
     stage.finish("x-0")  # half a second
     stage.submit("alice", *[spec(f"x-{i}") for i in range(1, 9)], batch=2)
@@ -97,7 +97,7 @@ def test_a_long_known_duration_leaves_the_queue_ahead_empty() -> None:
 
 
 def test_an_exception_errs_the_task_and_its_dependents() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.fail("x")
     assert (stage.status("x"), stage.status("y")) == (ERRED, ERRED)
@@ -106,7 +106,7 @@ def test_an_exception_errs_the_task_and_its_dependents() -> None:
 
 
 def test_retries_are_used_up_before_the_task_errs() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", options=TaskOptions(retries=2)))
     stage.fail("x")
     stage.fail("x")
@@ -117,7 +117,7 @@ def test_retries_are_used_up_before_the_task_errs() -> None:
 
 
 def test_submitting_a_dependent_of_an_erred_task_errs_at_once() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     stage.fail("x")
     stage.take()
@@ -126,7 +126,7 @@ def test_submitting_a_dependent_of_an_erred_task_errs_at_once() -> None:
 
 
 def test_an_unknown_input_is_named_in_the_error() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("y", "nowhere"))
     ((_, erred),) = stage.taken(ResultErred)
     assert erred.error.kind == "lost"
@@ -136,7 +136,7 @@ def test_an_unknown_input_is_named_in_the_error() -> None:
 
 
 def test_retry_computes_the_root_cause_again() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.fail("x")
     stage.message("alice", RetryKeys([Key("y")]))
@@ -144,7 +144,7 @@ def test_retry_computes_the_root_cause_again() -> None:
 
 
 def test_a_key_submitted_again_is_computed_once() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     stage.submit("bob", spec("x"))
     assert len(stage.taken(Compute)) == 1
@@ -153,7 +153,7 @@ def test_a_key_submitted_again_is_computed_once() -> None:
 
 
 def test_a_released_result_is_computed_again_when_it_is_wanted_again() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     first = stage.task("x").attempt
     stage.message("alice", ReleaseKeys([Key("x")]))
@@ -169,7 +169,7 @@ def stage_timing() -> Timing:
 
 
 def test_a_chain_of_20000_is_no_recursion() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     specs = [spec("x-0", wanted=False)]
     specs += [spec(f"x-{i}", f"x-{i - 1}", wanted=i == 19_999) for i in range(1, 20_000)]
     handle = stage.machine.handle

@@ -20,7 +20,7 @@ from himalia.messages.telemetry import HostMetrics, RunningCall
 from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.loss import PATIENCE
 from himalia.scheduler.state import ASSIGNED, ERRED, FINISHED, QUEUED, WAITING
-from tests.unit.scheduler.stage import Stage, spec
+from himalia.testing.stages.scheduler import SchedulerStage, spec
 
 
 def placed(key: str, host: str, *, wanted: bool = True) -> DataPlaced:
@@ -28,7 +28,7 @@ def placed(key: str, host: str, *, wanted: bool = True) -> DataPlaced:
 
 
 def test_calls_of_a_host_that_left_run_elsewhere_without_blame() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.submit("alice", spec("x"))
     first = stage.assigned()["x"]
     stage.leave(first)
@@ -37,7 +37,7 @@ def test_calls_of_a_host_that_left_run_elsewhere_without_blame() -> None:
 
 
 def test_a_wanted_result_is_computed_again_when_its_host_left() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.finish("x")
     stage.finish("y")
@@ -49,7 +49,7 @@ def test_a_wanted_result_is_computed_again_when_its_host_left() -> None:
 
 
 def test_a_queued_dependent_waits_again_when_its_input_is_lost() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     stage.finish("x")
     stage.submit("alice", *[spec(f"y-{i}", "x", order=i) for i in range(100)], batch=2)
@@ -61,7 +61,7 @@ def test_a_queued_dependent_waits_again_when_its_input_is_lost() -> None:
 
 
 def test_a_replica_elsewhere_saves_the_recomputation() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.submit("alice", spec("x"))
     stage.finish("x")
     holder = str(stage.task("x").holders[0].id)
@@ -72,7 +72,7 @@ def test_a_replica_elsewhere_saves_the_recomputation() -> None:
 
 
 def test_a_killed_worker_is_blamed_on_what_it_ran_three_times() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("poison"), spec("innocent"))
     for _ in range(2):
         stage.die("poison")
@@ -86,7 +86,7 @@ def test_a_killed_worker_is_blamed_on_what_it_ran_three_times() -> None:
     assert stage.status("innocent") is ASSIGNED
 
 
-def kills_until_blamed(stage: Stage, key: str, most: int = 400) -> int:
+def kills_until_blamed(stage: SchedulerStage, key: str, most: int = 400) -> int:
     for count in range(1, most):
         stage.die(key, cause="outside")
         stage.now += 0.5
@@ -96,7 +96,7 @@ def kills_until_blamed(stage: Stage, key: str, most: int = 400) -> int:
 
 
 def test_a_signal_from_outside_says_little_of_a_call_and_more_if_it_strikes_nothing_else() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     assert kills_until_blamed(stage, "x") == 9
     ((_, erred),) = stage.taken(ResultErred)
@@ -104,7 +104,7 @@ def test_a_signal_from_outside_says_little_of_a_call_and_more_if_it_strikes_noth
 
 
 def test_a_signal_from_outside_says_next_to_nothing_while_others_die_of_it_too() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.submit("alice", spec("x"), spec("y"))
     for _ in range(100):
         stage.die("x", cause="outside")
@@ -114,7 +114,7 @@ def test_a_signal_from_outside_says_next_to_nothing_while_others_die_of_it_too()
 
 
 def test_an_idle_worker_that_is_killed_speaks_for_the_calls_of_others() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.submit("alice", spec("x"))
     idle = "b" if str(stage.task("x").host.id) == "a" else "a"  # type: ignore[union-attr]
     for _ in range(20):
@@ -126,7 +126,7 @@ def test_an_idle_worker_that_is_killed_speaks_for_the_calls_of_others() -> None:
 
 
 def test_deaths_of_others_long_ago_speak_for_nobody() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.submit("alice", spec("x"), spec("y"))
     stage.die("y", cause="outside")
     stage.now += 61.0
@@ -134,7 +134,7 @@ def test_deaths_of_others_long_ago_speak_for_nobody() -> None:
 
 
 def test_crashes_count_in_full_among_kills_from_outside() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     causes: list[DeathCause] = ["outside", "crash", "outside", "memory", "outside"]
     for cause in causes:
@@ -143,7 +143,7 @@ def test_crashes_count_in_full_among_kills_from_outside() -> None:
 
 
 def test_a_planned_death_is_no_strike() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     for _ in range(5):
         stage.die("x", blamed=False)
@@ -152,7 +152,7 @@ def test_a_planned_death_is_no_strike() -> None:
 
 
 def test_scattered_data_of_a_host_that_left_are_reported_by_name() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.message("alice", placed("data", "a"))
     stage.submit("alice", spec("y", "data"))
     stage.take()
@@ -165,7 +165,7 @@ def test_scattered_data_of_a_host_that_left_are_reported_by_name() -> None:
 
 
 def test_the_only_copy_of_scattered_data_is_not_given_up_on_anothers_word() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.message("alice", placed("data", "a"))
     stage.message("a", Heartbeat(HostMetrics(), (0, 0), (0, 0), 0, paused=True))
     stage.submit("alice", spec("y", "data"))
@@ -181,7 +181,7 @@ def test_the_only_copy_of_scattered_data_is_not_given_up_on_anothers_word() -> N
 
 
 def test_complaints_about_scattered_data_do_not_count_against_data_that_were_scattered_again() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.message("alice", placed("data", "a"))
     complaint = ReportMissing(Key("data"), -5, HostId(PeerId("a")))
     for _ in range(PATIENCE):
@@ -194,7 +194,7 @@ def test_complaints_about_scattered_data_do_not_count_against_data_that_were_sca
 
 
 def test_an_input_that_could_not_be_fetched_is_made_again() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.finish("x")
     at, attempt = stage.assigned()["y"], stage.task("y").attempt
@@ -205,7 +205,7 @@ def test_an_input_that_could_not_be_fetched_is_made_again() -> None:
 
 
 def test_a_client_that_can_not_read_a_result_gets_it_again() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     stage.finish("x")
     stage.take()
@@ -215,7 +215,7 @@ def test_a_client_that_can_not_read_a_result_gets_it_again() -> None:
 
 
 def test_a_difference_of_digests_is_repaired_and_counted() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     stage.take()
     seen = stage.machine.hosts[HostId(PeerId("a"))].sent
@@ -227,7 +227,7 @@ def test_a_difference_of_digests_is_repaired_and_counted() -> None:
 
 
 def test_digests_are_not_compared_while_something_is_under_way() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     stage.take()
     stage.message("a", Heartbeat(HostMetrics(), (0, 0), (0, 0), 1))
@@ -235,7 +235,7 @@ def test_digests_are_not_compared_while_something_is_under_way() -> None:
 
 
 def test_a_paused_host_gets_nothing_until_it_recovers() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.message("a", Heartbeat(HostMetrics(), (0, 0), (0, 0), 0, paused=True))
     stage.submit("alice", spec("x"))
     assert stage.status("x") is QUEUED
@@ -246,7 +246,7 @@ def test_a_paused_host_gets_nothing_until_it_recovers() -> None:
 
 def test_paused_hosts_run_one_call_at_a_time_if_nobody_else_may() -> None:
     """What keeps their memory full may be what waits here."""
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     for host in "ab":
         stage.message(host, Heartbeat(HostMetrics(), (0, 0), (0, 0), 0, paused=True))
     bound = spec("y", options=TaskOptions(workers=("a",)))
@@ -261,7 +261,7 @@ def test_paused_hosts_run_one_call_at_a_time_if_nobody_else_may() -> None:
     assert stage.status("y") is QUEUED
 
 
-def explain(stage: Stage, key: str) -> str:
+def explain(stage: SchedulerStage, key: str) -> str:
     stage.take()
     stage.message("alice", Explain(1, Key(key)))
     ((_, reply),) = stage.taken(Reply)
@@ -269,7 +269,7 @@ def explain(stage: Stage, key: str) -> str:
 
 
 def test_the_name_of_a_group_is_explained_by_one_of_its_tasks_that_wait() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"), spec("y", "x"))
     group = stage.task("y").group.name
     assert "waits for its input x" in explain(stage, group)
@@ -277,7 +277,7 @@ def test_the_name_of_a_group_is_explained_by_one_of_its_tasks_that_wait() -> Non
 
 
 def test_a_nanny_that_comes_back_is_told_how_many_workers_were_wished_for() -> None:
-    stage = Stage()
+    stage = SchedulerStage()
     stage.add_host("a", called="laptop")
     stage.message("alice", Scale(7, 3))
     stage.leave("a")
@@ -289,7 +289,7 @@ def test_a_nanny_that_comes_back_is_told_how_many_workers_were_wished_for() -> N
 
 
 def test_a_wish_for_workers_outlives_the_nanny_that_is_being_replaced() -> None:
-    stage = Stage()
+    stage = SchedulerStage()
     stage.add_host("a", called="laptop")
     stage.leave("a")
     stage.take()
@@ -301,7 +301,7 @@ def test_a_wish_for_workers_outlives_the_nanny_that_is_being_replaced() -> None:
 
 
 def test_a_cluster_without_a_nanny_says_so() -> None:
-    stage = Stage()
+    stage = SchedulerStage()
     stage.add_host("a", called="laptop")
     stage.leave("a")
     stage.submit("alice", spec("x"))
@@ -311,7 +311,7 @@ def test_a_cluster_without_a_nanny_says_so() -> None:
     assert "laptop left 2.5 s ago (test)" in text
 
 
-def beat(stage: Stage, **metrics: object) -> None:
+def beat(stage: SchedulerStage, **metrics: object) -> None:
     """Let a heartbeat of host ``a`` arrive that says what is in ``metrics``."""
     host = stage.machine.core.hosts[HostId(PeerId("a"))]
     attempts = (len(host.assigned) + len(host.zombies), host.attempts_digest)
@@ -320,7 +320,7 @@ def beat(stage: Stage, **metrics: object) -> None:
 
 
 def test_what_runs_is_explained_by_where_and_since_when() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     beat(stage, running=[RunningCall("a-0", 0, Key("x"), "x", 97.5)])
     stage.now += 1.0
@@ -328,7 +328,7 @@ def test_what_runs_is_explained_by_where_and_since_when() -> None:
 
 
 def test_a_worker_that_stands_still_is_named_for_its_own_call_and_for_those_in_line() -> None:
-    stage = Stage()
+    stage = SchedulerStage()
     stage.add_host("a", workers=2)
     stage.submit("alice", spec("x"), spec("y"), spec("z"))
     running = [RunningCall(f"a-{i}", 0, Key(key), "x", 90.0) for i, key in enumerate("xy")]
@@ -339,7 +339,7 @@ def test_a_worker_that_stands_still_is_named_for_its_own_call_and_for_those_in_l
 
 
 def test_a_nanny_that_is_not_heard_of_is_named() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     beat(stage)
     stage.now += 7.0

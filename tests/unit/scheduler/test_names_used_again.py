@@ -5,7 +5,7 @@ from himalia.messages.parts import TaskOptions, TaskSpec
 from himalia.names import Key
 from himalia.scheduler.state import ASSIGNED, ERRED, FINISHED
 from himalia.testing.builders import make_placed
-from tests.unit.scheduler.stage import Stage, spec
+from himalia.testing.stages.scheduler import SchedulerStage, spec
 
 
 def named(key: str, origin: str, *inputs: str) -> TaskSpec:
@@ -13,7 +13,7 @@ def named(key: str, origin: str, *inputs: str) -> TaskSpec:
 
 
 def test_another_call_of_a_key_in_use_is_told_and_the_same_call_is_not() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", named("k", "f 1"))
     stage.take()
     stage.submit("bob", named("k", "f 1"))
@@ -23,7 +23,7 @@ def test_another_call_of_a_key_in_use_is_told_and_the_same_call_is_not() -> None
 
 
 def test_a_key_whose_name_says_what_it_is_is_compared_with_nothing() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("k"))
     stage.submit("bob", named("k", "g 1"))
     stage.submit("bob", spec("k"))
@@ -31,7 +31,7 @@ def test_a_key_whose_name_says_what_it_is_is_compared_with_nothing() -> None:
 
 
 def test_another_value_for_a_name_in_use_is_told_and_dropped() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     for client, origin, attempt in (("alice", "int 1", -1), ("bob", "int 1", -2), ("bob", "int 2", -3)):
         stage.message(client, stage_placed("k", origin, attempt))
     assert stage.taken(KeyTaken) == [("bob", KeyTaken(Key("k"), "int 1", "int 2"))]
@@ -42,7 +42,7 @@ def stage_placed(key: str, origin: str, attempt: int) -> DataPlaced:
     return DataPlaced(Key(key), "data", make_placed(key, "a").host, 8, "int", True, attempt, origin)
 
 
-def lose(stage: Stage, key: str) -> None:
+def lose(stage: SchedulerStage, key: str) -> None:
     """Place a value for alice at a host that isn't there (any more)."""
     stage.message("alice", make_placed(key, "gone"))
     assert stage.status(key) is ERRED
@@ -50,7 +50,7 @@ def lose(stage: Stage, key: str) -> None:
 
 
 def test_placed_data_that_were_lost_make_room_for_a_call_of_their_name() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     lose(stage, "k")
     stage.submit("alice", spec("k"))
     assert stage.status("k") is ASSIGNED
@@ -59,7 +59,7 @@ def test_placed_data_that_were_lost_make_room_for_a_call_of_their_name() -> None
 
 
 def test_others_who_wanted_the_lost_data_are_told_that_the_name_is_computed() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     lose(stage, "k")
     stage.message("bob", WantKeys([Key("k")]))
     stage.take()
@@ -68,7 +68,7 @@ def test_others_who_wanted_the_lost_data_are_told_that_the_name_is_computed() ->
 
 
 def test_an_input_that_did_not_exist_can_be_submitted_later() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("y", "x"))
     assert (stage.status("x"), stage.status("y")) == (ERRED, ERRED)
     stage.submit("alice", spec("x"), batch=2)
@@ -79,7 +79,7 @@ def test_an_input_that_did_not_exist_can_be_submitted_later() -> None:
 
 
 def test_a_name_that_was_lost_is_not_given_to_a_call_that_needs_it() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("y", "x"))
     stage.submit("alice", spec("z", "y"), batch=2)
     stage.take()

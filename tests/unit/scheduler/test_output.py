@@ -8,7 +8,7 @@ from himalia.messages.telemetry import LogLine
 from himalia.names import Key, WorkerName
 from himalia.scheduler.output import BURST, CLIENT_RATE, KEPT_LINES
 from himalia.scheduler.state import ASSIGNED, FINISHED
-from tests.unit.scheduler.stage import Stage, spec
+from himalia.testing.stages.scheduler import SchedulerStage, spec
 
 X = Key("x")
 
@@ -17,16 +17,16 @@ def line(text: str, key: str = "x") -> LogLine:
     return LogLine(5.0, "stdout", text, key)
 
 
-def write(stage: Stage, key: str, *texts: str, host: str = "a", dropped: int = 0) -> None:
+def write(stage: SchedulerStage, key: str, *texts: str, host: str = "a", dropped: int = 0) -> None:
     lines = [line(text, key) for text in texts]
     stage.message(host, WorkerOutput(Key(key), WorkerName(f"{host}-0"), lines, dropped))
 
 
-def submit(stage: Stage, client: str, key: str, span: str, batch: int) -> None:
+def submit(stage: SchedulerStage, client: str, key: str, span: str, batch: int) -> None:
     stage.message(client, Submit(batch, [spec(key)], True, span))
 
 
-def logs(stage: Stage, answers: dict[str, dict[str, list[LogLine]]]) -> dict[str, list[LogLine]]:
+def logs(stage: SchedulerStage, answers: dict[str, dict[str, list[LogLine]]]) -> dict[str, list[LogLine]]:
     """Ask for the lines of x, and return them as soon as these hosts have answered."""
     stage.take()
     stage.message("alice", GetLogs(7, None, "x"))
@@ -39,7 +39,7 @@ def logs(stage: Stage, answers: dict[str, dict[str, list[LogLine]]]) -> dict[str
 
 
 def test_lines_go_to_the_client_that_submitted_the_call_with_their_span() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     submit(stage, "alice", "x", "alice/3", 1)
     stage.take()
     write(stage, "x", "hello", dropped=2)
@@ -47,13 +47,13 @@ def test_lines_go_to_the_client_that_submitted_the_call_with_their_span() -> Non
 
 
 def test_lines_of_a_call_that_nobody_knows_any_more_go_nowhere() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     write(stage, "x", "hello")
     assert stage.take() == []
 
 
 def test_lines_beyond_a_clients_limit_are_counted_and_told_of_at_the_next_tick() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     submit(stage, "alice", "x", "alice/3", 1)
     burst = int(BURST * CLIENT_RATE)
     write(stage, "x", *["a"] * burst)
@@ -68,7 +68,7 @@ def test_lines_beyond_a_clients_limit_are_counted_and_told_of_at_the_next_tick()
 
 
 def test_the_lines_of_a_call_survive_the_host_that_kept_them() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     submit(stage, "alice", "x", "alice/3", 1)
     write(stage, "x", "1", "2", host="a")
     stage.leave("a")
@@ -76,7 +76,7 @@ def test_the_lines_of_a_call_survive_the_host_that_kept_them() -> None:
 
 
 def test_the_lines_of_a_call_are_answered_with_once_while_their_host_is_there() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     submit(stage, "alice", "x", "alice/3", 1)
     write(stage, "x", "1", "2")
     assert logs(stage, {"a": {"a-0": [line("1"), line("2")]}}) == {"a-0": [line("1"), line("2")]}
@@ -84,7 +84,7 @@ def test_the_lines_of_a_call_are_answered_with_once_while_their_host_is_there() 
 
 
 def test_only_the_last_lines_are_remembered() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     for number in range(3):
         write(stage, "x", *[str(number)] * (KEPT_LINES // 2))
     remembered = stage.machine.output.lines_of("x", 0.0)["a-0"]
@@ -93,7 +93,7 @@ def test_only_the_last_lines_are_remembered() -> None:
 
 
 def test_cancelling_a_span_stops_what_its_client_submitted_there_and_nothing_else() -> None:
-    stage = Stage("a", "b", "c", "d")
+    stage = SchedulerStage("a", "b", "c", "d")
     submit(stage, "alice", "done", "alice/2", 1)
     stage.finish("done")
     for batch, (client, key, span) in enumerate(
@@ -112,7 +112,7 @@ def test_cancelling_a_span_stops_what_its_client_submitted_there_and_nothing_els
 
 
 def test_cancelling_a_span_stops_also_running_calls_that_were_let_go_of_before() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     submit(stage, "alice", "mine", "alice/2", 1)
     submit(stage, "bob", "other", "alice/2", 2)
     for client, key in (("alice", "mine"), ("bob", "other")):

@@ -6,31 +6,31 @@ from himalia.messages.nanny import Compute, Withdraw, Withdrawn, WorkerDied, Wor
 from himalia.messages.parts import Reply, TaskOptions
 from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.state import ASSIGNED, QUEUED
-from tests.unit.scheduler.stage import Stage, spec
+from himalia.testing.stages.scheduler import SchedulerStage, spec
 
 
 def test_roots_are_spread_over_idle_hosts() -> None:
-    stage = Stage("a", "b", "c")
+    stage = SchedulerStage("a", "b", "c")
     stage.submit("alice", spec("x"), spec("y"), spec("z"))
     assert sorted(stage.assigned().values()) == ["a", "b", "c"]
 
 
 def test_a_call_goes_where_its_large_input_is() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.message("alice", DataPlaced(Key("big"), "data", HostId(PeerId("b")), 10**9, "bytes", True, attempt=-1))
     stage.submit("alice", spec("y-0", "big"), spec("y-1", "big"))
     assert set(stage.assigned().values()) == {"b"}
 
 
 def test_a_small_input_is_moved_to_an_idle_host() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.message("alice", DataPlaced(Key("small"), "data", HostId(PeerId("b")), 10, "bytes", True, attempt=-1))
     stage.submit("alice", *[spec(f"y-{i}", "small", order=i) for i in range(4)])
     assert set(stage.assigned().values()) == {"a", "b"}
 
 
 def test_a_named_worker_gets_its_call_and_no_other_does() -> None:
-    stage = Stage()
+    stage = SchedulerStage()
     stage.add_host("a", workers=2)
     stage.submit("alice", *[spec(f"x-{i}", options=TaskOptions(workers=("a-1",))) for i in range(3)])
     computes = [compute for _, compute in stage.taken(Compute)]
@@ -39,7 +39,7 @@ def test_a_named_worker_gets_its_call_and_no_other_does() -> None:
 
 
 def test_a_resource_is_never_taken_twice() -> None:
-    stage = Stage()
+    stage = SchedulerStage()
     stage.add_host("a", workers=2, nthreads=4)
     stage.add_host("b", workers=1, nthreads=4, GPU=2)
     gpu = TaskOptions(resources={"GPU": 1})
@@ -50,7 +50,7 @@ def test_a_resource_is_never_taken_twice() -> None:
 
 
 def test_a_resource_comes_back_when_its_call_is_cancelled() -> None:
-    stage = Stage()
+    stage = SchedulerStage()
     stage.add_host("a", GPU=1)
     gpu = TaskOptions(resources={"GPU": 1})
     stage.submit("alice", spec("x", options=gpu), spec("y", options=gpu))
@@ -61,7 +61,7 @@ def test_a_resource_comes_back_when_its_call_is_cancelled() -> None:
 
 
 def test_what_nobody_offers_is_explained() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", options=TaskOptions(resources={"GPU": 1})))
     assert stage.status("x") is QUEUED
     stage.take()
@@ -73,13 +73,13 @@ def test_what_nobody_offers_is_explained() -> None:
 
 
 def test_allow_other_workers_makes_it_a_wish() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", options=TaskOptions(workers=("nobody",), allow_other_workers=True)))
     assert stage.assigned()["x"] == "a"
 
 
 def test_a_call_bound_to_a_worker_that_died_waits_for_its_successor() -> None:
-    stage = Stage()
+    stage = SchedulerStage()
     stage.add_host("a", workers=2)
     bound = TaskOptions(workers=("a-1",))
     stage.submit("alice", spec("x", options=bound), spec("y", options=bound))
@@ -93,7 +93,7 @@ def test_a_call_bound_to_a_worker_that_died_waits_for_its_successor() -> None:
 
 
 def test_an_idle_host_steals_a_long_call_that_has_not_started() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x-0"), spec("x-1"), spec("x-2"))
     assert len(stage.assigned()) == 3
     stage.take()
@@ -106,7 +106,7 @@ def test_an_idle_host_steals_a_long_call_that_has_not_started() -> None:
 
 
 def test_a_call_that_has_started_stays_where_it_is() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x-0"), spec("x-1"))
     stage.take()
     stage.add_host("b")
@@ -118,7 +118,7 @@ def test_a_call_that_has_started_stays_where_it_is() -> None:
 
 
 def test_a_host_of_the_same_name_is_another_host() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     first = stage.task("x").attempt
     stage.add_host("a")  # the same process in a new session, which lost what it was told

@@ -3,10 +3,10 @@ from __future__ import annotations
 from himalia.messages.client import DataPlaced, GetSpec, ReleaseKeys, ResultReady, WantKeys
 from himalia.messages.parts import Reply
 from himalia.names import HostId, Key
-from tests.unit.scheduler.stage import FUNCTION, Stage, spec
+from himalia.testing.stages.scheduler import FUNCTION, SchedulerStage, spec
 
 
-def ask(stage: Stage, key: str) -> Reply:
+def ask(stage: SchedulerStage, key: str) -> Reply:
     stage.take()
     stage.message("alice", GetSpec(5, Key(key)))
     [(peer, reply)] = stage.taken(Reply)
@@ -15,7 +15,7 @@ def ask(stage: Stage, key: str) -> Reply:
 
 
 def test_a_failed_call_is_described_so_that_it_can_be_repeated() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.finish("x")
     stage.fail("y")
@@ -25,7 +25,7 @@ def test_a_failed_call_is_described_so_that_it_can_be_repeated() -> None:
 
 
 def test_the_root_of_a_failure_is_known_as_long_as_somebody_wants_what_depends_on_it() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.fail("x")
     assert ask(stage, "x").value["dependencies"] == []
@@ -34,7 +34,7 @@ def test_the_root_of_a_failure_is_known_as_long_as_somebody_wants_what_depends_o
 
 
 def test_inputs_that_were_freed_are_computed_again_for_whoever_asks() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.finish("x")
     stage.fail("y")
@@ -45,6 +45,6 @@ def test_inputs_that_were_freed_are_computed_again_for_whoever_asks() -> None:
 
 
 def test_placed_data_have_no_call() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.message("alice", DataPlaced(Key("d"), "d", HostId("a"), 8, "int", True, -1))  # type: ignore[arg-type]
     assert "not computed" in ask(stage, "d").error

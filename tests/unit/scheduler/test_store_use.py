@@ -6,14 +6,14 @@ from himalia.messages.nanny import Heartbeat
 from himalia.messages.telemetry import HostMetrics, StoreUse
 from himalia.names import Key
 from himalia.scheduler.overview import describe_host, explain
-from tests.unit.scheduler.stage import Stage, spec
+from himalia.testing.stages.scheduler import SchedulerStage, spec
 
 MILLION = 1_000_000
 
 
-def stage_with(use: StoreUse) -> Stage:
+def stage_with(use: StoreUse) -> SchedulerStage:
     """Return a scheduler with a call ``x`` at a host of whose store it was told."""
-    stage = Stage("host-1")
+    stage = SchedulerStage("host-1")
     stage.submit("alice", spec("x"))
     seen = next(iter(stage.machine.core.hosts.values())).sent
     stage.message("host-1", Heartbeat(HostMetrics(use=use), (1, 0), (0, 0), seen))

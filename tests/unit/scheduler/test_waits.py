@@ -9,12 +9,12 @@ from himalia.messages.nanny import DataAdded, Heartbeat, WorkerDied
 from himalia.messages.parts import Reply, TaskOptions
 from himalia.messages.telemetry import HostMetrics, HostWait, RunningCall, StoreUse
 from himalia.names import HostId, Key, PeerId
-from tests.unit.scheduler.stage import Stage, spec
+from himalia.testing.stages.scheduler import SchedulerStage, spec
 
 AT_B = TaskOptions(workers=("b-0",))
 
 
-def beat(stage: Stage, name: str, **metrics: Any) -> None:
+def beat(stage: SchedulerStage, name: str, **metrics: Any) -> None:
     """Let a heartbeat arrive of a host that knows what the scheduler knows."""
     host = stage.machine.core.hosts[HostId(PeerId(name))]
     attempts = (len(host.assigned) + len(host.zombies), host.attempts_digest)
@@ -22,16 +22,16 @@ def beat(stage: Stage, name: str, **metrics: Any) -> None:
     stage.message(name, Heartbeat(HostMetrics(time=100.0, **metrics), attempts, data, host.sent))
 
 
-def said(stage: Stage, key: str) -> str:
+def said(stage: SchedulerStage, key: str) -> str:
     stage.take()
     stage.message("alice", Explain(1, Key(key)))
     ((_, reply),) = stage.taken(Reply)
     return str(reply.value)
 
 
-def stage_that_fetches(*also: str) -> Stage:
+def stage_that_fetches(*also: str) -> SchedulerStage:
     """Return a scheduler with an input ``y`` at host a, and a call ``x`` of it that host b was sent."""
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("y"), *[spec(name) for name in also], batch=1)
     for name in ("y", *also):
         stage.finish(name)
@@ -72,7 +72,7 @@ def test_the_host_that_was_asked_and_is_silent_is_named() -> None:
 
 
 def test_placed_data_are_not_said_to_be_computed_again() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.message("alice", DataPlaced(Key("y"), "y", HostId(PeerId("a")), 8, "int", True, -1))
     stage.message("a", DataAdded(Key("y"), -1, 8))
     stage.add_host("b")
@@ -94,7 +94,7 @@ def test_an_input_that_has_come_and_has_no_room_blames_the_store_and_not_the_hos
 
 
 def test_inputs_on_disk_and_inputs_without_room_say_since_when() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     beat(stage, "a", waits=[HostWait("read", Key("x"), 2.0, more=3)])
     assert said(stage, "x") == (
@@ -114,7 +114,7 @@ def test_inputs_on_disk_and_inputs_without_room_say_since_when() -> None:
 
 
 def test_a_result_without_room_says_since_when_and_a_full_disk_what_follows() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     running = [RunningCall("a-0", 0, Key("x"), "x", 90.0)]
     use = StoreUse(waiting={Key("x"): 300}, disk="No space left on device")
@@ -124,7 +124,7 @@ def test_a_result_without_room_says_since_when_and_a_full_disk_what_follows() ->
 
 
 def test_a_nanny_that_is_silent_is_named_whatever_a_call_waited_for_there() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     beat(stage, "a", waits=[HostWait("admitted", Key("x"), 2.0, 300)])
     stage.now += 9.0
@@ -133,7 +133,7 @@ def test_a_nanny_that_is_silent_is_named_whatever_a_call_waited_for_there() -> N
 
 
 def test_what_is_next_in_line_says_since_when_nothing_moved_and_behind_whom() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"), spec("y"), spec("z"))
     beat(stage, "a", running=[RunningCall("a-0", 0, Key("x"), "x", 93.0)])
     assert said(stage, "y").endswith("next in line (3 calls for 1 threads).")
@@ -146,7 +146,7 @@ def test_what_is_next_in_line_says_since_when_nothing_moved_and_behind_whom() ->
 
 
 def test_a_host_without_workers_and_a_paused_one_say_what_follows() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"), spec("y"))
     host = stage.machine.core.hosts[HostId(PeerId("a"))]
     attempts = (len(host.assigned), host.attempts_digest)
@@ -157,7 +157,7 @@ def test_a_host_without_workers_and_a_paused_one_say_what_follows() -> None:
 
 
 def test_what_is_held_back_says_since_when_nothing_moved_anywhere() -> None:
-    stage = Stage("a", "b")
+    stage = SchedulerStage("a", "b")
     stage.submit("alice", *[spec(f"x-{number}") for number in range(3000)])
     last = f"x-{2999}"
     for name, quiet in (("a", 6.0), ("b", 4.0)):
@@ -172,7 +172,7 @@ def test_what_is_held_back_says_since_when_nothing_moved_anywhere() -> None:
 
 
 def test_what_waits_for_an_input_says_why_that_is_not_there() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("w"), spec("x", "w"), spec("y", "x"))
     beat(stage, "a", running=[RunningCall("a-0", 0, Key("w"), "w", 93.0)])
     assert said(stage, "x") == "x waits for its input w (assigned). w has been running on a-0 for 7.0 s (attempt 1)."
@@ -183,7 +183,7 @@ def test_what_waits_for_an_input_says_why_that_is_not_there() -> None:
 
 
 def test_a_cluster_without_workers_or_with_full_stores_says_since_when() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     beat(stage, "a")
     host = stage.machine.core.hosts[HostId(PeerId("a"))]
     stage.now = 1.0
@@ -199,7 +199,7 @@ def test_a_cluster_without_workers_or_with_full_stores_says_since_when() -> None
 
 
 def test_a_result_whose_holder_is_silent_says_that_reading_it_waits() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("x"))
     stage.finish("x")
     stage.now += 7.0

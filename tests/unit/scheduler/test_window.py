@@ -29,24 +29,24 @@ from himalia.messages.telemetry import LogLine
 from himalia.names import ClientId, Key, PeerId, WorkerName
 from himalia.scheduler.window import HOPELESS, MESSAGE, Window
 from himalia.settings import DEFAULT
-from tests.unit.scheduler.stage import TIMING, Stage, spec
+from himalia.testing.stages.scheduler import TIMING, SchedulerStage, spec
 
 VALUES = DEFAULT.client_window
 THIN, NEWS = VALUES // 8, VALUES * 3 // 2
 ALICE = PeerId("alice")
 
 
-def window(stage: Stage, client: str = "alice") -> Window:
+def window(stage: SchedulerStage, client: str = "alice") -> Window:
     return stage.machine.clients[ClientId(PeerId(client))].window
 
 
-def tick(stage: Stage, *, reads: bool) -> list[Instruction]:
+def tick(stage: SchedulerStage, *, reads: bool) -> list[Instruction]:
     """Let a tick pass at which alice has read everything, or nothing yet."""
     stage.now += 0.1
     return stage.event(Ticked({} if reads else {ALICE: window(stage).sent}))
 
 
-def finish(stage: Stage, keys: list[str], data: bytes | None) -> None:
+def finish(stage: SchedulerStage, keys: list[str], data: bytes | None) -> None:
     """Let calls finish, without looking at everything after each."""
     for key in keys:
         task = stage.task(key)
@@ -57,7 +57,7 @@ def finish(stage: Stage, keys: list[str], data: bytes | None) -> None:
     stage.machine.validate()
 
 
-def submit(stage: Stage, number: int, client: str = "alice", name: str = "f", batch: int = 1) -> list[str]:
+def submit(stage: SchedulerStage, number: int, client: str = "alice", name: str = "f", batch: int = 1) -> list[str]:
     keys = [f"{name}-{n}" for n in range(number)]
     message = Submit(batch, [spec(key) for key in keys])
     instructions = stage.machine.handle(message, now=stage.now, source=PeerId(client))
@@ -65,7 +65,7 @@ def submit(stage: Stage, number: int, client: str = "alice", name: str = "f", ba
     return keys
 
 
-def fill(stage: Stage, nbytes: int) -> None:
+def fill(stage: SchedulerStage, nbytes: int) -> None:
     """Have so much under way to alice."""
     own = window(stage)
     own.total += nbytes - own.under_way
@@ -75,7 +75,7 @@ def fill(stage: Stage, nbytes: int) -> None:
 
 
 def test_a_client_that_reads_gets_values() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     for n in range(20):
         keys = submit(stage, 1, name=f"f{n}", batch=n)
         finish(stage, keys, bytes(10_000_000))
@@ -99,7 +99,7 @@ def test_what_a_client_has_not_read_is_counted_until_it_has() -> None:
 
 
 def test_values_stay_at_their_host_when_much_is_under_way() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     keys = submit(stage, 2)
     fill(stage, VALUES + 1)
     finish(stage, keys[:1], b"value")
@@ -112,7 +112,7 @@ def test_values_stay_at_their_host_when_much_is_under_way() -> None:
 
 
 def test_news_wait_and_only_the_last_word_on_a_key_is_told() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     keys = submit(stage, 3)
     stage.submit("bob", spec("g-1"))
     fill(stage, NEWS)
@@ -131,7 +131,7 @@ def test_news_wait_and_only_the_last_word_on_a_key_is_told() -> None:
 
 
 def test_news_of_a_released_key_are_forgotten_so_that_it_can_be_used_again() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     keys = submit(stage, 1)
     fill(stage, NEWS)
     finish(stage, keys, b"old")
@@ -157,7 +157,7 @@ def test_that_a_key_was_cancelled_is_not_told_once_it_is_submitted_again() -> No
 
 
 def test_all_results_for_a_client_that_stands_still_queue_no_more_than_the_window() -> None:
-    stage = Stage("a", settings=msgspec.structs.replace(DEFAULT, client_window=VALUES // 8))
+    stage = SchedulerStage("a", settings=msgspec.structs.replace(DEFAULT, client_window=VALUES // 8))
     most = 0
     for batch in range(20):
         keys = submit(stage, 1000, name=f"f{batch}", batch=batch)
@@ -182,7 +182,7 @@ def test_all_results_for_a_client_that_stands_still_queue_no_more_than_the_windo
 
 
 def test_lines_of_output_are_counted_while_a_client_does_not_read() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     submit(stage, 1)
     fill(stage, THIN + 1)
     line = LogLine(1.0, "stdout", "hello")
@@ -198,7 +198,7 @@ def test_lines_of_output_are_counted_while_a_client_does_not_read() -> None:
 
 def test_a_follower_that_does_not_read_gets_no_push_and_is_told_later_how_much_it_missed() -> None:
     ring = 4_000
-    stage = Stage("a", settings=msgspec.structs.replace(DEFAULT, telemetry_ring=ring))
+    stage = SchedulerStage("a", settings=msgspec.structs.replace(DEFAULT, telemetry_ring=ring))
     stage.message("alice", FollowTelemetry(0.05, full=True))
     tick(stage, reads=True)
     stage.take()
@@ -223,7 +223,7 @@ def asks() -> Iterator[Message]:
 
 
 def test_who_asks_without_end_and_reads_no_answer_is_cut_off_and_nobody_else() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     stage.submit("alice", spec("f-1"))
     stage.submit("bob", spec("g-1"))
     queued = 0
@@ -243,7 +243,7 @@ def test_who_asks_without_end_and_reads_no_answer_is_cut_off_and_nobody_else() -
 
 
 def test_people_are_told_that_a_client_does_not_read_and_that_it_does_again() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     fill(stage, VALUES + 1)
     tick(stage, reads=False)
     tick(stage, reads=True)

@@ -27,13 +27,13 @@ from himalia.names import SCHEDULER, Digest, Key, PeerId, WorkerName
 from himalia.scheduler.state import ASSIGNED, SchedulerTask
 from himalia.settings import DEFAULT
 from himalia.telemetry.recording import Packer, Recording, begin, new_header
+from himalia.testing.stages.scheduler import FUNCTION, SchedulerStage
 from himalia_widgets.cell.cell_bar import CellTotals, add_up, facts
 from himalia_widgets.dashboard.tables import describe_groups, describe_summary
 from himalia_widgets.replay.reel import Reel
 from himalia_widgets.view.history import History
 from himalia_widgets.view.tables.progress import progress
 from himalia_widgets.widget.facts import describe_header
-from tests.unit.scheduler.stage import FUNCTION, Stage
 
 EPOCH = 1_700_000_000.0
 OFFSETS = {"here": 0.0, "near": 0.4, "far": -3600.0, "late": 90.0}
@@ -43,7 +43,7 @@ LOOKER = "control-1"
 """Follows like a widget or a dashboard."""
 
 
-class World(Stage):
+class World(SchedulerStage):
     """A scheduler, two clients with their real machines, and somebody who follows and may stand still."""
 
     def __init__(self) -> None:

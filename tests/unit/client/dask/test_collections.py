@@ -17,7 +17,7 @@ from dask._task_spec import Alias, List, Task, TaskRef  # noqa: E402
 from himalia import Client, futures_of, wait  # noqa: E402
 from himalia.errors import UsageError  # noqa: E402
 from himalia.messages.parts import TaskOptions  # noqa: E402
-from tests.unit.client.fake_cluster import FakeCluster, install  # noqa: E402
+from himalia.testing.stages.fake_cluster import FakeCluster, install  # noqa: E402
 
 
 def inc(x: int) -> int:

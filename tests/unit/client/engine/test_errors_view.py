@@ -16,7 +16,7 @@ from himalia.client.recreate import find_root
 from himalia.errors import TimeoutError, UsageError
 from himalia.messages.parts import Frame, TaskError
 from himalia.names import Key
-from tests.unit.client.fake_cluster import FakeCluster, snooze
+from himalia.testing.stages.fake_cluster import FakeCluster, snooze
 
 
 def failed(key: str, *, line: int = 7, kind: str = "exception", text: str = "ValueError: no", root: str = "") -> Record:

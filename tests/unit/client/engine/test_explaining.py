@@ -12,7 +12,7 @@ from himalia.backlog import Backlog
 from himalia.client.engine import explaining
 from himalia.comm.contact import Contact, describe_contact
 from himalia.errors import TimeoutError
-from tests.unit.client.fake_cluster import FakeCluster, snooze
+from himalia.testing.stages.fake_cluster import FakeCluster, snooze
 from tests.waiting import until, wait_until
 
 

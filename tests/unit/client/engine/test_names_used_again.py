@@ -8,7 +8,7 @@ import pytest
 from himalia import Client
 from himalia.errors import CancelledError, DataLostError, UsageError
 from himalia.messages.client import DataPlaced
-from tests.unit.client.fake_cluster import FakeCluster, snooze
+from himalia.testing.stages.fake_cluster import FakeCluster, snooze
 
 pytestmark = pytest.mark.filterwarnings("error:The key")
 

@@ -37,7 +37,7 @@ def wanted(keys: Iterable[Key]) -> list[tuple[Key, int]]:
     return [(key, 0) for key in keys]
 
 
-class NannyStage:
+class DataStage:
     """A store and its data listener, in this process."""
 
     def __init__(self, directory: Path, limit: int) -> None:
@@ -79,8 +79,8 @@ class NannyStage:
 
 
 @asynccontextmanager
-async def nanny(directory: Path, limit: int = 64 * MIB, address: str = "") -> AsyncIterator[NannyStage]:
-    stage = NannyStage(directory, limit)
+async def nanny(directory: Path, limit: int = 64 * MIB, address: str = "") -> AsyncIterator[DataStage]:
+    stage = DataStage(directory, limit)
     await stage.listen(address or f"unix://{directory}/data.sock")
     try:
         yield stage
@@ -93,7 +93,7 @@ async def nanny(directory: Path, limit: int = 64 * MIB, address: str = "") -> As
         stage.store.close()
 
 
-async def begun(stage: NannyStage, client: DataClient, request: asyncio.Future[Any]) -> None:
+async def begun(stage: DataStage, client: DataClient, request: asyncio.Future[Any]) -> None:
     """Return when the bytes of a request are under way, or it is over."""
     connections = stage.server._connections
     while not request.done() and not any(each._streaming or each._granted for each in connections.get(client.me, [])):

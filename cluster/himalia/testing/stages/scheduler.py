@@ -30,7 +30,7 @@ def spec(
     return TaskSpec(Key(key), key.split("-")[0], FUNCTION, b"call", dependencies, order, wanted, options=options)
 
 
-class Stage:
+class SchedulerStage:
     """One scheduler; clients ``alice`` and ``bob``; hosts as the test adds them."""
 
     def __init__(self, *hosts: str, settings: Settings | None = None) -> None:

@@ -22,7 +22,7 @@ TIMING = Timing(start=1.0, deserialize=0.0, compute=0.5, serialize=0.0)
 """Of calls that are long: none is dispatched ahead of a free thread."""
 
 
-class Stage:
+class NannyStage:
     """One nanny, registered, with its workers up; clears what that took."""
 
     def __init__(self, *, workers: int = 1, nthreads: int = 1, up: bool = True, **options: Any) -> None:
