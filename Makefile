@@ -1,7 +1,7 @@
 # Every target is one or two commands that can also be typed by hand; scripts/bootstrap.py makes what they need.
 PYTHON ?= python3
 BIN := .venv/bin
-SEEDS ?= 1000
+SEEDS ?= 1200
 
 .DEFAULT_GOAL := help
 .PHONY: help demo lab test lint bench clean
@@ -19,8 +19,12 @@ lab: ## install, open notebooks/quickstart.ipynb in JupyterLab (ARGS="--no-brows
 
 test: lint ## install what tests need, check the code, run all tests, notebooks and the browser's tests
 	@$(PYTHON) scripts/bootstrap.py browser
-	@echo "[himalia] unit tests, simulation ($(SEEDS) seeds), integration, notebooks, browser"
-	@HIMALIA_SEEDS=$(SEEDS) $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 120
+	@echo "[himalia] simulation ($(SEEDS) seeds) and unit tests, on all cores"
+	@HIMALIA_SEEDS=$(SEEDS) $(BIN)/python -m pytest -q -n logical --dist worksteal tests/simulation tests/unit; \
+	failed=$$?; \
+	echo "[himalia] integration, notebooks, browser: one after the other, since these wait for other processes"; \
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 120 \
+		tests/integration tests/notebooks notebooks tests/browser && exit $$failed
 
 lint: ## ruff and mypy --strict over code, tests and scripts
 	@$(PYTHON) scripts/bootstrap.py test
