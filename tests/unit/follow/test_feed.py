@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from himalia.comm.security import Credentials, new_credentials
-from himalia.follow.control import Control
+from himalia.follow.feed import Feed
 from himalia.follow.thread_feed import ThreadFeed
 
 
@@ -17,7 +17,7 @@ class Target(NamedTuple):
 
 
 def test_who_follows_a_cluster_that_isn_t_there_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Control.open, "__defaults__", (0.1,))  # seconds for one address
+    monkeypatch.setattr(Feed.open, "__defaults__", (0.1,))  # seconds for one address
     ends: list[str] = []
     has_ended = threading.Event()
 
