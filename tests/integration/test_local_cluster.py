@@ -23,6 +23,7 @@ import pytest
 
 from himalia import Client, LocalCluster
 from himalia.child import Child
+from himalia.deploy import patience
 from himalia.errors import ClosedError, DataLostError, StartError, TimeoutError, UsageError
 from himalia.registry import clusters
 from tests.waiting import hold, wait_until
@@ -330,6 +331,7 @@ def test_a_cluster_whose_nanny_can_not_be_started_any_more_tells_its_futures(
     with LocalCluster(n_workers=1, threads_per_worker=1) as cluster, Client(cluster) as client:
         future = client.submit(time.sleep, 3600)
         monkeypatch.setenv("PYTHONHOME", "/nowhere")
+        monkeypatch.setattr(patience, "FAILURES", 2)
         os.kill(pids_of(cluster)[1], signal.SIGKILL)
         with pytest.raises(ClosedError, match=r"(?s)nanny can't be kept alive: .*encodings"):
             future.result(timeout=60)
