@@ -144,7 +144,7 @@ def test_news_of_a_released_key_are_forgotten_so_that_it_can_be_used_again() -> 
 
 
 def test_that_a_key_was_cancelled_is_not_told_once_it_is_submitted_again() -> None:
-    stage = Stage("a")
+    stage = SchedulerStage("a")
     keys = submit(stage, 1)
     fill(stage, NEWS)
     stage.message("alice", CancelKeys([Key(key) for key in keys]))
