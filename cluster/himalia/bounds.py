@@ -62,6 +62,12 @@ Many = Annotated[list[T], Meta(max_length=MANY)]
 FewOf = Annotated[tuple[T, ...], Meta(max_length=FEW)]
 ManyOf = Annotated[tuple[T, ...], Meta(max_length=MANY)]
 Table = Annotated[dict[K, T], Meta(max_length=FEW)]
+LongTable = Annotated[dict[K, T], Meta(max_length=MANY)]
+
+
+def cut(text: str) -> str:
+    """Return a text that was put together of others as one that fits: each had its bounds, their sum has none."""
+    return text[:TEXT_LENGTH]
 
 
 def problem_of(message: Struct) -> str:

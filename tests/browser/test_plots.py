@@ -10,6 +10,7 @@ from bokeh.layouts import column
 from bokeh.resources import INLINE
 from playwright.sync_api import expect
 
+from himalia.messages.answers import ClusterInfo, HostView, WorkerView
 from himalia.messages.client import Telemetry
 from himalia.messages.parts import Timing
 from himalia.messages.telemetry import GroupSummary, HostMetrics, RunningCall, TaskRecord, TransferSummary
@@ -27,16 +28,16 @@ NOW = 1_700_000_000.0
 def hostile_history(names: tuple[str, ...]) -> History:
     """What is known of a cluster in which everything has one of these names."""
     history = History()
-    worker = {"nanny": "n", "pid": 1, "nthreads": 1, "memory_limit": 2**28, "resources": {}, "metrics": (0.0, 0, 0)}
     hosts = [HostId(PeerId(f"h{number}")) for number in range(len(names))]
+    named = list(zip(hosts, names, strict=True))
     history.take_info(
-        {
-            "hosts": {host: {"name": name, "memory_limit": 2**30} for host, name in zip(hosts, names, strict=True)},
-            "workers": {
-                name: {"name": name, "host": name, "host_id": host, **worker}
-                for host, name in zip(hosts, names, strict=True)
+        ClusterInfo(
+            hosts={host: HostView("", name, memory_limit=2**30) for host, name in named},
+            workers={
+                name: WorkerView(name, host, name, nanny="n", pid=1, nthreads=1, memory_limit=2**28)
+                for host, name in named
             },
-        }
+        )
     )
     records = [
         TaskRecord(Key(name), name, host, name, "ok", Timing(NOW - 30.0, 0.0, 25.0, 0.0), 8)

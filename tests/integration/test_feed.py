@@ -12,6 +12,7 @@ import pytest
 
 from himalia import LocalCluster, wait
 from himalia.follow.thread_feed import ThreadFeed
+from himalia.messages.answers import ClusterInfo
 from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import HostMetrics, RunningCall, StoreMove
 from tests.waiting import PATIENCE, hold, wait_until
@@ -22,7 +23,7 @@ class Follower:
 
     def __init__(self, target: Any, *, full: bool = False) -> None:
         self.pushes: list[Telemetry] = []
-        self.infos: list[dict[str, Any]] = []
+        self.infos: list[ClusterInfo] = []
         self.ends: list[str] = []
         self.leave = ThreadFeed.of(target, full=full).subscribe(self.pushes.append, self.infos.append, self.ends.append)
 
@@ -96,11 +97,11 @@ def test_a_nanny_measures_itself(follower: Follower) -> None:
 
 
 def test_a_follower_is_told_who_is_there_and_again_when_that_changes(cluster: LocalCluster, follower: Follower) -> None:
-    wait_until(lambda: follower.infos and len(follower.infos[-1]["workers"]) == 2)
+    wait_until(lambda: follower.infos and len(follower.infos[-1].workers) == 2)
     cluster.scale(3)
-    wait_until(lambda: len(follower.infos[-1]["workers"]) == 3)
+    wait_until(lambda: len(follower.infos[-1].workers) == 3)
     cluster.scale(2)
-    wait_until(lambda: len(follower.infos[-1]["workers"]) == 2)
+    wait_until(lambda: len(follower.infos[-1].workers) == 2)
 
 
 def test_a_restart_of_one_worker_keeps_results_and_runs_again_what_ran_there(
@@ -128,7 +129,7 @@ def test_a_question_can_be_asked_through_the_feed(cluster: LocalCluster) -> None
         future = client.submit(make_bytes, 1, 10)
         future.result(timeout=PATIENCE)
         task = ThreadFeed.of(cluster).ask(lambda control: control.describe_task(future.key))
-        assert task["key"] == future.key
+        assert task.key == future.key
     assert feed_threads() == []
 
 

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
 from himalia import serialize
+from himalia.messages.answers import CallReplies, ProcessLogs, Reply
 from himalia.messages.client import GetLogs, RunFunction
 from himalia.messages.nanny import (
     FreeData,
@@ -26,7 +26,7 @@ from himalia.messages.nanny import (
     WorkerDied,
     WorkerStarted,
 )
-from himalia.messages.parts import Reply
+from himalia.messages.telemetry import LogLine
 from himalia.names import Key
 from himalia.testing.builders import make_dependency
 from tests.integration.nanny_harness import NannyHarness
@@ -246,16 +246,18 @@ def test_a_function_runs_on_every_worker_and_logs_are_kept() -> None:
     async def scenario(nanny: NannyHarness) -> None:
         nanny.tell(RunFunction(1, serialize.dumps_packed((print, ("hello",), {}))))
         reply = await nanny.expect(Reply)
-        replies = {name: msgspec.msgpack.decode(value)[0] for name, value in reply.value.items()}
-        assert replies == {"n-0": "ok", "n-1": "ok"}
-        lines: list[Any] = []
+        assert isinstance(reply.value, CallReplies)
+        assert {name: one.error for name, one in reply.value.replies.items()} == {"n-0": None, "n-1": None}
+        lines: list[LogLine] = []
         request = 1
         while not lines:  # only calls' lines are there as soon as their results
             request += 1
             nanny.tell(GetLogs(request, ["n-1"]))
-            lines = (await nanny.expect(Reply)).value["n-1"]
-        ((_, source, text, key),) = lines
-        assert (source, text, key) == ("stdout", "hello", "")
+            logs = (await nanny.expect(Reply)).value
+            assert isinstance(logs, ProcessLogs)
+            lines = logs.lines["n-1"]
+        (line,) = lines
+        assert (line.source, line.text, line.key) == ("stdout", "hello", "")
 
     run(scenario, nworkers=2)
 

@@ -17,9 +17,10 @@ from himalia.comm.data.client import DataClient
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
 from himalia.errors import ConnectError, HandshakeError
+from himalia.messages.answers import Reply
 from himalia.messages.client import ClientToScheduler, SchedulerToClient
 from himalia.messages.nanny import NannyToScheduler, RegisterNanny, SchedulerToNanny
-from himalia.messages.parts import HostInfo, Reply
+from himalia.messages.parts import HostInfo
 from himalia.names import SCHEDULER, HostId, Key, PeerId
 from himalia.registry import clusters
 from himalia.registry.cluster_file import read_file, worker_path

@@ -103,9 +103,9 @@ def test_groups_workers_errors_and_lines_are_those_of_the_cluster(truth: Truth) 
     reel = open_reel(truth.path)
     groups = {name: group for (name, _), group in reel.history.groups.items()}
     assert (groups["double"].finished, groups["speak"].finished, groups["fail"].failed) == (220, 3, 4)
-    assert {worker["name"] for _, worker in reel.history.workers} == set(truth.workers)
+    assert {worker.name for _, worker in reel.history.workers} == set(truth.workers)
     assert [error.count for error in reel.history.errors.values()] == [4]
-    lines = {line.text for lines in reel.lines().values() for line in lines if line.source == "stdout"}
+    lines = {line.text for lines in reel.lines().lines.values() for line in lines if line.source == "stdout"}
     assert lines == {"moon 0", "moon 1", "moon 2"}
 
 

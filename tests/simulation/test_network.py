@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from himalia.messages.parts import Reply
+from himalia.messages.answers import Reply
 from himalia.names import PeerId
 from himalia.testing.network import End, Network, Weather
 from himalia.testing.world import World

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from himalia.client.future import Future
     from himalia.client.reprs import Futures
     from himalia.deploy.cluster import Cluster
-    from himalia.follow.report import TelemetryReport
+    from himalia.messages.answers import ClusterInfo, TelemetryReport
     from himalia.messages.client import CallOutput
     from himalia_widgets.cell.recorder import Recorder
 
@@ -99,7 +99,7 @@ def unload_ipython_extension() -> None:
     unload()
 
 
-def task_stream_figure(report: TelemetryReport, info: dict[str, Any], filename: str | None) -> Any:
+def task_stream_figure(report: TelemetryReport, info: ClusterInfo, filename: str | None) -> Any:
     """Return a picture of calls; write it to a file too, if one is named."""
     from himalia_widgets.cell.figures import task_stream_figure
 

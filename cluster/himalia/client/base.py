@@ -5,8 +5,8 @@ Decides whether a method blocks or returns an awaitable: an asynchronous client'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from typing import Any, TypeVar, cast
 
 from himalia.client.durations import seconds
 from himalia.client.engine.callbacks import CallbackThread
@@ -16,11 +16,9 @@ from himalia.client.engine.shell import ClientShell
 from himalia.client.engine.state import Record
 from himalia.client.engine.submitting import Submitter
 from himalia.errors import ClosedError
-from himalia.messages.client import ClientToScheduler
+from himalia.messages.answers import A, Question
 
 T = TypeVar("T")
-Make = Callable[[int], ClientToScheduler]
-"""Makes a question of the number of a request."""
 
 
 class ClientBase:
@@ -60,15 +58,11 @@ class ClientBase:
             return coroutine if timeout is None else within(timeout, coroutine)  # type: ignore[return-value]  # awaitable
         return self._run(coroutine, timeout)
 
-    def _start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def _start(self, coroutine: Coroutine[Any, Any, object]) -> None:
         """Run a coroutine of which nobody awaits the end."""
         self._shell.start(coroutine)
 
-    def _ask(self, make: Make) -> Any:
-        """Ask the scheduler; an awaitable of the answer if the client is asynchronous."""
-        return self._sync(self._answer(make))
-
-    async def _answer(self, make: Make) -> Any:
+    async def _answer(self, make: Callable[[int], Question[A]]) -> A:
         self._check_open()
         return await self._shell.ask(make)
 
@@ -92,6 +86,14 @@ class ClientBase:
     def _nothing(self) -> Any:
         """Return None, as an awaitable if this client is asynchronous: for what is done at once."""
         return _NOTHING if self.asynchronous else None
+
+
+def awaiting(value: T) -> Awaitable[T]:
+    """Return what a method of an asynchronous client returned, as the awaitable that it is.
+
+    Methods are typed as what they return when they block; this is for code that has an asynchronous client.
+    """
+    return cast("Awaitable[T]", value)
 
 
 class _Nothing:

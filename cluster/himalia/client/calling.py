@@ -24,6 +24,8 @@ from himalia.client.nesting import pack_futures, unpack_futures
 from himalia.client.packing import origin
 from himalia.client.packing.calls import Parcel, check_callable, make_options
 from himalia.errors import UsageError
+from himalia.messages.answers import ClusterInfo
+from himalia.messages.parts import HostInfo
 from himalia.names import Key, shorten
 from himalia.wellformed import key_of, label_of, name_of, text_of
 
@@ -41,7 +43,7 @@ class Calling(ClientBase):
 
     _kept: dict[int, Future[Any]]
 
-    async def _info(self, n_workers: int = -1) -> dict[str, Any]:
+    async def _info(self) -> ClusterInfo:
         raise NotImplementedError
 
     def submit(
@@ -232,13 +234,13 @@ class Calling(ClientBase):
         key = keys.of_content(kind, frames) if hash else keys.unique(kind)
         return Parcel(key, kind, frames, kind, True)
 
-    async def _hosts_of(self, workers: str | Iterable[str]) -> list[Any]:
+    async def _hosts_of(self, workers: str | Iterable[str]) -> list[HostInfo]:
         info = await self._info()
         chosen = select_hosts(info, workers)
         hosts = self._shell.machine.hosts
-        found = [info for host, info in hosts.items() if host in chosen]
+        found = [known for host, known in hosts.items() if host in chosen]
         if not found:
-            raise UsageError(f"workers={workers!r} fits none of {sorted(info['workers'])}.")
+            raise UsageError(f"workers={workers!r} fits none of {sorted(info.workers)}.")
         return found
 
     def gather(self, futures: Any, errors: Literal["raise", "skip"] = "raise", direct: bool | None = None) -> Any:

@@ -13,7 +13,7 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,6 +33,7 @@ from himalia.client.recreate import Recreating
 from himalia.client.reprs import client_html, client_text, info_task_words
 from himalia.comm.security import Credentials
 from himalia.errors import HimaliaError, UsageError
+from himalia.messages.answers import ClusterInfo
 from himalia.messages.client import CancelSpan
 from himalia.messages.parts import Close
 from himalia.names import ClientId, new_incarnation
@@ -134,7 +135,7 @@ class Client(Inquiries, Recreating, Collections):
         self._cancel_on_interrupt = cancel_on_interrupt
         self._output: OutputForwarder | None = None
         self._kept: dict[int, Future[Any]] = {}
-        self._last_info: dict[str, Any] = {}
+        self._last_info: ClusterInfo | None = None
         if kwargs and (address is not None or self._cluster_file):
             raise UsageError(
                 f"{', '.join(sorted(kwargs))}: options of a cluster that a client starts; this one connects to another."
@@ -383,10 +384,10 @@ class Client(Inquiries, Recreating, Collections):
 
     # What it looks like
 
-    def _known_info(self) -> dict[str, Any]:
-        """Return the cluster's description, now if it can be had quickly, else what was known last; empty: nothing."""
+    def _known_info(self) -> ClusterInfo | None:
+        """Return the cluster's description, now if it can be had quickly, else what was known last; None: nothing."""
         if self.status != "running":
-            return {}
+            return None
         if not self.asynchronous:
             try:
                 self._last_info = self._run(self._info(), 1.0)
@@ -402,7 +403,7 @@ class Client(Inquiries, Recreating, Collections):
         kind, summary = type(self).__name__, self._summary(info)
         return client_html(kind, self.name, self.status, summary, info_task_words(info), taken=time.time())
 
-    def _summary(self, info: Mapping[str, Any]) -> ClusterSummary:
+    def _summary(self, info: ClusterInfo | None) -> ClusterSummary:
         return summarize(
             info,
             now=0.0,  # since when it runs isn't shown

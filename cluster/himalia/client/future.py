@@ -20,7 +20,6 @@ from himalia.errors import UsageError
 from himalia.messages.client import GetLogs
 from himalia.messages.telemetry import LogLine
 from himalia.names import Key, shorten
-from himalia.show.logs import read_logs
 from himalia.views import find_live_views
 
 if TYPE_CHECKING:
@@ -176,7 +175,7 @@ class Future(Generic[T]):
         if not self._client._shell.watch((self._record,), ring):
             ring(self._record)
 
-    def logs(self) -> Any:
+    def logs(self) -> list[LogLine]:
         """Return the lines that the call printed or logged, in the order of their times, as far as they are kept.
 
         They are kept by the nanny of the worker that ran it, also if that worker died since; the scheduler remembers
@@ -185,8 +184,8 @@ class Future(Generic[T]):
         client, key = self._client, self._record.key
 
         async def logs() -> list[LogLine]:
-            found = read_logs(await client._answer(lambda number: GetLogs(number, None, key)))
-            lines = [line for answer in found.values() if not isinstance(answer, str) for line in answer]
+            found = await client._answer(lambda number: GetLogs(number, None, key))
+            lines = [line for some in found.lines.values() for line in some]
             return sorted(lines, key=lambda line: line.time)
 
         return client._sync(logs())

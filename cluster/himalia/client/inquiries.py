@@ -24,7 +24,7 @@ from himalia.client.futures_in import futures_of
 from himalia.client.profile import Profile
 from himalia.client.versions import compare, versions_here
 from himalia.errors import TimeoutError, UsageError
-from himalia.follow.report import TelemetryReport, read_report
+from himalia.messages.answers import CallReply, ClusterInfo, KeyView, TelemetryReport, WorkerView
 from himalia.messages.client import (
     FollowTelemetry,
     GetInfo,
@@ -37,9 +37,8 @@ from himalia.messages.client import (
     RunFunction,
     Telemetry,
 )
-from himalia.messages.parts import TaskError
-from himalia.names import Key, shorten
-from himalia.show.logs import read_logs
+from himalia.names import HostId, Key, shorten
+from himalia.show.logs import texts_of
 from himalia.telemetry.grouping import group_name
 from himalia.views import find_views, missing
 from himalia.wellformed import key_of, name_of, well_formed
@@ -56,7 +55,7 @@ POLL: Final = 0.05
 class Inquiries(ClientBase):
     """What a client can ask; a part of :class:`himalia.client.client.Client`."""
 
-    def scheduler_info(self, n_workers: int = -1) -> Any:
+    def scheduler_info(self, n_workers: int = -1) -> SchedulerInfo:
         """Return what the scheduler says of itself, its hosts and its workers: a dict, shown as tables in a notebook.
 
         Parameters
@@ -66,28 +65,28 @@ class Inquiries(ClientBase):
         """
 
         async def describe() -> SchedulerInfo:
-            return SchedulerInfo(await self._info(n_workers), taken=wall_clock())
+            info = await self._info()
+            if n_workers >= 0:
+                info = msgspec.structs.replace(info, workers=dict(list(info.workers.items())[:n_workers]))
+            return SchedulerInfo(info, taken=wall_clock())
 
         return self._sync(describe())
 
-    async def _info(self, n_workers: int = -1) -> dict[str, Any]:
-        info: dict[str, Any] = await self._answer(GetInfo)
-        if n_workers >= 0:
-            info["workers"] = dict(list(info["workers"].items())[:n_workers])
-        return info
+    async def _info(self) -> ClusterInfo:
+        return await self._answer(GetInfo)
 
-    def nthreads(self, workers: str | Iterable[str] | None = None) -> Any:
+    def nthreads(self, workers: str | Iterable[str] | None = None) -> dict[str, int]:
         """Return the number of threads of each worker, by its address."""
 
         async def nthreads() -> dict[str, int]:
-            found = select_workers((await self._info())["workers"], workers)
-            return {address: worker["nthreads"] for address, worker in found.items()}
+            found = select_workers((await self._info()).workers, workers)
+            return {address: worker.nthreads for address, worker in found.items()}
 
         return self._sync(nthreads())
 
     ncores = nthreads
 
-    def who_has(self, futures: Any = None) -> Any:
+    def who_has(self, futures: object = None) -> dict[str, tuple[str, ...]]:
         """Return which hosts hold each result: ``{key: (nanny address, …)}``.
 
         Parameters
@@ -98,18 +97,17 @@ class Inquiries(ClientBase):
 
         async def who_has() -> dict[str, tuple[str, ...]]:
             keys = await self._held(keys_of(futures))
-            return {key: tuple(held["holders"]) for key, held in keys.items()}
+            return {key: held.holders for key, held in keys.items()}
 
         return self._sync(who_has())
 
-    async def _held(self, keys: list[Key] | None) -> dict[str, dict[str, Any]]:
+    async def _held(self, keys: list[Key] | None) -> dict[Key, KeyView]:
         """Ask who holds these keys, or everything that is in memory, in pages: an answer must fit into a message."""
 
-        async def ask(some: list[Key] | None, skip: int) -> dict[str, dict[str, Any]]:
-            answer: dict[str, dict[str, Any]] = await self._answer(lambda number: GetKeys(number, some, skip))
-            return answer
+        async def ask(some: list[Key] | None, skip: int) -> dict[Key, KeyView]:
+            return (await self._answer(lambda number: GetKeys(number, some, skip))).keys
 
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[Key, KeyView] = {}
         if keys is not None:
             for start in range(0, len(keys), FEW):
                 found.update(await ask(keys[start : start + FEW], 0))
@@ -121,7 +119,7 @@ class Inquiries(ClientBase):
                 break
         return found
 
-    def has_what(self, workers: str | Iterable[str] | None = None) -> Any:
+    def has_what(self, workers: str | Iterable[str] | None = None) -> dict[str, tuple[str, ...]]:
         """Return which results each host holds: ``{nanny address: (key, …)}``.
 
         Parameters
@@ -133,16 +131,16 @@ class Inquiries(ClientBase):
         async def has_what() -> dict[str, tuple[str, ...]]:
             info = await self._info()
             hosts = select_hosts(info, workers)
-            found: dict[str, list[str]] = {info["hosts"][host]["address"]: [] for host in hosts}
+            found: dict[str, list[str]] = {info.hosts[host].address: [] for host in hosts}
             for key, held in (await self._held(None)).items():
-                for address in held["holders"]:
+                for address in held.holders:
                     if address in found:
                         found[address].append(key)
             return {address: tuple(keys) for address, keys in found.items()}
 
         return self._sync(has_what())
 
-    def nbytes(self, keys: Any = None, summary: bool = True) -> Any:
+    def nbytes(self, keys: object = None, summary: bool = True) -> dict[str, int]:
         """Return the bytes of results in memory, by their group, or by key with ``summary=False``."""
 
         async def nbytes() -> dict[str, int]:
@@ -150,12 +148,12 @@ class Inquiries(ClientBase):
             sizes: dict[str, int] = {}
             for key, held in found.items():
                 name = group_name(key) if summary else key
-                sizes[name] = sizes.get(name, 0) + held["nbytes"]
+                sizes[name] = sizes.get(name, 0) + held.nbytes
             return sizes
 
         return self._sync(nbytes())
 
-    def wait_for_workers(self, n_workers: int = 1, timeout: float | str | None = None) -> Any:
+    def wait_for_workers(self, n_workers: int = 1, timeout: float | str | None = None) -> None:
         """Wait until there are so many workers.
 
         Raises
@@ -170,7 +168,7 @@ class Inquiries(ClientBase):
 
         async def are_there() -> bool:
             nonlocal count
-            count = len((await self._info())["workers"])
+            count = len((await self._info()).workers)
             return count >= n_workers
 
         if not await poll(are_there, POLL, timeout):
@@ -215,10 +213,10 @@ class Inquiries(ClientBase):
             return self._sync(self._run_function(call, names, on_error))
 
     async def _run_function(self, call: bytes, workers: list[str] | None, on_error: str) -> dict[str, Any]:
-        answers: Mapping[str, Any] = await self._answer(lambda number: RunFunction(number, call, workers))
+        answer = await self._answer(lambda number: RunFunction(number, call, workers))
         values = {}
-        for address, packed in answers.items():
-            value, error = read_run_reply(packed, address)
+        for address, reply in answer.replies.items():
+            value, error = read_run_reply(reply, address)
             if error is None:
                 values[address] = value
             elif on_error == "raise":
@@ -240,7 +238,7 @@ class Inquiries(ClientBase):
             "client.run() calls a function on workers; scheduler_info(), who_has() and telemetry() tell what it knows."
         )
 
-    def get_versions(self, check: bool = False, packages: Sequence[str] | None = None) -> Any:
+    def get_versions(self, check: bool = False, packages: Sequence[str] | None = None) -> dict[str, Any]:
         """Return the versions of packages in the client, the scheduler, the nannies and the workers.
 
         Parameters
@@ -258,13 +256,13 @@ class Inquiries(ClientBase):
         return self._sync(self._versions(check, list(packages or ())))
 
     async def _versions(self, check: bool, packages: list[str]) -> dict[str, Any]:
-        found: dict[str, Any] = await self._answer(GetVersions)
+        found = await self._answer(GetVersions)
         call = serialize.dumps_packed((versions_here, (packages,), {}))
         workers = await self._run_function(call, None, "ignore")
         versions = {
             "client": versions_here(packages),
-            "scheduler": found["scheduler"],
-            "nannies": found["nannies"],
+            "scheduler": found.scheduler,
+            "nannies": found.nannies,
             "workers": workers,
         }
         if check:
@@ -273,16 +271,12 @@ class Inquiries(ClientBase):
                 raise UsageError(table)
         return versions
 
-    def get_worker_logs(self, n: int | None = None, workers: str | Sequence[str] | None = None) -> Any:
+    def get_worker_logs(self, n: int | None = None, workers: str | Sequence[str] | None = None) -> dict[str, list[str]]:
         """Return the last lines of output of workers and nannies: ``{name: [line, …]}``, ``n`` lines at most."""
         names = names_of(workers)
 
         async def logs() -> dict[str, list[str]]:
-            found = read_logs(await self._answer(lambda number: GetLogs(number, names)))
-            texts = {
-                name: [lines] if isinstance(lines, str) else [line.text for line in lines]
-                for name, lines in found.items()
-            }
+            texts = texts_of(await self._answer(lambda number: GetLogs(number, names)))
             return {name: lines if n is None else lines[-n:] for name, lines in texts.items()}
 
         return self._sync(logs())
@@ -337,7 +331,7 @@ class Inquiries(ClientBase):
 
         return self._sync(profile())
 
-    def telemetry(self, since: float = 0.0, span: str = "") -> Any:
+    def telemetry(self, since: float = 0.0, span: str = "") -> TelemetryReport:
         """Return what the cluster measured: a summary for each group of calls, and records of single calls.
 
         Parameters
@@ -351,11 +345,7 @@ class Inquiries(ClientBase):
         -------
         TelemetryReport
         """
-
-        async def telemetry() -> TelemetryReport:
-            return read_report(await self._answer(lambda number: GetTelemetry(number, since, well_formed(span))))
-
-        return self._sync(telemetry())
+        return self._sync(self._answer(lambda number: GetTelemetry(number, since, well_formed(span))))
 
     def restart(self, timeout: float | str | None = None, wait_for_workers: bool = True) -> Any:
         """Cancel every task of every client and replace every worker process: modules are imported anew.
@@ -440,16 +430,15 @@ class Inquiries(ClientBase):
         return stop
 
 
-def read_run_reply(packed: Any, address: str) -> tuple[Any, BaseException | None]:
+def read_run_reply(reply: CallReply, address: str) -> tuple[Any, BaseException | None]:
     """Return the value that a worker answered, or its error."""
-    kind, content = msgspec.msgpack.decode(packed) if isinstance(packed, bytes | bytearray | memoryview) else packed
-    if kind == "ok":
-        try:
-            return serialize.loads_packed(content), None
-        except Exception as failure:  # whatever the user's class does when it is unpickled
-            return None, failure
-    error = msgspec.convert(content, TaskError)
-    return None, rebuild(error, Key(error.key or f"client.run() on {shorten(address)}"))
+    error = reply.error
+    if error is not None:
+        return None, rebuild(error, Key(error.key or f"client.run() on {shorten(address)}"))
+    try:
+        return serialize.loads_packed(reply.value), None
+    except Exception as failure:  # whatever the user's class does when it is unpickled
+        return None, failure
 
 
 def names_of(workers: str | Iterable[str] | None) -> list[str] | None:
@@ -457,7 +446,7 @@ def names_of(workers: str | Iterable[str] | None) -> list[str] | None:
     return None if workers is None else list(map(name_of, [workers] if isinstance(workers, str) else workers))
 
 
-def select_workers(found: Mapping[str, Any], wanted: str | Iterable[str] | None) -> dict[str, Any]:
+def select_workers(found: Mapping[str, WorkerView], wanted: str | Iterable[str] | None) -> dict[str, WorkerView]:
     """Return those workers that are meant by name, address, host or nanny."""
     if wanted is None:
         return dict(found)
@@ -465,20 +454,20 @@ def select_workers(found: Mapping[str, Any], wanted: str | Iterable[str] | None)
     return {
         address: worker
         for address, worker in found.items()
-        if names & {address, str(worker["name"]), worker["host"], worker["nanny"]}
+        if names & {address, worker.name, worker.host, worker.nanny}
     }
 
 
-def select_hosts(info: Mapping[str, Any], wanted: str | Iterable[str] | None) -> list[str]:
+def select_hosts(info: ClusterInfo, wanted: str | Iterable[str] | None) -> list[HostId]:
     """Return the ids of the hosts that are meant by their own names, or by those of their workers."""
     if wanted is None:
-        return list(info["hosts"])
+        return list(info.hosts)
     names = set(map(name_of, [wanted] if isinstance(wanted, str) else wanted))
-    chosen = {worker["host_id"] for worker in select_workers(info["workers"], names).values()}
-    for host, described in info["hosts"].items():
-        if names & {host, described["address"], described["name"], described["hostname"]}:
+    chosen = {worker.host_id for worker in select_workers(info.workers, names).values()}
+    for host, view in info.hosts.items():
+        if names & {host, view.address, view.name, view.hostname}:
             chosen.add(host)
-    return [host for host in info["hosts"] if host in chosen]
+    return [host for host in info.hosts if host in chosen]
 
 
 def keys_of(futures: Any) -> list[Key] | None:

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from himalia.client.default import default_client
 from himalia.errors import HimaliaError, TimeoutError, UsageError
 from himalia.follow.thread_feed import ThreadFeed
+from himalia.messages.answers import ClusterInfo
 from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import HostMetrics
 from himalia.views import find_views, missing
@@ -186,8 +187,8 @@ class Sampling:
             self._samples.append((now, sum(map(self._measure, self._hosts.values()))))
             self._first.set()
 
-    def _take_info(self, info: dict[str, Any]) -> None:
-        present = info["hosts"]
+    def _take_info(self, info: ClusterInfo) -> None:
+        present = info.hosts
         self._hosts = {host: metrics for host, metrics in self._hosts.items() if host in present}
 
     def _end(self, reason: str) -> None:

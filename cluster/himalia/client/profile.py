@@ -6,11 +6,13 @@ widgets'.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from html import escape
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+
+from himalia.messages.answers import ProfileSamples
 
 ROWS: Final = 15
 """Functions in a table."""
@@ -43,12 +45,10 @@ class Profile:
         By nanny address: why that host can't be looked at.
     """
 
-    def __init__(self, answer: Mapping[str, Any], *, stop: float = float("inf")) -> None:
-        self.problems = {name: rows for name, rows in answer.items() if isinstance(rows, str)}
+    def __init__(self, answer: ProfileSamples, *, stop: float = float("inf")) -> None:
+        self.problems = dict(answer.problems)
         self.samples: dict[str, list[Sample]] = {
-            name: [(time, stack, count) for time, stack, count in rows if time <= stop]
-            for name, rows in answer.items()
-            if not isinstance(rows, str)
+            name: [sample for sample in samples if sample[0] <= stop] for name, samples in answer.samples.items()
         }
 
     @property

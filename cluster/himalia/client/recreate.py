@@ -19,6 +19,7 @@ from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDIN
 from himalia.client.future import Future
 from himalia.client.futures_in import futures_of
 from himalia.errors import DataLostError, UsageError
+from himalia.messages.answers import CallSpec
 from himalia.messages.client import GetSpec
 from himalia.names import Key, shorten
 from himalia.telemetry.errors import headline
@@ -73,14 +74,14 @@ class Recreating(Calling):
             error.__traceback__ = _without_first(error)
             raise
 
-    async def _fetch_failed(self, futures: list[Future[Any]]) -> tuple[dict[str, Any], dict[Key, Frames]]:
+    async def _fetch_failed(self, futures: list[Future[Any]]) -> tuple[CallSpec, dict[Key, Frames]]:
         """Return the description of the call to repeat, and its inputs, not unpickled yet."""
         records = [future._record for future in futures]
         if any([record.status == PENDING for record in records]):
             await wait_in_loop(self._shell, records, stop_at_error=True)
         key = find_root(records)
-        call: dict[str, Any] = await self._answer(lambda number: GetSpec(number, key))
-        inputs = [self.get_future(name) for name in call["dependencies"]]  # held until their values are here
+        call = await self._answer(lambda number: GetSpec(number, key))
+        inputs = [self.get_future(name) for name in call.dependencies]  # held until their values are here
         return call, await self._fetch([future._record for future in inputs], key)
 
     async def _fetch(self, records: list[Record], key: Key) -> dict[Key, Frames]:
@@ -138,7 +139,7 @@ def find_root(records: Sequence[Record]) -> Key:
     return root
 
 
-def read_call(call: Mapping[str, Any], inputs: Mapping[Key, Frames]) -> Call:
+def read_call(call: CallSpec, inputs: Mapping[Key, Frames]) -> Call:
     """Return function, args and kwargs of what the scheduler described, as a worker would call them.
 
     Raises
@@ -146,11 +147,11 @@ def read_call(call: Mapping[str, Any], inputs: Mapping[Key, Frames]) -> Call:
     Exception
         What the pickles raise: if the call failed in the worker for that, it is the error in question.
     """
-    argument = call["argument"]
+    argument = call.argument
     values = {key: serialize.loads(frames) for key, frames in inputs.items() if key != argument}
-    function = read_function(call["function"]) if call["function"] else None
+    function = read_function(call.function) if call.function else None
     with serialize.resolving(values):
-        parts = serialize.loads(inputs[argument]) if argument else serialize.loads_packed(call["call"])
+        parts = serialize.loads(inputs[Key(argument)]) if argument else serialize.loads_packed(call.call)
     if function is None:
         function, *parts = parts
     args, kwargs = parts

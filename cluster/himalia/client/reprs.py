@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
+from himalia.messages.answers import ClusterInfo
 from himalia.messages.parts import HostInfo
 from himalia.messages.telemetry import TaskCounts
 from himalia.names import HostId, shorten
@@ -212,7 +213,8 @@ def task_words(counts: TaskCounts) -> str:
     return ", ".join(f"{number:,} {word}" for number, word in told if number) or "none"
 
 
-def info_task_words(info: Mapping[str, Any]) -> str:
-    """Return the same of a scheduler's answer to ``GetInfo``; of one that didn't count, how many it knows."""
-    counts = info.get("counts")
-    return task_words(msgspec.convert(counts, TaskCounts)) if counts else f"{info.get('tasks', 0):,}"
+def info_task_words(info: ClusterInfo | None) -> str:
+    """Return the same of what a scheduler says, if it says anything; of one that didn't count, how many it knows."""
+    if info is None:
+        return "0"
+    return task_words(info.counts) if info.counts is not None else f"{info.tasks:,}"

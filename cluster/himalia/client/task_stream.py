@@ -9,9 +9,10 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from himalia.client.base import awaiting
 from himalia.client.default import default_client
 from himalia.errors import UsageError
-from himalia.follow.report import TelemetryReport
+from himalia.messages.answers import ClusterInfo, TelemetryReport
 from himalia.messages.telemetry import TaskRecord
 from himalia.views import find_views, missing
 
@@ -67,7 +68,7 @@ class get_task_stream:  # called like a function, as in dask.distributed
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._take(self._client.telemetry(since=self._started), self._client.scheduler_info())
+        self._take(self._client.telemetry(since=self._started), self._client.scheduler_info().told)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -76,11 +77,12 @@ class get_task_stream:  # called like a function, as in dask.distributed
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._client.asynchronous:
-            self._take(await self._client.telemetry(since=self._started), await self._client.scheduler_info())
+            info = await awaiting(self._client.scheduler_info())
+            self._take(await awaiting(self._client.telemetry(since=self._started)), info.told)
         else:
             self.__exit__(kind, value, trace)
 
-    def _take(self, report: TelemetryReport, info: dict[str, Any]) -> None:
+    def _take(self, report: TelemetryReport, info: ClusterInfo) -> None:
         self.data = report.records
         if self._views is not None:
             self.figure = self._views.task_stream_figure(report, info, self._filename)

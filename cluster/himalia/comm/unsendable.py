@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from himalia.comm.framing import MAX_FRAME
+from himalia.messages.answers import Reply
 from himalia.messages.client import (
     CallOutput,
     CancelKeys,
@@ -26,7 +27,7 @@ from himalia.messages.client import (
     WantKeys,
 )
 from himalia.messages.nanny import Compute, Heartbeat, TaskFailed, TaskFinished, WorkerDied, WorkerOutput
-from himalia.messages.parts import Reply, TaskError, Timing
+from himalia.messages.parts import TaskError, Timing
 from himalia.messages.telemetry import HostMetrics
 from himalia.names import Key, shorten
 from himalia.wellformed import repaired, text_of

@@ -23,10 +23,12 @@ from himalia.deploy.apart import run_apart
 from himalia.deploy.layout import check_count
 from himalia.errors import ClosedError, HimaliaError, TimeoutError, UnreachableError, UsageError
 from himalia.follow.control import Control
+from himalia.messages.answers import ClusterInfo
 from himalia.names import shorten
 from himalia.registry.dashboard_link import HasDashboard, login_link, plain_link
 from himalia.show.html import render
-from himalia.show.logs import Logs, as_text
+from himalia.show.logs import Logs, texts_of
+from himalia.show.plain import PlainInfo, PlainWorker, plain_info, plain_worker
 from himalia.show.summary import ClusterSummary, summarize
 from himalia.show.text import describe_cluster, describe_line
 from himalia.views import find_views, in_notebook
@@ -120,14 +122,15 @@ class Cluster:
         return plain_link(self._dashboard()) if self.status == "running" else ""
 
     @property
-    def scheduler_info(self) -> dict[str, Any]:
+    def scheduler_info(self) -> PlainInfo:
         """What the scheduler says of itself, its hosts and workers, in plain builtins."""
-        return self._ask(lambda control: control.info())
+        return plain_info(self._ask(lambda control: control.info()))
 
     @property
-    def workers(self) -> dict[str, dict[str, Any]]:
+    def workers(self) -> dict[str, PlainWorker]:
         """The workers by their names; a snapshot."""
-        return {str(worker["name"]): worker for worker in self.scheduler_info.get("workers", {}).values()}
+        info = self._ask(lambda control: control.info())
+        return {worker.name: plain_worker(worker) for worker in info.workers.values()}
 
     def scale(self, n: int) -> Any:
         """Ask for so many workers; they come and go while you continue (``wait_for_workers`` waits).
@@ -168,7 +171,7 @@ class Cluster:
     ) -> None:
         """Look until the workers are there, the time is over, or ``check`` raises because they can't come."""
         while True:
-            count = len((await control.info()).get("workers", {}))
+            count = len((await control.info()).workers)
             if count >= wanted:
                 return
             if deadline is not None and time.monotonic() >= deadline:
@@ -221,7 +224,7 @@ class Cluster:
         logs = Logs({name: text for name, text in own.items() if (scheduler if name == "scheduler" else cluster)})
         if workers and self.status == "running":
             found = self._ask(lambda control: control.logs())
-            logs.update({name: as_text(lines) for name, lines in found.items()})
+            logs.update({name: "\n".join(lines) for name, lines in texts_of(found).items()})
         return logs
 
     def explain(self, key: Any) -> Any:
@@ -392,7 +395,7 @@ class Cluster:
 
     def _summary(self) -> ClusterSummary:
         """Return what can be shown right now; never raises, and waits 2 s at most."""
-        info: dict[str, Any] = {}
+        info: ClusterInfo | None = None
         if self.status == "running":
             try:
                 info = self._ask(lambda control: control.info(), REPR_TIMEOUT)

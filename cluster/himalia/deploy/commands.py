@@ -69,8 +69,8 @@ async def count_workers(entry: ClusterEntry) -> tuple[str, str]:
     try:
         async with asyncio.timeout(LOOK_TIMEOUT):
             await control.open(entry.reachable, LOOK_TIMEOUT)
-            workers = (await control.info()).get("workers", {})
-            return str(len(workers)), str(sum(worker["nthreads"] for worker in workers.values()))
+            workers = (await control.info()).workers
+            return str(len(workers)), str(sum(worker.nthreads for worker in workers.values()))
     except (HimaliaError, TimeoutError):
         return "?", "?"
     finally:

@@ -7,14 +7,25 @@ come and go without anybody's results noticing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from himalia.comm.contact import describe_contact
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
 from himalia.errors import ClosedError, HimaliaError, TimeoutError, UnreachableError
-from himalia.follow.report import TelemetryReport, read_report
+from himalia.messages.answers import (
+    A,
+    AnyAnswer,
+    ClusterInfo,
+    ProcessLogs,
+    ProfileSamples,
+    Question,
+    Reply,
+    Scaled,
+    TaskView,
+    TelemetryReport,
+    read_answer,
+)
 from himalia.messages.client import (
     DescribeTask,
     Explain,
@@ -27,11 +38,9 @@ from himalia.messages.client import (
     SchedulerToClient,
     Telemetry,
 )
-from himalia.messages.parts import Close, Message, Reply
-from himalia.messages.telemetry import LogLine
+from himalia.messages.parts import Close
 from himalia.names import SCHEDULER, Key, PeerId, new_incarnation, shorten
 from himalia.settings import DEFAULT
-from himalia.show.logs import read_logs
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to reach a scheduler that is known to run.  Guess."""
@@ -70,7 +79,7 @@ class Control:
     ) -> None:
         self.on_telemetry = on_telemetry
         self.on_end = on_end
-        self.waiting: dict[int, asyncio.Future[Any]] = {}
+        self.waiting: dict[int, asyncio.Future[AnyAnswer | None]] = {}
         self.count = 0
         self.gone = ""
         self.left = asyncio.Event()
@@ -102,8 +111,8 @@ class Control:
         await self.endpoint.close()
         raise failure
 
-    async def ask(self, make: Callable[[int], Message], timeout: float = ANSWER_TIMEOUT) -> Any:
-        """Send the request that ``make`` builds for a number, and return the value of its reply.
+    async def ask(self, make: Callable[[int], Question[A]], timeout: float = ANSWER_TIMEOUT) -> A:
+        """Send the question that ``make`` builds for a number, and return its answer.
 
         Raises
         ------
@@ -111,72 +120,65 @@ class Control:
             If the scheduler is gone.
         TimeoutError
             If it doesn't answer in time.
+        HimaliaError
+            If it can't answer; the text says why.
         """
         if self.gone:
             raise ClosedError(f"The cluster has ended: {self.gone}.")
         self.count += 1
         number = self.count
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[AnyAnswer | None] = asyncio.get_running_loop().create_future()
         self.waiting[number] = answer
-        self.endpoint.send(SCHEDULER, make(number))
+        question = make(number)
+        self.endpoint.send(SCHEDULER, question)
         try:
             async with asyncio.timeout(timeout):
-                return await answer
+                return read_answer(question, await answer)
         except builtin_timeout:
             raise TimeoutError(f"The scheduler did not answer within {timeout:g} s; it goes on.") from None
         finally:
             self.waiting.pop(number, None)
 
-    async def info(self) -> dict[str, Any]:
-        """Return the scheduler, its hosts and its workers (``scheduler/overview.py``)."""
-        found = await self.ask(GetInfo)
-        return found if isinstance(found, dict) else {}
+    async def info(self) -> ClusterInfo:
+        """Return the scheduler, its hosts and its workers."""
+        return await self.ask(GetInfo)
 
-    async def scale(self, workers: int) -> Any:
+    async def scale(self, workers: int) -> Scaled:
         """Let the cluster's only host keep so many workers."""
         return await self.ask(lambda number: Scale(number, workers))
 
-    async def logs(self, since: float = 0.0) -> dict[str, list[LogLine] | str]:
-        """Return the last lines of nannies and workers, dead ones too; of a nanny that can't tell, why.
-
-        Only those written after ``since``, epoch seconds.
-        """
-        return read_logs(await self.ask(lambda number: GetLogs(number, None, since=since)))
+    async def logs(self, since: float = 0.0) -> ProcessLogs:
+        """Return the last lines of nannies and workers, dead ones too; only those written after ``since``, epoch s."""
+        return await self.ask(lambda number: GetLogs(number, None, since=since))
 
     async def explain(self, key: str) -> str:
         """Return why a key is in the state it is in, or that the scheduler doesn't say."""
         try:
-            return str(await self.ask(lambda number: Explain(number, Key(key)), EXPLAIN_TIMEOUT))
+            return (await self.ask(lambda number: Explain(number, Key(key)), EXPLAIN_TIMEOUT)).text
         except TimeoutError:
             return (
                 f"What {shorten(key)} waits for isn't known: the scheduler has not answered for {EXPLAIN_TIMEOUT:g} s. "
                 f"{describe_contact(self.endpoint.contact(SCHEDULER))}"
             )
 
-    async def describe_task(self, key: str) -> dict[str, Any]:
-        """Return all that is known of a key (``scheduler/overview.py``)."""
-        found = await self.ask(lambda number: DescribeTask(number, Key(key)))
-        return found if isinstance(found, dict) else {}
+    async def describe_task(self, key: str) -> TaskView:
+        """Return all that is known of a key."""
+        return await self.ask(lambda number: DescribeTask(number, Key(key)))
 
     async def restart_workers(self, names: list[str], timeout: float = RESTART_TIMEOUT) -> dict[str, str]:
         """Replace these worker processes, wait until they are back, and return ``{name: "OK"}``, or why not.
 
         What they ran is run again; results stay.
         """
-        found = await self.ask(lambda number: Restart(number, names), timeout)
-        return found if isinstance(found, dict) else {}
+        return (await self.ask(lambda number: Restart(number, names), timeout)).workers
 
     async def telemetry(self, since: float = 0.0) -> TelemetryReport:
         """Return the summaries of all groups, and the kept records of calls that began at ``since`` or later."""
-        return read_report(await self.ask(lambda number: GetTelemetry(number, since)))
+        return await self.ask(lambda number: GetTelemetry(number, since))
 
-    async def profile(self, since: float = 0.0, workers: list[str] | None = None) -> dict[str, Any]:
-        """Return what calls did after ``since`` (epoch seconds): ``{worker: [(time, stack, count), …]}``.
-
-        Of a host that can't look there is ``{nanny's address: why}`` instead.  See :class:`GetProfile`.
-        """
-        found = await self.ask(lambda number: GetProfile(number, since, workers))
-        return found if isinstance(found, dict) else {}
+    async def profile(self, since: float = 0.0, workers: list[str] | None = None) -> ProfileSamples:
+        """Return what calls did after ``since`` (epoch seconds); see :class:`GetProfile`."""
+        return await self.ask(lambda number: GetProfile(number, since, workers))
 
     async def shut_down(self, reason: str, timeout: float) -> bool:
         """Ask the cluster to end, and return whether its scheduler said goodbye in time."""
@@ -209,7 +211,7 @@ class Control:
     def peer_joined(self, peer: PeerId, role: str) -> None:
         """See :class:`himalia.comm.endpoint.Handler`."""
 
-    def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
+    def messages_received(self, peer: PeerId, messages: Sequence[object]) -> None:
         """Hand replies to who waits; everything else that a scheduler tells its clients is for real ones."""
         for message in messages:
             match message:

@@ -11,7 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from himalia.bucket import Complaints
 from himalia.comm.security import Credentials
 from himalia.errors import HimaliaError
 from himalia.follow.control import CONNECT_TIMEOUT, Control
+from himalia.messages.answers import ClusterInfo
 from himalia.messages.client import FollowTelemetry, Telemetry
 from himalia.messages.telemetry import TaskRecord
 from himalia.names import SCHEDULER
@@ -26,6 +27,8 @@ from himalia.system import machine_identity
 from himalia.telemetry.standing import Standing
 
 logger = logging.getLogger("himalia.feed")
+
+T = TypeVar("T")
 
 UNKNOWN: Final = -1
 """A membership that no scheduler has."""
@@ -37,7 +40,7 @@ class Subscriber(NamedTuple):
     """Whom to call; see :meth:`Feed.subscribe`."""
 
     on_telemetry: Callable[[Telemetry], object]
-    on_info: Callable[[dict[str, Any]], object] | None
+    on_info: Callable[[ClusterInfo], object] | None
     on_end: Callable[[str], object] | None
 
 
@@ -109,7 +112,7 @@ class Feed:
     def subscribe(
         self,
         on_telemetry: Callable[[Telemetry], object],
-        on_info: Callable[[dict[str, Any]], object] | None = None,
+        on_info: Callable[[ClusterInfo], object] | None = None,
         on_end: Callable[[str], object] | None = None,
     ) -> Callable[[], None]:
         """Have what comes from now on handed out, after what is known already; return how to end that.
@@ -119,7 +122,7 @@ class Feed:
         on_telemetry : callable
             Gets each push.
         on_info : callable, optional
-            Gets ``Control.info()`` with the identity of this machine as ``"here"``, at first and whenever hosts or
+            Gets ``Control.info()`` with the identity of this machine as ``here``, at first and whenever hosts or
             workers came or went.
         on_end : callable, optional
             Gets the reason, once, when no more will come.
@@ -132,7 +135,7 @@ class Feed:
         self._subscribers[number] = subscriber
         if self._has_begun:
             self._call(on_telemetry, self._known())
-        if self._standing.info:
+        if self._standing.info is not None:
             self._call(on_info, self._standing.info)
 
         def leave() -> None:
@@ -163,7 +166,7 @@ class Feed:
             asked = UNKNOWN
             while asked != self._membership:
                 asked = self._membership
-                info = await self.control.info() | {"here": machine_identity()}
+                info = msgspec.structs.replace(await self.control.info(), here=machine_identity())
                 self._standing.take_info(info)
                 for subscriber in list(self._subscribers.values()):
                     self._call(subscriber.on_info, info)
@@ -181,7 +184,7 @@ class Feed:
         for subscriber in subscribers.values():
             self._call(subscriber.on_end, reason)
 
-    def _call(self, callback: Callable[[Any], object] | None, value: Any) -> None:
+    def _call(self, callback: Callable[[T], object] | None, value: T) -> None:
         if callback is None:
             return
         try:

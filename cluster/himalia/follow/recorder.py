@@ -20,9 +20,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from himalia.errors import HimaliaError, RecordingError, UsageError
-from himalia.follow.report import TelemetryReport
 from himalia.follow.tape import Tape
-from himalia.follow.transcript import Lines, Transcript, newest_lines
+from himalia.follow.transcript import Transcript, newest_lines
+from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples, TelemetryReport
 from himalia.messages.client import Telemetry
 from himalia.show.look import card, fact, facts
 from himalia.show.units import format_bytes, parse_bytes, parse_duration
@@ -139,10 +139,10 @@ class Recorder:
     async def _ask_past(self, control: Control) -> TelemetryReport:
         return await control.telemetry(self._since)
 
-    async def _ask_logs(self, control: Control) -> Lines:
+    async def _ask_logs(self, control: Control) -> ProcessLogs:
         return await control.logs(self._lines_since)
 
-    async def _ask_profile(self, control: Control) -> dict[str, Any]:
+    async def _ask_profile(self, control: Control) -> ProfileSamples:
         return await control.profile(self._since)
 
     def _answer(self, question: Callable[[Control], Coroutine[Any, Any, T]]) -> T | None:
@@ -161,20 +161,20 @@ class Recorder:
             self._logs_at = now
             self._feed.post(self._ask_logs, self._take_logs)
 
-    def _take_info(self, info: dict[str, Any]) -> None:
+    def _take_info(self, info: ClusterInfo) -> None:
         self._write(lambda: self._transcript.add_info(info, time.time()))
 
     def _take_past(self, report: TelemetryReport | None, failure: BaseException | None) -> None:
         self._write(lambda: self._transcript.add_past(report))
 
-    def _take_logs(self, answer: Lines | None, failure: BaseException | None) -> None:
-        lines = newest_lines(answer or {})
+    def _take_logs(self, answer: ProcessLogs | None, failure: BaseException | None) -> None:
+        lines = newest_lines(answer) if answer is not None else {}
         if lines:
             self._lines_since = max(line.time for some in lines.values() for line in some)
             self._write(lambda: self._transcript.add_logs(lines, time.time()))
 
-    def _take_profile(self, answer: dict[str, Any] | None) -> None:
-        if answer:
+    def _take_profile(self, answer: ProfileSamples | None) -> None:
+        if answer is not None and (answer.samples or answer.problems):
             self._write(lambda: self._transcript.add_profile(answer, time.time()))
 
     def _finish(self, reason: str) -> None:

@@ -22,6 +22,7 @@ from himalia.comm.security import Credentials
 from himalia.errors import ClosedError, HimaliaError, TimeoutError
 from himalia.follow.control import CONNECT_TIMEOUT, Control, ignore
 from himalia.follow.feed import Feed, Subscriber
+from himalia.messages.answers import ClusterInfo
 from himalia.messages.client import Telemetry
 from himalia.run import loop_factory
 
@@ -72,7 +73,7 @@ class ThreadFeed:
     def subscribe(
         self,
         on_telemetry: Callable[[Telemetry], object],
-        on_info: Callable[[dict[str, Any]], object] | None = None,
+        on_info: Callable[[ClusterInfo], object] | None = None,
         on_end: Callable[[str], object] | None = None,
     ) -> Callable[[], None]:
         """See :meth:`Feed.subscribe`; all is called in the feed's thread, also that nobody is there (``on_end``)."""

@@ -7,20 +7,17 @@ there.  It has no file (``tape.py``), knows no bytes (``telemetry/recording.py``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from himalia.follow.report import TelemetryReport
+from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples, TelemetryReport
 from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import LogLine, TaskRecord
 from himalia.telemetry.recording import Packer
 from himalia.telemetry.standing import Standing
-
-Lines = Mapping[str, list[LogLine] | str]
-"""New lines by process; a text says why there are none."""
 
 PACK_BYTES: Final = 256 * 2**10
 """Bytes that are packed into one block at most; larger ones compress no better."""
@@ -70,7 +67,7 @@ class Transcript:
         if self._packer.nbytes >= PACK_BYTES or now - self._packer.first >= PACK_SECONDS:
             self._write(self._packer)
 
-    def add_info(self, info: dict[str, Any], now: float) -> None:
+    def add_info(self, info: ClusterInfo, now: float) -> None:
         """Take an answer about hosts and workers."""
         self._standing.take_info(info)
         if self._early is None:
@@ -86,7 +83,7 @@ class Transcript:
         """Take new lines of processes."""
         self._add(now, "logs", lines)
 
-    def add_profile(self, samples: dict[str, Any], now: float) -> None:
+    def add_profile(self, samples: ProfileSamples, now: float) -> None:
         """Take what profilers saw."""
         self._add(now, "profile", samples)
 
@@ -96,7 +93,7 @@ class Transcript:
         self._add(now, "end", reason)
         self._write(self._packer)
 
-    def _add(self, now: float, kind: str, payload: Any, *, records: int = 0) -> None:
+    def _add(self, now: float, kind: str, payload: object, *, records: int = 0) -> None:
         before = self._packer.nbytes
         self._packer.add(now, kind, payload, records=records)
         self._told += self._packer.nbytes - before
@@ -114,7 +111,7 @@ class Transcript:
         before = self._told
         self._add(now, "base", self._standing.telemetry())
         self._base_due = self._told + max(BASE_BYTES, 4 * (self._told - before))
-        if self._standing.info:
+        if self._standing.info is not None:
             self._add(now, "info", self._standing.info)
 
     def _tell_past(self, report: TelemetryReport) -> None:
@@ -160,8 +157,8 @@ def length_of_array(packed: bytes) -> int:
     return int.from_bytes(packed[1 : 3 if kind == 0xDC else 5], "big")
 
 
-def newest_lines(answer: Lines, limit: int = LOGS_LINES) -> dict[str, list[LogLine]]:
-    """Return the lines of an answer, without those of processes that can't tell; of too many the newest."""
-    lines = {name: some for name, some in answer.items() if some and not isinstance(some, str)}
+def newest_lines(logs: ProcessLogs, limit: int = LOGS_LINES) -> dict[str, list[LogLine]]:
+    """Return the lines of an answer; of too many the newest."""
+    lines = {name: some for name, some in logs.lines.items() if some}
     share = max(1, limit // max(1, len(lines)))
     return {name: some[-share:] for name, some in lines.items()}

@@ -3,6 +3,7 @@
 ============== ==============================================================
 ``parts``      what messages are made of, and what everybody says
 ``telemetry``  measurements, records, counts: parts, too
+``answers``    what requests are answered by
 ``client``     client → scheduler and back
 ``nanny``      scheduler → nanny and back
 ``worker``     nanny → worker and back

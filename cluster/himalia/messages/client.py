@@ -5,13 +5,28 @@ from __future__ import annotations
 import msgspec
 
 from himalia.bounds import Blob, Count, Crew, Difference, Few, FewOf, Interval, Many, Name, Serial, Table, Text
+from himalia.messages.answers import (
+    CallReplies,
+    CallSpec,
+    ClusterInfo,
+    Explanation,
+    KeyTable,
+    PackageVersions,
+    ProcessLogs,
+    ProfileSamples,
+    Question,
+    Reply,
+    Restarted,
+    Scaled,
+    TaskView,
+    TelemetryReport,
+)
 from himalia.messages.parts import (
     Close,
     ForgetFunctions,
     FunctionBody,
     HostsChanged,
     Message,
-    Reply,
     TaskError,
     TaskSpec,
 )
@@ -89,69 +104,58 @@ class ReportMissing(Message, tag=26):
     host: HostId
 
 
-class GetInfo(Message, tag=30):
-    """Ask for the scheduler, its hosts and workers; see ``scheduler/overview.py`` for the answer."""
-
-    request: Count
+class GetInfo(Question[ClusterInfo], tag=30):
+    """Ask for the scheduler, its hosts and workers."""
 
 
-class GetKeys(Message, tag=31):
-    """Ask who holds what: ``{key: {"status", "nbytes", "holders", "attempt"}}``; ``keys=None``: what is in memory."""
+class GetKeys(Question[KeyTable], tag=31):
+    """Ask who holds what; ``keys=None``: all that is in memory."""
 
-    request: Count
     keys: Few[Key] | None = None
     skip: Count = 0
     """Of what is in memory, leave out so many: an answer has ``bounds.FEW`` entries at most."""
 
 
-class Explain(Message, tag=32):
+class Explain(Question[Explanation], tag=32):
     """Ask why a key is in the state it is in: one sentence."""
 
-    request: Count
     key: Key
 
 
-class RunFunction(Message, tag=33):
-    """Call a function beside the tasks on each of these workers (``None``: all); answer ``{address: packed reply}``.
+class RunFunction(Question[CallReplies], tag=33):
+    """Call a function beside the tasks on each of these workers (``None``: all).
 
-    Also scheduler → nanny, where ``workers`` are that nanny's and the answer is ``{name: …}``.  A packed reply is
-    ``["ok", bytes]`` or ``["error", TaskError]``.
+    Also scheduler → nanny, where ``workers`` are that nanny's, and the answer has them by name.
     """
 
-    request: Count
     call: Blob
     """Packed pickle of ``(function, args, kwargs)``."""
     workers: Few[Name] | None = None
 
 
-class Restart(Message, tag=34):
+class Restart(Question[Restarted], tag=34):
     """Forget every task and replace every worker process; answered when all are back.
 
     With names in ``workers`` only these are replaced and no task is forgotten: what they ran is run again.
     """
 
-    request: Count
     workers: Few[Name] | None = None
 
 
-class Scale(Message, tag=35):
+class Scale(Question[Scaled], tag=35):
     """Let this host (or the only one) keep so many workers; results stay.  Also scheduler → nanny."""
 
-    request: Count
     workers: Crew
     host: HostId | None = None
 
 
-class GetVersions(Message, tag=36):
-    """Ask for ``{"scheduler": {package: version}, "nannies": {address: {…}}}``; workers answer :class:`RunFunction`."""
-
-    request: Count
+class GetVersions(Question[PackageVersions], tag=36):
+    """Ask which packages scheduler and nannies have; workers answer :class:`RunFunction`."""
 
 
-class GetLogs(Message, tag=37):
-    """Ask for the last lines of output: ``{name: [LogLine, …]}`` of workers and nannies.  Also scheduler → nanny."""
+class GetLogs(Question[ProcessLogs], tag=37):
+    """Ask for the last lines of output of workers and nannies.  Also scheduler → nanny."""
 
-    request: Count
     workers: Few[Name] | None = None
     key: Name = ""
     """Only lines that this call wrote."""
@@ -159,10 +163,9 @@ class GetLogs(Message, tag=37):
     """Only lines written later, epoch seconds."""
 
 
-class GetTelemetry(Message, tag=38):
+class GetTelemetry(Question[TelemetryReport], tag=38):
     """Ask for group summaries and the ring of records that started at or after ``since`` (epoch seconds)."""
 
-    request: Count
     since: Difference = 0.0
     span: Name = ""
     """Only the groups of this one, if any is named."""
@@ -178,21 +181,19 @@ class FollowTelemetry(Message, tag=39):
     """Begin with the records that are remembered of before."""
 
 
-class DescribeTask(Message, tag=40):
-    """Ask for all that is known of a key: see ``scheduler/task_page.py`` for the answer."""
+class DescribeTask(Question[TaskView], tag=40):
+    """Ask for all that is known of a key."""
 
-    request: Count
     key: Key
 
 
-class GetProfile(Message, tag=41):
-    """Ask for samples of what user code did: ``{worker: [(time, stack, count), …]}``.  Also scheduler → nanny.
+class GetProfile(Question[ProfileSamples], tag=41):
+    """Ask for samples of what user code did.  Also scheduler → nanny.
 
     A stack is ``function (file:line)`` joined by ``;``, the outermost user frame first.  Asking also keeps the
     sampling fast for ``settings.profile_lease`` seconds.
     """
 
-    request: Count
     since: Difference = 0.0
     workers: Few[Name] | None = None
 
@@ -204,10 +205,9 @@ class CancelSpan(Message, tag=42):
     reason: Text = ""
 
 
-class GetSpec(Message, tag=43):
-    """Ask for a call so that it can be repeated by its client: ``{"function", "call", "argument", "dependencies"}``."""
+class GetSpec(Question[CallSpec], tag=43):
+    """Ask for a call so that it can be repeated by its client."""
 
-    request: Count
     key: Key
 
 

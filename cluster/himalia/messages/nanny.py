@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from himalia.bounds import Amount, Blob, Count, Difference, Few, Many, ManyOf, Name, Serial, Text
+from himalia.messages.answers import Question, Reply, Restarted
 from himalia.messages.client import GetLogs, GetProfile, RunFunction, Scale
 from himalia.messages.parts import (
     Close,
@@ -15,7 +16,6 @@ from himalia.messages.parts import (
     HostInfo,
     HostsChanged,
     Message,
-    Reply,
     TaskError,
     Timing,
     WorkerInfo,
@@ -67,13 +67,12 @@ class Replicate(Message, tag=73):
     data: Many[Dependency]
 
 
-class RestartWorkers(Message, tag=74):
+class RestartWorkers(Question[Restarted], tag=74):
     """Drop every task and all data, replace every worker; answered when they are ready.
 
     With names in ``workers`` only these processes are replaced, and nothing is dropped.
     """
 
-    request: Count
     workers: Few[Name] | None = None
 
 

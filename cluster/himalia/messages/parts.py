@@ -6,14 +6,14 @@ changed or removed field is a new ``PROTOCOL`` number.  User bytes (functions, c
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from himalia.bounds import Amount, Blob, Count, Difference, Few, FewOf, ManyOf, Name, Serial, Table, Text
 from himalia.names import Digest, HostId, Key, WorkerName
 
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 """Number of this wire; peers with different numbers refuse each other at the handshake."""
 
 
@@ -161,7 +161,7 @@ class HeldData(Part):
     nbytes: Count
 
 
-# Both ways
+# Both ways; so is ``Reply``, in ``answers.py``
 
 
 class FunctionBody(Message, tag=1):
@@ -175,14 +175,6 @@ class ForgetFunctions(Message, tag=2):
     """The sender will define these again before it names them again."""
 
     digests: Few[Digest]
-
-
-class Reply(Message, tag=3):
-    """The answer to the request of that number: a value of plain builtins, or why there is none."""
-
-    request: Count
-    value: Any = None
-    error: Text = ""
 
 
 class HostsChanged(Message, tag=4):

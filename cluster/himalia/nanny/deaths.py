@@ -6,13 +6,14 @@ result that arrived before the death counts.  What was in the worker's own queue
 
 from __future__ import annotations
 
+from himalia.messages.answers import CallReply
 from himalia.messages.nanny import WorkerDied, WorkerStopped
 from himalia.messages.parts import TaskError
 from himalia.messages.worker import EndsItself
 from himalia.names import Key, PeerId, WorkerName
 from himalia.nanny.events import WorkerExited
 from himalia.nanny.evidence import judge
-from himalia.nanny.requests import add_reply, pack_error
+from himalia.nanny.requests import add_reply
 from himalia.nanny.runs import end_run
 from himalia.nanny.state import DISPATCHED, GONE, NannyState, NannyWorker, WorkerStatus
 from himalia.nanny.withdrawing import end_withdrawn, lose_run
@@ -91,4 +92,4 @@ def fail_calls(state: NannyState, worker: NannyWorker) -> None:
         if worker.name in call.pending:
             text = f"{worker.name} ended while the function ran ({worker.reason})."
             error = TaskError(kind="killed", key=Key(""), text=text, worker=worker.name)
-            add_reply(state, number, worker.name, pack_error(error))
+            add_reply(state, number, worker.name, CallReply(error=error))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from himalia.messages.answers import CallReplies, CallReply, Reply
 from himalia.messages.client import GetLogs, GetProfile, RunFunction
 from himalia.messages.nanny import Inventory, ReportInventory
-from himalia.messages.parts import ForgetFunctions, FunctionBody, Reply, TaskError
+from himalia.messages.parts import ForgetFunctions, FunctionBody, TaskError
 from himalia.messages.worker import CallFunction, CallReturned, NeedFunction
 from himalia.names import Digest, Key, PeerId, WorkerName
 from himalia.nanny.events import AnswerLogs, AnswerProfile, SendToWorker
@@ -27,22 +26,17 @@ def run_function(state: NannyState, message: RunFunction, source: PeerId) -> Non
             state.out.append(SendToWorker(name, CallFunction(state.last_call, message.call)))
         else:
             text = f"{name} isn't running at the moment; its nanny is {state.info.address}."
-            call.replies[name] = pack_error(TaskError(kind="lost", key=Key(""), text=text, worker=name))
+            call.replies[name] = CallReply(error=TaskError(kind="lost", key=Key(""), text=text, worker=name))
     answer_if_complete(state, state.last_call)
 
 
 def call_returned(state: NannyState, message: CallReturned, source: PeerId) -> None:
     """Collect one worker's answer."""
-    reply = msgspec.msgpack.encode(["ok", message.value]) if message.error is None else pack_error(message.error)
+    reply = CallReply(error=message.error) if message.error is not None else CallReply(message.value)
     add_reply(state, message.request, WorkerName(source), reply)
 
 
-def pack_error(error: TaskError) -> bytes:
-    """Return the packed reply of a worker that failed."""
-    return msgspec.msgpack.encode(["error", error])
-
-
-def add_reply(state: NannyState, number: int, worker: WorkerName, reply: bytes) -> None:
+def add_reply(state: NannyState, number: int, worker: WorkerName, reply: CallReply) -> None:
     """Note an answer, and pass all on if it was the last."""
     call = state.calls.get(number)
     if call is not None and worker in call.pending:
@@ -56,7 +50,7 @@ def answer_if_complete(state: NannyState, number: int) -> None:
     call = state.calls[number]
     if not call.pending:
         del state.calls[number]
-        state.send(Reply(call.request, call.replies))
+        state.send(Reply(call.request, CallReplies(call.replies)))
 
 
 def define_function(state: NannyState, message: FunctionBody, source: PeerId) -> None:

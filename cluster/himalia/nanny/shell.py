@@ -27,8 +27,9 @@ from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials, ServerCertificate, make_certificate
 from himalia.driver import Driver
 from himalia.errors import HimaliaError, StartError, StoreFullError, UnreachableError
+from himalia.messages.answers import ProcessLogs, ProfileSamples, Reply
 from himalia.messages.nanny import SchedulerToNanny
-from himalia.messages.parts import Close, HeldData, HostInfo, Reply
+from himalia.messages.parts import Close, HeldData, HostInfo
 from himalia.messages.telemetry import LogLine
 from himalia.names import SCHEDULER, HostId, Key, new_incarnation
 from himalia.nanny import events
@@ -296,14 +297,15 @@ class NannyShell:
             name: [line for line in lines if line.time > since and (not key or line.key == key)]
             for name, lines in kept.items()
         }
-        self.endpoint.send(SCHEDULER, Reply(instruction.request, newest(logs)))
+        self.endpoint.send(SCHEDULER, Reply(instruction.request, ProcessLogs(newest(logs))))
 
     def _answer_profile(self, instruction: events.AnswerProfile) -> None:
         self._begin(self._ask_profiler(instruction))
 
     async def _ask_profiler(self, instruction: events.AnswerProfile) -> None:
         samples, problem = await self.profiler.answer(instruction.since, instruction.workers)
-        self.endpoint.send(SCHEDULER, Reply(instruction.request, samples, problem))
+        answer = None if problem else ProfileSamples(samples)
+        self.endpoint.send(SCHEDULER, Reply(instruction.request, answer, problem))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that waits, until it is done or this process ends."""

@@ -27,6 +27,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from himalia.machine import Send
+from himalia.messages.answers import CallReply, Restarted
 from himalia.messages.nanny import Compute, DeathCause
 from himalia.messages.parts import HeldData, HostInfo, Message, WorkerInfo
 from himalia.messages.telemetry import HostMetrics
@@ -201,7 +202,7 @@ class NannyCall:
     def __init__(self, request: int) -> None:
         self.request = request
         self.pending: dict[WorkerName, None] = {}
-        self.replies: dict[str, bytes] = {}
+        self.replies: dict[str, CallReply] = {}
 
 
 class NannyRestart:
@@ -209,7 +210,7 @@ class NannyRestart:
 
     __slots__ = ("answer", "names")
 
-    def __init__(self, names: list[WorkerName] | None, answer: dict[str, str] | None) -> None:
+    def __init__(self, names: list[WorkerName] | None, answer: Restarted) -> None:
         self.names = names
         """Who has to be back; ``None``: every planned worker."""
         self.answer = answer

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from himalia.bounds import cut
+from himalia.messages.answers import Reply, Restarted, Scaled
 from himalia.messages.client import Scale
 from himalia.messages.nanny import RestartWorkers, WorkerStarted, WorkerStopped
-from himalia.messages.parts import Reply
 from himalia.messages.worker import RetireWorker, WorkerReady
 from himalia.names import PeerId, WorkerName
 from himalia.nanny.events import KillWorker, NannyStarted, SendToWorker, StartWorker, StopWorker
@@ -143,8 +144,8 @@ def scale(state: NannyState, message: Scale, source: PeerId) -> None:
     else:
         plan_workers(state, message.workers)
         start_due(state)
-    names = [worker.name for worker in state.workers.values() if worker.planned]
-    state.send(Reply(message.request, {"workers": names}))
+    names = [str(worker.name) for worker in state.workers.values() if worker.planned]
+    state.send(Reply(message.request, Scaled(names)))
     answer_restarts(state)
 
 
@@ -178,13 +179,13 @@ def restart_workers(state: NannyState, message: RestartWorkers) -> None:
     """Replace every process now, or those that are named."""
     if message.workers is None:
         chosen = list(state.workers.values())
-        state.restarts[message.request] = NannyRestart(None, None)
+        state.restarts[message.request] = NannyRestart(None, Restarted())
     else:
         named = dict.fromkeys(message.workers)
         chosen = [worker for worker in state.workers.values() if worker.name in named and worker.planned]
         names = [worker.name for worker in chosen]
         answer = {name: "OK" if name in names else no_worker(state, name) for name in named}
-        state.restarts[message.request] = NannyRestart(names, answer)
+        state.restarts[message.request] = NannyRestart(names, Restarted(answer))
     for worker in chosen:
         if worker.status is WorkerStatus.BACKING_OFF:
             worker.deaths = 0
@@ -197,7 +198,8 @@ def restart_workers(state: NannyState, message: RestartWorkers) -> None:
 def no_worker(state: NannyState, name: str) -> str:
     """Say that a worker can't be replaced."""
     names = ", ".join(worker.name for worker in state.workers.values() if worker.planned)
-    return f"There is no worker {name!r} at {state.info.name or state.info.host}; its workers are {names or 'none'}."
+    here = state.info.name or state.info.host
+    return cut(f"There is no worker {name!r} at {here}; its workers are {names or 'none'}.")
 
 
 def answer_restarts(state: NannyState) -> None:

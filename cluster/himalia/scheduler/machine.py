@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from himalia.bounds import cut
 from himalia.errors import HimaliaError
 from himalia.machine import Disconnect, Event, Instruction, PeerJoined, PeerLeft, Ticked
+from himalia.messages.answers import Explanation, PackageVersions, Reply, TelemetryReport
 from himalia.messages.client import (
     CancelKeys,
     CancelSpan,
@@ -50,7 +52,7 @@ from himalia.messages.nanny import (
     WorkerStarted,
     WorkerStopped,
 )
-from himalia.messages.parts import Close, ForgetFunctions, FunctionBody, Message, Reply
+from himalia.messages.parts import Close, ForgetFunctions, FunctionBody, Message
 from himalia.messages.telemetry import ProcessMetrics
 from himalia.names import ClientId, HostId, PeerId, new_incarnation
 from himalia.scheduler import (
@@ -343,7 +345,8 @@ class SchedulerMachine:
         )
 
     def on_explain(self, source: PeerId, message: Explain) -> None:
-        self.core.send(self.client(source), Reply(message.request, overview.explain(self.core, message.key)))
+        text = cut(overview.explain(self.core, message.key))
+        self.core.send(self.client(source), Reply(message.request, Explanation(text)))
 
     def on_get_spec(self, source: PeerId, message: GetSpec) -> None:
         self.core.send(self.client(source), specs.describe_call(self.core, message))
@@ -367,8 +370,8 @@ class SchedulerMachine:
             requests.scale(self.core, self.requests, self.client(source), message)
 
     def on_get_versions(self, source: PeerId, message: GetVersions) -> None:
-        nannies = {host.info.address: dict(host.info.versions) for host in self.core.hosts.values()}
-        self.core.send(self.client(source), Reply(message.request, {"scheduler": self.versions, "nannies": nannies}))
+        nannies = {host.info.address: host.info.versions for host in self.core.hosts.values()}
+        self.core.send(self.client(source), Reply(message.request, PackageVersions(self.versions, nannies)))
 
     def on_restart(self, source: PeerId, message: Restart) -> None:
         core = self.core
@@ -386,11 +389,11 @@ class SchedulerMachine:
     def on_get_telemetry(self, source: PeerId, message: GetTelemetry) -> None:
         core, span = self.core, message.span
         groups = [group for group in core.groups.values() if not span or group.span == span]
-        answer = {
-            "groups": [overview.summarize(group) for group in groups],
-            "records": core.log.since_time(message.since),
-            "total": core.log.total,
-        }
+        answer = TelemetryReport(
+            groups=[overview.summarize(group) for group in groups],
+            records=core.log.since_time(message.since),
+            total=core.log.total,
+        )
         core.send(self.client(source), Reply(message.request, answer))
 
     def on_follow_telemetry(self, source: PeerId, message: FollowTelemetry) -> None:

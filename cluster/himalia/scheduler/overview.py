@@ -1,13 +1,13 @@
-"""What the scheduler says about itself, in plain builtins: who is there, who holds what, why a task isn't running."""
+"""What the scheduler says about itself: who is there, who holds what, why a task isn't running."""
 
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from himalia.bounds import FEW, TOTAL
+from himalia.bounds import FEW, MOST, TOTAL
+from himalia.messages.answers import ClusterInfo, HostView, KeyTable, KeyView, WorkerView
+from himalia.messages.parts import WorkerInfo
 from himalia.messages.telemetry import GroupSummary, ProcessMetrics, SchedulerStatus
 from himalia.names import Key, PeerId, role_of, shorten
 from himalia.scheduler.restrictions import eligible
@@ -33,85 +33,85 @@ CHAIN: Final = 1000
 a graph is deep, and less than a millisecond."""
 
 
-def describe_cluster(core: SchedulerState, me: PeerId, address: str, started: float) -> dict[str, Any]:
-    """Return the scheduler, its hosts and its workers.
-
-    ``started`` and ``last_seen`` are seconds ago; ``memory_limit`` bytes; ``workers`` is keyed by worker address.
-    """
-    return {
-        "type": "Scheduler",
-        "id": me,
-        "address": address,
-        "started": core.now - started,
-        "clients": count_clients(core),
-        "tasks": len(core.tasks),
-        "counts": msgspec.to_builtins(count_all(core)),
-        "queued": len(core.queue),
-        "drift_repaired": core.drift_repaired,
-        "hosts": {host.id: describe_host(core, host) for host in core.hosts.values()},
-        "workers": {
-            worker.info.address: {
-                "type": "Worker",
-                "name": worker.info.name,
-                "id": worker.info.name,
-                "host": host.info.hostname,
-                "nanny": host.info.address,
-                "host_id": host.id,
-                "pid": worker.info.pid,
-                "nthreads": worker.info.nthreads,
-                "memory_limit": worker.info.memory_limit,
-                "local_directory": worker.info.local_directory,
-                "resources": dict(worker.info.resources),
-                "metrics": host.metrics.workers.get(worker.info.name, (0.0, 0, 0)),
-            }
+def describe_cluster(core: SchedulerState, me: PeerId, address: str, started: float) -> ClusterInfo:
+    """Return the scheduler, its hosts and its workers."""
+    return ClusterInfo(
+        id=me,
+        address=address,
+        started=core.now - started,
+        clients=count_clients(core),
+        tasks=len(core.tasks),
+        queued=len(core.queue),
+        hosts={host.id: describe_host(core, host) for host in core.hosts.values()},
+        workers={
+            worker.info.address: describe_worker(host, worker.info)
             for host in core.hosts.values()
             for worker in host.workers.values()
         },
-    }
+        counts=count_all(core),
+        drift_repaired=core.drift_repaired,
+    )
 
 
-def describe_host(core: SchedulerState, host: HostState) -> dict[str, Any]:
+def describe_host(core: SchedulerState, host: HostState) -> HostView:
     """Return one nanny: addresses, limits, what it holds and does."""
-    info = host.info
-    return {
-        "type": "Nanny",
-        "address": info.address,
-        "name": info.name,
-        "hostname": info.hostname,
-        "machine": info.machine,
-        "pid": info.pid,
-        "memory_limit": info.memory_limit,
-        "local_directory": info.local_directory,
-        "nthreads": host.nthreads,
-        "assigned": len(host.assigned),
-        "held": len(host.held),
-        "store_bytes": host.metrics.store_bytes,
-        "spilled_bytes": host.metrics.spilled_bytes,
-        "store_clients": dict(host.metrics.use.clients),
-        "store_workers": dict(host.metrics.use.workers),
-        "paused": host.paused,
-        "last_seen": core.now - host.seen_at,
-        "versions": dict(info.versions),
-    }
+    info, metrics = host.info, host.metrics
+    return HostView(
+        address=info.address,
+        name=info.name,
+        hostname=info.hostname,
+        machine=info.machine,
+        pid=info.pid,
+        memory_limit=info.memory_limit,
+        local_directory=info.local_directory,
+        nthreads=min(host.nthreads, MOST),
+        assigned=len(host.assigned),
+        held=len(host.held),
+        store_bytes=metrics.store_bytes,
+        spilled_bytes=metrics.spilled_bytes,
+        store_clients=metrics.use.clients,
+        store_workers=metrics.use.workers,
+        paused=host.paused,
+        last_seen=core.now - host.seen_at,
+        versions=info.versions,
+    )
 
 
-def describe_keys(core: SchedulerState, keys: list[Key] | None, skip: int = 0) -> dict[str, dict[str, Any]]:
+def describe_worker(host: HostState, info: WorkerInfo) -> WorkerView:
+    """Return one worker, with what its host measured last."""
+    return WorkerView(
+        name=info.name,
+        host_id=host.id,
+        host=host.info.hostname,
+        nanny=host.info.address,
+        pid=info.pid,
+        nthreads=info.nthreads,
+        memory_limit=info.memory_limit,
+        local_directory=info.local_directory,
+        resources=info.resources,
+        metrics=host.metrics.workers.get(info.name, (0.0, 0, 0)),
+    )
+
+
+def describe_keys(core: SchedulerState, keys: list[Key] | None, skip: int = 0) -> KeyTable:
     """Return status, size and holders of these keys (unknown ones left out), or of a page of those in memory."""
     if keys is None:
         finished = (task for task in core.tasks.values() if task.status is FINISHED)
         tasks = list(islice(finished, skip, skip + FEW))
     else:
         tasks = [core.tasks[key] for key in keys if key in core.tasks]
-    return {
-        task.key: {
-            "status": task.status.label,
-            "nbytes": task.nbytes,
-            "attempt": task.attempt,
-            "type": task.type_name,
-            "holders": [host.info.address for host in task.holders],
+    return KeyTable(
+        {
+            task.key: KeyView(
+                status=task.status.label,
+                nbytes=task.nbytes,
+                attempt=task.attempt,
+                type_name=task.type_name,
+                holders=tuple([host.info.address for host in task.holders]),
+            )
+            for task in tasks
         }
-        for task in tasks
-    }
+    )
 
 
 def summarize(group: TaskGroup) -> GroupSummary:

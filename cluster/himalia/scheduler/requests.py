@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, Final
+from typing import Final, assert_never
 
 import msgspec
 
+from himalia.bounds import cut
 from himalia.comm.framing import MAX_FRAME
+from himalia.messages.answers import (
+    CallReplies,
+    CallReply,
+    ProcessLogs,
+    ProfileSamples,
+    Reply,
+    Restarted,
+    Scaled,
+)
 from himalia.messages.client import GetLogs, GetProfile, Restart, RunFunction, Scale
 from himalia.messages.nanny import RestartWorkers
-from himalia.messages.parts import Reply, TaskError, WorkerInfo
+from himalia.messages.parts import TaskError, WorkerInfo
 from himalia.messages.telemetry import LogLine
-from himalia.names import ClientId, HostId
+from himalia.names import ClientId, HostId, Key, WorkerName
 from himalia.scheduler.state import ClientState, HostState, SchedulerState
 
 MOST_OPEN: Final = 256
@@ -20,20 +30,23 @@ MOST_OPEN: Final = 256
 LARGEST: Final = MAX_FRAME - 1024 * 1024
 """Bytes of an answer that still fits into a frame."""
 
+Collected = CallReplies | ProcessLogs | ProfileSamples | Restarted | Scaled
+"""Answers that hosts put together."""
+
 
 class PendingRequest:
     """One client's question, and the hosts that still owe an answer."""
 
-    __slots__ = ("answers", "client", "kind", "number", "waiting")
+    __slots__ = ("answer", "client", "number", "waiting")
 
-    def __init__(self, client: ClientState, number: int, kind: str) -> None:
+    def __init__(self, client: ClientState, number: int, answer: Collected) -> None:
         self.client = client.id
         self.number = number
         """The client's own number of it."""
-        self.kind = kind
         self.waiting: dict[HostId, list[str]] = {}
         """Hosts that owe an answer, and the worker addresses that each was asked for."""
-        self.answers: dict[str, Any] = {}
+        self.answer = answer
+        """What came so far; others add to it, until it is sent."""
 
 
 class Requests:
@@ -51,17 +64,18 @@ class Requests:
             core.send(client, Reply(number, error=why))
         return count < MOST_OPEN
 
-    def open(self, client: ClientState, number: int, kind: str) -> tuple[int, PendingRequest]:
-        """Begin a question; return the number for the hosts."""
+    def open(self, client: ClientState, number: int, answer: Collected) -> tuple[int, PendingRequest]:
+        """Begin a question, with what is known of its answer; return the number for the hosts."""
         ours = self.next_number
         self.next_number = ours + 1
-        request = self.pending[ours] = PendingRequest(client, number, kind)
+        request = self.pending[ours] = PendingRequest(client, number, answer)
         return ours, request
 
 
 def run_function(core: SchedulerState, requests: Requests, client: ClientState, message: RunFunction) -> None:
     """Forward ``client.run`` to the nannies of the workers it names."""
-    number, request = requests.open(client, message.request, "run")
+    answer = CallReplies({})
+    number, request = requests.open(client, message.request, answer)
     wanted = set(message.workers or ())
     unknown = set(wanted)
     for host in core.hosts.values():
@@ -72,7 +86,7 @@ def run_function(core: SchedulerState, requests: Requests, client: ClientState, 
             request.waiting[host.id] = [info.address for info in meant]
             core.send(host, RunFunction(number, message.call, [str(info.name) for info in meant]))
     for name in sorted(unknown):
-        request.answers[name] = no_answer(no_worker(name))
+        answer.replies[name] = no_answer(no_worker(name))
     answer_if_complete(core, requests, number)
 
 
@@ -92,9 +106,9 @@ def no_worker(name: str) -> str:
     return f"there is no worker {name!r} on this cluster; see client.scheduler_info()"
 
 
-def no_answer(why: str) -> bytes:
-    """Return the packed reply of a worker that can't give one."""
-    return msgspec.msgpack.encode(["error", TaskError(kind="refused", key="", text=why)])  # type: ignore[arg-type]
+def no_answer(why: str) -> CallReply:
+    """Return the reply of a worker that can't give one."""
+    return CallReply(error=TaskError(kind="refused", key=Key(""), text=cut(why)))
 
 
 def get_logs(
@@ -105,8 +119,7 @@ def get_logs(
     remembered: dict[str, list[LogLine]],
 ) -> None:
     """Forward a question for log lines to all nannies; what is remembered here answers for those that left."""
-    number, request = requests.open(client, message.request, "logs")
-    request.answers.update(remembered)
+    number, request = requests.open(client, message.request, ProcessLogs(remembered))
     for host in core.hosts.values():
         request.waiting[host.id] = []
         core.send(host, GetLogs(number, message.workers, message.key, message.since))
@@ -115,7 +128,7 @@ def get_logs(
 
 def get_profile(core: SchedulerState, requests: Requests, client: ClientState, message: GetProfile) -> None:
     """Forward a question for samples to the nannies of these workers; one that can't look is answered for by why."""
-    number, request = requests.open(client, message.request, "profile")
+    number, request = requests.open(client, message.request, ProfileSamples({}))
     for host in core.hosts.values():
         meant = select_workers(host, message.workers)
         if meant:
@@ -126,7 +139,7 @@ def get_profile(core: SchedulerState, requests: Requests, client: ClientState, m
 
 def restart(core: SchedulerState, requests: Requests, client: ClientState, message: Restart) -> None:
     """Have every nanny replace its workers; the tasks were forgotten before."""
-    number, request = requests.open(client, message.request, "restart")
+    number, request = requests.open(client, message.request, Restarted({}))
     for host in core.hosts.values():
         request.waiting[host.id] = []
         core.send(host, RestartWorkers(number))
@@ -135,7 +148,8 @@ def restart(core: SchedulerState, requests: Requests, client: ClientState, messa
 
 def restart_workers(core: SchedulerState, requests: Requests, client: ClientState, message: Restart) -> None:
     """Have nannies replace these workers; nothing is forgotten.  The answer names those that aren't there."""
-    number, request = requests.open(client, message.request, "restart")
+    answer = Restarted({})
+    number, request = requests.open(client, message.request, answer)
     unknown = set(message.workers or ())
     for host in core.hosts.values():
         meant = select_workers(host, message.workers)
@@ -144,7 +158,7 @@ def restart_workers(core: SchedulerState, requests: Requests, client: ClientStat
             request.waiting[host.id] = []
             core.send(host, RestartWorkers(number, [str(info.name) for info in meant]))
     for name in sorted(unknown):
-        request.answers[name] = no_worker(name)
+        answer.workers[name] = no_worker(name)
     answer_if_complete(core, requests, number)
 
 
@@ -153,13 +167,13 @@ def scale(core: SchedulerState, requests: Requests, client: ClientState, message
     hosts = [host for host in core.hosts.values() if message.host in (None, host.id)]
     if not core.hosts and message.host is None and core.last_left is not None and core.last_left[0]:
         core.scaled[core.last_left[0]] = message.workers
-        core.send(client, Reply(message.request, {"workers": []}))
+        core.send(client, Reply(message.request, Scaled()))
         return
     if len(hosts) != 1:
         why = f"{len(hosts)} hosts match; name the one to scale" if hosts else "that host is not on this cluster"
         core.send(client, Reply(message.request, error=why))
         return
-    number, request = requests.open(client, message.request, "scale")
+    number, request = requests.open(client, message.request, Scaled([], {}))
     request.waiting[hosts[0].id] = []
     if hosts[0].info.name:
         core.scaled[hosts[0].info.name] = message.workers
@@ -172,24 +186,57 @@ def take_reply(core: SchedulerState, requests: Requests, host: HostState, messag
     if request is None or host.id not in request.waiting:
         return
     addresses = request.waiting.pop(host.id)
-    if message.error:
-        request.answers[host.info.address] = message.error
-    elif request.kind == "run":
-        names = {worker.info.name: worker.info.address for worker in host.workers.values()}
-        others = {
-            other.info.address for one in core.hosts.values() if one is not host for other in one.workers.values()
-        }
-        given = {names.get(name, name): value for name, value in (message.value or {}).items()}
-        answers = {address: value for address, value in given.items() if address not in others}
-        for address in addresses:
-            answers.setdefault(address, no_answer(f"worker {address} left before it answered"))
-        request.answers.update(answers)
-    elif request.kind == "logs":
-        for name, lines in (message.value or {}).items():
-            request.answers[name] = lines or request.answers.get(name, [])
-    elif isinstance(message.value, dict):
-        request.answers.update(message.value)
+    match request.answer:
+        case CallReplies():
+            add_replies(core, request.answer, host, addresses, message)
+        case ProcessLogs():
+            add_logs(request.answer, host, message)
+        case ProfileSamples():
+            if isinstance(message.value, ProfileSamples):
+                request.answer.samples.update(message.value.samples)
+            else:
+                request.answer.problems[host.info.address] = why_not(message)
+        case Restarted():
+            if isinstance(message.value, Restarted):
+                request.answer.workers.update(message.value.workers)
+            else:
+                request.answer.workers[host.info.address] = why_not(message)
+        case Scaled():
+            if isinstance(message.value, Scaled):
+                request.answer.workers.extend(message.value.workers)
+            else:
+                request.answer.problems[host.info.address] = why_not(message)
+        case _:
+            assert_never(request.answer)
     answer_if_complete(core, requests, message.request)
+
+
+def why_not(message: Reply) -> str:
+    """Return why a host gave no answer."""
+    return message.error or "it answered something else"
+
+
+def add_replies(
+    core: SchedulerState, answer: CallReplies, host: HostState, addresses: list[str], message: Reply
+) -> None:
+    """Add what a host's workers answered, by address; none speaks for another host's workers."""
+    names = {worker.info.name: worker.info.address for worker in host.workers.values()}
+    others = {other.info.address for one in core.hosts.values() if one is not host for other in one.workers.values()}
+    if isinstance(message.value, CallReplies):
+        given = {names.get(WorkerName(name), name): reply for name, reply in message.value.replies.items()}
+        answer.replies.update({address: reply for address, reply in given.items() if address not in others})
+    for address in addresses:
+        why = f"{address} can't tell: {message.error}" if message.error else f"worker {address} left before it answered"
+        answer.replies.setdefault(address, no_answer(why))
+
+
+def add_logs(answer: ProcessLogs, host: HostState, message: Reply) -> None:
+    """Add a host's lines; where it has none, those that are remembered here stay."""
+    if not isinstance(message.value, ProcessLogs):
+        answer.problems[host.info.address] = why_not(message)
+        return
+    for name, lines in message.value.lines.items():
+        answer.lines[name] = lines or answer.lines.get(name, [])
 
 
 def drop_host(core: SchedulerState, requests: Requests, host: HostState) -> None:
@@ -198,9 +245,10 @@ def drop_host(core: SchedulerState, requests: Requests, host: HostState) -> None
         request = requests.pending[number]
         addresses = request.waiting.pop(host.id, None)
         if addresses is not None:
-            if request.kind == "run":
+            if isinstance(request.answer, CallReplies):
                 for address in addresses:
-                    request.answers[address] = no_answer(f"worker {address} left with its host before it answered")
+                    why = f"worker {address} left with its host before it answered"
+                    request.answer.replies[address] = no_answer(why)
             answer_if_complete(core, requests, number)
 
 
@@ -213,9 +261,9 @@ def answer_if_complete(core: SchedulerState, requests: Requests, number: int) ->
     client = core.clients.get(ClientId(request.client))
     if client is None:
         return
-    size = len(msgspec.msgpack.encode(request.answers))
+    size = len(msgspec.msgpack.encode(request.answer))
     if size > LARGEST:
         why = f"the answer has {size:,} bytes, more than the {LARGEST:,} of a message: ask fewer workers, or for less"
         core.send(client, Reply(request.number, error=why))
     else:
-        core.send(client, Reply(request.number, request.answers))
+        core.send(client, Reply(request.number, request.answer))

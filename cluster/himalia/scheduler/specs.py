@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from himalia.messages.answers import CallSpec, Reply
 from himalia.messages.client import GetSpec
-from himalia.messages.parts import Reply
 from himalia.names import shorten
 from himalia.scheduler.state import SchedulerState
 
@@ -18,10 +18,10 @@ def describe_call(core: SchedulerState, message: GetSpec) -> Reply:
     if task.placed:
         why = "it was placed on the cluster (scatter, or a large argument), or lost. There is no call to repeat."
         return Reply(message.request, error=f"{name} was not computed: {why}")
-    call = {
-        "function": core.functions[task.function].body if task.function else b"",
-        "call": task.call,
-        "argument": task.argument,
-        "dependencies": [dependency.key for dependency in task.dependencies],
-    }
+    call = CallSpec(
+        function=core.functions[task.function].body if task.function else b"",
+        call=task.call,
+        argument=task.argument,
+        dependencies=tuple([dependency.key for dependency in task.dependencies]),
+    )
     return Reply(message.request, call)

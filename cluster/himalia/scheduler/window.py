@@ -25,8 +25,9 @@ from typing import Any, Final
 import msgspec
 
 from himalia.backlog import Backlog
+from himalia.messages.answers import Reply
 from himalia.messages.client import CallOutput, ResultErred, ResultReady, Telemetry
-from himalia.messages.parts import FunctionBody, Message, Reply
+from himalia.messages.parts import FunctionBody, Message
 from himalia.names import Key
 
 HOPELESS: Final = 128 * 1024 * 1024
@@ -86,9 +87,9 @@ def _weigh_erred(message: ResultErred) -> int:
 
 
 def _weigh_reply(message: Reply) -> int:
-    if message.value is None or isinstance(message.value, str):
-        return MESSAGE + len(message.value or message.error)
-    return MESSAGE + 3 * len(msgspec.msgpack.encode(message.value))  # dicts and lists, until they are encoded
+    if message.value is None:
+        return MESSAGE + len(message.error)
+    return MESSAGE + 3 * len(msgspec.msgpack.encode(message.value))  # structs and lists, until they are encoded
 
 
 def _weigh_telemetry(message: Telemetry) -> int:

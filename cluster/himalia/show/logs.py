@@ -5,13 +5,9 @@ Decides how lines are written; which ones there are is known elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from html import escape
-from typing import Any
 
-import msgspec
-
-from himalia.messages.telemetry import LogLine
+from himalia.messages.answers import ProcessLogs
 
 
 class Logs(dict[str, str]):
@@ -25,14 +21,7 @@ class Logs(dict[str, str]):
         )
 
 
-def read_logs(answer: Mapping[str, Any]) -> dict[str, list[LogLine] | str]:
-    """Return the lines that the scheduler answered with, by process; a text says why there are none."""
-    return {
-        name: lines if isinstance(lines, str) else msgspec.convert(lines, list[LogLine])
-        for name, lines in answer.items()
-    }
-
-
-def as_text(lines: list[LogLine] | str) -> str:
-    """Return lines as one text, each as it was written."""
-    return lines if isinstance(lines, str) else "\n".join([line.text for line in lines])
+def texts_of(logs: ProcessLogs) -> dict[str, list[str]]:
+    """Return the lines of each process, as they were written; a line says why there are none."""
+    found = {name: [line.text for line in lines] for name, lines in logs.lines.items()}
+    return found | {address: [why] for address, why in logs.problems.items()}

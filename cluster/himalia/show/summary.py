@@ -6,10 +6,9 @@ what is shown of a cluster that just died is what is known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import msgspec
+
+from himalia.messages.answers import ClusterInfo, WorkerView
 
 
 class WorkerSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +53,7 @@ class ClusterSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summarize(
-    info: Mapping[str, Any],
+    info: ClusterInfo | None,
     *,
     now: float,
     title: str,
@@ -64,32 +63,30 @@ def summarize(
     dashboard: str,
     expected: int | None,
 ) -> ClusterSummary:
-    """Return the summary of a cluster, ``info`` being its scheduler's answer to ``GetInfo`` (or empty)."""
-    workers = info.get("workers") or {}
-    rows = [summarize_worker(address, worker) for address, worker in workers.items()]
+    """Return the summary of a cluster, ``info`` being what its scheduler says of it, if it says anything."""
+    rows = [summarize_worker(address, worker) for address, worker in info.workers.items()] if info is not None else []
     return ClusterSummary(
         title=title,
         name=name,
         status=status,
         dashboard=dashboard,
-        scheduler_id=str(info.get("id", "")),
+        scheduler_id=info.id if info is not None else "",
         comm=comm,
-        started=now - info["started"] if "started" in info else 0.0,
+        started=now - info.started if info is not None else 0.0,
         workers=tuple(sorted(rows, key=lambda row: natural(row.name))),
         expected=expected,
     )
 
 
-def summarize_worker(address: str, worker: Mapping[str, Any]) -> WorkerSummary:
+def summarize_worker(address: str, worker: WorkerView) -> WorkerSummary:
     """Return the row of one worker."""
-    name = str(worker.get("name", address))
     return WorkerSummary(
-        name=name,
+        name=worker.name,
         comm=address,
-        nthreads=int(worker.get("nthreads") or 0),
-        memory_limit=int(worker.get("memory_limit") or 0),
-        nanny=str(worker.get("nanny", "")),
-        local_directory=str(worker.get("local_directory", "")),
+        nthreads=worker.nthreads,
+        memory_limit=worker.memory_limit,
+        nanny=worker.nanny,
+        local_directory=worker.local_directory,
     )
 
 

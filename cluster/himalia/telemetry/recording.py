@@ -23,12 +23,14 @@ kind        payload                                              when
 header      :class:`Header`                                      once, first
 base        :class:`himalia.messages.client.Telemetry` without records  at the start, and about every MiB
 telemetry   :class:`himalia.messages.client.Telemetry`                  every push
-info        the answer to ``GetInfo``                            at the start, when hosts or workers change,
+info        :class:`himalia.messages.answers.ClusterInfo`        at the start, when hosts or workers change,
                                                                  and after each ``base``
 logs        ``{process: [LogLine, …]}``, only new ones           every few seconds
-profile     the answer to ``GetProfile``                         at the end
+profile     :class:`himalia.messages.answers.ProfileSamples`     at the end
 end         why the recording ended, a text                      last, if nothing died
 =========== ==================================================== ===========================================
+
+Format 1, in which answers were dicts, is read too (``old_recording.py``).
 """
 
 from __future__ import annotations
@@ -36,19 +38,23 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from himalia.errors import RecordingError
+from himalia.messages.answers import ClusterInfo, ProfileSamples
 from himalia.messages.client import Telemetry
 from himalia.messages.parts import PROTOCOL
 from himalia.messages.telemetry import LogLine
+from himalia.telemetry.old_recording import is_map, read_info, read_profile
 from himalia.version import __version__
 
 MAGIC: Final = b"himalia recording\n"
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Number of this format; rises when an older reader would misunderstand."""
+READ: Final = frozenset({(1, 3), (2, 4)})
+"""Formats that are read, with the protocol of the messages in them: telemetry is the same in all of these."""
 HEAD: Final = struct.Struct("<IIddIB")
 LEVEL: Final = 3
 """Of zlib: about 90 MB/s of telemetry on one core, to a fifth of its size."""
@@ -84,9 +90,21 @@ class Frame(msgspec.Struct, array_like=True):
         """Return the payload of ``logs``."""
         return msgspec.msgpack.decode(self.payload, type=dict[str, list[LogLine]])
 
-    def plain(self) -> Any:
-        """Return any other payload."""
-        return msgspec.msgpack.decode(self.payload)
+    def info(self) -> ClusterInfo:
+        """Return the payload of ``info``."""
+        if is_map(self.payload):
+            return read_info(msgspec.msgpack.decode(self.payload, type=dict[str, object]))
+        return msgspec.msgpack.decode(self.payload, type=ClusterInfo)
+
+    def profile(self) -> ProfileSamples:
+        """Return the payload of ``profile``."""
+        if is_map(self.payload):
+            return read_profile(msgspec.msgpack.decode(self.payload, type=dict[str, object]))
+        return msgspec.msgpack.decode(self.payload, type=ProfileSamples)
+
+    def reason(self) -> str:
+        """Return the payload of ``end``."""
+        return msgspec.msgpack.decode(self.payload, type=str)
 
 
 class Block(NamedTuple):
@@ -119,7 +137,7 @@ class Packer:
         """Time of the oldest frame collected; 0 if there is none."""
         return self._frames[0].time if self._frames else 0.0
 
-    def add(self, time: float, kind: str, payload: Any, *, records: int = 0) -> None:
+    def add(self, time: float, kind: str, payload: object, *, records: int = 0) -> None:
         """Collect one frame; one of kind ``base`` has to be the first of its block."""
         raw = _encode(payload)
         self._starts = self._starts or kind == "base"
@@ -236,9 +254,9 @@ def _scan(data: memoryview) -> tuple[list[Block], bool]:
 
 
 def _read_header(frame: Frame, name: str) -> Header:
-    plain = frame.plain()
+    plain = msgspec.msgpack.decode(frame.payload, type=dict[str, object])
     version = plain.get("himalia", "an unknown version")
-    if plain.get("format") != FORMAT or plain.get("protocol") != PROTOCOL:
+    if (plain.get("format"), plain.get("protocol")) not in READ:
         raise RecordingError(
             f"{name} was recorded by himalia {version}, in a format that himalia {__version__} does not read. "
             f"Open it with the version that wrote it: pip install 'himalia=={version}'."

@@ -7,8 +7,9 @@ records of calls, which add up to nothing.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
+from himalia.messages.answers import ClusterInfo
 from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import ClusterEvent, ErrorSummary, GroupSummary, HostMetrics, SchedulerStatus
 from himalia.telemetry.errors import CAUSES
@@ -24,12 +25,12 @@ class Standing:
 
     Attributes
     ----------
-    info : dict
-        The newest answer to ``GetInfo``; empty before the first one.
+    info : ClusterInfo or None
+        The newest answer to ``GetInfo``; None before the first one.
     """
 
     def __init__(self) -> None:
-        self.info: dict[str, Any] = {}
+        self.info: ClusterInfo | None = None
         self._groups: dict[tuple[str, str], GroupSummary] = {}
         self._hosts: dict[str, HostMetrics] = {}
         self._errors: dict[str, ErrorSummary] = {}
@@ -54,11 +55,10 @@ class Standing:
             if len(self._errors) > CAUSES:
                 del self._errors[next(iter(self._errors))]
 
-    def take_info(self, info: dict[str, Any]) -> None:
+    def take_info(self, info: ClusterInfo) -> None:
         """Add an answer about hosts and workers; hosts that it doesn't name are gone."""
         self.info = info
-        present = info.get("hosts", {})
-        self._hosts = {host: metrics for host, metrics in self._hosts.items() if host in present}
+        self._hosts = {host: metrics for host, metrics in self._hosts.items() if host in info.hosts}
 
     def telemetry(self) -> Telemetry:
         """Return all of it as one push."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from himalia.messages.answers import CallSpec, Reply
 from himalia.messages.client import DataPlaced, Submit
 from himalia.messages.nanny import Compute, RegisterNanny, TaskFailed, TaskFinished
 from himalia.messages.parts import Dependency, HeldData, HostInfo, TaskError, TaskOptions, TaskSpec, Timing, WorkerInfo
@@ -169,3 +170,8 @@ def make_returned(run: int, *, data: bytes = b"value") -> Returned:
 def make_raised(run: int, key: str, text: str = "ValueError: no", kind: str = "exception") -> Raised:
     """Return a worker's answer of a call that raised."""
     return Raised(run, make_error(key, text, kind), NO_TIME)
+
+
+def make_reply(request: int, nbytes: int) -> Reply:
+    """Return an answer of a little more than so many bytes."""
+    return Reply(request, CallSpec(b"", bytes(nbytes), "", ()))

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from himalia.comm.data.mapping import PAGE, range_length
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.machine import Send
+from himalia.messages.answers import ProcessLogs, ProfileSamples, Reply
 from himalia.messages.nanny import Withdraw
-from himalia.messages.parts import HeldData, HostInfo, Reply
+from himalia.messages.parts import HeldData, HostInfo
 from himalia.messages.telemetry import HostMetrics, LogLine
 from himalia.messages.worker import Place
 from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName
@@ -148,7 +149,7 @@ class NannyProcess(Process):
             e.Fetch: self._fetch,
             e.KeepLines: lambda instruction: None,
             e.AnswerLogs: self._answer_logs,
-            e.AnswerProfile: lambda instruction: self._send(Send(SCHEDULER, Reply(instruction.request, {}))),
+            e.AnswerProfile: self._answer_profile,
             e.Exit: lambda instruction: self.end(instruction.reason),
         }
         self.feed(e.NannyStarted())
@@ -182,7 +183,10 @@ class NannyProcess(Process):
 
     def _answer_logs(self, instruction: e.AnswerLogs) -> None:
         logs = {str(name): [LogLine(0.0, "stdout", "a line")] for name in self.workers}
-        self._send(Send(SCHEDULER, Reply(instruction.request, logs)))
+        self._send(Send(SCHEDULER, Reply(instruction.request, ProcessLogs(logs))))
+
+    def _answer_profile(self, instruction: e.AnswerProfile) -> None:
+        self._send(Send(SCHEDULER, Reply(instruction.request, ProfileSamples({}))))
 
     # Workers
 

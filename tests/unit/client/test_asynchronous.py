@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from himalia import Client, as_completed, progress, wait
+from himalia.client.base import awaiting
 from himalia.errors import ClosedError, StoreFullError, TimeoutError, UsageError
 from himalia.testing.stages import fake_cluster
 from himalia.testing.stages.fake_cluster import FakeCluster, snooze
@@ -25,7 +26,7 @@ def test_everything_is_awaited(cluster: FakeCluster) -> None:
             assert await client.gather([future, [future]]) == [1, [1]]
             assert await (await client.scatter(5)) == 5
             assert await client.submit(len, bytes(100_000)) == 100_000
-            assert list(await client.nthreads()) == ["tcp://nanny-0:1/0"]
+            assert list(await awaiting(client.nthreads())) == ["tcp://nanny-0:1/0"]
             assert (await wait(future)).done == {future}
             assert await future.exception() is None  # type: ignore[misc]
             await progress(future)

@@ -7,6 +7,7 @@ import pickle
 import re
 from typing import Any
 
+import msgspec
 import pytest
 
 from himalia.client.described import SchedulerInfo, WorkerInfo
@@ -22,8 +23,10 @@ from himalia.client.reprs import (
     futures_html,
     futures_text,
 )
+from himalia.messages.answers import ClusterInfo, HostView, WorkerView
 from himalia.messages.parts import HostInfo, TaskError
 from himalia.names import HostId, Key, PeerId
+from himalia.show.plain import plain_info
 from himalia.show.summary import ClusterSummary, summarize
 
 HOST = HostId(PeerId("nanny-1"))
@@ -81,22 +84,24 @@ def many(*records: Record) -> Futures:
     return Futures(list(records), {}, function_words(one.key for one in records))
 
 
-def info(**worker: Any) -> dict[str, Any]:
+def info(**worker: Any) -> ClusterInfo:
     facts: dict[str, Any] = {
-        "type": "Worker", "name": "w-0", "host": "laptop", "nanny": "unix:///n", "pid": 7, "nthreads": 2,
+        "name": "w-0", "host_id": HOST, "host": "laptop", "nanny": "unix:///n", "pid": 7, "nthreads": 2,
         "memory_limit": 2**30, "local_directory": "/tmp/x", "resources": {"GPU": 1.0}, "metrics": (0.5, 2**20, 1),
     }  # fmt: skip
-    about: dict[str, Any] = {
-        "address": "unix:///n", "name": "one", "hostname": "laptop", "nthreads": 2, "memory_limit": 2**31,
-        "store_bytes": 2**20, "spilled_bytes": 0,
-    }  # fmt: skip
-    return {
-        "type": "Scheduler", "id": "scheduler-1", "address": "unix:///s", "tasks": 1204, "queued": 96, "clients": 1,
-        "hosts": {HOST: about}, "workers": {"unix:///n/0": facts | worker},
-    }  # fmt: skip
+    about = HostView("unix:///n", "one", "laptop", nthreads=2, memory_limit=2**31, store_bytes=2**20)
+    return ClusterInfo(
+        id="scheduler-1",
+        address="unix:///s",
+        tasks=1204,
+        queued=96,
+        clients=1,
+        hosts={HOST: about},
+        workers={"unix:///n/0": WorkerView(**(facts | worker))},
+    )
 
 
-def summary(known: dict[str, Any], **facts: Any) -> ClusterSummary:
+def summary(known: ClusterInfo | None, **facts: Any) -> ClusterSummary:
     options: dict[str, Any] = {
         "now": 0.0, "title": "Client", "name": "moons", "status": "running", "comm": "unix:///s", "dashboard": "",
         "expected": None,
@@ -191,15 +196,15 @@ def test_a_client_shows_the_totals_of_its_cluster() -> None:
 
 
 def test_a_closed_client_shows_what_it_was() -> None:
-    assert client_text("Client", "closed", summary({})) == "<Client: 'unix:///s' closed>"
-    text = Reader(client_html("Client", "client-1", "closed", summary({}))).text
+    assert client_text("Client", "closed", summary(None)) == "<Client: 'unix:///s' closed>"
+    text = Reader(client_html("Client", "client-1", "closed", summary(None))).text
     assert "closed" in text
     assert "Workers" not in text
 
 
 def test_the_scheduler_s_answer_is_a_dict_that_looks_like_tables() -> None:
     found = SchedulerInfo(info())
-    assert found == info()
+    assert dict(found) == plain_info(info())
     assert type(pickle.loads(pickle.dumps(found))) is dict
     text = Reader(found._repr_html_()).text
     for fact in ("Scheduler", "Hosts 1", "Total threads 2", "Tasks 1,204", "w-0", "50%", "1.00 MiB", "one"):
@@ -216,8 +221,8 @@ def test_a_worker_s_state_is_a_dict_that_looks_like_a_card() -> None:
 
 def test_a_thousand_workers_are_a_table_of_a_bounded_size() -> None:
     known = info()
-    (worker,) = known["workers"].values()
-    known["workers"] = {f"unix:///n/{n}": worker | {"name": f"w-{n}"} for n in range(1000)}
+    (worker,) = known.workers.values()
+    known.workers = {f"unix:///n/{n}": msgspec.structs.replace(worker, name=f"w-{n}") for n in range(1000)}
     page = SchedulerInfo(known)._repr_html_()
     assert "… and 800 more" in page
     assert len(page) < 120_000
@@ -226,9 +231,9 @@ def test_a_thousand_workers_are_a_table_of_a_bounded_size() -> None:
 @pytest.mark.parametrize("evil", EVIL)
 def test_nothing_that_a_user_supplied_becomes_markup(evil: str) -> None:
     error = TaskError("exception", Key(evil), f"{evil}\n{evil}", worker=evil)
-    known = info(name=evil, host=evil, nanny=evil, local_directory=evil, resources={evil: 1.0}, type=evil)
-    known |= {"address": evil, "type": evil, "id": evil}
-    known["hosts"][HOST] |= {"name": evil, "address": evil}
+    known = info(name=evil, host=evil, nanny=evil, local_directory=evil, resources={evil: 1.0})
+    known.address = known.id = evil
+    known.hosts[HOST].name = known.hosts[HOST].address = evil
     pages = [
         future_html(record("finished", key=evil, type_name=evil, holders=(HOST,)), evil, {HOST: host(name=evil)}),
         future_html(record("error", error=error), evil, {}),

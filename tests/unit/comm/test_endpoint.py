@@ -15,11 +15,13 @@ from himalia.comm.framing import HEADER
 from himalia.comm.link import LINGER
 from himalia.comm.security import Credentials, make_certificate
 from himalia.errors import HandshakeError, UsageError
+from himalia.messages.answers import Reply
 from himalia.messages.client import Explain, ReleaseKeys
 from himalia.messages.nanny import Heartbeat
-from himalia.messages.parts import Close, Reply
+from himalia.messages.parts import Close
 from himalia.messages.telemetry import HostMetrics
 from himalia.names import SCHEDULER, Key, PeerId
+from himalia.testing.builders import make_reply
 from tests.unit.comm.stage import CREDENTIALS, LOOP_NAMES, LOOPS, Loop, Node, Recorder, Relay, impatient, run
 from tests.waiting import until
 
@@ -42,7 +44,7 @@ def test_messages_go_both_ways_in_order(scheme: str, loop: Loop, tmp_path: Path)
         assert await client.connect(address) == scheduler.me
         await until(lambda: scheduler.joined and client.joined)
         assert (scheduler.joined, client.joined) == ([(CLIENT, "client")], [(SCHEDULER, "scheduler")])
-        questions, answers = [release(n) for n in range(5000)], [Reply(n, "x" * 500) for n in range(5000)]
+        questions, answers = [release(n) for n in range(5000)], [make_reply(n, 500) for n in range(5000)]
         for question, answer in zip(questions, answers, strict=True):
             client.endpoint.send(SCHEDULER, question)
             scheduler.endpoint.send(CLIENT, answer)
@@ -66,7 +68,7 @@ def test_a_peer_that_reads_slowly_gets_everything(loop: Loop) -> None:
         await until(lambda: scheduler.joined)
         relay.flowing.clear()
         for number in range(300):
-            scheduler.endpoint.send(CLIENT, Reply(number, "x" * 100_000))
+            scheduler.endpoint.send(CLIENT, make_reply(number, 100_000))
         await until(lambda: scheduler.endpoint._links[CLIENT].paused)
         assert scheduler.endpoint.backlog(CLIENT) < 15_000_000  # the rest waits unencoded
         relay.flowing.set()
@@ -91,7 +93,7 @@ def test_nothing_is_lost_however_often_the_connection_breaks(seed: int, loop: Lo
         count = 3000
         for number in range(count):
             client.endpoint.send(SCHEDULER, release(number))
-            scheduler.endpoint.send(CLIENT, Reply(number, "x" * chance.randrange(200)))
+            scheduler.endpoint.send(CLIENT, make_reply(number, chance.randrange(200)))
             if number % 300 == 299:
                 relay.budget = chance.randrange(20_000)
                 await until(lambda: relay.budget < 0)
@@ -129,7 +131,7 @@ def test_a_goodbye_comes_after_all_that_was_queued() -> None:
         await client.connect(await scheduler.listen("tcp://127.0.0.1:0"))
         await until(lambda: scheduler.joined)
         for number in range(20_000):
-            scheduler.endpoint.send(CLIENT, Reply(number, "x" * 200))
+            scheduler.endpoint.send(CLIENT, make_reply(number, 200))
         scheduler.endpoint.send(CLIENT, Close("that was all"))
         scheduler.endpoint.disconnect(CLIENT, "enough")
         await until(lambda: client.left)

@@ -13,9 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from himalia.comm import codec
 from himalia.comm.framing import HEADER, MAX_FRAME, Frame, FrameError
 from himalia.comm.session import ACK_BYTES, ACK_FRAMES, Session
+from himalia.messages.answers import ProcessLogs, Reply
 from himalia.messages.client import Explain, ReleaseKeys
-from himalia.messages.parts import Close, Reply
+from himalia.messages.parts import Close
 from himalia.names import Key
+from himalia.testing.builders import make_reply
 
 Known = Reply | ReleaseKeys | Close
 
@@ -42,7 +44,7 @@ def test_messages_of_one_tick_travel_in_one_frame() -> None:
 
 def test_a_long_tick_is_split_into_frames_near_the_limit() -> None:
     here, there = pair()
-    messages = [Reply(number, "x" * 100_000) for number in range(40)]
+    messages = [make_reply(number, 100_000) for number in range(40)]
     for message in messages:
         here.send(message)
     frames = here.take_frames()
@@ -53,7 +55,7 @@ def test_a_long_tick_is_split_into_frames_near_the_limit() -> None:
 
 def test_a_limit_leaves_the_rest_for_the_next_tick() -> None:
     here, there = pair()
-    messages = [Reply(number, "x" * 100_000) for number in range(40)]
+    messages = [make_reply(number, 100_000) for number in range(40)]
     for message in messages:
         here.send(message)
     first = here.take_frames(limit=1)
@@ -78,7 +80,7 @@ def test_an_acknowledgement_goes_alone_when_much_is_owed(count: int, size: int) 
     here, there = pair()
     for number in range(count):
         assert not there.ack_due
-        here.send(Reply(number, "x" * size))
+        here.send(make_reply(number, size))
         deliver(here.take_frames(), there)
     assert there.ack_due
     (ack,) = there.take_frames()
@@ -185,8 +187,8 @@ def test_a_goodbye_without_a_reason_is_one_too() -> None:
 def test_a_message_that_can_not_be_encoded_is_dropped_alone_and_reported() -> None:
     here, there = pair()
     here.send(Reply(1))
-    here.send(Reply(2, object()))
-    here.send(Reply(3, {"a": [object()]}))
+    here.send(Reply(2, object()))  # type: ignore[arg-type]
+    here.send(Reply(3, ProcessLogs({"a": [object()]})))  # type: ignore[list-item]
     here.send(Reply(4))
     assert deliver(here.take_frames(), there) == [Reply(1), Reply(4)]
     assert [type(message) for message, _ in here.rejected] == [Reply, Reply]
@@ -195,10 +197,9 @@ def test_a_message_that_can_not_be_encoded_is_dropped_alone_and_reported() -> No
 
 def test_a_message_too_large_for_any_frame_is_dropped_alone_and_reported() -> None:
     here, there = pair()
-    fits = "x" * (MAX_FRAME - 100)
     here.send(Reply(1))
-    here.send(Reply(2, fits))
-    here.send(Reply(3, "x" * MAX_FRAME))
+    here.send(make_reply(2, MAX_FRAME - 100))
+    here.send(make_reply(3, MAX_FRAME))
     here.send(Reply(4))
     got = deliver(here.take_frames(), there)
     assert [message.request for message in got if isinstance(message, Reply)] == [1, 2, 4]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from himalia.follow.thread_feed import ThreadFeed
 from himalia.errors import ClosedError, RecordingError, UsageError
 from himalia.follow.recorder import Recorder
-from himalia.follow.report import TelemetryReport
 from himalia.follow.transcript import length_of_array, newest_lines
+from himalia.messages.answers import ClusterInfo, HostView, ProcessLogs, ProfileSamples, TelemetryReport
 from himalia.messages.client import Telemetry
 from himalia.messages.parts import Timing
 from himalia.messages.telemetry import LogLine, SchedulerStatus, TaskRecord
@@ -73,15 +73,20 @@ class FakeFeed:
         return asyncio.run(question(Control()))
 
 
+SAMPLES = ProfileSamples({"w-0": [(1.0, "main (a.py:1)", 3)]})
+INFO = ClusterInfo(hosts={HostId(PeerId("h")): HostView("tcp://h")})
+
+
 class Control:
     async def telemetry(self, since: float) -> TelemetryReport:
         return TelemetryReport([], [record(number) for number in range(5)], 5)
 
-    async def logs(self, since: float) -> dict[str, Any]:
-        return {"w-0": [LogLine(time.time(), "stdout", "hello", "inc-1")], "w-1": "it does not answer"}
+    async def logs(self, since: float) -> ProcessLogs:
+        lines = {"w-0": [LogLine(time.time(), "stdout", "hello", "inc-1")]}
+        return ProcessLogs(lines, {"w-1": "it does not answer"})
 
-    async def profile(self, since: float) -> dict[str, Any]:
-        return {"w-0": [[1.0, "main (a.py:1)", 3]]}
+    async def profile(self, since: float) -> ProfileSamples:
+        return SAMPLES
 
 
 def start(path: Path, feed: FakeFeed, **options: Any) -> Recorder:
@@ -141,14 +146,14 @@ def test_logs_and_samples_are_in_it_and_the_reason_of_its_end(tmp_path: Path) ->
     feed = FakeFeed()
     with start(tmp_path / "run.himalia", feed):
         feed.answer()
-        feed.take_info({"hosts": {"h": {}}, "workers": {}})
+        feed.take_info(INFO)
         feed.take(push(5, 6))
     frames = {frame.kind: frame for frame in read(tmp_path / "run.himalia").frames()}
     assert [line.text for line in frames["logs"].logs()["w-0"]] == ["hello"]
     assert "w-1" not in frames["logs"].logs()
-    assert frames["profile"].plain() == {"w-0": [[1.0, "main (a.py:1)", 3]]}
-    assert frames["info"].plain() == {"hosts": {"h": {}}, "workers": {}}
-    assert frames["end"].plain() == "it was stopped"
+    assert frames["profile"].profile() == SAMPLES
+    assert frames["info"].info() == INFO
+    assert frames["end"].reason() == "it was stopped"
 
 
 def test_it_ends_with_its_cluster_and_stopping_it_then_does_nothing(tmp_path: Path) -> None:
@@ -161,7 +166,7 @@ def test_it_ends_with_its_cluster_and_stopping_it_then_does_nothing(tmp_path: Pa
     assert not recorder.is_running
     assert repr(recorder).endswith("ended: the scheduler left>")
     recorder.stop()
-    assert list(read(recorder.path).frames())[-1].plain() == "the scheduler left"
+    assert list(read(recorder.path).frames())[-1].reason() == "the scheduler left"
 
 
 def test_a_cluster_that_has_just_ended_leaves_a_recording_that_says_so(tmp_path: Path) -> None:
@@ -170,7 +175,7 @@ def test_a_cluster_that_has_just_ended_leaves_a_recording_that_says_so(tmp_path:
     recorder = start(tmp_path / "run.himalia", feed)
     feed.fail()
     assert recorder.reason == "the cluster has ended"
-    assert list(read(recorder.path).frames())[-1].plain() == "the cluster has ended"
+    assert list(read(recorder.path).frames())[-1].reason() == "the cluster has ended"
     assert not feed.is_followed
 
 
@@ -220,7 +225,7 @@ def test_the_length_of_a_packed_array_is_in_its_first_bytes(length: int) -> None
 
 def test_of_too_many_lines_each_process_keeps_its_newest() -> None:
     lines = [LogLine(float(number), "stdout", str(number)) for number in range(10)]
-    kept = newest_lines({"a": lines, "b": lines[:1], "c": "gone", "d": []}, limit=4)
+    kept = newest_lines(ProcessLogs({"a": lines, "b": lines[:1], "d": []}, {"c": "gone"}), limit=4)
     assert kept == {
         "a": [LogLine(8.0, "stdout", "8"), LogLine(9.0, "stdout", "9")],
         "b": [LogLine(0.0, "stdout", "0")],

@@ -3,6 +3,7 @@ from __future__ import annotations
 import msgspec
 
 from himalia.machine import PeerJoined, PeerLeft
+from himalia.messages.answers import CallReplies, CallReply, Reply, Restarted, Scaled
 from himalia.messages.client import GetLogs, RunFunction, Scale
 from himalia.messages.nanny import (
     Heartbeat,
@@ -15,7 +16,7 @@ from himalia.messages.nanny import (
     WorkerStarted,
     WorkerStopped,
 )
-from himalia.messages.parts import Close, ForgetFunctions, FunctionBody, HeldData, Reply, TaskError, WorkerInfo
+from himalia.messages.parts import Close, ForgetFunctions, FunctionBody, HeldData, TaskError, WorkerInfo
 from himalia.messages.telemetry import HostMetrics
 from himalia.messages.worker import CallFunction, CallReturned, NeedFunction, RetireWorker
 from himalia.names import SCHEDULER, Digest, Key, WorkerName
@@ -147,7 +148,7 @@ def test_a_process_that_does_not_come_up_is_ended() -> None:
 def test_more_workers_are_started_under_free_names() -> None:
     stage = NannyStage()
     names = [str(FIRST), str(SECOND)]
-    assert stage.scheduler(Scale(4, 2)) == [e.StartWorker(SECOND, 1), sent(Reply(4, {"workers": names}))]
+    assert stage.scheduler(Scale(4, 2)) == [e.StartWorker(SECOND, 1), sent(Reply(4, Scaled(names)))]
 
 
 def test_the_worker_that_does_least_is_retired() -> None:
@@ -156,7 +157,7 @@ def test_the_worker_that_does_least_is_retired() -> None:
     stage.event(e.Measured(metrics))
     assert stage.scheduler(Scale(4, 1)) == [
         e.SendToWorker(FIRST, RetireWorker()),
-        sent(Reply(4, {"workers": [str(SECOND)]})),
+        sent(Reply(4, Scaled([str(SECOND)]))),
     ]
     assert stage.dies(FIRST, exit="exit code 0") == [sent(WorkerStopped(FIRST))]
 
@@ -188,7 +189,7 @@ def test_a_restart_drops_everything_and_answers_when_all_are_back() -> None:
         e.StartWorker(FIRST, 0),
     ]
     info = msgspec.structs.replace(INFO, pid=300)
-    assert stage.come_up(FIRST, 300) == [sent(WorkerStarted(info)), sent(Reply(7))]
+    assert stage.come_up(FIRST, 300) == [sent(WorkerStarted(info)), sent(Reply(7, Restarted()))]
 
 
 def test_a_restart_of_named_workers_leaves_results_and_other_workers_alone() -> None:
@@ -204,21 +205,21 @@ def test_a_restart_of_named_workers_leaves_results_and_other_workers_alone() -> 
     ]
     assert A.key in stage.state.data
     info = msgspec.structs.replace(INFO, pid=300)
-    assert stage.come_up(FIRST, 300) == [sent(WorkerStarted(info)), sent(Reply(7, {str(FIRST): "OK"}))]
+    assert stage.come_up(FIRST, 300) == [sent(WorkerStarted(info)), sent(Reply(7, Restarted({str(FIRST): "OK"})))]
 
 
 def test_a_restart_of_unknown_workers_says_which_ones_there_are() -> None:
     stage = NannyStage()
     answer = {"nobody": "There is no worker 'nobody' at host-1; its workers are host-1-0."}
-    assert stage.scheduler(RestartWorkers(7, ["nobody"])) == [sent(Reply(7, answer))]
+    assert stage.scheduler(RestartWorkers(7, ["nobody"])) == [sent(Reply(7, Restarted(answer)))]
 
 
 def test_a_restart_does_not_wait_for_a_worker_that_is_retired_meanwhile() -> None:
     stage = NannyStage()
     stage.scheduler(RestartWorkers(7, [str(FIRST)]))
     assert stage.scheduler(Scale(8, 0)) == [
-        sent(Reply(8, {"workers": []})),
-        sent(Reply(7, {str(FIRST): "OK"})),
+        sent(Reply(8, Scaled())),
+        sent(Reply(7, Restarted({str(FIRST): "OK"}))),
     ]
 
 
@@ -306,9 +307,8 @@ def test_a_function_beside_the_tasks_runs_on_all_workers_and_is_answered_once() 
         e.SendToWorker(SECOND, CallFunction(1, b"call")),
     ]
     assert stage.event(CallReturned(1, b"one"), FIRST) == []
-    ok = msgspec.msgpack.encode
     assert stage.event(CallReturned(1, b"two"), SECOND) == [
-        sent(Reply(9, {str(FIRST): ok(["ok", b"one"]), str(SECOND): ok(["ok", b"two"])}))
+        sent(Reply(9, CallReplies({str(FIRST): CallReply(b"one"), str(SECOND): CallReply(b"two")})))
     ]
 
 
@@ -317,14 +317,14 @@ def test_a_worker_that_dies_answers_a_function_with_an_error() -> None:
     stage.scheduler(RunFunction(9, b"call", [str(FIRST)]))
     text = "host-1-0 ended while the function ran (signal SIGSEGV)."
     error = TaskError("killed", Key(""), text, worker=FIRST)
-    reply = Reply(9, {str(FIRST): msgspec.msgpack.encode(["error", error])})
+    reply = Reply(9, CallReplies({str(FIRST): CallReply(error=error)}))
     assert stage.dies(FIRST)[0] == sent(reply)
 
 
 def test_a_function_for_a_worker_that_is_not_up_is_answered_at_once() -> None:
     stage = NannyStage()
     (reply,) = stage.scheduler(RunFunction(9, b"call", ["host-1-7"]))
-    assert list(reply.message.value) == [WorkerName("host-1-7")]
+    assert list(reply.message.value.replies) == [WorkerName("host-1-7")]
 
 
 def test_logs_are_answered_by_the_shell() -> None:

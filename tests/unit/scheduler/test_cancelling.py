@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from himalia.machine import PeerJoined
+from himalia.messages.answers import Reply, Restarted
 from himalia.messages.client import CancelKeys, ReleaseKeys, Restart, ResultCancelled
 from himalia.messages.nanny import FreeData, RestartWorkers, TaskFinished, Withdraw, Withdrawn
-from himalia.messages.parts import Reply
 from himalia.messages.telemetry import TaskCounts
 from himalia.names import Key, PeerId, WorkerName
 from himalia.scheduler.overview import count_clients, summarize
@@ -100,10 +100,10 @@ def test_restart_cancels_everything_and_answers_when_every_host_did() -> None:
     sent = stage.take()
     assert {peer for peer, message in sent if isinstance(message, ResultCancelled)} == {"alice", "bob"}
     numbers = {peer: message.request for peer, message in sent if isinstance(message, RestartWorkers)}
-    stage.message("a", Reply(numbers["a"]))
+    stage.message("a", Reply(numbers["a"], Restarted()))
     assert stage.take() == []
-    stage.message("b", Reply(numbers["b"]))
-    assert stage.take() == [("alice", Reply(7, {}))]
+    stage.message("b", Reply(numbers["b"], Restarted()))
+    assert stage.take() == [("alice", Reply(7, Restarted()))]
 
 
 def test_what_a_cancelled_call_took_is_told_and_that_it_still_runs_until_then() -> None:

@@ -4,9 +4,10 @@ import msgspec
 import pytest
 
 from himalia.machine import Ticked
+from himalia.messages.answers import Reply, Restarted, TaskView
 from himalia.messages.client import DescribeTask, FollowTelemetry, ReleaseKeys, Restart, Submit, Telemetry
 from himalia.messages.nanny import RestartWorkers
-from himalia.messages.parts import Reply, Timing
+from himalia.messages.parts import Timing
 from himalia.messages.telemetry import TaskCounts, TaskRecord
 from himalia.names import ClientId, HostId, Key, PeerId
 from himalia.scheduler.state import GROUPS
@@ -167,10 +168,11 @@ def test_a_task_is_described_with_its_neighbours_and_what_happened_to_it() -> No
     stage.message("alice", DescribeTask(1, Key("x")))
     stage.message("alice", DescribeTask(2, Key("nobody")))
     [(_, known), (_, unknown)] = stage.taken(Reply)
-    assert (known.value["status"], known.value["dependents"]) == ("assigned", [("y", "waiting")])
-    assert [kind for _, kind, _ in known.value["events"]] == ["retried"]
-    assert unknown.value["status"] == "unknown"
-    assert "never submitted" in unknown.value["why"]
+    assert isinstance(known.value, TaskView) and isinstance(unknown.value, TaskView)
+    assert (known.value.status, known.value.dependents) == ("assigned", [("y", "waiting")])
+    assert [kind for _, kind, _ in known.value.events] == ["retried"]
+    assert unknown.value.status == "unknown"
+    assert "never submitted" in unknown.value.why
 
 
 def test_workers_that_are_named_are_replaced_and_nothing_is_forgotten() -> None:
@@ -179,9 +181,10 @@ def test_workers_that_are_named_are_replaced_and_nothing_is_forgotten() -> None:
     stage.message("alice", Restart(7, ["a-0", "nobody"]))
     [(peer, order)] = stage.taken(RestartWorkers)
     assert (peer, order.workers) == ("a", ["a-0"])
-    stage.message("a", Reply(order.request, {}))
+    stage.message("a", Reply(order.request, Restarted()))
     [(_, reply)] = stage.taken(Reply)
-    assert "no worker 'nobody'" in reply.value["nobody"]
+    assert isinstance(reply.value, Restarted)
+    assert "no worker 'nobody'" in reply.value.workers["nobody"]
     assert stage.status("f-1") is not None
 
 

@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from himalia.bounds import FEW
+from himalia.messages.answers import CallReplies, CallReply, KeyTable, ProcessLogs, Reply
 from himalia.messages.client import ClientToScheduler, DataPlaced, GetKeys, GetLogs, Restart, ResultErred, RunFunction
 from himalia.messages.nanny import InputMissing, NannyToScheduler, TaskFailed, TaskFinished, Withdrawn, WorkerDied
-from himalia.messages.parts import Close, Message, Reply, TaskError, TaskOptions
+from himalia.messages.parts import Close, Message, TaskError, TaskOptions
 from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.requests import MOST_OPEN
 from himalia.scheduler.state import Status
@@ -145,7 +146,7 @@ def test_what_is_in_memory_is_told_in_pages() -> None:
         it.machine.handle(placed, now=0.0, source=PeerId("alice"))
     it.message("alice", GetKeys(1))
     it.message("alice", GetKeys(2, None, FEW))
-    first, second = [reply.value for _, reply in it.taken(Reply)]
+    first, second = [reply.value.keys for _, reply in it.taken(Reply) if isinstance(reply.value, KeyTable)]
     assert (len(first), len(second)) == (FEW, 5)
     assert {*first, *second} == set(names)
 
@@ -165,7 +166,7 @@ def test_an_answer_that_fits_into_no_message_is_an_error() -> None:
     it.message("alice", RunFunction(5, b"call"))
     asked = {peer: message.request for peer, message in it.taken(RunFunction)}
     for host, request in asked.items():
-        it.message(host, Reply(request, {f"{host}-0": bytes(40_000_000)}))
+        it.message(host, Reply(request, CallReplies({f"{host}-0": CallReply(bytes(40_000_000))})))
     [(_, reply)] = it.taken(Reply)
     assert "80,000" in reply.error
 
@@ -174,3 +175,27 @@ def encode_all(sent: list[tuple[str, Message]]) -> None:
     """Fail if something that the machine sends can't be sent."""
     for _, message in sent:
         msgspec.msgpack.encode(message)
+
+
+def test_a_host_that_can_not_tell_answers_for_its_own_workers_only() -> None:
+    it = Stage("a", "b")
+    it.message("alice", RunFunction(5, b"call"))
+    asked = {peer: message.request for peer, message in it.taken(RunFunction)}
+    it.message("a", Reply(asked["a"], error="it can't be sent"))
+    it.message("b", Reply(asked["b"], CallReplies({"b-0": CallReply(b"fine"), "unix:///a/0": CallReply(b"forged")})))
+    [(_, reply)] = it.taken(Reply)
+    assert isinstance(reply.value, CallReplies)
+    replies = reply.value.replies
+    assert replies["unix:///b/0"] == CallReply(b"fine")
+    error = replies["unix:///a/0"].error
+    assert error is not None
+    assert "it can't be sent" in error.text
+
+
+def test_a_host_that_answers_something_else_is_told_of_and_ends_nothing() -> None:
+    it = Stage("a")
+    it.message("alice", GetLogs(6))
+    asked = {peer: message.request for peer, message in it.taken(GetLogs)}
+    it.message("a", Reply(asked["a"], KeyTable({})))
+    [(_, reply)] = it.taken(Reply)
+    assert reply.value == ProcessLogs({}, {"unix:///a": "it answered something else"})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from himalia.machine import Ticked
+from himalia.messages.answers import Explanation, Reply
 from himalia.messages.client import DataPlaced, Explain, ReportMissing, ResultErred, ResultPending, Scale
 from himalia.messages.nanny import (
     Compute,
@@ -15,7 +16,7 @@ from himalia.messages.nanny import (
     WorkerDied,
     WorkerStarted,
 )
-from himalia.messages.parts import Reply, TaskOptions
+from himalia.messages.parts import TaskOptions
 from himalia.messages.telemetry import HostMetrics, RunningCall
 from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.loss import PATIENCE
@@ -265,7 +266,8 @@ def explain(stage: SchedulerStage, key: str) -> str:
     stage.take()
     stage.message("alice", Explain(1, Key(key)))
     ((_, reply),) = stage.taken(Reply)
-    return str(reply.value)
+    assert isinstance(reply.value, Explanation)
+    return reply.value.text
 
 
 def test_the_name_of_a_group_is_explained_by_one_of_its_tasks_that_wait() -> None:

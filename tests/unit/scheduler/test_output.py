@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from himalia.machine import Ticked
+from himalia.messages.answers import ProcessLogs, Reply
 from himalia.messages.client import CallOutput, CancelSpan, GetLogs, ReleaseKeys, ResultCancelled, Submit
 from himalia.messages.nanny import Withdraw, WorkerOutput
-from himalia.messages.parts import Reply
 from himalia.messages.telemetry import LogLine
 from himalia.names import Key, WorkerName
 from himalia.scheduler.output import BURST, CLIENT_RATE, KEPT_LINES
@@ -32,10 +32,10 @@ def logs(stage: SchedulerStage, answers: dict[str, dict[str, list[LogLine]]]) ->
     stage.message("alice", GetLogs(7, None, "x"))
     asked = {peer: message.request for peer, message in stage.sent if isinstance(message, GetLogs)}
     for host, answer in answers.items():
-        stage.message(host, Reply(asked[host], answer))
+        stage.message(host, Reply(asked[host], ProcessLogs(answer)))
     ((_, reply),) = stage.taken(Reply)
-    found: dict[str, list[LogLine]] = reply.value
-    return found
+    assert isinstance(reply.value, ProcessLogs)
+    return reply.value.lines
 
 
 def test_lines_go_to_the_client_that_submitted_the_call_with_their_span() -> None:

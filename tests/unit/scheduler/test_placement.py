@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from himalia.machine import Ticked
+from himalia.messages.answers import Reply
 from himalia.messages.client import CancelKeys, DataPlaced, Explain
 from himalia.messages.nanny import Compute, Withdraw, Withdrawn, WorkerDied, WorkerStarted
-from himalia.messages.parts import Reply, TaskOptions
+from himalia.messages.parts import TaskOptions
 from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.state import ASSIGNED, QUEUED
 from himalia.testing.stages.scheduler import SchedulerStage, spec

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from himalia.messages.answers import CallSpec, Reply
 from himalia.messages.client import DataPlaced, GetSpec, ReleaseKeys, ResultReady, WantKeys
-from himalia.messages.parts import Reply
 from himalia.names import HostId, Key
 from himalia.testing.stages.scheduler import FUNCTION, SchedulerStage, spec
 
@@ -20,7 +20,7 @@ def test_a_failed_call_is_described_so_that_it_can_be_repeated() -> None:
     stage.finish("x")
     stage.fail("y")
     reply = ask(stage, "y")
-    assert reply.value == {"function": b"body", "call": b"call", "argument": "", "dependencies": ["x"]}
+    assert reply.value == CallSpec(b"body", b"call", "", (Key("x"),))
     assert GetSpec in stage.machine.handlers and FUNCTION in stage.machine.core.functions
 
 
@@ -28,7 +28,7 @@ def test_the_root_of_a_failure_is_known_as_long_as_somebody_wants_what_depends_o
     stage = SchedulerStage("a")
     stage.submit("alice", spec("x", wanted=False), spec("y", "x"))
     stage.fail("x")
-    assert ask(stage, "x").value["dependencies"] == []
+    assert ask(stage, "x").value == CallSpec(b"body", b"call", "", ())
     stage.message("alice", ReleaseKeys([Key("y")]))
     assert "not known to the scheduler any more" in ask(stage, "x").error
 

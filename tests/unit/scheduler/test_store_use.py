@@ -54,7 +54,7 @@ def test_a_finished_call_names_who_maps_a_good_part_of_its_store() -> None:
         "x is finished: 8 bytes at host-1.local. Of the store of host-1.local (1,000,000,000 bytes) much can't move to "
         "disk, held by notebook or script client-7 (200,000,000 mapped); who reads more there gets copies."
     )
-    assert describe_host(stage.machine.core, *stage.machine.core.hosts.values())["store_clients"] == {
+    assert describe_host(stage.machine.core, *stage.machine.core.hosts.values()).store_clients == {
         "client-7": 200 * MILLION
     }
 

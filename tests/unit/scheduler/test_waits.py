@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from himalia.messages.answers import Explanation, Reply
 from himalia.messages.client import DataPlaced, Explain
 from himalia.messages.nanny import DataAdded, Heartbeat, WorkerDied
-from himalia.messages.parts import Reply, TaskOptions
+from himalia.messages.parts import TaskOptions
 from himalia.messages.telemetry import HostMetrics, HostWait, RunningCall, StoreUse
 from himalia.names import HostId, Key, PeerId
 from himalia.testing.stages.scheduler import SchedulerStage, spec
@@ -26,7 +27,8 @@ def said(stage: SchedulerStage, key: str) -> str:
     stage.take()
     stage.message("alice", Explain(1, Key(key)))
     ((_, reply),) = stage.taken(Reply)
-    return str(reply.value)
+    assert isinstance(reply.value, Explanation)
+    return reply.value.text
 
 
 def stage_that_fetches(*also: str) -> SchedulerStage:

@@ -7,8 +7,9 @@ import logging
 import pytest
 
 from himalia.bucket import COMPLAINT_BURST, Complaints, TokenBucket
+from himalia.messages.answers import ProcessLogs
 from himalia.messages.telemetry import LogLine
-from himalia.show.logs import Logs, as_text, read_logs
+from himalia.show.logs import Logs, texts_of
 
 
 def test_a_burst_passes_then_the_rate_does() -> None:
@@ -23,10 +24,9 @@ def test_rest_fills_a_bucket_to_its_burst_only() -> None:
     assert sum([bucket.take(1000.0) for _ in range(10)]) == 3
 
 
-def test_lines_are_read_from_plain_lists_and_a_reason_stays_a_text() -> None:
-    read = read_logs({"w": [[1.0, "stdout", "a", "key"]], "n": "it left"})
-    assert read == {"w": [LogLine(1.0, "stdout", "a", "key")], "n": "it left"}
-    assert [as_text(lines) for lines in read.values()] == ["a", "it left"]
+def test_of_a_process_that_can_t_tell_the_reason_is_its_only_line() -> None:
+    logs = ProcessLogs({"w": [LogLine(1.0, "stdout", "a", "key"), LogLine(2.0, "stdout", "b")]}, {"n": "it left"})
+    assert texts_of(logs) == {"w": ["a", "b"], "n": ["it left"]}
 
 
 def test_markup_in_names_and_lines_becomes_no_markup() -> None:

@@ -6,8 +6,8 @@ import html.parser
 import re
 from typing import Any
 
-import msgspec
-
+from himalia.messages.answers import ClusterInfo, WorkerView
+from himalia.names import HostId, PeerId
 from himalia.show.html import render
 from himalia.show.summary import ClusterSummary, WorkerSummary, summarize
 from himalia.show.text import describe_cluster, describe_line
@@ -148,12 +148,8 @@ def test_a_cluster_without_limits_or_workers_says_so() -> None:
 
 
 def test_the_summary_takes_what_the_scheduler_says() -> None:
-    facts = msgspec.to_builtins(worker(0)) | {"comm": None}
-    info = {
-        "id": "scheduler-1",
-        "started": 60.0,
-        "workers": {"a/10": facts | {"name": "w-10"}, "a/2": facts | {"name": "w-2"}},
-    }
+    workers = {f"a/{n}": WorkerView(f"w-{n}", HostId(PeerId("a")), nthreads=2) for n in (10, 2)}
+    info = ClusterInfo(id="scheduler-1", started=60.0, workers=workers)
     found = summarize(info, now=NOW, title="T", name="n", status="running", comm="c", dashboard="", expected=2)
     assert [row.name for row in found.workers] == ["w-2", "w-10"]
     assert found.started == NOW - 60
@@ -161,6 +157,6 @@ def test_the_summary_takes_what_the_scheduler_says() -> None:
 
 
 def test_the_summary_of_a_dead_cluster_is_what_is_known() -> None:
-    found = summarize({}, now=NOW, title="T", name="n", status="failed", comm="c", dashboard="", expected=2)
+    found = summarize(None, now=NOW, title="T", name="n", status="failed", comm="c", dashboard="", expected=2)
     assert (found.workers, found.started, found.scheduler_id) == ((), 0.0, "")
     assert "unknown" in describe_cluster(found, now=NOW)

@@ -9,6 +9,7 @@ import pytest
 
 from himalia.errors import RecordingError, UsageError
 from himalia.follow.tape import Tape
+from himalia.messages.answers import ClusterInfo, HostView, ProfileSamples
 from himalia.messages.client import Telemetry
 from himalia.messages.parts import Timing
 from himalia.messages.telemetry import GroupSummary, HostMetrics, LogLine, SchedulerStatus, TaskRecord
@@ -66,15 +67,20 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 def test_every_kind_of_frame_comes_back_as_it_was() -> None:
     packer = Packer()
     lines = {"w-0": [LogLine(1.0, "stdout", "hello", "inc-1")]}
-    info = {"hosts": {"h": {"name": "one"}}, "workers": {}}
+    info = ClusterInfo(hosts={HostId(PeerId("h")): HostView("tcp://h", "one")})
+    samples = ProfileSamples({"w-0": [(1.0, "main (a.py:1)", 3)]}, {"tcp://h": "no py-spy"})
     packer.add(1.0, "logs", lines)
     packer.add(2.0, "info", info)
+    packer.add(3.0, "profile", samples)
+    packer.add(4.0, "end", "it was stopped")
     start = begin(new_header("moons", now=0.0))
     made = packer.take(len(start))
     assert made is not None
-    first, second = Recording(start + made[1]).frames()
+    first, second, third, last = Recording(start + made[1]).frames()
     assert first.logs() == lines
-    assert second.plain() == info
+    assert second.info() == info
+    assert third.profile() == samples
+    assert last.reason() == "it was stopped"
 
 
 def test_a_file_cut_off_at_any_byte_is_read_up_to_its_last_whole_block(tmp_path: Path) -> None:
@@ -116,7 +122,7 @@ def test_a_file_that_ends_in_its_header_says_so() -> None:
             Recording(whole[:length], "x.himalia")
 
 
-@pytest.mark.parametrize("change", [{"format": 99}, {"protocol": 1}])
+@pytest.mark.parametrize("change", [{"format": 99}, {"protocol": 1}, {"format": 1}])
 def test_a_recording_of_another_version_says_which_one_reads_it(change: dict[str, Any]) -> None:
     header = msgspec.structs.replace(new_header("moons", now=0.0), himalia="9.9", **change)
     with pytest.raises(RecordingError, match=r"recorded by himalia 9\.9.*pip install 'himalia==9\.9'"):
@@ -201,7 +207,7 @@ def test_pushes_add_up_to_one_that_says_everything() -> None:
     standing.take(Telemetry(1.0, [GroupSummary("inc", "a", finished=1)], [], 0, {"h": HostMetrics(cpu=0.1)}))
     standing.take(Telemetry(2.0, [GroupSummary("inc", "b")], [record(1)], 0, {"g": HostMetrics()}))
     standing.take(Telemetry(3.0, [GroupSummary("inc", "a", finished=2)], [], 0, {"h": HostMetrics(cpu=0.3)}))
-    standing.take_info({"hosts": {"h": {}}})
+    standing.take_info(ClusterInfo(hosts={HostId(PeerId("h")): HostView("")}))
     told = standing.telemetry()
     assert told.groups == [GroupSummary("inc", "a", finished=2), GroupSummary("inc", "b")]
     assert told.hosts == {"h": HostMetrics(cpu=0.3)}

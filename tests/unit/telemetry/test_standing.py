@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from himalia.messages.answers import ClusterInfo, HostView
 from himalia.messages.client import Telemetry
 from himalia.messages.parts import TaskError
 from himalia.messages.telemetry import ErrorSummary, GroupSummary, HostMetrics
-from himalia.names import Key
+from himalia.names import HostId, Key, PeerId
 from himalia.telemetry.errors import CAUSES
 from himalia.telemetry.standing import GROUPS, Standing
 
@@ -23,7 +24,7 @@ def test_the_newest_of_everything_is_told_at_once() -> None:
     standing.take(push(GroupSummary("f", finished=1), GroupSummary("g"), hosts=dict.fromkeys("ab", HostMetrics())))
     standing.take(push(GroupSummary("f", finished=2), errors=[failed(1)]))
     standing.take(push(errors=[failed(1, count=2)]))
-    standing.take_info({"hosts": {"b": {}}})
+    standing.take_info(ClusterInfo(hosts={HostId(PeerId("b")): HostView("")}))
     told = standing.telemetry()
     assert [(group.name, group.finished) for group in told.groups] == [("f", 2), ("g", 0)]
     assert [error.count for error in told.errors] == [2]

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from himalia.messages.answers import ClusterInfo, HostView, WorkerView
 from himalia.messages.client import Telemetry
 from himalia.messages.parts import Frame, TaskError, Timing
 from himalia.messages.telemetry import (
@@ -64,38 +65,46 @@ class MadeUpCluster:
         self.errors: dict[str, ErrorSummary] = {}
         self.changed: set[str] = set(names)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> ClusterInfo:
         """Return what the scheduler would answer to ``GetInfo``."""
-        return {
-            "type": "Scheduler",
-            "id": "scheduler",
-            "address": "tcp://10.0.0.1:8786",
-            "started": self.now - EPOCH,
-            "clients": 1,
-            "tasks": self.total,
-            "queued": 0,
-            "hosts": {
-                host: {
-                    "type": "Nanny", "address": f"tcp://10.0.0.{at + 2}:4000", "name": f"lab-{at}",
-                    "hostname": f"node{at}",
-                    "pid": 100 + at, "memory_limit": 4096 * MIB, "local_directory": "/scratch/lab",
-                    "nthreads": self.threads, "assigned": 3, "held": 10, "store_bytes": 0, "spilled_bytes": 0,
-                    "paused": False, "last_seen": 0.2,
-                    "versions": {},
-                }
+        addresses = {host: f"tcp://10.0.0.{at + 2}:4000" for at, host in enumerate(self.hosts)}
+        return ClusterInfo(
+            id="scheduler",
+            address="tcp://10.0.0.1:8786",
+            started=self.now - EPOCH,
+            clients=1,
+            tasks=self.total,
+            hosts={
+                host: HostView(
+                    address=addresses[host],
+                    name=f"lab-{at}",
+                    hostname=f"node{at}",
+                    pid=100 + at,
+                    memory_limit=4096 * MIB,
+                    local_directory="/scratch/lab",
+                    nthreads=self.threads,
+                    assigned=3,
+                    held=10,
+                    last_seen=0.2,
+                )
                 for at, host in enumerate(self.hosts)
             },
-            "workers": {
-                f"tcp://10.0.0.{at + 2}:4000/{worker}": {
-                    "type": "Worker", "name": worker, "id": worker, "host": f"node{at}",
-                    "nanny": f"tcp://10.0.0.{at + 2}:4000", "host_id": host, "pid": 200 + number,
-                    "nthreads": self.threads, "memory_limit": 1024 * MIB,
-                    "local_directory": "/scratch/lab", "resources": {}, "metrics": (0.5, 80 * MIB, 1),
-                }
+            workers={
+                f"{addresses[host]}/{worker}": WorkerView(
+                    name=worker,
+                    host_id=host,
+                    host=f"node{at}",
+                    nanny=addresses[host],
+                    pid=200 + number,
+                    nthreads=self.threads,
+                    memory_limit=1024 * MIB,
+                    local_directory="/scratch/lab",
+                    metrics=(0.5, 80 * MIB, 1),
+                )
                 for at, host in enumerate(self.hosts)
                 for number, worker in enumerate(self.workers[host])
             },
-        }  # fmt: skip
+        )
 
     def records(self, until: float) -> list[TaskRecord]:
         """Return the calls that end before ``until``, in the order of their ends."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from himalia.errors import ClosedError
-from himalia.follow.report import TelemetryReport
+from himalia.messages.answers import TelemetryReport
 from himalia.messages.telemetry import GroupSummary, TaskCounts
 from himalia_widgets.cell.cell_bar import CellBar, CellTotals, add_up, facts
 from himalia_widgets.view.left import WorkLeft

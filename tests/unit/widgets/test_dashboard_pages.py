@@ -14,6 +14,7 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application
 
 from himalia.errors import ClosedError
+from himalia.messages.answers import ProcessLogs, ProfileSamples, TaskView
 from himalia.messages.client import Telemetry
 from himalia.messages.parts import Frame, TaskError
 from himalia.messages.telemetry import ErrorSummary, LogLine
@@ -39,18 +40,19 @@ class Told:
         self.title = title
         self.asked = 0
 
-    async def describe_task(self, key: str) -> dict[str, Any]:
+    async def describe_task(self, key: str) -> TaskView:
         if key == "gone":
             raise ClosedError("The cluster has ended.")
-        return {"key": key, "status": "unknown", "why": key, "events": []}
+        return TaskView(Key(key), why=key)
 
-    async def logs(self) -> dict[str, list[LogLine]]:
-        return {text: [LogLine(2.0 - number, "stderr", text, text)] for number, text in enumerate(NASTY)}
+    async def logs(self) -> ProcessLogs:
+        return ProcessLogs({text: [LogLine(2.0 - number, "stderr", text, text)] for number, text in enumerate(NASTY)})
 
-    async def profile(self, since: float = 0.0) -> dict[str, list[tuple[float, str, int]]]:
+    async def profile(self, since: float = 0.0) -> ProfileSamples:
         self.asked += 1
         now = self.history.now
-        return {"w": [row for row in ((now - 1, "main (a.py:1);inner (b.py:2)", 3),) if row[0] > since]}
+        rows = [row for row in ((now - 1, "main (a.py:1);inner (b.py:2)", 3),) if row[0] > since]
+        return ProfileSamples({"w": rows})
 
 
 def told(title: str = "lab") -> Told:

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
+from himalia.show.plain import plain_task
 from himalia_widgets.dashboard.tables import describe_calls
 from himalia_widgets.replay.reel import Reel
 from tests.unit.widgets.javascript import find_node
@@ -17,7 +17,7 @@ from tests.unit.widgets.test_replay import recorded
 PACKAGE = Path(str(files("himalia_widgets")))
 
 
-def show(folder: Path, task: dict[str, Any]) -> list[str]:
+def show(folder: Path, task: dict[str, object]) -> list[str]:
     """Return the texts of the page for what the server answers."""
     shutil.copytree(PACKAGE / "dashboard" / "assets", folder, dirs_exist_ok=True)
     shutil.copytree(PACKAGE / "widget" / "js", folder / "widget")
@@ -30,7 +30,7 @@ def show(folder: Path, task: dict[str, Any]) -> list[str]:
 
 
 def test_all_that_a_scheduler_knows_of_a_task_is_shown(tmp_path: Path) -> None:
-    task = {
+    task: dict[str, object] = {
         "key": "inc-1", "group": "inc", "span": "c/1", "status": "finished", "why": "It is done.",
         "priority": [0, 1, 2], "tries": 1, "retries": 3, "nbytes": 2048, "type": "int", "host": "tcp://h", "worker": "",
         "holders": ["tcp://h"],
@@ -60,7 +60,7 @@ def test_each_time_that_it_was_computed_is_a_row(tmp_path: Path) -> None:
 
 
 def test_of_a_call_in_a_recording_what_telemetry_told_is_shown(tmp_path: Path) -> None:
-    found = show(tmp_path, Reel(recorded(3)).describe("inc-2-1"))
+    found = show(tmp_path, plain_task(Reel(recorded(3)).describe("inc-2-1")))
     assert found[0] == "inc-2-1 finished"
     assert found[2:] == ["Function", "inc", "Attempts", "1", "Size", "100 B", "Worker", "w-0"]
 

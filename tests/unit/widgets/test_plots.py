@@ -10,6 +10,7 @@ from bokeh.document import Document
 from bokeh.embed import json_item
 from bokeh.events import RangesUpdate, Reset
 
+from himalia.messages.answers import ClusterInfo, HostView, WorkerView
 from himalia.messages.client import Telemetry
 from himalia.messages.parts import Timing
 from himalia.messages.telemetry import GroupSummary, HostMetrics, RunningCall, TaskRecord
@@ -36,13 +37,16 @@ def known() -> History:
 def nasty() -> History:
     """What is known of a cluster whose user names everything by markup."""
     history = History()
-    worker = {"nanny": "n", "pid": 1, "nthreads": 1, "memory_limit": 2**28, "resources": {}, "metrics": (0.0, 0, 0)}
+    host = HostId(PeerId("h"))
     names = list(dict.fromkeys(MARKUP))
     history.take_info(
-        {
-            "hosts": {"h": {"name": names[0], "hostname": names[1], "memory_limit": 2**30}},
-            "workers": {str(n): {"name": name, "host": name, "host_id": "h", **worker} for n, name in enumerate(names)},
-        }
+        ClusterInfo(
+            hosts={host: HostView("", names[0], names[1], memory_limit=2**30)},
+            workers={
+                str(n): WorkerView(name, host, name, nanny="n", pid=1, nthreads=1, memory_limit=2**28)
+                for n, name in enumerate(names)
+            },
+        )
     )
     records = [
         TaskRecord(Key(f"{name}-1"), name, HOST, name, "ok", Timing(T + n, 0.0, 1.0, 0.0), 8)

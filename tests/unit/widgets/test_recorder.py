@@ -3,8 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from himalia.client.described import SchedulerInfo
 from himalia.client.profile import Profile
-from himalia.follow.report import TelemetryReport
+from himalia.messages.answers import ProfileSamples, TelemetryReport
 from himalia.messages.client import Telemetry
 from himalia_widgets.cell.recorder import Recorder
 from tests.unit.widgets.synthetic import MadeUpCluster
@@ -17,14 +18,14 @@ class FakeClient:
         self.made = MadeUpCluster()
         self.followers: list[Callable[[Telemetry], object]] = []
 
-    def scheduler_info(self) -> dict[str, Any]:
-        return self.made.info()
+    def scheduler_info(self) -> SchedulerInfo:
+        return SchedulerInfo(self.made.info())
 
     def telemetry(self, since: float) -> TelemetryReport:
         return TelemetryReport([], [], 0)
 
     def profile(self, start: float) -> Profile:
-        return Profile({})
+        return Profile(ProfileSamples({}))
 
     def get_versions(self) -> dict[str, Any]:
         return {}

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from himalia.errors import RecordingError
+from himalia.messages.answers import ClusterInfo, HostView, ProfileSamples
 from himalia.messages.client import Telemetry
 from himalia.messages.parts import TaskError, Timing
 from himalia.messages.telemetry import ErrorSummary, GroupSummary, HostMetrics, LogLine, SchedulerStatus, TaskRecord
@@ -56,12 +57,14 @@ def recorded(seconds: int, *, calls: int = 4, base_every: int = 10, **options: A
         standing.take(telemetry)
         if second % base_every == 0:
             packer.add(START + second + 1, "base", standing.telemetry())
-            packer.add(START + second + 1, "info", {"hosts": {HOST: {"name": "one"}}, "workers": {}, "n": second})
+            info = ClusterInfo(hosts={HOST: HostView("", "one")}, tasks=second)
+            packer.add(START + second + 1, "info", info)
         packer.add(START + second + 1, "telemetry", telemetry, records=calls)
         lines = {"w-0": [LogLine(START + second + 0.5, "stdout", f"line {second}")]}
         packer.add(START + second + 1, "logs", lines)
         pack()
-    packer.add(START + seconds, "profile", {"w-0": [(START + 1.0, "main (a.py:1)", 3)], "n": "no py-spy"})
+    samples = {"w-0": [(START + 1.0, "main (a.py:1)", 3)]}
+    packer.add(START + seconds, "profile", ProfileSamples(samples, {"n": "no py-spy"}))
     packer.add(START + seconds, "end", "it was stopped")
     pack()
     return Recording(data)
@@ -78,7 +81,7 @@ def followed(recording: Recording, time: float) -> History:
             history.take(frame.telemetry(), now=frame.time)
             first = False
         elif frame.kind == "info":
-            history.take_info(frame.plain())
+            history.take_info(frame.info())
     return history
 
 
@@ -130,17 +133,17 @@ def test_running_time_appends_and_begins_no_new_history() -> None:
 def test_lines_and_samples_are_those_until_then() -> None:
     reel = Reel(recorded(5))
     reel.seek(START + 3)
-    assert [line.text for line in reel.lines()["w-0"]] == ["line 0", "line 1", "line 2"]
-    assert reel.samples() == {"w-0": [(START + 1.0, "main (a.py:1)", 3)]}
+    assert [line.text for line in reel.lines().lines["w-0"]] == ["line 0", "line 1", "line 2"]
+    assert reel.samples().samples == {"w-0": [(START + 1.0, "main (a.py:1)", 3)]}
 
 
 def test_a_call_is_described_as_far_as_telemetry_told() -> None:
     reel = Reel(recorded(5))
     found = reel.describe("inc-2-1")
-    assert (found["status"], found["group"], found["worker"], found["nbytes"]) == ("finished", "inc", "w-0", 100)
-    assert "250 ms to run" in found["why"]
+    assert (found.status, found.group, found.worker, found.nbytes) == ("finished", "inc", "w-0", 100)
+    assert "250 ms to run" in found.why
     reel.seek(START + 2)
-    assert reel.describe("inc-2-1")["status"] == "unknown"
+    assert reel.describe("inc-2-1").status == "unknown"
 
 
 def test_an_empty_recording_has_one_moment() -> None:
@@ -238,5 +241,6 @@ def test_an_error_is_told_with_its_call() -> None:
     made = packer.take(len(header))
     assert made is not None
     found = Reel(Recording(header + made[1])).describe("inc-0-0")
-    assert found["status"] == "failed"
-    assert found["error"]["text"] == "ValueError: no"
+    assert found.status == "failed"
+    assert found.error is not None
+    assert found.error.text == "ValueError: no"

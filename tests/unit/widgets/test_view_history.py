@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from himalia.messages.answers import ClusterInfo, HostView
 from himalia.messages.client import Telemetry
 from himalia.messages.parts import Timing
 from himalia.messages.telemetry import (
@@ -83,9 +84,9 @@ def test_who_has_left_is_forgotten() -> None:
     assert set(history.trends.workers) == {"lab-0-0", "lab-0-1", "lab-1-0", "lab-1-1"}
     info = synthetic.MadeUpCluster(hosts=1).info()
     history.take_info(info)
-    assert set(history.hosts) == set(history.trends.hosts) == set(info["hosts"])
+    assert set(history.hosts) == set(history.trends.hosts) == set(info.hosts)
     assert set(history.trends.workers) == {"lab-0-0", "lab-0-1"}
-    assert [worker["name"] for _, worker in history.workers] == ["lab-0-0", "lab-0-1"]
+    assert [worker.name for _, worker in history.workers] == ["lab-0-0", "lab-0-1"]
 
 
 def test_it_is_bounded_in_groups_and_keeps_those_with_work() -> None:
@@ -105,7 +106,7 @@ def test_it_counts_what_was_thinned_out() -> None:
 def test_every_change_raises_the_version() -> None:
     history = History()
     history.take(push(), now=NOW)
-    history.take_info({})
+    history.take_info(ClusterInfo())
     assert history.version == 2
 
 
@@ -177,7 +178,7 @@ def test_a_clock_that_is_set_while_somebody_looks_moves_what_comes_and_not_what_
 
 def test_the_clock_of_this_very_machine_is_ours_however_late_its_news_are() -> None:
     history = History()
-    history.take_info({"here": "m", "hosts": {HOST: {"machine": "m"}}})
+    history.take_info(ClusterInfo(here="m", hosts={HOST: HostView("", machine="m")}))
     follow(history, range(200), lag=lambda sent: 60.0)
     late = HostMetrics(time=NOW)
     history.take(push(5000.0, hosts={HOST: late}), now=NOW + 4000.0)

@@ -19,9 +19,10 @@ from himalia.client.engine.state import CallsSubmitted, CancelAsked, FuturesDrop
 from himalia.client.progress import Counter as ProgressCounter
 from himalia.client.reprs import count_statuses, ended, info_task_words, task_words
 from himalia.machine import PeerJoined, Send, Ticked
+from himalia.messages.answers import ClusterInfo, Reply, TelemetryReport
 from himalia.messages.client import FollowTelemetry, GetInfo, GetTelemetry, Telemetry
 from himalia.messages.nanny import Heartbeat, TaskFailed, TaskFinished, Withdrawn
-from himalia.messages.parts import Message, Reply, TaskError, TaskOptions, TaskSpec, Timing
+from himalia.messages.parts import Message, TaskError, TaskOptions, TaskSpec, Timing
 from himalia.messages.telemetry import GroupSummary, HostMetrics, TaskCounts
 from himalia.names import SCHEDULER, Digest, Key, PeerId, WorkerName
 from himalia.scheduler.state import ASSIGNED, SchedulerTask
@@ -155,13 +156,14 @@ class World(SchedulerStage):
         self.history.take_info(info)
         self.packer.add(arrived, "info", info)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> ClusterInfo:
         """Return what the scheduler answers to a question about itself."""
         self.message(LOOKER, GetInfo(1))
         (answer,) = [message.value for _, message in self.sent if isinstance(message, Reply)]
         self.sent = [entry for entry in self.sent if not isinstance(entry[1], Reply)]
         self.deliver()
-        return dict(answer)
+        assert isinstance(answer, ClusterInfo)
+        return answer
 
     # what is true, and what is told
 
@@ -189,14 +191,15 @@ class World(SchedulerStage):
         everything = [record for records in self.records.values() for record in records]
         info = self.info()
         left, done, failed, cancelled = self.truth(everything)
-        assert info["clients"] == 2
+        assert info.clients == 2
         assert info_task_words(info) == task_words(TaskCounts(left, 0, done, failed, cancelled))
 
     def telemetry(self, span: str) -> list[GroupSummary]:
         self.message(LOOKER, GetTelemetry(2, EPOCH * 2, span))
         (answer,) = [message.value for _, message in self.sent if isinstance(message, Reply)]
         self.sent = [entry for entry in self.sent if not isinstance(entry[1], Reply)]
-        return list(answer["groups"])
+        assert isinstance(answer, TelemetryReport)
+        return answer.groups
 
     def check_history(self, history: History) -> None:
         """Compare what is told by a stream: widget, dashboard, client card, replay."""

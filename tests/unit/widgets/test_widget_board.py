@@ -11,6 +11,9 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from himalia.errors import HimaliaError
+from himalia.messages.answers import ProcessLogs, TaskView
+from himalia.messages.telemetry import LogLine
+from himalia.names import Key
 from himalia_widgets.widget import board as board_module
 from himalia_widgets.widget import leases as leases_module
 from himalia_widgets.widget import pushes as pushes_module
@@ -52,11 +55,11 @@ class FakeControl:
         self.asked.append(("restart", names))
         return dict.fromkeys(names, "There is no such worker.")
 
-    async def describe_task(self, key: str) -> dict[str, Any]:
-        return {"key": key, "status": "waiting", "why": f"{key} waits."}
+    async def describe_task(self, key: str) -> TaskView:
+        return TaskView(Key(key), status="waiting", why=f"{key} waits.")
 
-    async def logs(self, since: float) -> dict[str, Any]:
-        return {"w-0": [[2.0, "stdout", "hello", ""]]} if since < 2.0 else {}
+    async def logs(self, since: float) -> ProcessLogs:
+        return ProcessLogs({"w-0": [LogLine(2.0, "stdout", "hello")]} if since < 2.0 else {})
 
 
 class FakeFeed:
@@ -230,7 +233,8 @@ def test_actions_are_acknowledged_at_once_and_answered_also_with_an_error(page: 
     answers = {answer["id"]: answer for answer in page.messages("answer")}
     assert "error" not in answers[1]
     assert answers[2]["error"] == "There is no such worker."
-    assert answers[3]["value"] == {"key": "inc", "why": "inc waits.", "facts": {"status": "waiting"}}
+    facts: dict[str, object] = {"status": "waiting", "error": None, "events": []}
+    assert answers[3]["value"] == {"key": "inc", "why": "inc waits.", "facts": facts}
     assert "can't be done" in answers[4]["error"]
     page.say("bye", view="a")
     page.wait_for(lambda: not threads())

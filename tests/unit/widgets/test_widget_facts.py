@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from himalia.messages.answers import ClusterInfo
 from himalia.messages.telemetry import ClusterEvent, StoreUse
 from himalia_widgets.view.history import History
 from himalia_widgets.widget.facts import WorkerTable, describe_header
@@ -20,9 +21,9 @@ def made_up(**options: Any) -> tuple[MadeUpCluster, History]:
     return cluster, history
 
 
-def without_worker(info: dict[str, Any], name: str) -> dict[str, Any]:
-    kept = {address: worker for address, worker in info["workers"].items() if worker["name"] != name}
-    return {**info, "workers": kept}
+def without_worker(info: ClusterInfo, name: str) -> ClusterInfo:
+    kept = {address: worker for address, worker in info.workers.items() if worker.name != name}
+    return msgspec.structs.replace(info, workers=kept)
 
 
 def test_the_header_counts_what_the_scheduler_counted() -> None:
@@ -36,7 +37,7 @@ def test_the_header_counts_what_the_scheduler_counted() -> None:
     assert header["running"] <= 12
     hosts = history.hosts.values()
     assert header["store"] == sum(host.store_bytes for host in hosts)
-    assert header["store_limit"] == sum(host["memory_limit"] for host in history.info["hosts"].values())
+    assert header["store_limit"] == sum(host.memory_limit for host in history.info.hosts.values())
     assert header["spilled"] == sum(host.spilled_bytes for host in hosts)
     assert header["own_memory"] == sum(memory for host in hosts for _, memory, _ in host.workers.values())
 
@@ -76,7 +77,7 @@ def test_a_worker_that_is_another_process_now_is_told_again() -> None:
     table = WorkerTable()
     table.membership(history)
     info = cluster.info()
-    next(iter(info["workers"].values()))["pid"] = 4711
+    next(iter(info.workers.values())).pid = 4711
     history.take_info(info)
     rows, gone = table.membership(history)
     assert [row["pid"] for row in rows] == [4711]

@@ -1,24 +1,27 @@
 from __future__ import annotations
 
+from himalia.messages.answers import ProcessLogs
 from himalia.messages.telemetry import LogLine
 from himalia_widgets.widget.lines import SHOWN, LineReader
 
 
-def line(time: float, text: str, source: str = "stdout") -> list[object]:
-    return [time, source, text, "key-1"]
+def line(time: float, text: str, source: str = "stdout") -> LogLine:
+    return LogLine(time, source, text, "key-1")
 
 
 def test_lines_of_all_processes_are_sent_in_order_and_only_once() -> None:
     reader = LineReader()
-    message = reader.take({"w-1": [line(2.0, "b")], "w-0": [line(1.0, "a"), line(3.0, "c")]}, {"scheduler": "up\n"})
+    message = reader.take(
+        ProcessLogs({"w-1": [line(2.0, "b")], "w-0": [line(1.0, "a"), line(3.0, "c")]}), {"scheduler": "up\n"}
+    )
     assert message is not None
     assert message["full"]
     assert [(process, text) for _, process, _, text, _ in message["lines"]] == [
         ("scheduler", "up"), ("w-0", "a"), ("w-1", "b"), ("w-0", "c"),
     ]  # fmt: skip
     assert reader.since == 3.0
-    assert reader.take({}, {"scheduler": "up\n"}) is None
-    more = reader.take({"w-0": [line(4.0, "d")]}, {"scheduler": "up\nagain\n"})
+    assert reader.take(ProcessLogs({}), {"scheduler": "up\n"}) is None
+    more = reader.take(ProcessLogs({"w-0": [line(4.0, "d")]}), {"scheduler": "up\nagain\n"})
     assert more is not None
     assert not more["full"]
     assert [text for _, _, _, text, _ in more["lines"]] == ["again", "d"]
@@ -26,10 +29,10 @@ def test_lines_of_all_processes_are_sent_in_order_and_only_once() -> None:
 
 def test_a_page_that_opens_the_tab_gets_everything_again() -> None:
     reader = LineReader()
-    reader.take({"w-0": [line(1.0, "a")]}, {})
+    reader.take(ProcessLogs({"w-0": [line(1.0, "a")]}), {})
     reader.restart(2, 100.0)
     assert reader.since == 0.0
-    message = reader.take({}, {})
+    message = reader.take(ProcessLogs({}), {})
     assert message == {"type": "lines", "full": True, "lines": []}
 
 
@@ -41,15 +44,15 @@ def test_of_a_large_cluster_only_the_last_minute_is_asked_for() -> None:
 
 def test_a_flood_is_cut_to_its_newest_lines_and_long_ones_are_shortened() -> None:
     reader = LineReader()
-    message = reader.take({"w-0": [line(float(n), "x" * 10_000) for n in range(SHOWN + 5)]}, {})
+    message = reader.take(ProcessLogs({"w-0": [line(float(n), "x" * 10_000) for n in range(SHOWN + 5)]}), {})
     assert message is not None
     assert len(message["lines"]) == SHOWN
     assert message["lines"][-1][0] == SHOWN + 4
     assert len(message["lines"][0][3]) == 2000
 
 
-def test_a_nanny_that_cannot_tell_says_so_and_structs_are_read_as_well() -> None:
+def test_a_nanny_that_cannot_tell_says_so() -> None:
     reader = LineReader()
-    message = reader.take({"nanny": "no answer", "w-0": [LogLine(1.0, "ERROR", "boom")]}, {})
+    message = reader.take(ProcessLogs({"w-0": [LogLine(1.0, "ERROR", "boom")]}, {"nanny": "no answer"}), {})
     assert message is not None
     assert [(level, text) for _, _, level, text, _ in message["lines"]] == [("ERROR", "no answer"), ("ERROR", "boom")]

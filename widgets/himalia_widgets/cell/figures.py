@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from bokeh.embed import file_html
 from bokeh.models import BasicTicker, CustomJSTickFormatter, LayoutDOM, Legend, LegendItem
 from bokeh.resources import INLINE
 
-from himalia.follow.report import TelemetryReport
+from himalia.messages.answers import ClusterInfo, TelemetryReport
 from himalia.messages.client import Telemetry
 from himalia.named_file import write_text
 from himalia_widgets.plots import theme
@@ -31,7 +30,7 @@ def profile_figure(samples: Mapping[str, Iterable[tuple[float, str, int]]], file
     return plot.root
 
 
-def task_stream_figure(report: TelemetryReport, info: dict[str, Any], filename: str | None) -> LayoutDOM:
+def task_stream_figure(report: TelemetryReport, info: ClusterInfo, filename: str | None) -> LayoutDOM:
     """Return a picture of a report's calls; with a ``filename`` also write it there."""
     history = History(records=max(1, len(report.records)))
     history.take_info(info)

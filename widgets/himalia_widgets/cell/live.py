@@ -31,6 +31,7 @@ from himalia.client.reprs import (
     task_words,
 )
 from himalia.follow.thread_feed import ThreadFeed
+from himalia.messages.answers import ClusterInfo
 from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import SchedulerStatus
 from himalia_widgets.cell.display import show
@@ -172,7 +173,7 @@ class ClientLook:
         status = client.status
         counts = self._status.counts if self._status is not None else None
         tasks = task_words(counts) if counts is not None else info_task_words(self._info)
-        summary = client._summary(self._info if status == "running" else {})
+        summary = client._summary(self._info if status == "running" else None)
         kind = type(client).__name__
         return Look(
             client_html(kind, client.name, status, summary, tasks, taken=time.time() // 60 * 60),
@@ -183,7 +184,7 @@ class ClientLook:
     def _take(self, telemetry: Telemetry) -> None:
         self._status = telemetry.status
 
-    def _take_info(self, info: dict[str, Any]) -> None:
+    def _take_info(self, info: ClusterInfo) -> None:
         self._info = info
 
     def _end(self, reason: str) -> None:

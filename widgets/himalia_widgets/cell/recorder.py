@@ -14,6 +14,7 @@ import msgspec
 
 from himalia.client.profile import Profile
 from himalia.errors import HimaliaError
+from himalia.messages.answers import ProfileSamples
 from himalia.messages.client import Telemetry
 from himalia.system import machine_identity
 from himalia_widgets.view.history import History
@@ -30,7 +31,7 @@ class Recorder:
         self.history = History()
         self.started = time.time()
         self.stopped = 0.0
-        self.profile = Profile({})
+        self.profile = Profile(ProfileSamples({}))
         self.versions: dict[str, Any] = {}
         self._ended = threading.Event()
 
@@ -88,7 +89,8 @@ class Recorder:
         )
 
     def _take_info(self) -> None:
-        self.history.take_info(dict(self.client.scheduler_info()) | {"here": machine_identity()})
+        told = self.client.scheduler_info().told
+        self.history.take_info(msgspec.structs.replace(told, here=machine_identity()))
 
     def _take(self, telemetry: Telemetry) -> None:
         thin = msgspec.structs.replace(telemetry, records=[], skipped=0)  # others follow the same push

@@ -99,7 +99,7 @@ def cards(recorder: Recorder) -> str:
         ("transferring", seconds(sum(row["transfer"] for row in groups))),
         ("(de)serializing", seconds(sum(row["serialize"] + row["deserialize"] for row in groups))),
         ("workers", count(len(workers))),
-        ("threads", count(sum(worker.get("nthreads", 0) for worker in workers))),
+        ("threads", count(sum(worker.nthreads for worker in workers))),
     ]
     return "<div class='cards'>" + "".join(f"<div><b>{value}</b>{name}</div>" for name, value in facts) + "</div>"
 

@@ -78,7 +78,7 @@ class SampleReader:
             return False
         self._asked = time.monotonic()
         try:
-            fresh = await source.profile(self._since)
+            fresh = (await source.profile(self._since)).samples
         except HimaliaError as error:
             logger.debug("no samples: %s", error)
             return False

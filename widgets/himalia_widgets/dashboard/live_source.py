@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from himalia.follow.feed import Feed
+from himalia.messages.answers import ProcessLogs, ProfileSamples, TaskView
 from himalia.messages.client import Telemetry
-from himalia.messages.telemetry import LogLine
 from himalia_widgets.view.history import History
 
 
@@ -33,26 +32,17 @@ class LiveSource:
         self._control = feed.control
         feed.subscribe(self._take, self.history.take_info, lambda reason: on_end())
 
-    async def describe_task(self, key: str) -> dict[str, Any]:
+    async def describe_task(self, key: str) -> TaskView:
         """Return all that is known of a task."""
         return await self._control.describe_task(key)
 
-    async def logs(self) -> dict[str, list[LogLine]]:
-        """Return the lines of all processes; of one that can't tell, why."""
-        found = await self._control.logs()
-        return {
-            name: [LogLine(time.time(), "ERROR", lines)] if isinstance(lines, str) else lines
-            for name, lines in found.items()
-        }
+    async def logs(self) -> ProcessLogs:
+        """Return the lines of all processes."""
+        return await self._control.logs()
 
-    async def profile(self, since: float = 0.0) -> dict[str, list[tuple[float, str, int]]]:
+    async def profile(self, since: float = 0.0) -> ProfileSamples:
         """Return the samples of all workers that can be looked at."""
-        found = await self._control.profile(since)
-        return {
-            worker: [(float(at), str(stack), int(count)) for at, stack, count in samples]
-            for worker, samples in found.items()
-            if not isinstance(samples, str)
-        }
+        return await self._control.profile(since)
 
     def _take(self, telemetry: Telemetry) -> None:
         self.history.take(telemetry, now=time.time())

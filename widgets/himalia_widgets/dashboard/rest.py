@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from tornado.web import RequestHandler, StaticFileHandler
 
 from himalia.errors import HimaliaError
+from himalia.show.plain import plain_task
 from himalia_widgets.dashboard import tables
 from himalia_widgets.dashboard.layout import ASSETS, HERE, TEMPLATE, Page, frame
 from himalia_widgets.view.source import Source
@@ -77,13 +79,13 @@ async def errors(source: Source, argument: Callable[[str], str]) -> dict[str, An
 
 async def logs(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
     """Answer with the newest log lines."""
-    return tables.describe_logs(await source.logs())
+    return tables.describe_logs(await source.logs(), time.time())
 
 
 async def task(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
     """Answer with all that is known of the task ``key``, and the ``calls`` that computed it."""
     key = argument("key")
-    return await source.describe_task(key) | {"calls": tables.describe_calls(source.history, key)}
+    return plain_task(await source.describe_task(key)) | {"calls": tables.describe_calls(source.history, key)}
 
 
 async def events(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
@@ -93,7 +95,7 @@ async def events(source: Source, argument: Callable[[str], str]) -> dict[str, An
 
 async def functions(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
     """Answer with the functions that a page can be filtered by."""
-    return tables.describe_functions(source.history, await source.profile() if argument("sampled") else {})
+    return tables.describe_functions(source.history, (await source.profile()).samples if argument("sampled") else {})
 
 
 async def plots(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:

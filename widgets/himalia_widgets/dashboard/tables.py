@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
 
+from himalia.messages.answers import ProcessLogs
 from himalia.messages.telemetry import LogLine
 from himalia_widgets.dashboard.layout import INDIVIDUAL
 from himalia_widgets.view.history import History
@@ -84,14 +84,16 @@ def describe_errors(history: History) -> dict[str, Any]:
     return {"errors": [row | {"frames": [msgspec.structs.asdict(frame) for frame in row["frames"]]} for row in rows]}
 
 
-def describe_logs(logs: Mapping[str, list[LogLine]]) -> dict[str, Any]:
-    """Return the lines of all processes in the order of their times, the last of them."""
-    found = sorted([(line.time, process, line) for process, lines in logs.items() for line in lines], key=itemgetter(0))
-    told = [
+def describe_logs(logs: ProcessLogs, now: float) -> dict[str, Any]:
+    """Return the lines of all processes in the order of their times, the last of them; of one that can't tell, why."""
+    problems = {process: [LogLine(now, "ERROR", why)] for process, why in logs.problems.items()}
+    told = (logs.lines | problems).items()
+    found = sorted([(line.time, process, line) for process, lines in told for line in lines], key=itemgetter(0))
+    rows = [
         {"process": process, "time": time, "source": line.source, "text": line.text, "key": line.key}
         for time, process, line in found[-LINES:]
     ]
-    return {"lines": told, "processes": sorted(logs)}
+    return {"lines": rows, "processes": sorted(logs.lines.keys() | problems)}
 
 
 def describe_functions(history: History, samples: Samples) -> dict[str, Any]:

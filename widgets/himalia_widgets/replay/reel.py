@@ -7,9 +7,10 @@ moving to any moment costs the same, however long the run was.  It reads no cloc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from himalia.messages.answers import ErrorView, ProcessLogs, ProfileSamples, TaskView
 from himalia.messages.telemetry import LogLine
+from himalia.names import Key
 from himalia.telemetry.recording import Frame, Recording
 from himalia_widgets.view.history import History
 
@@ -65,31 +66,29 @@ class Reel:
         self.history.now = max(self.history.now, time)
         self.history.version += 1
 
-    def lines(self) -> dict[str, list[LogLine]]:
+    def lines(self) -> ProcessLogs:
         """Return what was printed until now, by process."""
         found: dict[str, list[LogLine]] = {}
         for frame in self._told("logs"):
             for name, lines in frame.logs().items():
                 found.setdefault(name, []).extend(line for line in lines if line.time <= self.time)
-        return {name: lines for name, lines in found.items() if lines}
+        return ProcessLogs({name: lines for name, lines in found.items() if lines})
 
-    def samples(self, since: float = 0.0) -> dict[str, list[Sample]]:
-        """Return what profilers saw after ``since`` and until now, by worker."""
+    def samples(self, since: float = 0.0) -> ProfileSamples:
+        """Return what profilers saw after ``since`` and until now."""
         found: dict[str, list[Sample]] = {}
         for frame in self._told("profile"):
-            for worker, rows in frame.plain().items():
-                if not isinstance(rows, str):  # which says why there are none
-                    known = found.setdefault(worker, [])
-                    known += [(at, stack, count) for at, stack, count in rows if since < at <= self.time]
-        return found
+            for worker, samples in frame.profile().samples.items():
+                found.setdefault(worker, []).extend(sample for sample in samples if since < sample[0] <= self.time)
+        return ProfileSamples(found)
 
-    def describe(self, key: str) -> dict[str, Any]:
-        """Return what is known of a call: the part of ``task_page.describe_task`` that telemetry tells."""
+    def describe(self, key: str) -> TaskView:
+        """Return what is known of a call: what telemetry tells of it."""
         calls = self.history.calls
         found = calls.of_key(key)
         if not found:
             why = "No call of that key had ended by then, or it is older than what the recording keeps at this moment."
-            return {"key": key, "status": "unknown", "why": why, "events": []}
+            return TaskView(Key(key), why=why)
         row = {name: column[found[-1]] for name, column in calls.columns.items()}
         worker = calls.lanes[int(row["lane"])].worker
         times = ", ".join(
@@ -103,23 +102,22 @@ class Reel:
             if row[part] > 0
         )
         outcome = "failed" if row["failed"] else "finished"
-        return {
-            "key": key,
-            "group": calls.groups[int(row["group"])],
-            "status": outcome,
-            "why": f"It {outcome} on {worker}: {times or 'at once'}.",
-            "worker": worker,
-            "tries": len(found),
-            "nbytes": int(row["nbytes"]),
-            "error": self._error_of(key),
-            "events": [],
-        }
+        return TaskView(
+            key=Key(key),
+            group=calls.groups[int(row["group"])],
+            status=outcome,
+            why=f"It {outcome} on {worker}: {times or 'at once'}.",
+            worker=worker,
+            tries=len(found),
+            nbytes=int(row["nbytes"]),
+            error=self._error_of(key),
+        )
 
-    def _error_of(self, key: str) -> dict[str, Any] | None:
+    def _error_of(self, key: str) -> ErrorView | None:
         for summary in self.history.errors.values():
             error = summary.error
             if error.key == key:
-                return {name: getattr(error, name) for name in ("key", "kind", "text", "worker", "attempts")}
+                return ErrorView(error.key, error.kind, error.text, error.worker, error.attempts)
         return None
 
     def _told(self, kind: str) -> Iterator[Frame]:
@@ -151,6 +149,6 @@ class Reel:
             history.take(frame.telemetry(), now=frame.time)
             self._is_fresh = False
         elif frame.kind == "info":
-            info = frame.plain()
+            info = frame.info()
             if info != history.info:
                 history.take_info(info)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from himalia.errors import RecordingError
-from himalia.messages.telemetry import LogLine
+from himalia.messages.answers import ProcessLogs, ProfileSamples, TaskView
 from himalia.telemetry.recording import Recording
-from himalia_widgets.replay.reel import Reel, Sample
+from himalia_widgets.replay.reel import Reel
 from himalia_widgets.view.history import History
 
 STEP: Final = 0.1
@@ -80,15 +80,15 @@ class ReplaySource:
             self._playing.cancel()
             self._playing = None
 
-    async def describe_task(self, key: str) -> dict[str, Any]:
+    async def describe_task(self, key: str) -> TaskView:
         """Return what telemetry told of a call."""
         return self.reel.describe(key)
 
-    async def logs(self) -> dict[str, list[LogLine]]:
+    async def logs(self) -> ProcessLogs:
         """Return what was printed until that moment."""
         return await asyncio.to_thread(self.reel.lines)
 
-    async def profile(self, since: float = 0.0) -> dict[str, list[Sample]]:
+    async def profile(self, since: float = 0.0) -> ProfileSamples:
         """Return what profilers saw until that moment."""
         return await asyncio.to_thread(self.reel.samples, since)
 

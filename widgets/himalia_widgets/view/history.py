@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import count
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from himalia.messages.answers import ClusterInfo, HostView, WorkerView
 from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import (
     ClusterEvent,
@@ -21,6 +22,7 @@ from himalia.messages.telemetry import (
     StoreMove,
     TaskCounts,
 )
+from himalia.names import HostId, PeerId
 from himalia.telemetry.errors import CAUSES
 from himalia.telemetry.events import EVENTS
 from himalia.telemetry.standing import GROUPS
@@ -61,12 +63,12 @@ class History:
     ----------
     number : int
         Tells histories of this process apart.
-    info : dict
-        The scheduler's newest answer about hosts and workers (``scheduler/overview.py``).
+    info : ClusterInfo
+        The scheduler's newest answer about hosts and workers; an empty one before the first (``membership`` is 0).
     membership : int
         Rises with every such answer.
     workers : list
-        Address and description (``info["workers"]``) of each worker, by name.
+        Address and description of each worker of ``info``, by name.
     calls : CallTable
         The newest finished calls.
     groups : dict
@@ -102,9 +104,9 @@ class History:
     def __init__(self, *, records: int = 100_000, seconds: float = 3600.0) -> None:
         self.number = next(_NUMBERS)
         self.seconds = seconds
-        self.info: dict[str, Any] = {}
+        self.info = ClusterInfo()
         self.membership = 0
-        self.workers: list[tuple[str, dict[str, Any]]] = []
+        self.workers: list[tuple[str, WorkerView]] = []
         self.calls = CallTable(records)
         self.groups: dict[tuple[str, str], GroupSummary] = {}
         self.paces: dict[tuple[str, str], Pace] = {}
@@ -160,19 +162,17 @@ class History:
             self.trends.add_cluster(self.hosts, now=told)
         self.version += 1
 
-    def take_info(self, info: dict[str, Any]) -> None:
+    def take_info(self, info: ClusterInfo) -> None:
         """Remember the scheduler's answer; hosts and workers that it doesn't name are gone."""
         self.info = info
         self.membership += 1
-        workers = info.get("workers", {}).items()
-        self.workers = sorted(workers, key=lambda item: natural(item[1]["name"]))
-        hosts = info.get("hosts", {})
-        for host in [host for host in self.hosts if host not in hosts]:
+        self.workers = sorted(info.workers.items(), key=lambda item: natural(item[1].name))
+        for host in [host for host in self.hosts if host not in info.hosts]:
             del self.hosts[host]
             for known in (self.skew, self._offsets, self._since, self._doubted):
                 known.pop(host, None)
             self.spilling.discard(host)
-        self.trends.keep(set(hosts), {worker["name"] for worker in info.get("workers", {}).values()})
+        self.trends.keep(set(info.hosts), {worker.name for worker in info.workers.values()})
         self.version += 1
 
     @property
@@ -190,8 +190,12 @@ class History:
 
     def host_name(self, host: str) -> str:
         """Return what people call a host."""
-        known = self.info.get("hosts", {}).get(host, {})
-        return str(known.get("name") or known.get("hostname") or host)
+        known = self.host_view(host)
+        return (known.name or known.hostname or host) if known is not None else host
+
+    def host_view(self, host: str) -> HostView | None:
+        """Return what the scheduler said of a host, by its id; None if it didn't, or the host is gone."""
+        return self.info.hosts.get(HostId(PeerId(host)))
 
     def _take_group(self, group: GroupSummary, now: float) -> None:
         key = (group.name, group.span)
@@ -224,8 +228,8 @@ class History:
 
         A host on this very machine has our clock, however late its news are.
         """
-        machine = self.info.get("hosts", {}).get(host, {}).get("machine", "")
-        if machine and machine == self.info.get("here"):
+        view = self.host_view(host)
+        if view is not None and view.machine and view.machine == self.info.here:
             self._move_clock(host, 0.0, self._since.pop(host, 0))
             return
         offset = self._offsets.setdefault(host, Offset())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
-from himalia.messages.telemetry import LogLine
+from himalia.messages.answers import ProcessLogs, ProfileSamples, TaskView
 from himalia_widgets.view.history import History
 
 
@@ -21,8 +21,8 @@ class Source(Protocol):
         """What is known; of a recording another one after its time was moved.  Its ``version`` tells of changes."""
         ...
 
-    async def describe_task(self, key: str) -> dict[str, Any]: ...
+    async def describe_task(self, key: str) -> TaskView: ...
 
-    async def logs(self) -> dict[str, list[LogLine]]: ...
+    async def logs(self) -> ProcessLogs: ...
 
-    async def profile(self, since: float = 0.0) -> dict[str, list[tuple[float, str, int]]]: ...
+    async def profile(self, since: float = 0.0) -> ProfileSamples: ...

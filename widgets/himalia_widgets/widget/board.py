@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from himalia.errors import ClosedError, HimaliaError
 from himalia.follow.thread_feed import ThreadFeed
+from himalia.messages.answers import ProcessLogs
 from himalia_widgets.view.history import History
 from himalia_widgets.widget.busy import quiet, watch
 from himalia_widgets.widget.facts import describe_header
@@ -28,6 +29,7 @@ from himalia_widgets.widget.scaling import describe_scaling
 
 if TYPE_CHECKING:
     from himalia.deploy.cluster import Cluster
+    from himalia.messages.answers import ClusterInfo
     from himalia.messages.client import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -108,7 +110,7 @@ class Board:
                     self.leases.look(view, tab)
                     if tab == "logs":
                         self._logs_at = float("-inf")
-                        self.reader.restart(len(self.history.info.get("workers", {})), time.time())
+                        self.reader.restart(len(self.history.info.workers), time.time())
                 case {"type": "here", "view": str(view), "tab": str(tab), "roll": int(roll)}:
                     self.leases.here(view, tab, roll)
                 case {"type": "bye", "view": str(view)}:
@@ -232,7 +234,7 @@ class Board:
         with self.lock:
             self.history.take(telemetry, now=time.time())
 
-    def _take_info(self, info: dict[str, Any]) -> None:
+    def _take_info(self, info: ClusterInfo) -> None:
         with self.lock:
             self.history.take_info(info)
 
@@ -291,7 +293,7 @@ class Board:
         since = self.reader.since
         self.feed.post(lambda control: control.logs(since), self._take_lines)
 
-    def _take_lines(self, found: dict[str, Any] | None, error: BaseException | None) -> None:
+    def _take_lines(self, found: ProcessLogs | None, error: BaseException | None) -> None:
         cluster = self.cluster()
         with self.lock:
             self._is_reading = False
@@ -299,7 +301,7 @@ class Board:
                 self.send({"type": "lines", "full": False, "lines": [], "note": explain_failure(error)}, [])
                 return
             own = cluster._own_logs() if cluster is not None else {}
-            message = self.reader.take(found or {}, own)
+            message = self.reader.take(found or ProcessLogs({}), own)
             if message is not None:
                 self.send(message, [])
 

@@ -6,11 +6,11 @@ the same time, and the page shows it once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from himalia.messages.answers import ClusterInfo, WorkerView
 from himalia_widgets.view.history import History
 from himalia_widgets.view.tables.summary import summarize
 
@@ -29,7 +29,7 @@ HOLDERS: Final = 3
 
 def describe_header(history: History) -> dict[str, Any]:
     """Return the numbers of the header; nothing before the scheduler has said who is there."""
-    if not history.info:
+    if not history.membership:
         return {}
     summary = summarize(history)
     return {
@@ -82,7 +82,7 @@ class WorkerTable:
         self._next = 0
         self._rows: dict[str, dict[str, Any]] = {}
         self._told: dict[str, Numbers] = {}
-        self._info: Mapping[str, Any] | None = None
+        self._info: ClusterInfo | None = None
         self._stores: dict[str, tuple[int, int]] = {}
         """What was told of each host's store: bytes in memory and on disk."""
         self._looked_at = float("-inf")
@@ -99,9 +99,7 @@ class WorkerTable:
         if history.info is self._info:
             return [], []
         self._info = history.info
-        found = {
-            address: self._row(address, worker, history) for address, worker in history.info.get("workers", {}).items()
-        }
+        found = {address: self._row(address, worker, history) for address, worker in history.info.workers.items()}
         gone = [self._numbers.pop(address) for address in list(self._numbers) if address not in found]
         for address in [address for address in self._told if address not in found]:
             del self._told[address]
@@ -109,23 +107,23 @@ class WorkerTable:
         self._rows = found
         return changed, gone
 
-    def _row(self, address: str, worker: Mapping[str, Any], history: History) -> dict[str, Any]:
+    def _row(self, address: str, worker: WorkerView, history: History) -> dict[str, Any]:
         if address not in self._numbers:
             self._numbers[address] = self._next
             self._next += 1
-        host = history.info.get("hosts", {}).get(worker.get("host_id"), {})
+        host = history.host_view(worker.host_id)
         return {
             "number": self._numbers[address],
-            "name": str(worker.get("name", address)),
-            "host": str(worker.get("host", "")),
-            "host_id": str(worker.get("host_id", "")),
-            "nanny": str(host.get("name") or worker.get("nanny", "")),
+            "name": worker.name,
+            "host": worker.host,
+            "host_id": worker.host_id,
+            "nanny": (host.name if host is not None else "") or worker.nanny,
             "address": address,
-            "pid": worker.get("pid", 0),
-            "threads": int(worker.get("nthreads") or 0),
-            "limit": int(worker.get("memory_limit") or 0),
-            "directory": str(worker.get("local_directory", "")),
-            "store_limit": int(host.get("memory_limit") or 0),
+            "pid": worker.pid,
+            "threads": worker.nthreads,
+            "limit": worker.memory_limit,
+            "directory": worker.local_directory,
+            "store_limit": host.memory_limit if host is not None else 0,
         }
 
     def changes(self, history: History, now: float) -> dict[str, Any]:
@@ -139,14 +137,14 @@ class WorkerTable:
             if known is None or max(abs(store[0] - known[0]), abs(store[1] - known[1])) >= SIZE_STEP:
                 self._stores[host] = store
         fresh: list[tuple[int, Numbers]] = []
-        for address, worker in history.info.get("workers", {}).items():
-            metrics = history.hosts.get(worker.get("host_id"))
+        for address, worker in history.info.workers.items():
+            metrics = history.hosts.get(worker.host_id)
             number = self._numbers.get(address)
             if metrics is None or number is None:
                 continue
-            cpu, memory, running = metrics.workers.get(worker.get("name"), (0.0, 0, 0))
-            seen = metrics.time + history.skew.get(worker["host_id"], 0.0)
-            numbers = Numbers(cpu, memory, running, *self._stores[worker["host_id"]], seen)
+            cpu, memory, running = metrics.workers.get(worker.name, (0.0, 0, 0))
+            seen = metrics.time + history.skew.get(worker.host_id, 0.0)
+            numbers = Numbers(cpu, memory, running, *self._stores[worker.host_id], seen)
             told = self._told.get(address)
             if told is None or numbers.differs(told):
                 self._told[address] = numbers

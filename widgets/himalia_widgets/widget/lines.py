@@ -5,12 +5,14 @@ Decides what is asked for and in which form it goes to the page; a person reads 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
-
+from himalia.messages.answers import ProcessLogs
 from himalia.messages.telemetry import LogLine
+
+Row = list[float | str]
+"""``[time, process, level, text, key]``."""
 
 SHOWN: Final = 2000
 """Lines sent at once, the newest."""
@@ -34,7 +36,7 @@ class LineReader:
         self._is_new = True
         self._own.clear()
 
-    def take(self, answer: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Any] | None:
+    def take(self, answer: ProcessLogs, own: Mapping[str, str]) -> dict[str, Any] | None:
         """Return the message to a page for the answer of ``Control.logs``, or None if there is nothing new.
 
         Parameters
@@ -42,16 +44,16 @@ class LineReader:
         own : mapping of str to str
             What the processes that the cluster object started wrote, which bears no times.
         """
-        lines: list[list[Any]] = []
+        lines: list[Row] = []
         for process, text in own.items():
             texts = text.splitlines()
             lines += [[0.0, process, "stderr", text[:TEXT], ""] for text in texts[self._own.get(process, 0) :]]
             self._own[process] = len(texts)
-        timed = [line for process, found in answer.items() for line in read(process, found)]
+        timed = [row for process, found in answer.lines.items() for row in read(process, found)]
+        timed += [[0.0, process, "ERROR", why[:TEXT], ""] for process, why in answer.problems.items()]
         timed.sort(key=lambda line: line[0])
         lines = (lines + timed)[-SHOWN:]
-        if timed:
-            self.since = max(self.since, timed[-1][0])
+        self.since = max([self.since, *(line.time for found in answer.lines.values() for line in found)])
         if not lines and not self._is_new:
             return None
         message = {"type": "lines", "full": self._is_new, "lines": lines}
@@ -59,9 +61,6 @@ class LineReader:
         return message
 
 
-def read(process: str, found: Any) -> list[list[Any]]:
-    """Return the lines of a process as ``[time, process, level, text, key]``; its answer may be an error instead."""
-    if not isinstance(found, Sequence) or isinstance(found, str):
-        return [[0.0, process, "ERROR", str(found)[:TEXT], ""]]
-    lines = (line if isinstance(line, LogLine) else msgspec.convert(line, LogLine) for line in found)
+def read(process: str, lines: list[LogLine]) -> list[Row]:
+    """Return the lines of a process as rows."""
     return [[line.time, process, line.source, line.text[:TEXT], line.key] for line in lines]

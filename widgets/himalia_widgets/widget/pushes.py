@@ -117,7 +117,7 @@ class Pushes:
     def _put_plots(self, push: dict[str, Any], packer: Packer, history: History, now: float) -> None:
         if not history.version or now < self._plots_at:
             return
-        self._plots_at = now + len(history.info.get("workers", {})) * PER_WORKER
+        self._plots_at = now + len(history.info.workers) * PER_WORKER
         changes = [change for plot in self._plots for change in plot.changes(history).items()]
         if changes:
             push["sources"] = {

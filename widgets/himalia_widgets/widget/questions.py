@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from himalia.errors import HimaliaError, UsageError
+from himalia.show.plain import Plain, plain_task
 from himalia_widgets.view.history import History
 from himalia_widgets.view.tables.progress import NAME
 from himalia_widgets.view.text import hover, label
@@ -17,7 +18,7 @@ from himalia_widgets.view.text import hover, label
 if TYPE_CHECKING:
     from himalia.follow.control import Control
 
-Question = Callable[["Control"], Coroutine[Any, Any, Any]]
+Question = Callable[["Control"], Coroutine[Any, Any, object]]
 
 MOST_WORKERS: Final = 100_000
 """Workers that may be asked for: a slip of the finger shouldn't fill a machine.  Guess."""
@@ -49,12 +50,12 @@ async def restart(control: Control, worker: str) -> None:
         raise HimaliaError(outcome)
 
 
-async def describe(control: Control, key: str) -> dict[str, Any]:
+async def describe(control: Control, key: str) -> Plain:
     """Return what is known of a task, and why it is where it is."""
-    facts = await control.describe_task(key)
-    answer = {"key": facts.pop("key", key), "why": facts.pop("why", "")}
-    is_known = facts.get("status") != "unknown"  # of a group, or a key that is gone, the sentence says it all
-    return {**answer, "facts": facts if is_known else {}}
+    found = await control.describe_task(key)
+    is_known = found.status != "unknown"  # of a group, or a key that is gone, the sentence says it all
+    facts = {name: value for name, value in plain_task(found).items() if name not in ("key", "why")}
+    return {"key": found.key, "why": found.why, "facts": facts if is_known else {}}
 
 
 def find_key(text: str, history: History) -> str:

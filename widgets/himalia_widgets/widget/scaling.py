@@ -29,7 +29,7 @@ def describe_scaling(history: History, *, expected: int | None, obstacle: str) -
     obstacle : str
         Why the cluster can't be scaled; empty if it can.
     """
-    workers = list(history.info.get("workers", {}).values())
+    workers = list(history.info.workers.values())
     events = [event for event in history.events if event.kind in KINDS][-SHOWN:]
     reason = obstacle or cannot_scale(history)
     return {
@@ -37,8 +37,8 @@ def describe_scaling(history: History, *, expected: int | None, obstacle: str) -
         "reason": reason,
         "requested": len(workers) if expected is None else expected,
         "arrived": len(workers),
-        "threads": int(workers[0].get("nthreads") or 0) if workers else 0,
-        "memory": int(workers[0].get("memory_limit") or 0) if workers else 0,
+        "threads": workers[0].nthreads if workers else 0,
+        "memory": workers[0].memory_limit if workers else 0,
         "missing": why_missing(history, len(workers), expected),
         "events": [[history.local(event.time), tell(event)] for event in reversed(events)],
     }
@@ -55,8 +55,8 @@ def tell(event: ClusterEvent) -> str:
 
 def cannot_scale(history: History) -> str:
     """Say why the number of workers can't be chosen here; empty if it can."""
-    hosts = len(history.info.get("hosts", {}))
-    if not history.info:
+    hosts = len(history.info.hosts)
+    if not history.membership:
         return "Waiting for what the scheduler says about its hosts."
     if hosts == 0:
         return "No host is here that could start workers."
@@ -68,9 +68,9 @@ def cannot_scale(history: History) -> str:
 def why_missing(history: History, arrived: int, expected: int | None) -> list[str]:
     """Say what is known about workers that were asked for and aren't there."""
     lacking = (expected or 0) - arrived
-    if lacking <= 0 or not history.info:
+    if lacking <= 0 or not history.membership:
         return []
-    if not history.info.get("hosts"):
+    if not history.info.hosts:
         return ["The host that would run them has left, or hasn't arrived yet."]
     deaths = [event for event in history.events if event.kind == "worker-died"][-lacking:]
     texts = [tell(event) for event in deaths]

@@ -56,6 +56,7 @@ from himalia.client.engine.state import (
 )
 from himalia.errors import ClosedError
 from himalia.machine import Instruction, PeerJoined, PeerLeft, Send, Ticked
+from himalia.messages.answers import Reply
 from himalia.messages.client import (
     CallOutput,
     CancelKeys,
@@ -72,7 +73,7 @@ from himalia.messages.client import (
     Telemetry,
     WantKeys,
 )
-from himalia.messages.parts import Close, HostInfo, HostsChanged, Reply, TaskError, TaskSpec
+from himalia.messages.parts import Close, HostInfo, HostsChanged, TaskError, TaskSpec
 from himalia.names import SCHEDULER, HostId, Key, PeerId
 from himalia.settings import DEFAULT, Settings
 

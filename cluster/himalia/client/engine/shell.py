@@ -57,6 +57,7 @@ from himalia.comm.security import Credentials
 from himalia.driver import Driver
 from himalia.errors import ClosedError, ConnectError, HimaliaError, UnreachableError, UsageError
 from himalia.machine import Send
+from himalia.messages.answers import A, Question, read_answer
 from himalia.messages.client import (
     CallOutput,
     ClientToScheduler,
@@ -495,8 +496,8 @@ class ClientShell:
         elif self._backlog.under_way and self._endpoint is not None:
             self._look_at_backlog(self._endpoint)
 
-    async def ask(self, make: Callable[[int], ClientToScheduler]) -> Any:
-        """Ask the scheduler something and return the value of its answer.
+    async def ask(self, make: Callable[[int], Question[A]]) -> A:
+        """Ask the scheduler something and return its answer.
 
         Raises
         ------
@@ -521,7 +522,7 @@ class ClientShell:
             self._answers.pop(number, None)
         if error:
             raise (ClosedError if self.machine.gone else HimaliaError)(error)
-        return value
+        return read_answer(question, value)
 
     def place_behind(self, parcels: Sequence[Parcel], failed: Callable[[Exception], None]) -> Gate:
         """Store values while this loop goes on; what is put into the outbox behind the returned gate waits for them."""

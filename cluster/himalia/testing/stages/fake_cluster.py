@@ -23,6 +23,7 @@ from himalia.comm.contact import Contact
 from himalia.comm.security import Credentials
 from himalia.errors import UnreachableError
 from himalia.machine import PeerJoined, PeerLeft, Send, Ticked
+from himalia.messages.answers import CallReplies, CallReply, ProcessLogs, Reply, Restarted
 from himalia.messages.client import ClientToScheduler, GetLogs, RunFunction, SchedulerToClient
 from himalia.messages.nanny import (
     Compute,
@@ -36,7 +37,7 @@ from himalia.messages.nanny import (
     Withdrawn,
     WorkerStarted,
 )
-from himalia.messages.parts import Close, Frame, FunctionBody, HostInfo, Reply, TaskError, Timing, WorkerInfo
+from himalia.messages.parts import Close, Frame, FunctionBody, HostInfo, TaskError, Timing, WorkerInfo
 from himalia.messages.telemetry import LogLine
 from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName
 from himalia.scheduler.machine import SchedulerMachine
@@ -140,12 +141,13 @@ class FakeCluster:
             case Withdraw(key=key, attempt=attempt):
                 self.withdrawn.add((key, attempt))  # it runs on, and what comes of it is dropped
             case RunFunction(request=request, call=call, workers=workers):
-                self._later(self.from_host, host, Reply(request, {name: _call(call) for name in workers or ()}))
+                replies = {name: _call(call) for name in workers or ()}
+                self._later(self.from_host, host, Reply(request, CallReplies(replies)))
             case GetLogs(request=request):
                 lines = [LogLine(1.0, "stdout", "one"), LogLine(2.0, "stdout", "two")]
-                self._later(self.from_host, host, Reply(request, {"n0-0": lines}))
+                self._later(self.from_host, host, Reply(request, ProcessLogs({"n0-0": lines})))
             case RestartWorkers(request=request):
-                self._later(self.from_host, host, Reply(request))
+                self._later(self.from_host, host, Reply(request, Restarted()))
             case _:
                 pass
 
@@ -209,13 +211,13 @@ class FakeCluster:
         return [task for message in self.seen if type(message).__name__ == "Submit" for task in message.tasks]
 
 
-def _call(call: bytes) -> bytes:
+def _call(call: bytes) -> CallReply:
     function, args, kwargs = serialize.loads_packed(call)
     try:
-        return msgspec.msgpack.encode(["ok", serialize.dumps_packed(function(*args, **kwargs))])
+        return CallReply(serialize.dumps_packed(function(*args, **kwargs)))
     except Exception as error:
         failed = TaskError("exception", Key(""), str(error), exceptions.pack(error, lambda trace: ()))
-        return msgspec.msgpack.encode(["error", failed])
+        return CallReply(error=failed)
 
 
 class FakeEndpoint:

@@ -25,6 +25,7 @@ from himalia.client.engine.state import (
 )
 from himalia.errors import ClosedError
 from himalia.machine import PeerLeft, Send, Ticked
+from himalia.messages.answers import ClusterInfo, Reply
 from himalia.messages.client import (
     CancelKeys,
     DataPlaced,
@@ -41,7 +42,7 @@ from himalia.messages.client import (
     Telemetry,
     WantKeys,
 )
-from himalia.messages.parts import Close, HostInfo, HostsChanged, Reply, TaskError, TaskSpec
+from himalia.messages.parts import Close, HostInfo, HostsChanged, TaskError, TaskSpec
 from himalia.names import SCHEDULER, HostId, Key, PeerId
 
 X, Y = Key("x"), Key("y")
@@ -245,7 +246,7 @@ def test_news_of_the_earlier_task_of_a_key_are_ignored_until_the_fence() -> None
     machine.handle(ResultErred(X, ERROR))
     machine.handle(ResultCancelled(X, "stale"))
     assert record.status == "pending"
-    machine.handle(Reply(fence.request, {}))
+    machine.handle(Reply(fence.request))
     machine.handle(ready(data=b"fresh"))
     assert record.data == b"fresh"
 
@@ -259,7 +260,7 @@ def test_a_key_that_was_only_asked_for_by_name_is_submitted_and_not_taken_for_kn
     assert (type(fence), message.tasks) == (GetKeys, [spec()])
     machine.handle(ResultErred(X, TaskError("lost", X, "it is not on this cluster")))
     assert (record.status, record.refs) == ("pending", 2)
-    machine.handle(Reply(fence.request, {}))
+    machine.handle(Reply(fence.request))
     machine.handle(ready(data=b"fresh"))
     assert record.data == b"fresh"
     assert submit(machine, spec()) == []  # from now on it is known
@@ -270,7 +271,7 @@ def test_a_cancelled_key_that_is_submitted_again_is_fenced_too() -> None:
     machine.handle(CancelAsked([hold(machine)]))
     fence, _ = sent(submit(machine, spec()))
     machine.handle(ResultCancelled(X, "the first one"))
-    machine.handle(Reply(fence.request, {}))
+    machine.handle(Reply(fence.request))
     assert machine.records[X].status == "pending"
 
 
@@ -279,7 +280,7 @@ def test_released_keys_are_forgotten_once_the_scheduler_has_answered_after_them(
     drop(machine, hold(machine))
     (question,) = sent(machine.handle(Ticked()))
     assert machine.handle(Ticked()) == []
-    machine.handle(Reply(question.request, {}))
+    machine.handle(Reply(question.request))
     assert sent(submit(machine, spec())) == [Submit(2, [spec()], True)]
 
 
@@ -387,8 +388,9 @@ def test_an_answer_is_given_to_who_asked_once() -> None:
     machine = ClientMachine()
     number = machine.next_request()
     assert sent(machine.handle(RequestMade(GetInfo(number)))) == [GetInfo(number)]
-    assert machine.handle(Reply(number, "yes")) == [Answer(number, "yes", "")]
-    assert machine.handle(Reply(number, "yes")) == []
+    reply = Reply(number, ClusterInfo())
+    assert machine.handle(reply) == [Answer(number, ClusterInfo(), "")]
+    assert machine.handle(reply) == []
 
 
 @pytest.mark.parametrize("event", [PeerLeft(SCHEDULER, "its lease ran out"), Close("somebody closed it")])
@@ -469,7 +471,7 @@ def test_whatever_happens_the_records_stay_consistent_and_every_watcher_is_calle
         if kind == 8:
             return machine.handle(Ticked())
         if kind == 9 and questions:
-            return machine.handle(Reply(questions.pop(0), {}))
+            return machine.handle(Reply(questions.pop(0)))
         return machine.handle(ready(key))
 
     for _ in range(300):

@@ -97,9 +97,7 @@ def change(history: History) -> tuple[int, ...]:
 def known_lanes(history: History, worker: str | None) -> list[Lane]:
     """Return the threads of workers that are there, and those that have finished a call lately."""
     oldest = history.now - history.seconds
-    found = {
-        Lane(info["host_id"], info["name"], thread) for _, info in history.workers for thread in range(info["nthreads"])
-    }
+    found = {Lane(view.host_id, view.name, thread) for _, view in history.workers for thread in range(view.nthreads)}
     calls = history.calls
     found.update(calls.lanes[number] for number, ended in calls.last_seen.items() if ended >= oldest)
     return [lane for lane in found if worker is None or lane.worker == worker]

@@ -22,14 +22,11 @@ class HostMemory(NamedTuple):
 
 def hosts(history: History) -> list[HostMemory]:
     """Return a row for each host, by name."""
-    known = history.info.get("hosts", {})
-    rows = [
-        HostMemory(
-            history.host_name(host), metrics.store_bytes, metrics.spilled_bytes,
-            int(known.get(host, {}).get("memory_limit", 0)),
-        )
-        for host, metrics in history.hosts.items()
-    ]  # fmt: skip
+    rows = []
+    for host, metrics in history.hosts.items():
+        view = history.host_view(host)
+        limit = view.memory_limit if view is not None else 0
+        rows.append(HostMemory(history.host_name(host), metrics.store_bytes, metrics.spilled_bytes, limit))
     return sorted(rows, key=lambda row: natural(row.name))
 
 

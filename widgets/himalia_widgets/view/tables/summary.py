@@ -48,18 +48,18 @@ class Summary(NamedTuple):
 
 def summarize(history: History) -> Summary:
     """Return the numbers of now."""
-    workers = list(history.info.get("workers", {}).values())
-    limits = [int(worker["memory_limit"]) for worker in workers]
+    info = history.info
+    workers = list(info.workers.values())
+    limits = [worker.memory_limit for worker in workers]
     counts = history.counts
     status = history.status
-    hosts = history.info.get("hosts", {})
     return Summary(
-        hosts=len(history.info.get("hosts", history.hosts)),
+        hosts=len(info.hosts if history.membership else history.hosts),
         workers=len(workers),
-        threads=sum([int(worker["nthreads"]) for worker in workers]),
+        threads=sum([worker.nthreads for worker in workers]),
         clients=status.clients,
         store=sum([metrics.store_bytes for metrics in history.hosts.values()]),
-        store_limit=sum([int(host.get("memory_limit") or 0) for host in hosts.values()]),
+        store_limit=sum([host.memory_limit for host in info.hosts.values()]),
         spilled=sum([metrics.spilled_bytes for metrics in history.hosts.values()]),
         held=holders(history),
         own_memory=sum([memory for one in history.hosts.values() for _, memory, _ in one.workers.values()]),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from himalia.messages.answers import HostView
 from himalia_widgets.view.history import History
+
+UNKNOWN: Final = HostView("")
+"""A host of which nothing was said."""
 
 
 class WorkerRow(NamedTuple):
@@ -37,29 +41,28 @@ class WorkerRow(NamedTuple):
 
 def worker_rows(history: History) -> list[WorkerRow]:
     """Return a row for each worker, by name."""
-    hosts = history.info.get("hosts", {})
     rows = []
     for address, worker in history.workers:
-        host_id = worker["host_id"]
-        host, metrics = hosts.get(host_id, {}), history.hosts.get(host_id)
-        measured = worker["metrics"] if metrics is None else metrics.workers.get(worker["name"], (0.0, 0, 0))
+        host = history.host_view(worker.host_id) or UNKNOWN
+        metrics = history.hosts.get(worker.host_id)
+        measured = worker.metrics if metrics is None else metrics.workers.get(worker.name, (0.0, 0, 0))
         rows.append(
             WorkerRow(
-                name=worker["name"],
+                name=worker.name,
                 address=address,
-                host=worker["host"],
-                host_id=host_id,
-                pid=worker["pid"],
-                nthreads=worker["nthreads"],
+                host=worker.host,
+                host_id=worker.host_id,
+                pid=worker.pid,
+                nthreads=worker.nthreads,
                 cpu=measured[0],
                 memory=measured[1],
-                memory_limit=worker["memory_limit"],
-                store=metrics.store_bytes if metrics else host.get("store_bytes", 0),
-                store_limit=host.get("memory_limit", 0),
-                spilled=metrics.spilled_bytes if metrics else host.get("spilled_bytes", 0),
+                memory_limit=worker.memory_limit,
+                store=metrics.store_bytes if metrics else host.store_bytes,
+                store_limit=host.memory_limit,
+                spilled=metrics.spilled_bytes if metrics else host.spilled_bytes,
                 running=measured[2],
-                paused=bool(host.get("paused")),
-                last_seen=last_seen(history, host_id),
+                paused=host.paused,
+                last_seen=last_seen(history, worker.host_id),
             )
         )
     return rows
@@ -69,7 +72,7 @@ def last_seen(history: History, host: str) -> float:
     """Return seconds since a host's metrics were measured; what the scheduler said if there are none."""
     metrics = history.hosts.get(host)
     if metrics is None or not metrics.time:
-        return float(history.info.get("hosts", {}).get(host, {}).get("last_seen", 0.0))
+        return (history.host_view(host) or UNKNOWN).last_seen
     return max(0.0, history.now - metrics.time - history.skew.get(host, 0.0))
 
 
