@@ -179,7 +179,7 @@ def test_an_asynchronous_cluster_is_awaited(nothing_left: None) -> None:
     async def program() -> int:
         async with LocalCluster(n_workers=1, asynchronous=True) as cluster:
             assert cluster.status == "running"
-            await cluster.wait_for_workers(1, timeout=30)
+            await cluster.wait_for_workers(1, timeout=30)  # type: ignore[misc,func-returns-value]
             async with Client(cluster, asynchronous=True) as client:
                 assert "running" in repr(cluster)
                 return int(await client.submit(double, 2))
@@ -190,8 +190,8 @@ def test_an_asynchronous_cluster_is_awaited(nothing_left: None) -> None:
 def test_an_asynchronous_cluster_can_be_closed_by_hand(nothing_left: None) -> None:
     async def program() -> str:
         cluster = await LocalCluster(n_workers=0, asynchronous=True)
-        await cluster.close()
-        await cluster.close()
+        await cluster.close()  # type: ignore[misc,func-returns-value]
+        await cluster.close()  # type: ignore[misc,func-returns-value]
         return cluster.status
 
     assert asyncio.run(program()) == "closed"

@@ -83,9 +83,9 @@ class ClientBase:
             then = "Await it first." if self._status == "created" else "Make a new one."
             raise ClosedError(f"This client is {self._status}. {then}")
 
-    def _nothing(self) -> Any:
+    def _nothing(self) -> None:
         """Return None, as an awaitable if this client is asynchronous: for what is done at once."""
-        return _NOTHING if self.asynchronous else None
+        return _NOTHING if self.asynchronous else None  # type: ignore[return-value]  # awaitable there
 
 
 def awaiting(value: T) -> Awaitable[T]:
@@ -99,7 +99,7 @@ def awaiting(value: T) -> Awaitable[T]:
 class _Nothing:
     """An awaitable None that nobody has to await."""
 
-    def __await__(self) -> Generator[Any, None, None]:
+    def __await__(self) -> Generator[object, None, None]:
         return
         yield
 

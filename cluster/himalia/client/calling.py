@@ -1,11 +1,15 @@
 """The part of the client that makes calls, and handles the futures of them.
 
 Decides nothing of its own: it checks arguments and hands them to the submitter and the machine.
+
+Methods are typed as what they return when they block.  Only what a user passed or named comes back as ``Any``:
+values (``result()``, ``gather()``, ``compute()``, ``run()``), containers and collections (``scatter()``,
+``persist()``), names (``future.key``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from himalia import serialize
@@ -171,7 +175,7 @@ class Calling(ClientBase):
         record = self._shell.hold_known(key)
         return None if record is None else Future(self, record)
 
-    def get_future(self, key: str, name: Any = None) -> Future[Any]:
+    def get_future(self, key: str, name: Hashable = None) -> Future[Any]:
         """Return a future of a key that was submitted by another client, or earlier.
 
         If the cluster doesn't know the key, its status becomes ``lost``.
@@ -285,7 +289,7 @@ class Calling(ClientBase):
                 raise values.failure
         return _finish(values.values, skip, rebuild)
 
-    def cancel(self, futures: Any, force: bool = False, reason: str | None = None) -> Any:
+    def cancel(self, futures: object, force: bool = False, reason: str | None = None) -> None:
         """Stop calls and everything that depends on them; what runs is interrupted, then its worker replaced.
 
         Parameters
@@ -299,12 +303,12 @@ class Calling(ClientBase):
         self._shell.tell(CancelAsked(self._records_of(futures), force, text_of(reason or "", REASON_LIMIT)))
         return self._nothing()
 
-    def retry(self, futures: Any) -> Any:
+    def retry(self, futures: object) -> None:
         """Run calls that failed again."""
         self._shell.tell(RetryAsked(self._records_of(futures), clock()))
         return self._nothing()
 
-    def explain(self, future: Future[Any] | str) -> Any:
+    def explain(self, future: Future[Any] | str) -> str:
         """Return why a call is in the state it is in: what it waits for, since when, what will be done.
 
         It takes some seconds at most; a scheduler that says nothing is part of the answer.
@@ -328,7 +332,7 @@ class Calling(ClientBase):
         key = key_of(future)
         return self._sync(explain(self, self._shell.machine.records.get(key) or Record(key, "not held")))
 
-    def _records_of(self, futures: Any) -> list[Record]:
+    def _records_of(self, futures: object) -> list[Record]:
         """Return this client's records of futures, which may be another client's."""
         known = self._shell.machine.records
         return [

@@ -201,7 +201,7 @@ class Client(Inquiries, Recreating, Collections):
         self._owns_cluster = True
         return self.cluster
 
-    def _target_of(self, cluster: Any) -> Target:
+    def _target_of(self, cluster: object) -> Target:
         return find_target(cluster, None)
 
     def _open(self, target: Target, loop: asyncio.AbstractEventLoop) -> None:
@@ -260,15 +260,12 @@ class Client(Inquiries, Recreating, Collections):
 
     # The end
 
-    def close(self, timeout: float | str | None = None) -> Any:
+    def close(self, timeout: float | str | None = None) -> None:
         """Let go of all futures and of the cluster; one that this client started is closed with it."""
         limit = CLOSE_TIMEOUT if timeout is None else seconds(timeout)
-        if self._asynchronous:
-            return self._close_in_loop(limit)
-        if self._portal is not None and self._portal.is_here():
-            return self._close_in_loop(limit)
+        if self._asynchronous or (self._portal is not None and self._portal.is_here()):
+            return self._close_in_loop(limit)  # type: ignore[return-value]  # awaitable there
         self._close_here(limit)
-        return None
 
     def _close_here(self, timeout: float) -> None:
         if self.status == "running":
@@ -314,18 +311,17 @@ class Client(Inquiries, Recreating, Collections):
         self._kept.clear()
         return was == "running"
 
-    def shutdown(self) -> Any:
+    def shutdown(self) -> None:
         """End the cluster: its workers, its scheduler, and this client."""
         self._check_open()
         if self._asynchronous:
-            return self._shutdown_in_loop()
+            return self._shutdown_in_loop()  # type: ignore[return-value]  # awaitable there
         if self.cluster is None:
             self._shell.tell(MessageMade(Close("a client asked for it")))
             self.close()
         else:
             self._owns_cluster = True
             self.close()
-        return None
 
     async def _shutdown_in_loop(self) -> None:
         if self.cluster is None:
@@ -345,7 +341,7 @@ class Client(Inquiries, Recreating, Collections):
     ) -> None:
         self.close()
 
-    def __await__(self) -> Generator[Any, None, Self]:
+    def __await__(self) -> Generator[object, None, Self]:
         if not self._asynchronous:
             raise UsageError("await Client(…) needs asynchronous=True; without it, the client is ready already.")
         return self._start_in_loop().__await__()
@@ -415,7 +411,7 @@ class Client(Inquiries, Recreating, Collections):
             expected=None,
         )
 
-    def _ipython_display_(self, **kwargs: Any) -> None:
+    def _ipython_display_(self, **kwargs: object) -> None:
         """Show it live in a notebook; elsewhere it is shown by what stands above."""
         views = find_live_views()
         if views is None or self.status != "running":

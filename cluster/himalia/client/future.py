@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
@@ -46,7 +46,7 @@ class Future(Generic[T]):
 
     __dask_future__ = True
 
-    def __init__(self, client: Calling, record: Record, name: Any = None) -> None:
+    def __init__(self, client: Calling, record: Record, name: Hashable = None) -> None:
         self._client = client
         self._record = record
         self._name = name
@@ -58,7 +58,7 @@ class Future(Generic[T]):
             pass
 
     @property
-    def key(self) -> Any:
+    def key(self) -> Any:  # what a user named it, mostly a string
         """Its name, unique on the cluster: a string, or a tuple for a chunk of a Dask collection."""
         return self._record.key if self._name is None else self._name
 
@@ -73,7 +73,7 @@ class Future(Generic[T]):
         return self._record.status
 
     @property
-    def type(self) -> Any:
+    def type(self) -> builtins.type[object] | str | None:
         """Type of the result, once it is known; its name, if its module is not imported here."""
         return find_type(self._record.type_name) if self._record.type_name else None
 
@@ -117,7 +117,7 @@ class Future(Generic[T]):
                 raise values.failure
         return values.values[0]  # type: ignore[no-any-return]
 
-    def __await__(self) -> Generator[Any, None, T]:
+    def __await__(self) -> Generator[object, None, T]:
         return self._result().__await__()
 
     def exception(self, timeout: float | str | None = None) -> BaseException | None:
@@ -149,11 +149,11 @@ class Future(Generic[T]):
 
         return self._client._wait_then((self._record,), traceback, timeout)
 
-    def cancel(self, reason: str | None = None, force: bool = False) -> Any:
+    def cancel(self, reason: str | None = None, force: bool = False) -> None:
         """Stop the call and everything that depends on it; one that runs is interrupted."""
         return self._client.cancel([self], force=force, reason=reason)
 
-    def retry(self) -> Any:
+    def retry(self) -> None:
         """Run a call that failed again."""
         return self._client.retry([self])
 
@@ -190,14 +190,14 @@ class Future(Generic[T]):
 
         return client._sync(logs())
 
-    def explain(self) -> Any:
+    def explain(self) -> str:
         """Return why it is in the state it is in, and not further: what it waits for, since when, what will be done.
 
         It takes some seconds at most; a scheduler that says nothing is part of the answer.
         """
         return self._client.explain(self)
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         record = self._record
         if record.reason == RELEASED:
             raise UsageError("A future that was released can't be used any more.")
@@ -217,7 +217,7 @@ class Future(Generic[T]):
     def _repr_html_(self) -> str:
         return future_html(self._record, self.key, self._client._shell.machine.hosts)
 
-    def _ipython_display_(self, **kwargs: Any) -> None:
+    def _ipython_display_(self, **kwargs: object) -> None:
         """Show it live in a notebook; where there is nothing to wait for, it is shown by what stands above."""
         views = find_live_views()
         if views is None or self.done():
@@ -225,15 +225,15 @@ class Future(Generic[T]):
         views.show_future(self)
 
 
-def find_type(name: str) -> Any:
+def find_type(name: str) -> builtins.type[object] | str:
     """Return the class of that name if its module is imported here, else the name."""
     module_name, _, rest = name.rpartition(".")
-    found: Any = sys.modules.get(module_name or "builtins")
+    found: object = sys.modules.get(module_name or "builtins")
     found = getattr(found, rest, None)
     return found if isinstance(found, builtins.type) else name
 
 
-def find_future(key: Key, name: Any = None) -> Future[Any]:
+def find_future(key: Key, name: Hashable = None) -> Future[Any]:
     """Return a future of a key, held by this process's default client; what a future pickled outside a call becomes.
 
     Raises

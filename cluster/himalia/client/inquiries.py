@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, overload
 
 import msgspec
 
@@ -22,7 +22,7 @@ from himalia.client.engine.gathering import poll, wall_clock
 from himalia.client.engine.state import MessageMade
 from himalia.client.futures_in import futures_of
 from himalia.client.profile import Profile
-from himalia.client.versions import compare, versions_here
+from himalia.client.versions import Versions, compare, versions_here
 from himalia.errors import TimeoutError, UsageError
 from himalia.messages.answers import CallReply, ClusterInfo, KeyView, TelemetryReport, WorkerView
 from himalia.messages.client import (
@@ -44,6 +44,8 @@ from himalia.views import find_views, missing
 from himalia.wellformed import key_of, name_of, well_formed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from himalia.follow.recorder import Recorder
 
 T = TypeVar("T")
@@ -178,13 +180,13 @@ class Inquiries(ClientBase):
 
     def run(
         self,
-        function: Callable[..., Any],
-        *args: Any,
+        function: Callable[..., object],
+        *args: object,
         workers: str | Sequence[str] | None = None,
         wait: bool = True,
         nanny: bool = False,
         on_error: Literal["raise", "return", "ignore"] = "raise",
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Any:
         """Call a function once in every worker process, beside the tasks, and return ``{address: value}``.
 
@@ -225,7 +227,7 @@ class Inquiries(ClientBase):
                 values[address] = error
         return values
 
-    def run_on_scheduler(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def run_on_scheduler(self, function: Callable[..., object], *args: object, **kwargs: object) -> NoReturn:
         """Refuse: the scheduler runs no user code.
 
         Raises
@@ -238,7 +240,7 @@ class Inquiries(ClientBase):
             "client.run() calls a function on workers; scheduler_info(), who_has() and telemetry() tell what it knows."
         )
 
-    def get_versions(self, check: bool = False, packages: Sequence[str] | None = None) -> dict[str, Any]:
+    def get_versions(self, check: bool = False, packages: Sequence[str] | None = None) -> Versions:
         """Return the versions of packages in the client, the scheduler, the nannies and the workers.
 
         Parameters
@@ -255,11 +257,11 @@ class Inquiries(ClientBase):
         """
         return self._sync(self._versions(check, list(packages or ())))
 
-    async def _versions(self, check: bool, packages: list[str]) -> dict[str, Any]:
+    async def _versions(self, check: bool, packages: list[str]) -> Versions:
         found = await self._answer(GetVersions)
         call = serialize.dumps_packed((versions_here, (packages,), {}))
         workers = await self._run_function(call, None, "ignore")
-        versions = {
+        versions: Versions = {
             "client": versions_here(packages),
             "scheduler": found.scheduler,
             "nannies": found.nannies,
@@ -281,6 +283,27 @@ class Inquiries(ClientBase):
 
         return self._sync(logs())
 
+    @overload
+    def profile(
+        self,
+        start: float | None = None,
+        stop: float | None = None,
+        workers: str | Sequence[str] | None = None,
+        filename: str | None = None,
+        plot: Literal[False] = False,
+    ) -> Profile: ...
+
+    @overload
+    def profile(
+        self,
+        start: float | None = None,
+        stop: float | None = None,
+        workers: str | Sequence[str] | None = None,
+        filename: str | None = None,
+        *,
+        plot: Literal[True],
+    ) -> tuple[Profile, object]: ...
+
     def profile(
         self,
         start: float | None = None,
@@ -288,7 +311,7 @@ class Inquiries(ClientBase):
         workers: str | Sequence[str] | None = None,
         filename: str | None = None,
         plot: bool = False,
-    ) -> Any:
+    ) -> Profile | tuple[Profile, object]:
         """Return what calls were doing, function by function, as seen by looking at them from outside.
 
         Calls that run for longer than a second are looked at once a second, always; for ten seconds after you asked,
@@ -318,7 +341,7 @@ class Inquiries(ClientBase):
         names = names_of(workers)
         since = 0.0 if start is None else start
 
-        async def profile() -> Any:
+        async def profile() -> Profile | tuple[Profile, object]:
             answer = await self._answer(lambda number: GetProfile(number, since, names))
             found = Profile(answer, stop=float("inf") if stop is None else stop)
             if not plot and not filename:
@@ -347,7 +370,7 @@ class Inquiries(ClientBase):
         """
         return self._sync(self._answer(lambda number: GetTelemetry(number, since, well_formed(span))))
 
-    def restart(self, timeout: float | str | None = None, wait_for_workers: bool = True) -> Any:
+    def restart(self, timeout: float | str | None = None, wait_for_workers: bool = True) -> None:
         """Cancel every task of every client and replace every worker process: modules are imported anew.
 
         Parameters
@@ -360,9 +383,13 @@ class Inquiries(ClientBase):
         if not wait_for_workers:
             self._start(self._answer(Restart))
             return self._nothing()
-        return self._sync(self._answer(Restart), None if timeout is None else seconds(timeout))
 
-    def restart_workers(self, names: str | Iterable[str], timeout: float | str | None = None) -> Any:
+        async def restart() -> None:
+            await self._answer(Restart)
+
+        return self._sync(restart(), None if timeout is None else seconds(timeout))
+
+    def restart_workers(self, names: str | Iterable[str], timeout: float | str | None = None) -> dict[str, str]:
         """Replace these worker processes: what they ran is run again, results stay, and the others go on.
 
         Parameters
@@ -383,11 +410,19 @@ class Inquiries(ClientBase):
             If it takes longer; they are replaced all the same.
         """
         wanted = names_of(names)
-        answer = self._answer(lambda number: Restart(number, wanted))
-        return self._sync(answer, None if timeout is None else seconds(timeout))
+
+        async def restart() -> dict[str, str]:
+            return (await self._answer(lambda number: Restart(number, wanted))).workers
+
+        return self._sync(restart(), None if timeout is None else seconds(timeout))
 
     def record(
-        self, path: Any, *, last: float | str = 300.0, limit: int | str = "256 MiB", logs: bool = True
+        self,
+        path: str | Path,
+        *,
+        last: float | str = 300.0,
+        limit: int | str = "256 MiB",
+        logs: bool = True,
     ) -> Recorder:
         """Record what the cluster does to a file; see :meth:`himalia.deploy.cluster.Cluster.record`."""
         from himalia.follow.recorder import record
@@ -470,7 +505,7 @@ def select_hosts(info: ClusterInfo, wanted: str | Iterable[str] | None) -> list[
     return [host for host in info.hosts if host in chosen]
 
 
-def keys_of(futures: Any) -> list[Key] | None:
+def keys_of(futures: object) -> list[Key] | None:
     """Return the keys of futures, collections or keys; ``None`` for ``None``."""
     if futures is None:
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final, TypedDict
 
 from himalia.version import __version__
 
@@ -30,7 +30,16 @@ def versions_here(packages: Sequence[str] = ()) -> dict[str, str]:
     return found
 
 
-def compare(versions: Mapping[str, Any]) -> str:
+class Versions(TypedDict, total=False):
+    """Versions by package: of the client, the scheduler, and by address of nannies and workers."""
+
+    client: dict[str, str]
+    scheduler: dict[str, str]
+    nannies: dict[str, dict[str, str]]
+    workers: dict[str, dict[str, str]]
+
+
+def compare(versions: Versions) -> str:
     """Return a table of the packages whose versions differ, or an empty text.
 
     Parameters
@@ -41,10 +50,7 @@ def compare(versions: Mapping[str, Any]) -> str:
     columns: dict[str, Mapping[str, str]] = {"client": versions["client"]}
     if versions.get("scheduler"):
         columns["scheduler"] = versions["scheduler"]
-    for kind in ("nannies", "workers"):
-        for address, found in versions.get(kind, {}).items():
-            if isinstance(found, Mapping):
-                columns[str(address)] = found
+    columns |= versions.get("nannies", {}) | versions.get("workers", {})
     rows = []
     for package in dict.fromkeys(name for column in columns.values() for name in column):
         if _differs(package, versions, columns):
@@ -52,13 +58,13 @@ def compare(versions: Mapping[str, Any]) -> str:
     return _table(rows, list(columns)) if rows else ""
 
 
-def _differs(package: str, versions: Mapping[str, Any], columns: Mapping[str, Mapping[str, str]]) -> bool:
+def _differs(package: str, versions: Versions, columns: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether a package is not the same wherever it counts: scheduler and nannies never unpickle users' objects."""
     if package in REQUIRED:
         shown = [column[package] for column in columns.values() if package in column]
     else:
         readers = [versions["client"], *versions.get("workers", {}).values()]
-        shown = [reader.get(package, "–") for reader in readers if isinstance(reader, Mapping)]
+        shown = [reader.get(package, "–") for reader in readers]
     if package == "python":
         shown = [version.rpartition(".")[0] for version in shown]
     return len(set(shown)) > 1

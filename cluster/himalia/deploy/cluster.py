@@ -14,7 +14,7 @@ import asyncio
 import time
 import warnings
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -34,6 +34,8 @@ from himalia.show.text import describe_cluster, describe_line
 from himalia.views import find_views, in_notebook
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from himalia.client.client import Client
     from himalia.comm.security import Credentials
     from himalia.follow.recorder import Recorder
@@ -132,7 +134,7 @@ class Cluster:
         info = self._ask(lambda control: control.info())
         return {worker.name: plain_worker(worker) for worker in info.workers.values()}
 
-    def scale(self, n: int) -> Any:
+    def scale(self, n: int) -> None:
         """Ask for so many workers; they come and go while you continue (``wait_for_workers`` waits).
 
         Results stay when a worker leaves, since its nanny holds them.
@@ -144,7 +146,7 @@ class Cluster:
         self._ask(lambda control: control.scale(n))
         self.expected = n
 
-    def wait_for_workers(self, n_workers: int | None = None, timeout: float | None = None) -> Any:
+    def wait_for_workers(self, n_workers: int | None = None, timeout: float | None = None) -> None:
         """Wait until so many workers are ready for calls.
 
         Parameters
@@ -180,7 +182,7 @@ class Cluster:
             check()
             await asyncio.sleep(POLL)
 
-    def restart_workers(self, names: str | Iterable[str]) -> Any:
+    def restart_workers(self, names: str | Iterable[str]) -> dict[str, str]:
         """Replace these worker processes: what they ran is run again, results stay, and the others go on.
 
         Parameters
@@ -209,7 +211,7 @@ class Cluster:
 
         return Client(self, asynchronous=self.asynchronous)
 
-    def get_logs(self, cluster: bool = True, scheduler: bool = True, workers: bool = True) -> Any:
+    def get_logs(self, cluster: bool = True, scheduler: bool = True, workers: bool = True) -> dict[str, str]:
         """Return the last output as ``{name: text}``: of the scheduler, the nannies, the workers.
 
         Parameters
@@ -227,7 +229,7 @@ class Cluster:
             logs.update({name: "\n".join(lines) for name, lines in texts_of(found).items()})
         return logs
 
-    def explain(self, key: Any) -> Any:
+    def explain(self, key: object) -> str:
         """Say why a task is in the state it is in: what it waits for, since when, what will be done.
 
         A scheduler that says nothing is part of the answer.
@@ -247,7 +249,14 @@ class Cluster:
 
         return self._both(explain)
 
-    def record(self, path: Any, *, last: float | str = 300.0, limit: int | str = "256 MiB", logs: bool = True) -> Any:
+    def record(
+        self,
+        path: str | Path,
+        *,
+        last: float | str = 300.0,
+        limit: int | str = "256 MiB",
+        logs: bool = True,
+    ) -> Recorder:
         """Record what the cluster does to a file that ``himalia replay`` opens without it.
 
         Parameters
@@ -285,7 +294,7 @@ class Cluster:
 
         return self._both(begin)
 
-    def close(self) -> Any:
+    def close(self) -> None:
         """End the cluster and everything that belongs to it; a second time does nothing."""
         return self._both(self._close)
 
@@ -339,9 +348,9 @@ class Cluster:
 
         return run_apart(session)
 
-    def _both(self, work: Callable[[], Value]) -> Value | Awaitable[Value]:
+    def _both(self, work: Callable[[], Value]) -> Value:
         """Do blocking work here, or hand out an awaitable of it if this object is an asynchronous one."""
-        return asyncio.to_thread(work) if self.asynchronous else work()
+        return asyncio.to_thread(work) if self.asynchronous else work()  # type: ignore[return-value]  # awaitable there
 
     def _launch(self) -> None:
         """Start, and keep the status true whatever happens."""
@@ -366,7 +375,7 @@ class Cluster:
             raise
         return self
 
-    def __await__(self) -> Generator[Any, None, Self]:
+    def __await__(self) -> Generator[object, None, Self]:
         if not self.asynchronous:
             raise UsageError(
                 f"await {type(self).__name__}(…) needs asynchronous=True; without it, it is ready already."

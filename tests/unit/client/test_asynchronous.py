@@ -30,7 +30,7 @@ def test_everything_is_awaited(cluster: FakeCluster) -> None:
             assert (await wait(future)).done == {future}
             assert await future.exception() is None  # type: ignore[misc]
             await progress(future)
-            await client.cancel(future)
+            await client.cancel(future)  # type: ignore[misc,func-returns-value]
             assert future.cancelled()
         assert client.status == "closed"
 
@@ -54,7 +54,7 @@ def test_an_answer_that_takes_too_long_is_an_error(cluster: FakeCluster, monkeyp
     async def main() -> None:
         async with Client(cluster, asynchronous=True) as client:
             with pytest.raises(TimeoutError, match="no answer within"):
-                await client.restart(timeout=0.05)
+                await client.restart(timeout=0.05)  # type: ignore[misc,func-returns-value]
 
     run(main())
 

@@ -9,6 +9,7 @@ import pytest
 
 from himalia import Client, as_completed
 from himalia.backlog import Backlog
+from himalia.client.base import awaiting
 from himalia.client.engine import explaining
 from himalia.comm.contact import Contact, describe_contact
 from himalia.errors import TimeoutError
@@ -85,9 +86,10 @@ def test_calls_behind_an_argument_that_is_still_being_stored_say_so_at_once(clus
             future = client.submit(size, bytes(5_000_000))
             after = client.submit(inc, 1)
             for waiting in (future, after):
-                text = await waiting.explain()
+                text = await awaiting(waiting.explain())
                 assert "ago and has not been sent yet. Large arguments are still being stored on a host" in text
-            assert "could not be asked, because what was submitted before waits here" in await before.explain()
+            text = await awaiting(before.explain())
+            assert "could not be asked, because what was submitted before waits here" in text
             assert client._shell.is_acknowledged(before._record)
             assert not client._shell.is_acknowledged(after._record)
             with pytest.raises(TimeoutError, match="has not been sent yet"):
