@@ -87,7 +87,7 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def load_ipython_extension(shell: Any) -> None:
+def load_ipython_extension(shell: object) -> None:
     """Have IPython know ``%himalia`` and ``%%himalia``; this is what ``%load_ext himalia`` calls."""
     from himalia.errors import UsageError
     from himalia.views import find_views, missing
@@ -98,7 +98,7 @@ def load_ipython_extension(shell: Any) -> None:
     views.load_ipython_extension(shell)
 
 
-def unload_ipython_extension(shell: Any) -> None:
+def unload_ipython_extension(shell: object) -> None:
     """Undo it; this is what ``%unload_ext himalia`` calls."""
     from himalia.views import find_views
 

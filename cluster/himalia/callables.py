@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from himalia import serialize
+
+Function: TypeAlias = Callable[..., Any]
+"""One of a user's: what it takes and returns is the user's."""
 
 
 class PerCall:
@@ -29,9 +32,9 @@ class PerCall:
     def __reduce__(self) -> tuple[type[PerCall], tuple[bytes]]:
         return PerCall, (self.body,)
 
-    def make(self) -> Callable[..., Any]:
+    def make(self) -> Function:
         """Return the function as it was when it was pickled."""
-        function: Callable[..., Any] = serialize.loads_packed(self.body)
+        function: Callable[..., object] = serialize.loads_packed(self.body)
         return function
 
 
@@ -40,7 +43,7 @@ def per_call(body: bytes) -> bytes:
     return pickle.dumps(PerCall(body), 5)
 
 
-def read_function(body: bytes) -> Callable[..., Any]:
+def read_function(body: bytes) -> Function:
     """Return a function by its body, for one call."""
     function: Any = serialize.loads_packed(body)
     return function.make() if type(function) is PerCall else function

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from himalia.views import find_shell
 
@@ -24,6 +24,10 @@ class Listener(Protocol):
 
     def cell_interrupted(self, number: int) -> None:
         """Take the number of a cell that ended by an interrupt."""
+
+
+Header: TypeAlias = Mapping[str, Any]
+"""Of a message of Jupyter's protocol."""
 
 
 class Cells:
@@ -57,7 +61,7 @@ class Cells:
         self._shell = shell
         self._numbers: dict[str, int] = {}
         """By the id of the message that had it executed."""
-        self._headers: dict[int, Mapping[str, Any]] = {}
+        self._headers: dict[int, Header] = {}
         shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._end)
         self._begin()
@@ -75,13 +79,13 @@ class Cells:
                 self.on_submission(number)
         return number
 
-    def header_of(self, span: str) -> Mapping[str, Any]:
+    def header_of(self, span: str) -> Header:
         """Return the header of what had a span's cell executed; where there is none any more, the newest cell's."""
         number = span.rpartition("/")[2]
         header = self._headers.get(int(number)) if number.isdecimal() else None
         return header if header is not None else next(reversed(self._headers.values()), {})
 
-    def _begin(self, info: Any = None) -> None:
+    def _begin(self, info: object = None) -> None:
         header = self.publisher.parent_header
         if "msg_id" not in header:
             return

@@ -64,7 +64,7 @@ class Child:
     def __init__(
         self,
         program: str | list[str],
-        config: dict[str, Any],
+        config: dict[str, object],
         *,
         title: str,
         forward: bool = False,
@@ -116,7 +116,7 @@ class Child:
             self.pump.join(1.0)  # its last words
             raise StartError(f"The {self.title} did not start: it ended with {self.exit_text()}.{self.last_lines()}")
         try:
-            answer = msgspec.json.decode(self.answer, type=dict[str, Any])
+            answer = msgspec.json.decode(self.answer, type=dict[str, object])
         except msgspec.MsgspecError:
             answered = self.answer[:200]
             raise StartError(f"The {self.title} answered {answered!r}, not as one.{self.last_lines()}") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +17,7 @@ from himalia.show.units import parse_duration, parse_resources
 from himalia.version import __version__
 
 if TYPE_CHECKING:
-    ParamType = click.ParamType[Any]
+    ParamType = click.ParamType[object]
 else:  # generic for type checkers only before click 8.4
     ParamType = click.ParamType
 
@@ -25,11 +25,11 @@ else:  # generic for type checkers only before click 8.4
 class Parsed(ParamType):
     """An option that a function of ours reads."""
 
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
         self.name = name
         self.parse = parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         """Return what the text means; click calls it with converted values too."""
         if not isinstance(value, str):
             return value

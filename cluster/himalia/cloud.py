@@ -19,7 +19,7 @@ import cloudpickle
 from himalia.local_modules import LOCAL_MODULES
 
 CACHED: Final = type(functools.lru_cache(lambda: None))
-reduce_module: Final[Callable[[Any], Any]] = cloudpickle.Pickler.dispatch_table[types.ModuleType]
+reduce_module: Final[Callable[[object], object]] = cloudpickle.Pickler.dispatch_table[types.ModuleType]
 reduce_code: Final[Callable[[Any], Any]] = cloudpickle.Pickler.dispatch_table[types.CodeType]
 NO_FILE: Final = "<dynamic-code>"
 """What cloudpickle (from 3.1.3 on) writes for the file of every code object."""
@@ -41,7 +41,7 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is
         cloudpickle.Pickler.dispatch_table,
     )
 
-    def reducer_override(self, value: Any) -> Any:
+    def reducer_override(self, value: object) -> object:
         """Return how to pickle functions and classes; see ``pickle.Pickler``."""
         kind = type(value)
         if kind is CACHED:
@@ -78,7 +78,7 @@ def dumps(value: Any, buffer_callback: Callable[[Any], bool] | None) -> bytes:
     return file.getvalue()
 
 
-def cached(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Callable[..., Any]:
+def cached(function: Callable[..., object], maxsize: int | None, typed: bool) -> Callable[..., object]:
     """Return ``function`` with an empty ``lru_cache``."""
     return functools.lru_cache(maxsize, typed)(function)
 
@@ -89,7 +89,7 @@ def _with_file(code: types.CodeType) -> Any:
     return kind, tuple(["".join(code.co_filename) if argument == NO_FILE else argument for argument in arguments])
 
 
-def _by_value(name: str, reduce: Callable[[Any], Any], value: Any) -> Any:
+def _by_value(name: str, reduce: Callable[[object], object], value: object) -> object:
     """Reduce ``value`` while cloudpickle takes this module by value; no longer, for others use cloudpickle too."""
     module = sys.modules.get(name)
     if module is None or name == "__main__" or name not in LOCAL_MODULES.names():

@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from himalia.bucket import Complaints
-from himalia.machine import Disconnect, Machine, PeerJoined, PeerLeft, Send, Ticked
+from himalia.machine import Disconnect, Machine, PeerJoined, PeerLeft, Performers, Send, Ticked
 from himalia.names import PeerId, shorten
 from himalia.settings import Settings
 
@@ -31,7 +31,7 @@ class Outlet(Protocol):
 
     settings: Settings
 
-    def send(self, peer: PeerId, message: Any) -> None:
+    def send(self, peer: PeerId, message: object) -> None:
         """Queue a message."""
 
     def disconnect(self, peer: PeerId, reason: str) -> None:
@@ -61,23 +61,23 @@ class Driver:
         machine: Machine,
         *,
         clock: Callable[[], float],
-        perform: Mapping[type, Callable[[Any], None]],
+        perform: Performers,
         strict: bool = False,
     ) -> None:
         self._machine = machine
         self._clock = clock
         self._complaints = Complaints(logger)
-        self._perform: dict[type, Callable[[Any], None]] = {
+        self._perform: Performers = {
             Send: lambda instruction: self._send(instruction.peer, instruction.message),
             Disconnect: self._disconnect,
             **perform,
         }
         self._strict = strict
         self._endpoint: Outlet | None = None
-        self._send: Callable[[PeerId, Any], None] = _nowhere
+        self._send: Callable[[PeerId, object], None] = _nowhere
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
-        self._waiting: deque[tuple[Any, PeerId]] = deque()
+        self._waiting: deque[tuple[object, PeerId]] = deque()
 
     def attach(self, endpoint: Outlet) -> None:
         """Send through this endpoint from now on, and tick if a loop runs."""
@@ -96,7 +96,7 @@ class Driver:
             self._timer.cancel()
             self._timer = None
 
-    def feed(self, event: Any, source: PeerId = NOBODY) -> None:
+    def feed(self, event: object, source: PeerId = NOBODY) -> None:
         """Let the machine handle an event, and perform what it wants; events fed meanwhile follow in their order."""
         self.messages_received(source, [event])
 
@@ -108,7 +108,7 @@ class Driver:
         """See :class:`himalia.comm.endpoint.Handler`."""
         self.feed(PeerLeft(peer, reason), peer)
 
-    def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
+    def messages_received(self, peer: PeerId, messages: list[object]) -> None:
         """Handle messages in their order, all at one reading of the clock."""
         if self._busy:
             self._waiting.extend([(message, peer) for message in messages])
@@ -122,7 +122,7 @@ class Driver:
         finally:
             self._busy = False
 
-    def _run(self, source: PeerId, events: list[Any]) -> None:
+    def _run(self, source: PeerId, events: list[object]) -> None:
         now = self._clock()
         handle, perform, send = self._machine.handle, self._perform, self._send
         for event in events:
@@ -144,7 +144,7 @@ class Driver:
         if self._endpoint is not None:
             self._endpoint.disconnect(instruction.peer, instruction.reason)
 
-    def _report(self, doing: str, what: Any, error: Exception) -> None:
+    def _report(self, doing: str, what: object, error: Exception) -> None:
         """Log a bug with what is needed to find it."""
         if self._strict:
             raise error
@@ -157,6 +157,6 @@ class Driver:
         self.feed(Ticked(self._endpoint.pending() if self._endpoint is not None else {}))
 
 
-def _nowhere(peer: PeerId, message: Any) -> None:
+def _nowhere(peer: PeerId, message: object) -> None:
     """Drop a message: no endpoint is attached yet."""
     logger.debug("a %s to %s was dropped: no endpoint is attached", type(message).__name__, peer)

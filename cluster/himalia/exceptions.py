@@ -17,7 +17,7 @@ from __future__ import annotations
 import types
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -237,7 +237,7 @@ def _own_pickle(error: BaseException) -> bytes:
     return data if is_same else b""
 
 
-def _attributes(error: BaseException) -> Iterator[tuple[str, Any]]:
+def _attributes(error: BaseException) -> Iterator[tuple[str, object]]:
     """Yield what an exception has beyond its ``args``: in its ``__dict__``, in slots, in members of C structures."""
     for name, value in getattr(error, "__dict__", {}).items():
         if type(name) is str and name not in KEPT_APART:
@@ -264,7 +264,7 @@ def _mangled(name: str, owner: type) -> str:
     return name
 
 
-def _notes(error: BaseException) -> list[Any]:
+def _notes(error: BaseException) -> list[object]:
     notes = getattr(error, "__notes__", None)
     return list(notes) if isinstance(notes, list | tuple) else []
 
@@ -280,7 +280,7 @@ def _forget_beyond(link: Link, count: int) -> None:
     link.members = [number for number in link.members if number < count]
 
 
-def _pickled(value: Any, limit: int = PART) -> bytes | None:
+def _pickled(value: object, limit: int = PART) -> bytes | None:
     """Return a pickle that can be read again and isn't too large, or ``None``."""
     try:
         frames = serialize.dumps(value)
@@ -294,7 +294,7 @@ def _pickled(value: Any, limit: int = PART) -> bytes | None:
     return data
 
 
-def _short(value: Any, limit: int = SHORT) -> str:
+def _short(value: object, limit: int = SHORT) -> str:
     """Return the beginning of a value's text."""
     try:
         text = value if isinstance(value, str) else repr(value)
@@ -388,7 +388,7 @@ def _bare(kind: type[BaseException]) -> BaseException:
     return BaseException.__new__(kind)
 
 
-def _assign(error: BaseException, name: str, value: Any) -> None:
+def _assign(error: BaseException, name: str, value: object) -> None:
     """Give an exception an attribute, past whatever its class does about that."""
     try:
         object.__setattr__(error, name, value)
@@ -396,7 +396,7 @@ def _assign(error: BaseException, name: str, value: Any) -> None:
         error.__dict__[name] = value
 
 
-def _loaded(data: bytes) -> Any:
+def _loaded(data: bytes) -> object:
     try:
         return serialize.loads_packed(data)
     except Exception as problem:

@@ -71,7 +71,7 @@ class LocalModules:
         self._signature = signature
 
 
-def is_local(name: str, module: Any) -> bool:
+def is_local(name: str, module: object) -> bool:
     """Return whether a fresh process that looks for this top-level module would not find it, or would find another."""
     if name in SCRIPTS:
         return True

@@ -7,7 +7,8 @@ calls ``handle``, performs the instructions in their order, and decides nothing.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -73,3 +74,7 @@ class Machine(Protocol):
             Who sent it, if it is a message; empty for events of this side.
         """
         ...  # a protocol method has no body
+
+
+Performers: TypeAlias = dict[type, Callable[[Any], None]]
+"""What does what an instruction says, by the instruction's class; no type of a dict says that the two fit."""

@@ -21,13 +21,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Final
 
 GC_THRESHOLD: Final = 50_000
 """Objects made, less those freed, between two young collections.  A process of ours keeps a few objects for each task
 and leaves few cycles; with the default of 700 the collector takes 10 to 15 % of the scheduler's time (measured)."""
 
-Main = Callable[[asyncio.Event], Coroutine[Any, Any, int | None]]
+Main = Callable[[asyncio.Event], Coroutine[object, object, int | None]]
 
 
 def run(main: Main, *, leash: bool = False) -> int:
@@ -48,7 +48,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return new_event_loop
 
 
-def read_config() -> dict[str, Any]:
+def read_config() -> dict[str, object]:
     """Read the JSON line that the starting process wrote to standard input; what follows is only its end.
 
     Raises
@@ -68,7 +68,7 @@ def read_config() -> dict[str, Any]:
     return config
 
 
-def answer(**fields: Any) -> None:
+def answer(**fields: object) -> None:
     """Write the JSON line that the starting process waits for; harmless if nobody reads it."""
     try:
         os.write(1, json.dumps(fields).encode() + b"\n")

@@ -80,7 +80,7 @@ def loads(frames: Sequence[Buffer]) -> Any:
     return pickle.loads(frames[0], buffers=[_writable(frame) for frame in frames[1:]])
 
 
-def dumps_packed(value: Any) -> bytes:
+def dumps_packed(value: object) -> bytes:
     """Serialize ``value`` into one byte string, for what is known to be small; see :func:`dumps`."""
     return pack(dumps(value))
 
@@ -92,7 +92,7 @@ def loads_packed(data: Buffer) -> Any:
     return loads(unpack(data))
 
 
-def dumps_function(function: Callable[..., Any]) -> tuple[Digest, bytes]:
+def dumps_function(function: Callable[..., object]) -> tuple[Digest, bytes]:
     """Serialize a function and name it: the BLAKE2b-128 of its pickle."""
     body = dumps_packed(function)
     return digest_of(body), body
@@ -132,7 +132,7 @@ def _cloud_dumps(value: Any) -> list[Buffer]:
     return frames
 
 
-def _unpicklable_text(value: Any, error: Exception) -> str:
+def _unpicklable_text(value: object, error: Exception) -> str:
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     try:
         reason = f"{type(error).__name__}: {error}"
@@ -234,7 +234,7 @@ def reference(key: Key) -> tuple[Callable[[Key], Any], tuple[Key]] | None:
     return resolve, (key,)
 
 
-def resolve(key: Key) -> Any:
+def resolve(key: Key) -> object:
     """Return the value of a dependency; what :func:`reference` leaves in a pickle calls this."""
     values = _context.values
     if values is None:

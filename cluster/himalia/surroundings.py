@@ -53,17 +53,17 @@ class Difference:
 class _Reduced:
     __slots__ = ("reduced",)
 
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def __init__(self, function: Callable[..., object], args: tuple[object, ...]) -> None:
         self.reduced = (function, args)
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         return self.reduced
 
 
-def arrive(folders: Folders, directory: str, body: bytes) -> Callable[..., Any]:
+def arrive(folders: Folders, directory: str, body: bytes) -> Callable[..., object]:
     """Return a function by its body, once what it may import is on the path."""
     add_folders(folders)
-    function: Callable[..., Any] = serialize.loads_packed(body)
+    function: Callable[..., object] = serialize.loads_packed(body)
     return InDirectory(function, directory) if directory else function
 
 
@@ -93,11 +93,11 @@ class InDirectory:
 
     __slots__ = ("directory", "function")
 
-    def __init__(self, function: Callable[..., Any], directory: str) -> None:
+    def __init__(self, function: Callable[..., object], directory: str) -> None:
         self.function = function
         self.directory = directory
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: object, **kwargs: object) -> object:
         with PLACE.of(self.directory):
             return self.function(*args, **kwargs)
 

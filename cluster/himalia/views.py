@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import sys
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 NEEDED: Final = ("anywidget", "bokeh", "ipywidgets")
 """Packages that ``himalia_widgets`` stands on; the extra ``himalia[jupyter]`` brings them."""
@@ -37,7 +37,7 @@ def missing() -> str:
     return "Views need more packages than computing does: pip install 'himalia[jupyter]'."
 
 
-def find_shell() -> Any:
+def find_shell() -> object:
     """Return the IPython that runs in this process, or None; IPython is not imported for it."""
     return getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
 

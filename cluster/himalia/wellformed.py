@@ -34,7 +34,7 @@ def well_formed(text: str) -> str:
     return text
 
 
-def text_of(value: Any, limit: int) -> str:
+def text_of(value: object, limit: int) -> str:
     """Return ``str(value)``, well-formed and of at most ``limit`` characters; raises nothing, whatever the value is."""
     try:
         text = str.__str__(str(value))  # a subclass may have any __str__; what comes is a plain string
@@ -43,7 +43,7 @@ def text_of(value: Any, limit: int) -> str:
     return well_formed(text[:limit])[:limit]
 
 
-def name_of(given: Any, limit: int = NAME_LIMIT) -> str:
+def name_of(given: object, limit: int = NAME_LIMIT) -> str:
     """Return ``str(given)`` as a name: the same for the same text, and different ones for different texts.
 
     Raises
@@ -58,12 +58,12 @@ def name_of(given: Any, limit: int = NAME_LIMIT) -> str:
     return f"{well_formed(text[:limit])[: limit - 2 * _SIZE - 1]}-{digest}"
 
 
-def key_of(given: Any) -> Key:
+def key_of(given: object) -> Key:
     """Return the key that a person gave, as it is called on the cluster; see :func:`name_of`."""
     return Key(name_of(given))
 
 
-def label_of(kind: Any) -> str:
+def label_of(kind: object) -> str:
     """Return the name of a function or class, well-formed and short; it may be anything, or not be there."""
     name = getattr(kind, "__name__", None)
     if not isinstance(name, str) or not name:
@@ -71,7 +71,7 @@ def label_of(kind: Any) -> str:
     return text_of(name, LABEL_LIMIT)
 
 
-def repaired(value: Any) -> Any:
+def repaired(value: object) -> Any:
     """Return a copy of a message in which every text is well-formed; what no wire knows at all stays as it is."""
     if isinstance(value, str):
         return well_formed(str.__str__(value))

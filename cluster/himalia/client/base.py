@@ -6,7 +6,7 @@ Decides whether a method blocks or returns an awaitable: an asynchronous client'
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from himalia.client.durations import seconds
 from himalia.client.engine.callbacks import CallbackThread
@@ -46,19 +46,19 @@ class ClientBase:
         """Return a number of seconds; see :func:`himalia.client.durations.seconds`."""
         return seconds(duration)
 
-    def _run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+    def _run(self, coroutine: Coroutine[object, object, T], timeout: float | None = None) -> T:
         if self._portal is None:
             coroutine.close()
             raise ClosedError("This client is closed.")
         return self._portal.run(coroutine, timeout)
 
-    def _sync(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+    def _sync(self, coroutine: Coroutine[object, object, T], timeout: float | None = None) -> T:
         """Run a coroutine to its end, or hand it out if this client is asynchronous."""
         if self.asynchronous:
             return coroutine if timeout is None else within(timeout, coroutine)  # type: ignore[return-value]  # awaitable
         return self._run(coroutine, timeout)
 
-    def _start(self, coroutine: Coroutine[Any, Any, object]) -> None:
+    def _start(self, coroutine: Coroutine[object, object, object]) -> None:
         """Run a coroutine of which nobody awaits the end."""
         self._shell.start(coroutine)
 

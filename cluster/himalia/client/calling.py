@@ -9,7 +9,7 @@ values (``result()``, ``gather()``, ``compute()``, ``run()``), containers and co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from himalia import serialize
@@ -21,10 +21,10 @@ from himalia.client.engine.gathering import clock, gather_here, gather_in_loop
 from himalia.client.engine.state import CancelAsked, Record, RetryAsked
 from himalia.client.engine.submitting import CHUNK
 from himalia.client.engine.values import SKIPPED
-from himalia.client.future import Future
+from himalia.client.future import AnyFuture, Future
 from himalia.client.futures_in import futures_of
 from himalia.client.inquiries import select_hosts
-from himalia.client.nesting import pack_futures, unpack_futures
+from himalia.client.nesting import Rebuild, pack_futures, unpack_futures
 from himalia.client.packing import origin
 from himalia.client.packing.calls import Parcel, check_callable, make_options
 from himalia.errors import UsageError
@@ -45,7 +45,7 @@ REASON_LIMIT: Final = 1000
 class Calling(ClientBase):
     """What a client does with functions and futures."""
 
-    _kept: dict[int, Future[Any]]
+    _kept: dict[int, AnyFuture]
 
     async def _info(self) -> ClusterInfo:
         raise NotImplementedError
@@ -54,7 +54,7 @@ class Calling(ClientBase):
         self,
         func: Callable[..., T],
         /,
-        *args: Any,
+        *args: object,
         key: str | None = None,
         workers: str | Iterable[str] | None = None,
         resources: Mapping[str, float] | None = None,
@@ -62,7 +62,7 @@ class Calling(ClientBase):
         priority: float = 0,
         allow_other_workers: bool = False,
         pure: bool = True,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Future[T]:
         """Run ``func(*args, **kwargs)`` on the cluster; return at once with a future of the result.
 
@@ -114,7 +114,7 @@ class Calling(ClientBase):
     def map(
         self,
         func: Callable[..., T],
-        *iterables: Iterable[Any],
+        *iterables: Iterable[object],
         key: str | Sequence[str] | None = None,
         workers: str | Iterable[str] | None = None,
         retries: int | None = None,
@@ -123,7 +123,7 @@ class Calling(ClientBase):
         allow_other_workers: bool = False,
         pure: bool = True,
         batch_size: int | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> list[Future[T]]:
         """Run ``func`` once for each item (with several iterables: for each tuple of items, until the shortest ends).
 
@@ -170,12 +170,12 @@ class Calling(ClientBase):
         )
         return [Future(self, record) for record in records]
 
-    def _known(self, key: Key) -> Future[Any] | None:
+    def _known(self, key: Key) -> AnyFuture | None:
         """Return a future of a key that this client holds already."""
         record = self._shell.hold_known(key)
         return None if record is None else Future(self, record)
 
-    def get_future(self, key: str, name: Hashable = None) -> Future[Any]:
+    def get_future(self, key: str, name: Hashable = None) -> AnyFuture:
         """Return a future of a key that was submitted by another client, or earlier.
 
         If the cluster doesn't know the key, its status becomes ``lost``.
@@ -185,7 +185,7 @@ class Calling(ClientBase):
 
     def scatter(
         self,
-        data: Any,
+        data: object,
         workers: str | Iterable[str] | None = None,
         broadcast: bool = False,
         direct: bool | None = None,
@@ -220,7 +220,7 @@ class Calling(ClientBase):
             hosts = None if workers is None else await self._hosts_of(workers)
             stored = await self._submitter.scatter_in_loop(list(missing.values()), hosts, broadcast)
             once = {record.key: record for record in stored}
-            futures: list[Future[Any]] = []
+            futures: list[AnyFuture] = []
             for parcel in parcels:
                 record = once.pop(parcel.key, None) or self._submitter.hold([parcel.key])[0]
                 futures.append(Future(self, record))
@@ -229,7 +229,7 @@ class Calling(ClientBase):
 
         return self._sync(scatter(), limit)
 
-    def _parcel(self, name: Any, value: Any, hash: bool) -> Parcel:
+    def _parcel(self, name: object, value: object, hash: bool) -> Parcel:
         frames = serialize.dumps(value)
         kind = label_of(type(value))
         if name is not None:
@@ -247,7 +247,7 @@ class Calling(ClientBase):
             raise UsageError(f"workers={workers!r} fits none of {sorted(info.workers)}.")
         return found
 
-    def gather(self, futures: Any, errors: Literal["raise", "skip"] = "raise", direct: bool | None = None) -> Any:
+    def gather(self, futures: object, errors: Literal["raise", "skip"] = "raise", direct: bool | None = None) -> Any:
         """Wait for futures and return their results, in the same nested lists, tuples, sets and dicts.
 
         Parameters
@@ -260,7 +260,7 @@ class Calling(ClientBase):
         """
         if errors not in ("raise", "skip"):
             raise UsageError(f"errors is 'raise' or 'skip', not {errors!r}.")
-        found: list[Future[Any]]
+        found: list[AnyFuture]
         if type(futures) is list and all([type(item) is Future for item in futures]):
             found, rebuild = futures, None
         else:
@@ -281,7 +281,7 @@ class Calling(ClientBase):
                 raise values.failure
         return _finish(values.values, skip, rebuild)
 
-    async def _gather_in_loop(self, futures: list[Future[Any]], skip: bool, rebuild: Any) -> Any:
+    async def _gather_in_loop(self, futures: list[AnyFuture], skip: bool, rebuild: Rebuild | None) -> Any:
         # ``futures`` is kept until the end: nobody else may hold them, and who lets go of them releases the results
         with folded():
             values = await gather_in_loop(self._shell, [future._record for future in futures], skip_errors=skip)
@@ -308,7 +308,7 @@ class Calling(ClientBase):
         self._shell.tell(RetryAsked(self._records_of(futures), clock()))
         return self._nothing()
 
-    def explain(self, future: Future[Any] | str) -> str:
+    def explain(self, future: AnyFuture | str) -> str:
         """Return why a call is in the state it is in: what it waits for, since when, what will be done.
 
         It takes some seconds at most; a scheduler that says nothing is part of the answer.
@@ -340,7 +340,7 @@ class Calling(ClientBase):
             for future in futures_of(futures)
         ]
 
-    def _keep(self, future: Future[Any]) -> None:
+    def _keep(self, future: AnyFuture) -> None:
         """Hold a future until it settled."""
         kept = self._kept
         kept[id(future)] = future
@@ -375,7 +375,7 @@ class Calling(ClientBase):
         )
 
 
-def _is_needed(parcel: Parcel, known: Future[Any] | None, broadcast: bool) -> bool:
+def _is_needed(parcel: Parcel, known: AnyFuture | None, broadcast: bool) -> bool:
     """Whether a value has to be stored: nobody here has its name, or, if it goes to every host, for the same value."""
     if known is None:
         return True
@@ -387,7 +387,7 @@ def _is_needed(parcel: Parcel, known: Future[Any] | None, broadcast: bool) -> bo
     return broadcast
 
 
-def _finish(values: list[Any], skip: bool, rebuild: Callable[[Iterator[Any]], Any] | None) -> Any:
+def _finish(values: list[object], skip: bool, rebuild: Rebuild | None) -> object:
     if rebuild is not None:
         return rebuild(iter(values))
     return [value for value in values if value is not SKIPPED] if skip else values

@@ -26,7 +26,7 @@ from himalia.client.engine.callbacks import CallbackThread
 from himalia.client.engine.shell import ClientShell
 from himalia.client.engine.state import MessageMade
 from himalia.client.engine.submitting import Submitter
-from himalia.client.future import Future
+from himalia.client.future import AnyFuture
 from himalia.client.inquiries import Inquiries
 from himalia.client.output import OutputForwarder
 from himalia.client.recreate import Recreating
@@ -99,7 +99,7 @@ class Client(Inquiries, Recreating, Collections):
 
     def __init__(
         self,
-        address: Any = None,
+        address: object = None,
         *,
         timeout: float | str | None = None,
         set_as_default: bool = True,
@@ -134,7 +134,7 @@ class Client(Inquiries, Recreating, Collections):
         self._forward_output = forward_output
         self._cancel_on_interrupt = cancel_on_interrupt
         self._output: OutputForwarder | None = None
-        self._kept: dict[int, Future[Any]] = {}
+        self._kept: dict[int, AnyFuture] = {}
         self._last_info: ClusterInfo | None = None
         if kwargs and (address is not None or self._cluster_file):
             raise UsageError(

@@ -56,7 +56,7 @@ class ClientExecutor(concurrent.futures.Executor):
         self._is_shut = False
         self._futures: weakref.WeakSet[ClusterFuture[Any]] = weakref.WeakSet()
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> ClusterFuture[T]:
+    def submit(self, fn: Callable[..., T], /, *args: object, **kwargs: object) -> ClusterFuture[T]:
         """Run ``fn(*args, **kwargs)`` on the cluster; see :meth:`concurrent.futures.Executor.submit`.
 
         Raises
@@ -74,7 +74,7 @@ class ClientExecutor(concurrent.futures.Executor):
         return self._follow(remote)
 
     def map(
-        self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1
+        self, fn: Callable[..., T], *iterables: Iterable[object], timeout: float | None = None, chunksize: int = 1
     ) -> Iterator[T]:
         """Run ``fn`` for each tuple of arguments; iterate over results in order; see the standard library.
 

@@ -9,7 +9,7 @@ import builtins
 import sys
 from collections.abc import Callable, Generator, Hashable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from himalia import serialize
 from himalia.client.engine.errors_view import error_of, folded
@@ -225,6 +225,10 @@ class Future(Generic[T]):
         views.show_future(self)
 
 
+AnyFuture: TypeAlias = Future[Any]
+"""One of whatever value; ``Future[object]`` would be another type."""
+
+
 def find_type(name: str) -> builtins.type[object] | str:
     """Return the class of that name if its module is imported here, else the name."""
     module_name, _, rest = name.rpartition(".")
@@ -233,7 +237,7 @@ def find_type(name: str) -> builtins.type[object] | str:
     return found if isinstance(found, builtins.type) else name
 
 
-def find_future(key: Key, name: Hashable = None) -> Future[Any]:
+def find_future(key: Key, name: Hashable = None) -> AnyFuture:
     """Return a future of a key, held by this process's default client; what a future pickled outside a call becomes.
 
     Raises

@@ -5,12 +5,10 @@ Decides how deep it looks: into the builtin containers and into the graphs of co
 
 from __future__ import annotations
 
-from typing import Any
-
-from himalia.client.future import Future
+from himalia.client.future import AnyFuture, Future
 
 
-def futures_of(value: Any) -> list[Future[Any]]:
+def futures_of(value: object) -> list[AnyFuture]:
     """Return the futures in ``value``, each once, in the order in which they appear.
 
     Parameters
@@ -18,7 +16,7 @@ def futures_of(value: Any) -> list[Future[Any]]:
     value : future, Dask collection, or list, tuple, set or dict of these
         Whatever else it contains is passed over.
     """
-    found: dict[int, Future[Any]] = {}
+    found: dict[int, AnyFuture] = {}
     stack = [value]
     while stack:
         item = stack.pop()

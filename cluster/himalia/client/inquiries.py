@@ -465,7 +465,7 @@ class Inquiries(ClientBase):
         return stop
 
 
-def read_run_reply(reply: CallReply, address: str) -> tuple[Any, BaseException | None]:
+def read_run_reply(reply: CallReply, address: str) -> tuple[object, BaseException | None]:
     """Return the value that a worker answered, or its error."""
     error = reply.error
     if error is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from himalia.client.future import Future
+from himalia.client.future import AnyFuture, Future
 from himalia.client.reprs import Futures, count_statuses, function_words, futures_html, futures_text
 from himalia.views import find_live_views, find_shell
 
@@ -30,12 +30,12 @@ def register() -> None:
     plain.for_type(list, text_or(plain.for_type(list)))
 
 
-def is_of_futures(value: list[Any]) -> bool:
+def is_of_futures(value: list[object]) -> bool:
     """Return whether there is something in a list, and nothing but futures."""
     return bool(value) and isinstance(value[0], Future) and all([isinstance(item, Future) for item in value])
 
 
-def describe(value: list[Future[Any]]) -> Futures:
+def describe(value: list[AnyFuture]) -> Futures:
     """Return what is shown of these futures."""
     names = {index: future._name for index, future in enumerate(value) if future._name is not None}
     step = -(-len(value) // LOOKED_AT)
@@ -50,7 +50,7 @@ def show(value: list[Any]) -> None:
     views.show_futures(describe(value))
 
 
-def html_or(before: Callable[[list[Any]], str | None] | None) -> Callable[[list[Any]], str | None]:
+def html_or(before: Callable[[list[object]], str | None] | None) -> Callable[[list[object]], str | None]:
     """Return what makes HTML of a list of futures, and of another list what was made before."""
 
     def make(value: list[Any]) -> str | None:
@@ -61,7 +61,7 @@ def html_or(before: Callable[[list[Any]], str | None] | None) -> Callable[[list[
     return make
 
 
-def text_or(before: Callable[[list[Any], Any, bool], None]) -> Callable[[list[Any], Any, bool], None]:
+def text_or(before: Callable[[list[object], object, bool], None]) -> Callable[[list[object], object, bool], None]:
     """Return what prints a list of futures in a line, and another list as before."""
 
     def print_list(value: list[Any], printer: Any, cycle: bool) -> None:

@@ -9,27 +9,27 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from himalia.client.engine.values import SKIPPED
-from himalia.client.future import Future
+from himalia.client.future import AnyFuture, Future
 
-Rebuild = Callable[[Iterator[Any]], Any]
+Rebuild = Callable[[Iterator[object]], object]
 
 
-def unpack_futures(value: Any) -> tuple[list[Future[Any]], Rebuild]:
+def unpack_futures(value: object) -> tuple[list[AnyFuture], Rebuild]:
     """Return the futures in ``value``, in order, and a function that builds the same with values in their places.
 
     Values that are :data:`SKIPPED` are left out of their container; alone, they become ``None``.
     """
-    found: list[Future[Any]] = []
+    found: list[AnyFuture] = []
     build = _unpack(value, found)
 
-    def rebuild(values: Iterator[Any]) -> Any:
+    def rebuild(values: Iterator[object]) -> object:
         built = build(values)
         return None if built is SKIPPED else built
 
     return found, rebuild
 
 
-def pack_futures(data: Any) -> tuple[list[Any], list[Any], Callable[[list[Any]], Any]]:
+def pack_futures(data: object) -> tuple[list[Any], list[Any], Callable[[list[Any]], Any]]:
     """Return names (of a dict) and values of what is scattered, and what puts futures into the same container."""
     if isinstance(data, dict):
         names = list(data)
@@ -44,7 +44,7 @@ def pack_futures(data: Any) -> tuple[list[Any], list[Any], Callable[[list[Any]],
     return [None], [data], lambda futures: futures[0]
 
 
-def _unpack(value: Any, found: list[Future[Any]]) -> Rebuild:
+def _unpack(value: object, found: list[AnyFuture]) -> Rebuild:
     if isinstance(value, Future):
         found.append(value)
         return next
@@ -61,5 +61,5 @@ def _unpack(value: Any, found: list[Future[Any]]) -> Rebuild:
     return lambda values: value
 
 
-def _build(parts: Sequence[Rebuild], values: Iterator[Any]) -> list[Any]:
+def _build(parts: Sequence[Rebuild], values: Iterator[object]) -> list[object]:
     return [part(values) for part in parts]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from himalia.client.default import default_client
 from himalia.errors import UsageError
@@ -45,8 +45,8 @@ class performance_report:  # called like a function, as in dask.distributed
         client = default_client()
         if client.asynchronous:
             raise UsageError("The default client is asynchronous; a report needs one whose methods wait.")
-        self._recorder: Any = views.begin_report(client)
-        self._views: Any = views
+        self._recorder = views.begin_report(client)
+        self._views = views
         return self
 
     def __exit__(

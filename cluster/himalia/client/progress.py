@@ -15,7 +15,7 @@ from typing import Any, Final, TextIO
 from himalia.client.engine.gathering import clock, wait_here, wait_in_loop
 from himalia.client.engine.state import CANCELLED, ERROR, LOST, PENDING, Record
 from himalia.client.engine.watchers import Countdown, Sleeper
-from himalia.client.future import Future
+from himalia.client.future import AnyFuture
 from himalia.client.futures_in import futures_of
 from himalia.client.progress_html import Bar, draw
 from himalia.client.reprs import RELEASED, count_statuses, ended
@@ -34,11 +34,11 @@ WIDTH: Final = 40
 
 
 def progress(
-    *futures: Any,
+    *futures: object,
     notebook: bool | None = None,
     multi: bool = True,
     complete: bool = True,
-    group_by: Callable[[Future[Any]], str] | None = None,
+    group_by: Callable[[AnyFuture], str] | None = None,
     file: TextIO | None = None,
 ) -> Any:
     """Show how many futures are done, until all are.
@@ -86,7 +86,7 @@ def progress(
 
 
 def group_records(
-    futures: Sequence[Future[Any]], group_by: Callable[[Future[Any]], str] | None, multi: bool
+    futures: Sequence[AnyFuture], group_by: Callable[[AnyFuture], str] | None, multi: bool
 ) -> dict[str, list[Record]]:
     """Return the records of futures, each once, by the name of their bar."""
     groups: dict[str, dict[int, Record]] = {}

@@ -7,7 +7,8 @@ cluster itself; the scheduler computes inputs again that were freed since.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from types import TracebackType
 from typing import Any
 
 from himalia import serialize
@@ -16,8 +17,9 @@ from himalia.client.calling import Calling
 from himalia.client.engine.errors_view import error_of, folded
 from himalia.client.engine.gathering import wait_in_loop
 from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
-from himalia.client.future import Future
+from himalia.client.future import AnyFuture
 from himalia.client.futures_in import futures_of
+from himalia.client.packing.remote import JoinedCall
 from himalia.errors import DataLostError, UsageError
 from himalia.messages.answers import CallSpec
 from himalia.messages.client import GetSpec
@@ -25,13 +27,12 @@ from himalia.names import Key, shorten
 from himalia.telemetry.errors import headline
 
 Frames = Sequence[serialize.Buffer]
-Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class Recreating(Calling):
     """How a client repeats failed calls; a part of :class:`himalia.client.client.Client`."""
 
-    def recreate_error_locally(self, future: Any) -> Any:
+    def recreate_error_locally(self, future: object) -> Any:
         """Repeat a failed call in this process, so that it raises here, and ``%debug`` or ``pdb.pm()`` see its frames.
 
         Parameters
@@ -64,7 +65,7 @@ class Recreating(Calling):
             error.__traceback__ = _without_first(error)
             raise
 
-    async def _recreate_in_loop(self, futures: list[Future[Any]]) -> Any:
+    async def _recreate_in_loop(self, futures: list[AnyFuture]) -> Any:
         with folded():
             call, inputs = await self._fetch_failed(futures)
         function, args, kwargs = read_call(call, inputs)
@@ -74,7 +75,7 @@ class Recreating(Calling):
             error.__traceback__ = _without_first(error)
             raise
 
-    async def _fetch_failed(self, futures: list[Future[Any]]) -> tuple[CallSpec, dict[Key, Frames]]:
+    async def _fetch_failed(self, futures: list[AnyFuture]) -> tuple[CallSpec, dict[Key, Frames]]:
         """Return the description of the call to repeat, and its inputs, not unpickled yet."""
         records = [future._record for future in futures]
         if any([record.status == PENDING for record in records]):
@@ -139,7 +140,7 @@ def find_root(records: Sequence[Record]) -> Key:
     return root
 
 
-def read_call(call: CallSpec, inputs: Mapping[Key, Frames]) -> Call:
+def read_call(call: CallSpec, inputs: Mapping[Key, Frames]) -> JoinedCall:
     """Return function, args and kwargs of what the scheduler described, as a worker would call them.
 
     Raises
@@ -158,6 +159,6 @@ def read_call(call: CallSpec, inputs: Mapping[Key, Frames]) -> Call:
     return function, args, kwargs
 
 
-def _without_first(error: BaseException) -> Any:
+def _without_first(error: BaseException) -> TracebackType | None:
     """Return a traceback without the frame that caught the error: a bare ``raise`` there doesn't add it again."""
     return error.__traceback__ and error.__traceback__.tb_next

@@ -10,7 +10,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -44,26 +44,26 @@ class Futures(msgspec.Struct):
     """What is shown of a list of futures; none of them is kept alive by it."""
 
     records: list[Record]
-    names: dict[int, Any]
+    names: dict[int, object]
     """Keys as their user knows them, by place, where they aren't the records' own."""
     functions: str
     """What was called."""
 
 
-def function_words(names: Iterable[Any]) -> str:
+def function_words(names: Iterable[object]) -> str:
     """Return the functions that most of these keys are of."""
     found = Counter([group_name(name) for name in names])
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return ", ".join(shorten(name) for name, _ in found.most_common(NAMED)) + more
 
 
-def future_text(record: Record, name: Any) -> str:
+def future_text(record: Record, name: object) -> str:
     """Return the repr of a future."""
     kind = f", type: {record.type_name}" if record.type_name else ""
     return f"<Future: {record.status}{kind}, key: {shorten(str(name))}>"
 
 
-def future_html(record: Record, name: Any, hosts: Mapping[HostId, HostInfo]) -> str:
+def future_html(record: Record, name: object, hosts: Mapping[HostId, HostInfo]) -> str:
     """Return a future as a card."""
     found = [fact("Function", escape(group_name(name)))]
     if record.type_name:

@@ -16,7 +16,7 @@ from himalia.client.engine.errors_view import error_of, folded
 from himalia.client.engine.gathering import gather_here, gather_in_loop, timeout_error, wait_here, wait_in_loop
 from himalia.client.engine.state import CANCELLED, FINISHED, PENDING, Record
 from himalia.client.engine.values import Values
-from himalia.client.future import Future
+from himalia.client.future import AnyFuture, Future
 from himalia.client.futures_in import futures_of
 from himalia.errors import UsageError
 
@@ -28,8 +28,8 @@ FIRST_EXCEPTION: Final = "FIRST_EXCEPTION"
 class DoneAndNotDoneFutures(NamedTuple):
     """What :func:`wait` returns."""
 
-    done: set[Future[Any]]
-    not_done: set[Future[Any]]
+    done: set[AnyFuture]
+    not_done: set[AnyFuture]
 
     def __repr__(self) -> str:
         """Stay short: this is what a cell shows whose last line is ``wait(futures)``."""
@@ -38,7 +38,7 @@ class DoneAndNotDoneFutures(NamedTuple):
 
 
 def wait(
-    fs: Any,
+    fs: object,
     timeout: float | str | None = None,
     return_when: Literal["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"] = ALL_COMPLETED,
 ) -> Any:
@@ -87,7 +87,7 @@ def wait(
     return _sort(futures)
 
 
-def _sort(futures: list[Future[Any]]) -> DoneAndNotDoneFutures:
+def _sort(futures: list[AnyFuture]) -> DoneAndNotDoneFutures:
     for future in futures:
         if future.status == CANCELLED:
             raise error_of(future._record)
@@ -95,7 +95,7 @@ def _sort(futures: list[Future[Any]]) -> DoneAndNotDoneFutures:
     return DoneAndNotDoneFutures(done, set(futures) - done)
 
 
-def fire_and_forget(obj: Any) -> None:
+def fire_and_forget(obj: object) -> None:
     """Let calls run to their end although nobody holds a future of them.
 
     They are held until they are done by their client, which therefore has to stay open.
@@ -132,8 +132,8 @@ class as_completed:  # the name that users know
 
     def __init__(
         self,
-        futures: Iterable[Future[Any]] | None = None,
-        loop: Any = None,
+        futures: Iterable[AnyFuture] | None = None,
+        loop: object = None,
         with_results: bool = False,
         raise_errors: bool = True,
         *,
@@ -143,8 +143,8 @@ class as_completed:  # the name that users know
         self.raise_errors = raise_errors
         self._timeout = None if timeout is None else seconds(timeout)
         self._deadline = None if self._timeout is None else time.monotonic() + self._timeout
-        self._ready: queue.SimpleQueue[Future[Any] | None] = queue.SimpleQueue()
-        self._waiting: dict[int, list[Future[Any]]] = {}
+        self._ready: queue.SimpleQueue[AnyFuture | None] = queue.SimpleQueue()
+        self._waiting: dict[int, list[AnyFuture]] = {}
         self._count = 0
         self._wakers: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
         if futures is not None:
@@ -152,7 +152,7 @@ class as_completed:  # the name that users know
 
     # What it iterates over
 
-    def add(self, future: Future[Any]) -> None:
+    def add(self, future: AnyFuture) -> None:
         """Add a future; from any thread."""
         if not isinstance(future, Future):
             raise TypeError(f"as_completed takes futures, not {type(future).__name__}.")
@@ -164,7 +164,7 @@ class as_completed:  # the name that users know
                 return
         self._put([future])
 
-    def update(self, futures: Iterable[Future[Any]]) -> None:
+    def update(self, futures: Iterable[AnyFuture]) -> None:
         """Add several futures."""
         for future in futures:
             self.add(future)
@@ -191,7 +191,7 @@ class as_completed:  # the name that users know
         """Take note of a record; called under the shell's lock."""
         self._put(self._waiting.pop(id(record), []))
 
-    def _put(self, futures: list[Future[Any]]) -> None:
+    def _put(self, futures: list[AnyFuture]) -> None:
         for future in futures:
             self._ready.put(future)
         for loop, event in self._wakers:
@@ -224,7 +224,7 @@ class as_completed:  # the name that users know
         while self._count:
             yield self.next_batch()
 
-    def _take(self) -> Future[Any]:
+    def _take(self) -> AnyFuture:
         try:
             future = self._ready.get(timeout=self._left())
         except queue.Empty:
@@ -233,7 +233,7 @@ class as_completed:  # the name that users know
         self._count -= 1
         return future
 
-    def _take_ready(self) -> list[Future[Any]]:
+    def _take_ready(self) -> list[AnyFuture]:
         taken = []
         while self._count:
             try:
@@ -245,7 +245,7 @@ class as_completed:  # the name that users know
             self._count -= 1
         return taken
 
-    def _finish(self, futures: list[Future[Any]]) -> list[Any]:
+    def _finish(self, futures: list[AnyFuture]) -> list[Any]:
         """Return futures as they are handed out: alone, or with their results, which are gathered at once."""
         if not self.with_results or not futures:
             return list(futures)
@@ -254,7 +254,7 @@ class as_completed:  # the name that users know
         values = gather_here(client._shell, [future._record for future in good], client._run, timeout=self._left())
         return self._pair(futures, good, values)
 
-    def _pair(self, futures: list[Future[Any]], good: list[Future[Any]], found: Values) -> list[Any]:
+    def _pair(self, futures: list[AnyFuture], good: list[AnyFuture], found: Values) -> list[Any]:
         if found.failure is not None:  # its data were lost after it had finished
             raise found.failure
         results = {id(future): value for future, value in zip(good, found.values, strict=True)}
@@ -286,7 +286,7 @@ class as_completed:  # the name that users know
             values = await gather_in_loop(shell, [future._record for future in good], timeout=self._left())
             return self._pair(futures, good, values)[0]
 
-    async def _take_in_loop(self) -> Future[Any]:
+    async def _take_in_loop(self) -> AnyFuture:
         loop, event = asyncio.get_running_loop(), asyncio.Event()
         self._wakers.append((loop, event))
         try:

@@ -28,12 +28,12 @@ _encode_into: Final = msgspec.msgpack.Encoder().encode_into
 
 
 @functools.cache
-def decoder(union: Any) -> Callable[[Frame], list[Any]]:
+def decoder(union: Any) -> Callable[[Frame], list[object]]:
     """Return the function that decodes and validates a body whose messages are of ``union``."""
     return msgspec.msgpack.Decoder(list[union]).decode
 
 
-def decode_body(decode: Callable[[Frame], list[Any]], frame: Frame) -> list[Any]:
+def decode_body(decode: Callable[[Frame], list[object]], frame: Frame) -> list[object]:
     """Return the messages of a frame.
 
     Raises
@@ -48,7 +48,7 @@ def decode_body(decode: Callable[[Frame], list[Any]], frame: Frame) -> list[Any]
 
 
 def encode_frame(
-    messages: Sequence[Any], start: int, seq: int, ack: int, rejected: list[tuple[Any, str]]
+    messages: Sequence[object], start: int, seq: int, ack: int, rejected: list[tuple[object, str]]
 ) -> tuple[bytearray, int, int]:
     """Encode messages from index ``start`` on until the frame is about :data:`SPLIT` long.
 

@@ -38,7 +38,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Collection
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 from himalia.comm.addresses import Address, parse
 from himalia.comm.handshake import HANDSHAKE_TIMEOUT, DialerHandshake, Greeting, Peer, Refused
@@ -230,7 +230,7 @@ class _Dialing(asyncio.Protocol, Generic[P]):
 async def _dial(where: Address, dialing: _Dialing[P], timeout: float) -> tuple[asyncio.Transport, P, Peer]:
     """Make one attempt."""
     loop = asyncio.get_running_loop()
-    connection: tuple[Any, Any]
+    connection: tuple[object, object]
     try:
         async with asyncio.timeout(timeout):
             if where.scheme == "unix":

@@ -28,7 +28,7 @@ import secrets
 import struct
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -171,7 +171,7 @@ class _Handshake:
         self.leftover = b""
         """What the peer sent after its last handshake message; belongs to whatever comes next."""
 
-    def _next(self, data: bytes) -> Any:
+    def _next(self, data: bytes) -> object:
         """Return the next whole message, or None if more bytes are needed."""
         self._buffer += data
         start = bytes(self._buffer[: len(MAGIC)])
@@ -206,7 +206,7 @@ class _Handshake:
         """Return the error of this side; the peer is told the same."""
         return Refused(f"{self._where}: {reason}", frame(Refusal(reason)))
 
-    def _keyed_hash(self, role: str, listener: str, content: list[Any]) -> bytes:
+    def _keyed_hash(self, role: str, listener: str, content: list[object]) -> bytes:
         """Return the hash that only those make who have a role's key, for this listener where each has its own."""
         try:
             return hmac.digest(self._credentials.key(role, listener), _encode(content), "sha256")

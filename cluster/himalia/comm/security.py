@@ -109,7 +109,7 @@ class Credentials:
         """Return the same with one more key, as :meth:`key` names it."""
         return replace(self, keys={**self.keys, f"{role}@{holder}": key})
 
-    def to_config(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, str | dict[str, str]]:
         """Return what a started process reads on its standard input, or a file of mode 0600 holds; never log it."""
         keys = {role: key.hex() for role, key in self.keys.items()}
         return {

@@ -43,7 +43,7 @@ class Session:
 
     def __init__(self, union: Any) -> None:
         self._decode = decoder(union)
-        self._outbox: list[Any] = []
+        self._outbox: list[object] = []
         self._kept: deque[tuple[int, Frame]] = deque()
         """(number of its last message, frame), oldest first; numbers are > ``_acked`` and <= ``sent``."""
         self._acked = 0
@@ -63,7 +63,7 @@ class Session:
         self.rejected: list[tuple[Any, str]] = []
         """Messages that could not be encoded, and why; whoever runs the session answers for them and clears this."""
 
-    def send(self, message: Any) -> None:
+    def send(self, message: object) -> None:
         """Queue a message; it is encoded by :meth:`take_frames`."""
         self._outbox.append(message)
 

@@ -7,7 +7,7 @@ is sent instead, and what this side is told as if the peer had answered.  A sess
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -32,6 +32,9 @@ from himalia.messages.telemetry import HostMetrics
 from himalia.names import Key, shorten
 from himalia.wellformed import repaired, text_of
 
+Instead: TypeAlias = tuple[list[Any], list[Any]]
+"""Messages to be sent, and those that this side gets."""
+
 REASON: int = 300
 """Characters that are told of why a message can't be encoded."""
 NEVER = Timing(0.0, 0.0, 0.0, 0.0)
@@ -39,7 +42,7 @@ NEVER = Timing(0.0, 0.0, 0.0, 0.0)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def substitutes(message: Any, why: str) -> tuple[list[Any], list[Any]]:
+def substitutes(message: object, why: str) -> Instead:
     """Return the messages to be sent in the place of one, and those that this side gets in the place of an answer."""
     why = f"it can't be sent ({text_of(why, REASON)})"
     mended = repaired(message)
@@ -55,7 +58,7 @@ def substitutes(message: Any, why: str) -> tuple[list[Any], list[Any]]:
     return [other for other in sent if fits(other)], told
 
 
-def fits(message: Any) -> bool:
+def fits(message: object) -> bool:
     """Return whether a message can be encoded."""
     try:
         return len(_encode(message)) < MAX_FRAME - 1000  # bytes of the frame around it
@@ -63,7 +66,7 @@ def fits(message: Any) -> bool:
         return False
 
 
-def names_of(message: Any) -> list[Any]:
+def names_of(message: object) -> list[Any]:
     """Return what a message says about whom: what must not be changed."""
     found = [getattr(message, name, None) for name in ("key", "keys", "digest", "host")]
     if isinstance(message, Submit):
@@ -75,7 +78,7 @@ def _refused(key: Key, why: str) -> TaskError:
     return TaskError("refused", key, f"{shorten(key)}: {why}.")
 
 
-def _submit(message: Submit, why: str) -> tuple[list[Any], list[Any]]:
+def _submit(message: Submit, why: str) -> Instead:
     """Send the calls that can be sent, and have the others refused."""
     fine, told = [], []
     for spec in message.tasks:
@@ -86,7 +89,7 @@ def _submit(message: Submit, why: str) -> tuple[list[Any], list[Any]]:
     return [Submit(message.batch, fine, message.last, repaired(message.span))], told
 
 
-def _keys(message: Any, why: str) -> tuple[list[Any], list[Any]]:
+def _keys(message: Any, why: str) -> Instead:
     fine = [key for key in message.keys if fits(key)]
     told = [ResultErred(key, _refused(key, why)) for key in message.keys if not fits(key)]
     return [repaired(msgspec.structs.replace(message, keys=fine))], told
@@ -97,9 +100,9 @@ def _bare_error(error: TaskError, why: str) -> TaskError:
     return TaskError(error.kind, error.key, text, worker=text_of(error.worker, REASON), attempts=error.attempts)
 
 
-def _telemetry(message: Telemetry, why: str) -> tuple[list[Any], list[Any]]:
+def _telemetry(message: Telemetry, why: str) -> Instead:
     """Send what can be sent: what one peer said ends nobody's stream."""
-    shorter: Any = Telemetry(
+    shorter: object = Telemetry(
         message.time,
         list(filter(fits, message.groups)),
         list(filter(fits, message.records)),
@@ -115,7 +118,7 @@ def _telemetry(message: Telemetry, why: str) -> tuple[list[Any], list[Any]]:
     return [shorter], []
 
 
-SUBSTITUTES: dict[type, Callable[[Any, str], tuple[list[Any], list[Any]]]] = {
+SUBSTITUTES: dict[type, Callable[[Any, str], Instead]] = {
     Submit: _submit,
     DataPlaced: lambda message, why: ([], [ResultErred(message.key, _refused(message.key, why))]),
     WantKeys: _keys,

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
 
-def run_apart(work: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
+def run_apart(work: Callable[[], Coroutine[object, object, Value]]) -> Value:
     """Return what ``work()`` returns, or raise what it raises; ctrl-C in the calling thread cancels it.
 
     Parameters
@@ -38,12 +38,12 @@ def run_apart(work: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
 class Call(Generic[Value]):
     """One such call: what it is, and how it ended."""
 
-    def __init__(self, work: Callable[[], Coroutine[Any, Any, Value]]) -> None:
+    def __init__(self, work: Callable[[], Coroutine[object, object, Value]]) -> None:
         self.work = work
         self.error: BaseException | None = None
         self.value: Value
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.task: asyncio.Task[Any] | None = None
+        self.task: asyncio.Task[object] | None = None
 
     def run(self) -> None:
         """Run it; the body of the thread."""

@@ -326,7 +326,7 @@ class Cluster:
             raise ClosedError(f"The cluster {self.name} is not running yet (status {self._status}); await it first.")
         raise ClosedError(f"The cluster {self.name} was closed; start another one.")
 
-    def _ask(self, question: Callable[[Control], Coroutine[Any, Any, Value]], timeout: float = 5.0) -> Value:
+    def _ask(self, question: Callable[[Control], Coroutine[object, object, Value]], timeout: float = 5.0) -> Value:
         """Ask the scheduler in a session of its own, and block until it has answered."""
         self._check_running()
         try:
@@ -335,7 +335,7 @@ class Cluster:
             self._check_running()  # a dead process says more than the connection that it broke
             raise
 
-    def _talk(self, question: Callable[[Control], Coroutine[Any, Any, Value]], timeout: float = 5.0) -> Value:
+    def _talk(self, question: Callable[[Control], Coroutine[object, object, Value]], timeout: float = 5.0) -> Value:
         """Do what ``question`` does with a session; see :meth:`_ask`."""
 
         async def session() -> Value:
@@ -435,7 +435,7 @@ class Cluster:
         static = {"text/plain": describe_cluster(summary, now=now), "text/html": render(summary, now=now)}
         return self._live_view() | static
 
-    def _live_view(self) -> dict[str, Any]:
+    def _live_view(self) -> dict[str, object]:
         """Return what a notebook needs to show this cluster live; nothing elsewhere, or where that can't be had."""
         if not in_notebook():
             return {}

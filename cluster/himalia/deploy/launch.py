@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import time
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -208,7 +208,7 @@ class Launch:
         self.directories.append(path)
         return path
 
-    def spawn(self, module: str, config: dict[str, Any], title: str, history: Child | None = None) -> Child:
+    def spawn(self, module: str, config: dict[str, object], title: str, history: Child | None = None) -> Child:
         """Start a child, unless the cluster was closed meanwhile by another thread."""
         with self.lock:
             if self.closed:
@@ -296,7 +296,7 @@ class Launch:
             self.ended.set()
 
 
-def scheduler_config(plan: Plan, address: str, directories: list[str], door: Door | None) -> dict[str, Any]:
+def scheduler_config(plan: Plan, address: str, directories: list[str], door: Door | None) -> dict[str, object]:
     """Return what the scheduler process is told."""
     scheduler = {
         "credentials": plan.credentials.to_config(),
@@ -313,7 +313,7 @@ def scheduler_config(plan: Plan, address: str, directories: list[str], door: Doo
     }
 
 
-def nanny_config(plan: Plan, scheduler: str, listen: str, local_directory: str) -> dict[str, Any]:
+def nanny_config(plan: Plan, scheduler: str, listen: str, local_directory: str) -> dict[str, object]:
     """Return what the nanny process is told."""
     return {
         "scheduler": scheduler,

@@ -145,7 +145,7 @@ class Recorder:
     async def _ask_profile(self, control: Control) -> ProfileSamples:
         return await control.profile(self._since)
 
-    def _answer(self, question: Callable[[Control], Coroutine[Any, Any, T]]) -> T | None:
+    def _answer(self, question: Callable[[Control], Coroutine[object, object, T]]) -> T | None:
         """Return an answer, or None if none can be had: the recording lacks just that."""
         try:
             return self._feed.ask(question, ASK_TIMEOUT)

@@ -29,7 +29,7 @@ from himalia.run import loop_factory
 logger = logging.getLogger("himalia.feed")
 
 T = TypeVar("T")
-Question = Callable[[Control], Coroutine[Any, Any, T]]
+Question = Callable[[Control], Coroutine[object, object, T]]
 
 JOIN: Final = 2.0
 """Seconds that the last subscriber to leave waits for the thread; it ends by itself anyway."""

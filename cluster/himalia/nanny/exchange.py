@@ -80,10 +80,10 @@ class Pool(Protocol):
 class Feeder(Protocol):
     """Who runs the machine."""
 
-    def feed(self, event: Any) -> None:
+    def feed(self, event: object) -> None:
         """Let the machine handle an event."""
 
-    def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
+    def messages_received(self, peer: PeerId, messages: list[object]) -> None:
         """Let the machine handle messages of a worker."""
 
 
@@ -109,7 +109,7 @@ class Exchange:
     pool: Pool
     driver: Feeder
 
-    def __init__(self, store: Store, later: Callable[[Callable[[], None]], Any], clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, later: Callable[[Callable[[], None]], object], clock: Callable[[], float]) -> None:
         self._store = store
         self._later = later
         self._readers = Readers(store.length_of)
@@ -262,7 +262,7 @@ class Exchange:
         self._store.free(key, 0)
         return place
 
-    def _read_message(self, name: WorkerName, place: Place) -> Any:
+    def _read_message(self, name: WorkerName, place: Place) -> object:
         """Return a message that a worker put into the arena."""
         key = Key(f"himalia-message-of-{name}")
         self._store.adopt(key, 0, self.pool.owner(name), place.offset, place.sizes)

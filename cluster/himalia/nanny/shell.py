@@ -27,6 +27,7 @@ from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials, ServerCertificate, make_certificate
 from himalia.driver import Driver
 from himalia.errors import HimaliaError, StartError, StoreFullError, UnreachableError
+from himalia.machine import Performers
 from himalia.messages.answers import ProcessLogs, ProfileSamples, Reply
 from himalia.messages.nanny import SchedulerToNanny
 from himalia.messages.parts import Close, HeldData, HostInfo
@@ -193,7 +194,7 @@ class NannyShell:
         self.pool.close()
         self.store.close()
 
-    def _performers(self) -> dict[type, Callable[[Any], None]]:
+    def _performers(self) -> Performers:
         pool, exchange = self.pool, self.exchange
         return {
             events.StartWorker: lambda instruction: pool.start(instruction.name, instruction.index),
@@ -307,7 +308,7 @@ class NannyShell:
         answer = None if problem else ProfileSamples(samples)
         self.endpoint.send(SCHEDULER, Reply(instruction.request, answer, problem))
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[object, object, None]) -> None:
         """Do something that waits, until it is done or this process ends."""
         task = self.loop.create_task(work)
         self.tasks.add(task)

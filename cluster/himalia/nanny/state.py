@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from himalia.machine import Send
 from himalia.messages.answers import CallReply, Restarted
@@ -243,7 +243,7 @@ class NannyState:
         self.worker_memory = worker_memory
         self.resources = resources
         self.now = 0.0
-        self.out: list[Any] = []
+        self.out: list[object] = []
         """Instructions of the event that is being handled."""
 
         self.tasks: dict[Key, NannyTask] = {}

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -62,7 +62,7 @@ system (the last four are distributed's choice, too)."""
 class PoolOwner(Protocol):
     """Who is told what workers say and how they end."""
 
-    def worker_said(self, name: WorkerName, messages: list[Any]) -> None:
+    def worker_said(self, name: WorkerName, messages: list[object]) -> None:
         """Take a worker's messages, in order."""
 
     def worker_gone(
@@ -376,7 +376,7 @@ class WorkerPool:
     def _read(self, worker: WorkerProcess) -> int:
         """Take the messages that are there, and pass them on at once; return how many."""
         receive, view, decode = worker.channel.recv_into, self._view, self._decode
-        messages: list[Any] = []
+        messages: list[object] = []
         try:
             for _ in range(DRAIN):
                 size = receive(view)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -44,11 +44,11 @@ class Target(msgspec.Struct):
     addresses: list[str]
     credentials: Credentials
     name: str = ""
-    cluster: Any = None
+    cluster: object = None
     entry: ClusterEntry | None = None
 
 
-def find_target(address: Any, cluster_file: str | None) -> Target:
+def find_target(address: object, cluster_file: str | None) -> Target:
     """Return the cluster that is meant.
 
     Parameters
@@ -82,7 +82,7 @@ def find_target(address: Any, cluster_file: str | None) -> Target:
     return _target_of_entry(clusters.read(address), None)
 
 
-def _target_of_cluster(cluster: Any) -> Target:
+def _target_of_cluster(cluster: object) -> Target:
     addresses = list(getattr(cluster, "addresses", None) or [getattr(cluster, "scheduler_address", "")])
     credentials = getattr(cluster, "credentials", None)
     if credentials is None or not any(addresses):

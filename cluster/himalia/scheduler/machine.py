@@ -54,7 +54,7 @@ from himalia.messages.nanny import (
 )
 from himalia.messages.parts import Close, ForgetFunctions, FunctionBody, Message
 from himalia.messages.telemetry import ProcessMetrics
-from himalia.names import ClientId, HostId, PeerId, new_incarnation
+from himalia.names import ClientId, HostId, Key, PeerId, new_incarnation
 from himalia.scheduler import (
     cancelling,
     following,
@@ -70,7 +70,7 @@ from himalia.scheduler import (
     validate,
 )
 from himalia.scheduler.placement import refill_all, trickle
-from himalia.scheduler.state import GROUPS, RELEASED, ClientState, HostState, SchedulerState
+from himalia.scheduler.state import GROUPS, RELEASED, ClientState, HostState, SchedulerState, SchedulerTask
 from himalia.scheduler.task_page import describe_task
 from himalia.settings import DEFAULT, Settings
 
@@ -182,7 +182,7 @@ class SchedulerMachine:
         }
 
     @property
-    def tasks(self) -> dict[Any, Any]:
+    def tasks(self) -> dict[Key, SchedulerTask]:
         """Every task by key."""
         return self.core.tasks
 

@@ -8,13 +8,14 @@ import gc
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from himalia import system
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials, ServerCertificate
 from himalia.descriptors import allow_more_files
 from himalia.driver import Driver
+from himalia.machine import Performers
 from himalia.messages.client import ClientToScheduler
 from himalia.messages.nanny import NannyToScheduler
 from himalia.messages.parts import Close
@@ -58,7 +59,7 @@ async def serve(
         idle_timeout=config.idle_timeout,
         started=time.monotonic(),
     )
-    perform: dict[type, Callable[[Any], None]] = {
+    perform: Performers = {
         ShutDown: lambda instruction: stop.set(),
         ReturnMemory: lambda instruction: return_memory(),
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, Final
+from typing import Final
 
 DIGEST: Final = re.compile(r"[-_][0-9a-f]{8,}$")
 """The end that makes a key unique: 8 hex digits or more."""
@@ -15,7 +15,7 @@ UUID: Final = re.compile(r"[-_][0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[
 NUMBER: Final = re.compile(r"[-_]\d+$")
 
 
-def group_name(key: Any) -> str:
+def group_name(key: object) -> str:
     """Return the group of a key: a string, or a tuple that begins with one.
 
     >>> group_name("inc-6e8d0ffa1e7bb9c5")

@@ -6,7 +6,7 @@ They decide only what a test doesn't name: that gets a plain value.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 from himalia.messages.answers import CallSpec, Reply
 from himalia.messages.client import DataPlaced, Submit
@@ -14,6 +14,9 @@ from himalia.messages.nanny import Compute, RegisterNanny, TaskFailed, TaskFinis
 from himalia.messages.parts import Dependency, HeldData, HostInfo, TaskError, TaskOptions, TaskSpec, Timing, WorkerInfo
 from himalia.messages.worker import Place, Raised, Returned
 from himalia.names import HostId, Key, PeerId, WorkerName
+
+Fields: TypeAlias = dict[str, Any]
+"""Of a message, by name."""
 
 
 def host_id(host: str) -> HostId:
@@ -74,7 +77,7 @@ def make_tree(leaves: int, prefix: str = "t", fan_in: int = 2) -> list[TaskSpec]
 def make_host_info(host: str = "nanny-1", **changes: Any) -> HostInfo:
     """Return a host; its number, if its name ends with one, makes its address."""
     number = host.rpartition("-")[2]
-    values: dict[str, Any] = {
+    values: Fields = {
         "host": host_id(host),
         "address": f"tcp://10.0.0.{number}:4000",
         "hostname": f"machine-{number}",
@@ -88,10 +91,10 @@ def make_host_info(host: str = "nanny-1", **changes: Any) -> HostInfo:
     return HostInfo(**(values | changes))
 
 
-def make_worker_info(host: str = "nanny-1", index: int = 0, **changes: Any) -> WorkerInfo:
+def make_worker_info(host: str = "nanny-1", index: int = 0, **changes: object) -> WorkerInfo:
     """Return a worker of a host."""
     number = host.rpartition("-")[2]
-    values: dict[str, Any] = {
+    values: Fields = {
         "name": WorkerName(f"host-{number}-{index}"),
         "address": f"tcp://10.0.0.{number}:4000/{index}",
         "pid": 100 + index,
@@ -121,7 +124,7 @@ def make_finished(
     key: str, attempt: int, *, nbytes: int = 8, data: bytes | None = b"value", **changes: Any
 ) -> TaskFinished:
     """Return the completion of an attempt."""
-    values: dict[str, Any] = {"worker": WorkerName("host-1-0"), "type_name": "bytes", "timing": NO_TIME}
+    values: Fields = {"worker": WorkerName("host-1-0"), "type_name": "bytes", "timing": NO_TIME}
     return TaskFinished(key=Key(key), attempt=attempt, nbytes=nbytes, data=data, **(values | changes))
 
 
@@ -149,7 +152,7 @@ def make_dependency(key: str, attempt: int, *holders: str, nbytes: int = 8) -> D
 
 def make_compute(key: str, attempt: int, *dependencies: Dependency, **changes: Any) -> Compute:
     """Return an assignment as a scheduler sends it to a nanny."""
-    values: dict[str, Any] = {
+    values: Fields = {
         "group": "f",
         "function": b"",
         "call": b"call",

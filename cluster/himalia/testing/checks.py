@@ -286,9 +286,9 @@ class Witness:
         if not self.is_deserted():
             raise SimulationError(f"clients left, and there are still {list(core.clients)}, {list(core.functions)}")
 
-    def _leftovers(self) -> dict[str, Any]:
+    def _leftovers(self) -> dict[str, object]:
         core = self.cluster.scheduler.machine.core
-        found: dict[str, Any] = {
+        found: dict[str, object] = {
             "tasks": list(core.tasks),
             "queue": core.queue,
             "requirements": list(core.requirements),

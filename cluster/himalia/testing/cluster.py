@@ -197,12 +197,12 @@ class Cluster:
 
     # What every process tells
 
-    def before(self, process: Process, event: Any, source: PeerId) -> None:
+    def before(self, process: Process, event: object, source: PeerId) -> None:
         """See an event before its machine does."""
         if process is self.scheduler:
             self.witness.scheduler_will_handle(event, source)
 
-    def after(self, process: Process, event: Any, source: PeerId) -> None:
+    def after(self, process: Process, event: object, source: PeerId) -> None:
         """See what an event has changed."""
         if process is self.scheduler:
             self.witness.scheduler_handled(event, source)

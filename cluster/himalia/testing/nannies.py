@@ -7,7 +7,7 @@ does; it answers readers as ``comm/data/server.py`` does.  It decides nothing el
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from himalia.comm.data.mapping import PAGE, range_length
 from himalia.errors import StoreDamagedError, StoreFullError
@@ -175,7 +175,7 @@ class NannyProcess(Process):
             super().end(reason)
             self.cluster.nanny_died(self)
 
-    def feed(self, event: Any, source: PeerId = PeerId("")) -> None:  # noqa: B008  # a NewType call is a constant
+    def feed(self, event: object, source: PeerId = PeerId("")) -> None:  # noqa: B008  # a NewType call is a constant
         """See :class:`Process`; note what nobody wants any more."""
         if event.__class__ is Withdraw and event.interrupt:
             self.withdrawn.setdefault((event.key, event.attempt), self.world.now)
@@ -334,7 +334,7 @@ class NannyProcess(Process):
             if not self.store.is_reading(reader):
                 self.store.release_owner(reader)
 
-    def leftovers(self) -> dict[str, Any]:
+    def leftovers(self) -> dict[str, object]:
         """Return what must be empty when nobody wants anything."""
         state = self.machine.state
         names = (
@@ -351,10 +351,10 @@ class NannyProcess(Process):
             "calls",
             "claims",
         )
-        left: dict[str, Any] = {name: list(getattr(state, name)) for name in names}
+        left: dict[str, object] = {name: list(getattr(state, name)) for name in names}
         return left | self.pool.leftovers() | self._kept()
 
-    def _kept(self) -> dict[str, Any]:
+    def _kept(self) -> dict[str, object]:
         """Return what the store still keeps; what workers were granted ahead is theirs until they need it."""
         store = self.store
         return {

@@ -11,7 +11,7 @@ again until the lease ends, and both compare what they have seen before they go 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -46,7 +46,7 @@ class Owner(Protocol):
     def peer_joined(self, peer: PeerId, role: str) -> None:
         """Learn that a session began."""
 
-    def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
+    def messages_received(self, peer: PeerId, messages: list[object]) -> None:
         """Take what arrived in one frame."""
 
     def peer_left(self, peer: PeerId, reason: str) -> None:
@@ -76,7 +76,7 @@ class End:
         self.link: Link
         self.other: End
 
-    def send(self, message: Any) -> None:
+    def send(self, message: object) -> None:
         """Queue a message; everything queued at one moment leaves in one frame."""
         self.session.send(message)
         if not self.is_flushing:
@@ -228,12 +228,12 @@ class Link:
         elif session.ack_due:
             self.flush(end)
 
-    def _carry(self, connection: int, to: End, function: Callable[..., None], *arguments: Any) -> None:
+    def _carry(self, connection: int, to: End, function: Callable[..., None], *arguments: object) -> None:
         """Call ``function`` when this reaches the other side, unless that connection is cut before."""
         to.not_before = max(to.not_before, self.world.now + self.network.delay())
         self.world.call_at(to.not_before, self._land, connection, to, function, arguments)
 
-    def _land(self, connection: int, to: End, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def _land(self, connection: int, to: End, function: Callable[..., None], arguments: tuple[object, ...]) -> None:
         if connection and connection == self.connection and to.owner.is_alive:
             function(*arguments)
 
@@ -251,7 +251,7 @@ class Network:
         For each role that dials: what it may send, and what it may be sent (:mod:`himalia.messages`).
     """
 
-    def __init__(self, world: World, weather: Weather, unions: Mapping[str, tuple[Any, Any]]) -> None:
+    def __init__(self, world: World, weather: Weather, unions: Mapping[str, tuple[object, object]]) -> None:
         self.world = world
         self.weather = weather
         self.random = world.chance("network")

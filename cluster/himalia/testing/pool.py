@@ -6,7 +6,7 @@ Takes from ``nanny/exchange.py`` the same datagrams as ``nanny/workers.py``; it 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -111,7 +111,7 @@ class SimulatedPool:
             for name, worker in self.workers.items()
         }
 
-    def leftovers(self) -> dict[str, Any]:
+    def leftovers(self) -> dict[str, object]:
         """Return what must be empty when nobody wants anything."""
         return {
             "queue": list(self.queue),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from himalia.machine import Disconnect, PeerJoined, PeerLeft, Send, Ticked
+from himalia.machine import Disconnect, Machine, PeerJoined, PeerLeft, Performers, Send, Ticked
 from himalia.messages.parts import Message
 from himalia.names import PeerId
 from himalia.testing.network import End
@@ -24,12 +24,8 @@ GOODBYE = 0.5
 """Seconds that what a process sent last has to arrive after its end.  Guess."""
 
 
-class ValidMachine(Protocol):
+class ValidMachine(Machine, Protocol):
     """A pure machine that can check itself."""
-
-    def handle(self, event: Any, *, now: float, source: PeerId = ...) -> list[Any]:
-        """Return what to do about ``event``."""
-        ...
 
     def validate(self) -> None:
         """Raise AssertionError if an invariant is broken."""
@@ -60,15 +56,15 @@ class Process:
         self.is_alive = True
         self.ends: dict[PeerId, End] = {}
         self._is_busy = False
-        self._waiting: deque[tuple[Any, PeerId]] = deque()
+        self._waiting: deque[tuple[object, PeerId]] = deque()
         self.skew = self.random.random() * cluster.plan.behaviour.clock_skew
-        self.perform: dict[type, Callable[[Any], None]] = {Send: self._send, Disconnect: self._disconnect}
+        self.perform: Performers = {Send: self._send, Disconnect: self._disconnect}
         self._tick()
 
     def __repr__(self) -> str:
         return str(self.me)  # traces must not show addresses
 
-    def feed(self, event: Any, source: PeerId = PeerId("")) -> None:  # noqa: B008  # a NewType call is a constant
+    def feed(self, event: object, source: PeerId = PeerId("")) -> None:  # noqa: B008  # a NewType call is a constant
         """Let the machine handle an event and do what it says; events fed meanwhile follow, as with a driver."""
         if self._is_busy:
             self._waiting.append((event, source))
@@ -81,7 +77,7 @@ class Process:
         finally:
             self._is_busy = False
 
-    def _handle(self, event: Any, source: PeerId) -> None:
+    def _handle(self, event: object, source: PeerId) -> None:
         if not self.is_alive:
             return
         if isinstance(event, Message):
@@ -97,11 +93,11 @@ class Process:
         self.machine.validate()
         self.cluster.after(self, event, source)
 
-    def after(self, delay: float, function: Callable[..., None], *arguments: Any) -> None:
+    def after(self, delay: float, function: Callable[..., None], *arguments: object) -> None:
         """Call ``function`` in ``delay`` seconds if this process lives then."""
         self.world.call_later(delay, self._if_alive, function, arguments)
 
-    def _if_alive(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def _if_alive(self, function: Callable[..., None], arguments: tuple[object, ...]) -> None:
         if self.is_alive:
             function(*arguments)
 
@@ -121,7 +117,7 @@ class Process:
         """Learn that a session began."""
         self.feed(PeerJoined(peer, role))
 
-    def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
+    def messages_received(self, peer: PeerId, messages: list[object]) -> None:
         """Take what arrived in one frame."""
         for message in messages:
             self.feed(message, peer)

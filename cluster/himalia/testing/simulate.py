@@ -17,7 +17,6 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from random import Random
-from typing import Any
 
 import msgspec
 
@@ -94,7 +93,7 @@ class Run:
         Is shown every line of the trace.
     """
 
-    def __init__(self, plan: Plan, listener: Callable[[float, str, Any], None] | None = None) -> None:
+    def __init__(self, plan: Plan, listener: Callable[[float, str, object], None] | None = None) -> None:
         self.cluster = Cluster(plan)
         self.world = self.cluster.world
         self.world.listener = listener
@@ -150,12 +149,12 @@ class Run:
         )
 
 
-def describe(now: float, actor: str, what: Any) -> str:
+def describe(now: float, actor: str, what: object) -> str:
     """Return one line of a trace."""
     return f"{now:10.5f}  {actor:24} {what!r:.400}"
 
 
-def run_plan(plan: Plan, listener: Callable[[float, str, Any], None] | None = None) -> Outcome:
+def run_plan(plan: Plan, listener: Callable[[float, str, object], None] | None = None) -> Outcome:
     """Run a plan and report how it ended; never raises for what it finds."""
     run = None
     try:

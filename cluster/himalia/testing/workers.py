@@ -181,7 +181,7 @@ class SimulatedWorker:
         self.is_up = False
         self.is_retiring = False
         self.is_stopped = False
-        self.held: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self.held: list[tuple[Callable[..., None], tuple[object, ...]]] = []
         """What it would have done while it was stopped."""
         self.own: deque[Run] = deque()
         self.running: dict[int, Running] = {}
@@ -200,11 +200,11 @@ class SimulatedWorker:
     def __repr__(self) -> str:
         return str(self.owner)
 
-    def after(self, delay: float, function: Callable[..., None], *arguments: Any) -> None:
+    def after(self, delay: float, function: Callable[..., None], *arguments: object) -> None:
         """Call ``function`` in ``delay`` seconds if the process lives then."""
         self.world.call_later(delay, self._if_alive, function, arguments)
 
-    def _if_alive(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def _if_alive(self, function: Callable[..., None], arguments: tuple[object, ...]) -> None:
         if self.is_stopped:
             self.held.append((function, arguments))
         elif self.is_alive and self.nanny.is_alive:
@@ -228,12 +228,12 @@ class SimulatedWorker:
         self.send(WorkerReady(self.pid))
         self.look()
 
-    def send(self, message: Any) -> None:
+    def send(self, message: object) -> None:
         """Send the nanny a datagram; once sent it arrives even if this process dies."""
         self.not_before = max(self.not_before, self.world.now + REPLY)
         self.world.call_at(self.not_before, self._arrive, message)
 
-    def _arrive(self, message: Any) -> None:
+    def _arrive(self, message: object) -> None:
         if self.nanny.is_alive:
             self.nanny.exchange.worker_said(self.name, [message])
 
@@ -268,7 +268,7 @@ class SimulatedWorker:
         if self.is_retiring and not self.running and not self.own and self.alone is None:
             self.exit("exit code 0")
 
-    def _open(self, message: Any) -> Any:
+    def _open(self, message: object) -> Any:
         """Return a message that may have been too large for a datagram."""
         if not isinstance(message, Stored):
             return message
@@ -434,7 +434,7 @@ class SimulatedWorker:
 
     # What the nanny says
 
-    def receive(self, message: Any) -> None:
+    def receive(self, message: object) -> None:
         """Take a message of the nanny."""
         match self._open(message):
             case Run() as run:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
-from typing import Any
 
 
 class SimulationError(AssertionError):
@@ -34,21 +33,21 @@ class World:
         self.now = 0.0
         self.events = 0
         self.digest = 0
-        self.last: deque[tuple[float, str, Any]] = deque(maxlen=keep)
-        self.listener: Callable[[float, str, Any], None] | None = None
-        self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self.last: deque[tuple[float, str, object]] = deque(maxlen=keep)
+        self.listener: Callable[[float, str, object], None] | None = None
+        self._heap: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._asked = 0
 
     def chance(self, name: str) -> Random:
         """Return a stream of chance of its own, so that a draw more in one place changes no draw in another."""
         return Random(f"{self.seed}/{name}")
 
-    def call_at(self, time: float, function: Callable[..., None], *arguments: Any) -> None:
+    def call_at(self, time: float, function: Callable[..., None], *arguments: object) -> None:
         """Call ``function`` at ``time``; there is no way to take it back, functions look whether it is too late."""
         self._asked += 1
         heappush(self._heap, (time, self._asked, function, arguments))
 
-    def call_later(self, delay: float, function: Callable[..., None], *arguments: Any) -> None:
+    def call_later(self, delay: float, function: Callable[..., None], *arguments: object) -> None:
         """Call ``function`` in ``delay`` seconds."""
         self.call_at(self.now + delay, function, *arguments)
 
@@ -56,12 +55,12 @@ class World:
         """Let bytes count for the digest of the trace."""
         self.digest = zlib.crc32(data, self.digest)
 
-    def record(self, actor: str, what: Any) -> None:
+    def record(self, actor: str, what: object) -> None:
         """Add a line to the trace."""
         self.absorb(f"{self.now:.9f} {actor} {what!r}".encode())
         self.note(actor, what)
 
-    def note(self, actor: str, what: Any) -> None:
+    def note(self, actor: str, what: object) -> None:
         """Add a line to the trace that follows from what was absorbed."""
         self.last.append((self.now, actor, what))
         if self.listener is not None:

@@ -11,7 +11,7 @@ from time import perf_counter, time
 from typing import Any, Final
 
 from himalia import serialize
-from himalia.callables import PerCall
+from himalia.callables import Function, PerCall
 from himalia.comm.data.mapping import ArenaReader
 from himalia.messages.parts import FunctionBody, TaskError, Timing
 from himalia.messages.worker import CallReturned, NeedFunction, Place, Raised, Returned, Run
@@ -64,7 +64,7 @@ class Calls:
         self._inline_limit = inline_limit
         self._copy_limit = copy_limit
         self._function_cache = function_cache
-        self._functions: dict[bytes, Callable[..., Any]] = {}
+        self._functions: dict[bytes, Function] = {}
         """Those that calls share."""
         self._makers: dict[bytes, PerCall] = {}
         """What makes the others, for each call anew."""
@@ -157,7 +157,7 @@ class Calls:
             self._bodies[message.digest] = message.body
             self._arrived.notify_all()
 
-    def _read(self, run: Run, function: Callable[..., Any] | None) -> tuple[Callable[..., Any], Any, Any]:
+    def _read(self, run: Run, function: Function | None) -> tuple[Function, Any, Any]:
         """Return what to call with what."""
         values: dict[Key, Any] = {}
         call: list[tuple[Key, Place]] = []
@@ -183,12 +183,12 @@ class Calls:
             function, args, kwargs = parts
         return function, args, kwargs
 
-    def _find_function(self, digest: bytes) -> Callable[..., Any]:
+    def _find_function(self, digest: bytes) -> Function:
         """Return a function by its digest, asking the nanny if this is the first time."""
         kept = self._find_kept(digest)
         return kept.make() if isinstance(kept, PerCall) else kept
 
-    def _find_kept(self, digest: bytes) -> Callable[..., Any] | PerCall:
+    def _find_kept(self, digest: bytes) -> Function | PerCall:
         """Return what is kept of a function: itself, or what makes one for each call."""
         with self._arrived:
             while True:
@@ -204,7 +204,7 @@ class Calls:
                     self._send(NeedFunction(Digest(digest)))
                 self._arrived.wait()
             self._asked.add(digest)
-        function: Callable[..., Any] | PerCall | None = None
+        function: Function | PerCall | None = None
         try:
             if not body:
                 raise LookupError("its nanny doesn't know the function; this is a fault of himalia")
@@ -214,7 +214,7 @@ class Calls:
         assert function is not None
         return function
 
-    def _remember(self, digest: bytes, function: Callable[..., Any] | PerCall | None) -> None:
+    def _remember(self, digest: bytes, function: Function | PerCall | None) -> None:
         """Keep a function that was read, or (``None``) let whoever else waits for it try for himself."""
         with self._arrived:
             if function is not None:

@@ -147,7 +147,7 @@ def _is_dead(value: Any) -> bool:
     return issubclass(type(value), weakref.ref) and weakref.ref.__call__(value) is None
 
 
-def _finalizes(value: Any, code: CodeType) -> bool:
+def _finalizes(value: object, code: CodeType) -> bool:
     """Return whether code is the finalizer of this value's class, under whatever name it was written."""
     return getattr(getattr(type(value), "__del__", None), "__code__", None) is code
 

@@ -115,7 +115,7 @@ class Worker:
         end.daemon = True
         end.start()
 
-    def send(self, message: Any) -> None:
+    def send(self, message: object) -> None:
         """Send the nanny a message; without a nanny there is nothing left to do."""
         data = encode(message)
         if len(data) > DATAGRAM_LIMIT:
@@ -297,7 +297,7 @@ class Worker:
                 message = decode(self.calls.read(message.place)[0])
             self.take(message)
 
-    def take(self, message: Any) -> None:
+    def take(self, message: object) -> None:
         """Do what the nanny wants."""
         match message:
             case Run():

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from himalia.bucket import TokenBucket
 from himalia.messages.telemetry import LogLine
@@ -109,7 +109,7 @@ class CallStream(io.TextIOBase):
         self._original = original
 
     @property
-    def buffer(self) -> Any:
+    def buffer(self) -> object:
         """Where bytes go: the stream it stands for, without a run."""
         return self._original.buffer
 
@@ -154,7 +154,7 @@ class CallStream(io.TextIOBase):
         """See :class:`io.TextIOBase`."""
         return True
 
-    def reconfigure(self, **options: Any) -> None:
+    def reconfigure(self, **options: object) -> None:
         """Accept what a text file accepts, for the stream it stands for."""
         self._original.reconfigure(**options)  # type: ignore[attr-defined]  # a TextIOWrapper
 

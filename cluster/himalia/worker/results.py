@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -42,7 +42,7 @@ OWN_FILES: Final = (
 _type_names: dict[type, str] = {type(None): "NoneType"}
 
 
-def type_name(value: Any) -> str:
+def type_name(value: object) -> str:
     """Return the name of a value's type: ``numpy.ndarray``, ``int``."""
     kind = type(value)
     name = _type_names.get(kind)

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from himalia.client.calling import Calling
 from himalia.client.dask.graphs import Graph
 from himalia.client.engine.errors_view import folded
 from himalia.client.engine.state import Record
-from himalia.client.future import Future
+from himalia.client.future import AnyFuture, Future
 from himalia.client.packing.calls import Call, make_options
 from himalia.errors import UsageError
 from himalia.messages.parts import TaskOptions
 from himalia.names import Key
+
+Options: TypeAlias = dict[str, Any]
+"""What :func:`make_options` takes."""
 
 if TYPE_CHECKING:
     from himalia.client.engine.submitting import Submitter
@@ -39,15 +42,15 @@ class Collections(Calling):
 
     def get(
         self,
-        dsk: Any,
-        keys: Any,
+        dsk: object,
+        keys: object,
         workers: str | Iterable[str] | None = None,
         allow_other_workers: bool | None = None,
         resources: Mapping[str, float] | None = None,
         sync: bool = True,
         retries: int | None = None,
         priority: float = 0,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Any:
         """Compute keys of a Dask graph: the scheduler function that Dask collections call.
 
@@ -80,7 +83,7 @@ class Collections(Calling):
         retries: int | None = None,
         priority: float = 0,
         traverse: bool = True,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Any:
         """Compute Dask collections to single values.
 
@@ -117,12 +120,12 @@ class Collections(Calling):
                 return self.gather(results[0] if single else results)
         return results[0] if single else results
 
-    def _compute_all(self, collections: list[Any], optimize_graph: bool, options: dict[str, Any]) -> list[Future[Any]]:
+    def _compute_all(self, collections: list[object], optimize_graph: bool, options: Options) -> list[AnyFuture]:
         """Return a future of the whole value of each collection."""
         from dask._expr import FinalizeCompute
         from dask.base import collections_to_expr
 
-        results: list[Future[Any] | None] = [None] * len(collections)
+        results: list[AnyFuture | None] = [None] * len(collections)
         for indices in _by_optimizer(collections):
             chosen = [collections[index] for index in indices]
             expr = FinalizeCompute(collections_to_expr(chosen, optimize_graph)).optimize()
@@ -145,7 +148,7 @@ class Collections(Calling):
         resources: Mapping[str, float] | None = None,
         retries: int | None = None,
         priority: float = 0,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Any:
         """Compute Dask collections and keep the results on the cluster.
 
@@ -163,14 +166,14 @@ class Collections(Calling):
         single = not isinstance(collections, list | tuple | set | frozenset)
         items = [collections] if single else list(collections)
         options = _given(priority, retries, workers, allow_other_workers, resources)
-        results: list[Any] = [None] * len(items)
+        results: list[object] = [None] * len(items)
         for indices in _by_optimizer(items):
             persisted = self._persist_all([items[index] for index in indices], optimize_graph, options)
             for index, result in zip(indices, persisted, strict=True):
                 results[index] = result
         return results[0] if single else results
 
-    def _persist_all(self, collections: list[Any], optimize_graph: bool, options: dict[str, Any]) -> list[Any]:
+    def _persist_all(self, collections: list[Any], optimize_graph: bool, options: Options) -> list[object]:
         from dask.base import collections_to_expr
 
         expr = collections_to_expr(collections, optimize_graph).optimize()
@@ -182,7 +185,7 @@ class Collections(Calling):
             results.append(rebuild({key: futures[key] for key in part}, *state))
         return results
 
-    def _graph_to_futures(self, dsk: Any, keys: Sequence[Any], options: dict[str, Any]) -> dict[Any, Future[Any]]:
+    def _graph_to_futures(self, dsk: object, keys: Sequence[object], options: Options) -> dict[object, AnyFuture]:
         """Submit what of a graph is needed for ``keys``, and return a future for each of them."""
         self._check_open()
         nodes, futures = read_graph(dsk)
@@ -210,7 +213,7 @@ class Collections(Calling):
             known.let_go()
             self._submitter.let_go(list(made.values()))
 
-    def _future_of(self, key: Any, graph: Graph, made: dict[Key, Record]) -> Future[Any]:
+    def _future_of(self, key: object, graph: Graph, made: dict[Key, Record]) -> AnyFuture:
         wire = graph.wire_key(key)
         record = made.pop(wire, None) or self._submitter.hold([wire])[0]
         return Future(self, record, None if key == wire else key)
@@ -245,12 +248,12 @@ class OptionsOf:
         Name → value, for keys without such an annotation.
     """
 
-    def __init__(self, annotations: Mapping[str, Mapping[Any, Any]], defaults: Mapping[str, Any]) -> None:
+    def __init__(self, annotations: Mapping[str, Mapping[object, object]], defaults: Options) -> None:
         self._annotations = {name: found for name, found in annotations.items() if name in HONOURED and found}
         self._defaults = dict(defaults)
         self._made: dict[str, TaskOptions | None] = {}
 
-    def __call__(self, key: Any) -> TaskOptions | None:
+    def __call__(self, key: object) -> TaskOptions | None:
         asked = self._defaults
         if self._annotations:
             found = {name: values[key] for name, values in self._annotations.items() if key in values}
@@ -263,7 +266,7 @@ class OptionsOf:
         return self._made[text]
 
 
-def read_graph(dsk: Any) -> tuple[dict[Any, Any], dict[Any, Future[Any]]]:
+def read_graph(dsk: object) -> tuple[dict[object, object], dict[object, AnyFuture]]:
     """Return a graph's nodes, and the futures in the place of nodes."""
     from dask._task_spec import DataNode, convert_legacy_graph
     from dask.utils import ensure_dict
@@ -279,12 +282,12 @@ def read_graph(dsk: Any) -> tuple[dict[Any, Any], dict[Any, Future[Any]]]:
     return convert_legacy_graph(nodes, set(graph)), futures
 
 
-def read_annotations(dsk: Any) -> dict[str, dict[Any, Any]]:
+def read_annotations(dsk: object) -> dict[str, dict[object, object]]:
     """Return a graph's annotations: name → key → value."""
     if hasattr(dsk, "__dask_annotations__"):
-        found: dict[str, dict[Any, Any]] = dsk.__dask_annotations__()
+        found: dict[str, dict[object, object]] = dsk.__dask_annotations__()
         return found
-    annotations: dict[str, dict[Any, Any]] = {}
+    annotations: dict[str, dict[object, object]] = {}
     for layer in getattr(dsk, "layers", {}).values():
         for name, value in (getattr(layer, "annotations", None) or {}).items():
             of_name = annotations.setdefault(name, {})
@@ -298,11 +301,11 @@ def _given(
     workers: str | Iterable[str] | None,
     allow_other_workers: bool | None,
     resources: Mapping[str, float] | None,
-) -> dict[str, Any]:
+) -> Options:
     """Return the options that somebody asked for: the caller, or ``dask.annotate`` around the call."""
     from dask.base import get_annotations
 
-    asked: dict[str, Any] = {name: value for name, value in get_annotations().items() if name in HONOURED}
+    asked: Options = {name: value for name, value in get_annotations().items() if name in HONOURED}
     asked = {name: value for name, value in asked.items() if not callable(value)}
     mine = {
         "priority": priority or None,
@@ -314,14 +317,14 @@ def _given(
     return {**asked, **{name: value for name, value in mine.items() if value is not None}}
 
 
-def _by_optimizer(collections: list[Any]) -> list[list[int]]:
+def _by_optimizer(collections: list[object]) -> list[list[int]]:
     """Return the indices of collections in groups that Dask optimises together.
 
     Asked for several kinds at once, Dask gives results back in another order than that of the collections.
     """
     from dask._expr import Expr
 
-    groups: dict[Any, list[int]] = {}
+    groups: dict[object, list[int]] = {}
     for index, collection in enumerate(collections):
         is_expression = isinstance(getattr(collection, "expr", None), Expr)
         optimizer = "expression" if is_expression else getattr(collection, "__dask_optimize__", None)
@@ -329,7 +332,7 @@ def _by_optimizer(collections: list[Any]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _delay_nested(item: Any) -> Any:
+def _delay_nested(item: object) -> object:
     """Return containers that hold collections as one collection, everything else as it is."""
     from dask import delayed
     from dask.base import is_dask_collection
@@ -351,7 +354,7 @@ def _chunks(calls: Iterator[Call]) -> Iterator[tuple[list[Call], bool]]:
         chunk = following
 
 
-def _flatten(keys: Any) -> Iterator[Any]:
+def _flatten(keys: object) -> Iterator[object]:
     if isinstance(keys, list):
         for key in keys:
             yield from _flatten(key)
@@ -359,7 +362,7 @@ def _flatten(keys: Any) -> Iterator[Any]:
         yield keys
 
 
-def _nest(keys: Any, futures: Mapping[Any, Any]) -> Any:
+def _nest(keys: object, futures: Mapping[object, object]) -> object:
     if isinstance(keys, list):
         return [_nest(key, futures) for key in keys]
     return futures[keys]

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from himalia.errors import UsageError
 from himalia.names import Key, shorten
 from himalia.wellformed import key_of
+
+Node: TypeAlias = Any
+"""One of a Dask graph; Dask's classes have no types."""
 
 
 class GraphKeys:
@@ -41,9 +44,9 @@ class GraphKeys:
 
     def __init__(
         self,
-        nodes: Mapping[Any, Any],
-        externals: Mapping[Any, Key],
-        asked: Iterable[Any],
+        nodes: Mapping[object, Node],
+        externals: Mapping[object, Key],
+        asked: Iterable[object],
         is_known: Callable[[Key], bool],
     ) -> None:
         from dask._task_spec import Alias
@@ -62,7 +65,7 @@ class GraphKeys:
                 self._name_alias(key, plain)
         self.wanted = {self.target(key) for key in self.asked}
 
-    def _name_alias(self, key: Any, plain: set[Any]) -> None:
+    def _name_alias(self, key: object, plain: set[object]) -> None:
         """Have what is behind an alias that is asked for called by the alias's name, or make it a copy."""
         target, name = self.target(key), wire_name(key)
         if target in plain or target in self._names:
@@ -73,7 +76,7 @@ class GraphKeys:
         else:
             self._names[target] = name
 
-    def target(self, key: Any) -> Any:
+    def target(self, key: object) -> object:
         """Return the key behind an alias, or behind an alias of one."""
         seen = set()
         while key not in self.existing and key not in self.copies:
@@ -86,7 +89,7 @@ class GraphKeys:
             key = node.target
         return key
 
-    def wire_key(self, key: Any) -> Key:
+    def wire_key(self, key: object) -> Key:
         """Return how a key is called on the cluster.
 
         Raises
@@ -104,10 +107,10 @@ class GraphKeys:
                 raise UsageError(f"The graph refers to {shorten(wire)}, which is neither in it nor a future's key.")
         return wire
 
-    def needed(self) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    def needed(self) -> tuple[dict[object, Node], dict[object, Node]]:
         """Return the nodes that have to be computed for what is asked for; and these with the aliases between them."""
-        found: dict[Any, Any] = {}
-        seen: dict[Any, Any] = {}
+        found: dict[object, Node] = {}
+        seen: dict[object, Node] = {}
         stack = list(self.asked)
         while stack:
             key = stack.pop()
@@ -125,7 +128,7 @@ class GraphKeys:
         return found, seen
 
 
-def wire_name(key: Any) -> Key:
+def wire_name(key: object) -> Key:
     """Return how a key of a graph is written on the wire: equal keys alike, whatever kind of integer is in them."""
     return key_of(key if type(key) is str else str(_plain(key)))
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from himalia import serialize
-from himalia.client.dask.graph_keys import GraphKeys
+from himalia.client.dask.graph_keys import GraphKeys, Node
 from himalia.client.packing.calls import Call, CallMaker, Parcel
 from himalia.client.packing.functions import BODY_LIMIT, PickledFunction, is_importable
 from himalia.client.packing.remote import Reference, identity, run_node
@@ -58,19 +58,19 @@ class Graph:
 
     def __init__(
         self,
-        nodes: Mapping[Any, Any],
-        externals: Mapping[Any, Key],
-        wanted: Iterable[Any],
+        nodes: Mapping[object, Node],
+        externals: Mapping[object, Key],
+        wanted: Iterable[object],
         calls: CallMaker,
         *,
         inline_limit: int,
-        options: Callable[[Any], TaskOptions | None],
+        options: Callable[[object], TaskOptions | None],
         is_known: Callable[[Key], bool],
     ) -> None:
         from dask import _task_spec as spec
 
         self._spec = spec
-        self._converters: dict[type, Callable[[Any], Any]] = {
+        self._converters: dict[type, Callable[[Any], object]] = {
             spec.TaskRef: lambda ref: self._refer(ref.key),
             spec.Alias: lambda alias: self._refer(alias.target),
             spec.DataNode: lambda node: self._convert_data(node.value),
@@ -83,12 +83,12 @@ class Graph:
         self._calls = calls
         self._limit = inline_limit
         self._options = options
-        self._constants: dict[Any, Any] = {}
-        self._large: dict[int, tuple[Any, Reference]] = {}
+        self._constants: dict[object, object] = {}
+        self._large: dict[int, tuple[object, Reference]] = {}
         self._parcels: list[Parcel] = []
         self._functions: dict[int, PickledFunction] = {}
 
-    def wire_key(self, key: Any) -> Key:
+    def wire_key(self, key: object) -> Key:
         """Return how a key of the graph is called on the cluster."""
         return self._keys.wire_key(key)
 
@@ -100,7 +100,7 @@ class Graph:
         from dask.order import order
 
         nodes, with_aliases = self._keys.needed()
-        ranks: dict[Any, int] = order(with_aliases)  # in which a graph is finished depth-first
+        ranks: dict[object, int] = order(with_aliases)  # in which a graph is finished depth-first
         uses = Counter(id(node.func) for node in nodes.values() if type(node) is self._spec.Task)
         data_node = self._spec.DataNode
         for key in self._in_order(nodes, ranks):
@@ -116,7 +116,7 @@ class Graph:
                 self._parcels = []
             yield call
 
-    def _in_order(self, nodes: Mapping[Any, Any], ranks: Mapping[Any, int]) -> list[Any]:
+    def _in_order(self, nodes: Mapping[object, Node], ranks: Mapping[object, int]) -> list[object]:
         """Return the keys in Dask's order, but constants right before what needs them first."""
         data_node = self._spec.DataNode
         constants = {key for key, node in nodes.items() if isinstance(node, data_node)}
@@ -132,8 +132,8 @@ class Graph:
 
     # Nodes
 
-    def _call_of_node(self, key: Any, node: Any, rank: int, uses: Mapping[int, int]) -> Call:
-        function: Callable[..., Any] = run_node
+    def _call_of_node(self, key: object, node: Node, rank: int, uses: Mapping[int, int]) -> Call:
+        function: Callable[..., object] = run_node
         named: PickledFunction | None
         with serialize.collecting() as found:
             try:
@@ -153,7 +153,7 @@ class Graph:
             frames = self._dumps((args, kwargs) if named is not None else (function, args, kwargs))
         return self._finish(key, frames, tuple(found), rank, named)
 
-    def _call_of_constant(self, key: Any, value: Any, rank: int) -> Call | None:
+    def _call_of_constant(self, key: object, value: object, rank: int) -> Call | None:
         """Return a call that makes a constant a result, if one is asked for; else remember it for its dependents."""
         with serialize.collecting() as found:
             frames = self._dumps(value)
@@ -172,7 +172,7 @@ class Graph:
 
     def _finish(
         self,
-        key: Any,
+        key: object,
         frames: list[serialize.Buffer],
         dependencies: tuple[Key, ...],
         rank: int,
@@ -203,7 +203,7 @@ class Graph:
 
     # Arguments
 
-    def _convert(self, value: Any) -> Any:
+    def _convert(self, value: object) -> object:
         converter = self._converters.get(type(value))
         if converter is not None:
             return converter(value)
@@ -211,7 +211,7 @@ class Graph:
             raise Nested
         return self._convert_data(value)
 
-    def _convert_data(self, value: Any) -> Any:
+    def _convert_data(self, value: object) -> object:
         """Return a large array or frame as a reference to the one copy of it that is stored."""
         size = getattr(value, "nbytes", 0)
         if type(size) is not int or size <= self._limit or isinstance(value, type):
@@ -223,12 +223,12 @@ class Graph:
             known = self._large[id(value)] = (value, Reference(key))
         return known[1]
 
-    def _convert_dict(self, node: Any) -> Any:
+    def _convert_dict(self, node: Node) -> object:
         args = node.args
         names = [self._convert(name) for name in args[::2]]
         return dict(zip(names, [self._convert(value) for value in args[1::2]], strict=True))
 
-    def _refer(self, key: Any) -> Any:
+    def _refer(self, key: object) -> object:
         key = self._keys.target(key)
         if key in self._constants:
             return self._constants[key]
@@ -236,13 +236,13 @@ class Graph:
 
     # Pickles
 
-    def _pickled(self, function: Callable[..., Any]) -> PickledFunction:
+    def _pickled(self, function: Callable[..., object]) -> PickledFunction:
         pickled = self._functions.get(id(function))
         if pickled is None:
             pickled = self._functions[id(function)] = self._calls.functions.pickle(function)
         return pickled
 
-    def _dumps(self, value: Any) -> list[serialize.Buffer]:
+    def _dumps(self, value: object) -> list[serialize.Buffer]:
         """Pickle arguments; functions of a notebook inside of them are pickled once per graph."""
         try:
             data = pickle.dumps(value, 5)
@@ -254,7 +254,7 @@ class Graph:
             return serialize.dumps(value)  # buffers apart
         return [data]
 
-    def _dumps_by_value(self, value: Any) -> list[serialize.Buffer]:
+    def _dumps_by_value(self, value: object) -> list[serialize.Buffer]:
         file = io.BytesIO()
         try:
             _FunctionPickler(file, self._pickled).dump(value)
@@ -266,7 +266,7 @@ class Graph:
 class _FunctionPickler(pickle.Pickler):
     """A pickler that puts in functions which were pickled before, and refuses whatever else is in this process only."""
 
-    def __init__(self, file: Any, pickled: Callable[[Callable[..., Any]], PickledFunction]) -> None:
+    def __init__(self, file: Any, pickled: Callable[[Callable[..., object]], PickledFunction]) -> None:
         super().__init__(file, 5)
         self._pickled = pickled
 

@@ -22,7 +22,7 @@ METHODS: Final = (("dataframe", "shuffle", "method"), ("array", "rechunk", "meth
 """Settings for which Dask asks whether ``distributed`` has a client; here the answer is always ``tasks``."""
 
 _client: Client | None = None
-_original: dict[str, Any] = {}
+_original: dict[str, object] = {}
 """What the settings were before they were ours; ``_MISSING`` for those that weren't there."""
 _MISSING: Final = object()
 
@@ -74,7 +74,9 @@ def _choose_tasks(settings: dict[str, Any], path: Sequence[str]) -> None:
 class _DaskFinder:
     """Finds ``dask.config`` as everybody else would, and adds one step after it was run."""
 
-    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if fullname != "dask.config":
             return None
         for finder in sys.meta_path:

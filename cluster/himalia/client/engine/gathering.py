@@ -25,7 +25,7 @@ T = TypeVar("T")
 RETRY_PAUSE: Final = 0.05
 """Seconds before a value that could not be read is asked for again, times the number of times it failed.  Guess."""
 
-Run = Callable[[Coroutine[Any, Any, Any], float | None], Any]
+Run = Callable[[Coroutine[object, object, Any], float | None], Any]
 """Runs a coroutine in the client's loop and waits for it, so many seconds at most: ``Portal.run``."""
 
 
@@ -128,7 +128,7 @@ async def gather_in_loop(
         await asyncio.sleep(min(RETRY_PAUSE * failures, 1.0))
 
 
-async def in_loop_of(shell: ClientShell, coroutine: Coroutine[Any, Any, Any]) -> Any:
+async def in_loop_of(shell: ClientShell, coroutine: Coroutine[object, object, T]) -> T:
     """Run a coroutine in the client's loop, which may be another one than this."""
     if asyncio.get_running_loop() is shell.loop:
         return await coroutine
@@ -161,7 +161,7 @@ def clock() -> float:
     return time.monotonic()
 
 
-async def within(timeout: float, coroutine: Coroutine[Any, Any, T]) -> T:
+async def within(timeout: float, coroutine: Coroutine[object, object, T]) -> T:
     """Await a coroutine, and cancel it if ``timeout`` seconds pass first.
 
     Raises

@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -46,7 +46,7 @@ class Hosts:
         Tells the machine of a failed read, and of values that were stored in vain.
     """
 
-    def __init__(self, machine: ClientMachine, data: DataClient, identity: str, tell: Callable[[Any], None]) -> None:
+    def __init__(self, machine: ClientMachine, data: DataClient, identity: str, tell: Callable[[object], None]) -> None:
         self._machine = machine
         self._data = data
         self._identity = identity

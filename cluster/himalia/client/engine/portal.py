@@ -11,7 +11,7 @@ import concurrent.futures
 import os
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from himalia.errors import ClosedError, TimeoutError, UsageError
 
@@ -57,7 +57,7 @@ class Portal:
         """Return whether the calling thread is the loop's own."""
         return threading.current_thread() is self._thread
 
-    def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+    def run(self, coroutine: Coroutine[object, object, T], timeout: float | None = None) -> T:
         """Run a coroutine in the loop and wait for it in this thread.
 
         An interrupt of this thread (ctrl-C) ends the wait at once and cancels the coroutine.

@@ -56,7 +56,7 @@ from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
 from himalia.driver import Driver
 from himalia.errors import ClosedError, ConnectError, HimaliaError, UnreachableError, UsageError
-from himalia.machine import Send
+from himalia.machine import Performers, Send
 from himalia.messages.answers import A, Question, read_answer
 from himalia.messages.client import (
     CallOutput,
@@ -112,7 +112,7 @@ class LockedDriver(Driver):
         super()._tick(loop, interval)
         self._after_tick()
 
-    def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
+    def messages_received(self, peer: PeerId, messages: list[object]) -> None:
         """Handle messages in their order; see :class:`himalia.comm.endpoint.Handler`."""
         with self._lock:
             super().messages_received(peer, messages)
@@ -164,7 +164,7 @@ class ClientShell:
         self._credentials = credentials
         self.cluster_id = credentials.cluster_id
         self._complaints = Complaints(logger)
-        self._perform: dict[type, Callable[[Any], None]] = {
+        self._perform: Performers = {
             Send: lambda instruction: self.send(instruction.peer, instruction.message),
             Notify: _notify,
             Answer: self._answer,
@@ -433,7 +433,7 @@ class ClientShell:
         self._woken_at = time.perf_counter()  # what sending took is no pause: a burst would go on like that
         return True
 
-    def send(self, peer: PeerId, message: Any) -> None:
+    def send(self, peer: PeerId, message: object) -> None:
         """Put a message into the outbox and see that it leaves soon; see :class:`himalia.driver.Outlet`."""
         self._outbox.append(message)
         self.wake()
@@ -447,7 +447,7 @@ class ClientShell:
         """Return how many messages the scheduler hasn't acknowledged; see :class:`himalia.driver.Outlet`."""
         return {} if self._endpoint is None else self._endpoint.pending()
 
-    def start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def start(self, coroutine: Coroutine[object, object, object]) -> None:
         """Run a coroutine in the loop; nobody awaits its end."""
         asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
@@ -624,7 +624,7 @@ def _notify(instruction: Notify) -> None:
         watcher(record)
 
 
-def _set(future: asyncio.Future[Any], value: Any) -> None:
+def _set(future: asyncio.Future[object], value: object) -> None:
     if not future.done():
         future.set_result(value)
 

@@ -172,7 +172,7 @@ class Answer(Instruction):
     """A request was answered, or never will be: then ``error`` says why."""
 
     request: int
-    value: Any
+    value: object
     error: str
 
 

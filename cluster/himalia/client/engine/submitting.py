@@ -20,7 +20,7 @@ from himalia.client.packing.calls import Call, CallMaker, KeyMaker, Parcel, name
 from himalia.client.packing.functions import BODY_LIMIT, PickledFunction
 from himalia.client.packing.remote import Reference
 from himalia.errors import ClosedError, UsageError
-from himalia.messages.client import ClientToScheduler
+from himalia.messages.client import ClientToScheduler, DataPlaced
 from himalia.messages.parts import HostInfo, TaskError, TaskOptions, TaskSpec
 from himalia.names import Key
 from himalia.wellformed import label_of, name_of
@@ -32,7 +32,7 @@ CHUNK: Final = 1000
 CHUNK_BYTES: Final = 64 * 1024 * 1024
 """Bytes of large arguments after which a chunk of a map ends, so that they don't all wait in this process."""
 
-Run = Callable[[Coroutine[Any, Any, Any], float | None], Any]
+Run = Callable[[Coroutine[object, object, object], float | None], Any]
 
 
 class Submitter:
@@ -54,9 +54,9 @@ class Submitter:
 
     def submit(
         self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
+        function: Callable[..., object],
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
         *,
         key: Key | None,
         pure: bool,
@@ -94,7 +94,7 @@ class Submitter:
         return made
 
     def compare(
-        self, record: Record, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self, record: Record, function: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> None:
         """Warn if the name of a record was submitted again for another call than this."""
         if not record.origin:
@@ -130,9 +130,9 @@ class Submitter:
 
     def map(
         self,
-        function: Callable[..., Any],
-        iterables: Sequence[Iterable[Any]],
-        kwargs: Mapping[str, Any],
+        function: Callable[..., object],
+        iterables: Sequence[Iterable[object]],
+        kwargs: Mapping[str, object],
         *,
         keys: str | Sequence[str] | None,
         pure: bool,
@@ -163,8 +163,8 @@ class Submitter:
     def _send_rows(
         self,
         pickled: PickledFunction,
-        rows: list[tuple[Any, ...]],
-        kwargs: Mapping[str, Any],
+        rows: list[tuple[object, ...]],
+        kwargs: Mapping[str, object],
         keys: Sequence[str] | None,
         prefix: str,
         pure: bool,
@@ -215,8 +215,8 @@ class Submitter:
     def _send_mixed(
         self,
         pickled: PickledFunction,
-        rows: list[tuple[Any, ...]],
-        kwargs: Mapping[str, Any],
+        rows: list[tuple[object, ...]],
+        kwargs: Mapping[str, object],
         specs: list[TaskSpec],
         large: list[int],
         batch: int,
@@ -247,8 +247,8 @@ class Submitter:
     def _send_special(
         self,
         pickled: PickledFunction,
-        rows: list[tuple[Any, ...]],
-        kwargs: Mapping[str, Any],
+        rows: list[tuple[object, ...]],
+        kwargs: Mapping[str, object],
         keys: Sequence[str] | None,
         prefix: str,
         pure: bool,
@@ -271,7 +271,7 @@ class Submitter:
             seen.update(parcel.key for parcel in call.parcels)
         return self.send(calls, batch)
 
-    def _store_kwargs(self, kwargs: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Record]]:
+    def _store_kwargs(self, kwargs: Mapping[str, object]) -> tuple[Mapping[str, object], list[Record]]:
         """Store keyword arguments that would make every call of a map large, once."""
         if not kwargs or self._run is None:
             return kwargs, []
@@ -302,7 +302,7 @@ class Submitter:
         """Do as :meth:`scatter` in the client's own loop."""
         return self._announce(parcels, await self.shell.hosts.place_all(parcels, hosts, broadcast))
 
-    def _announce(self, parcels: Sequence[Parcel], placed: Sequence[Sequence[Any]]) -> list[Record]:
+    def _announce(self, parcels: Sequence[Parcel], placed: Sequence[Sequence[DataPlaced]]) -> list[Record]:
         limit = self.shell.settings.inline_limit
         records = []
         for parcel, messages in zip(parcels, placed, strict=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from himalia.messages.parts import Frame
 
@@ -71,6 +71,6 @@ def _frame(frame: Frame) -> types.FrameType:
         co_firstlineno=first,
         co_linetable=_columnless_lines(len(_template.co_code) // 2, line - first),
     )
-    module: dict[str, Any] = {"sys": sys, "__name__": REMOTE, "__file__": frame.filename}
+    module: dict[str, object] = {"sys": sys, "__name__": REMOTE, "__file__": frame.filename}
     made: types.FrameType = types.FunctionType(code, module)()
     return made

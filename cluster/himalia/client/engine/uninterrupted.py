@@ -10,7 +10,6 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 
 class Uninterrupted:
@@ -24,7 +23,7 @@ class Uninterrupted:
     def __enter__(self) -> None:
         self._number = 0
         self._frame: FrameType | None = None
-        self._handler: Callable[[int, FrameType | None], Any] | None = None
+        self._handler: Callable[[int, FrameType | None], object] | None = None
         if threading.get_ident() == threading.main_thread().ident:
             handler = signal.getsignal(signal.SIGINT)
             if callable(handler):

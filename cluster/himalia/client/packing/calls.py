@@ -16,7 +16,7 @@ import hashlib
 import itertools
 import pickle
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -104,8 +104,8 @@ class CallMaker:
     def make(
         self,
         function: PickledFunction,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
         *,
         key: Key | None,
         pure: bool,
@@ -142,8 +142,8 @@ class CallMaker:
     def _make_special(
         self,
         function: PickledFunction,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
         frames: list[Buffer],
         dependencies: tuple[Key, ...],
         key: Key,
@@ -154,7 +154,7 @@ class CallMaker:
         parcels: list[Parcel] = []
         named: PickledFunction | None = None
         if function.dependencies or len(function.body) > BODY_LIMIT:
-            carried: Any = function
+            carried: object = function
             if not function.dependencies:
                 parcels.append(self.function_parcel(function))
                 carried = Reference(parcels[0].key)
@@ -221,7 +221,7 @@ def named_options(options: TaskOptions | None, origin: str) -> TaskOptions:
     return TaskOptions(origin=origin) if options is None else msgspec.structs.replace(options, origin=origin)
 
 
-def check_callable(function: Callable[..., Any], method: str) -> None:
+def check_callable(function: Callable[..., object], method: str) -> None:
     """Raise if ``function`` can't be called: the most frequent slip is to pass a call's result."""
     if not callable(function):
         raise TypeError(

@@ -79,7 +79,7 @@ class PickledFunction:
         "body", "dependencies", "difference", "digest", "function", "is_shared", "name", "plain", "traits",
     )  # fmt: skip
 
-    def __init__(self, function: Callable[..., Any], difference: Difference | None = None) -> None:
+    def __init__(self, function: Callable[..., object], difference: Difference | None = None) -> None:
         self.function = function
         self.name = function_name(function)
         with serialize.collecting() as found:
@@ -95,7 +95,7 @@ class PickledFunction:
         """Return whether pickling the function again would give the same."""
         return self.traits is not None and all(trait.holds() for trait in self.traits)
 
-    def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
+    def __reduce__(self) -> tuple[Callable[[bytes], object], tuple[bytes]]:
         """Become the function itself where a call that carries it is unpickled."""
         return serialize.loads_packed, (self.body,)
 
@@ -118,7 +118,7 @@ class FunctionCache:
         self._sent: OrderedDict[Digest, None] = OrderedDict()
         self._seen: OrderedDict[Digest, None] = OrderedDict()
 
-    def pickle(self, function: Callable[..., Any]) -> PickledFunction:
+    def pickle(self, function: Callable[..., object]) -> PickledFunction:
         """Return the pickle of ``function``, made anew if anything it refers to may have changed."""
         difference = self._look()
         known = self._pickled.get(id(function))
@@ -217,7 +217,7 @@ class FunctionTrait:
                 return False
         return True
 
-    def captured(self) -> Iterator[Any]:
+    def captured(self) -> Iterator[object]:
         """Yield every object that its pickle contains."""
         yield from (value for value in (*self.contents, *self.values, self.wraps) if value is not MISSING)
         yield from self.defaults or ()
@@ -229,7 +229,7 @@ class PartialTrait:
 
     __slots__ = ("args", "function", "keywords", "partial")
 
-    def __init__(self, partial: functools.partial[Any]) -> None:
+    def __init__(self, partial: functools.partial[object]) -> None:
         self.partial = partial
         self.function = partial.func
         self.args = partial.args
@@ -242,7 +242,7 @@ class PartialTrait:
             return False
         return _same(_items(partial.keywords), self.keywords)
 
-    def captured(self) -> Iterator[Any]:
+    def captured(self) -> Iterator[object]:
         """Yield every object that its pickle contains."""
         yield self.function
         yield from self.args
@@ -252,7 +252,7 @@ class PartialTrait:
 Trait = FunctionTrait | PartialTrait
 
 
-def traits_of(function: Callable[..., Any]) -> list[Trait] | None:
+def traits_of(function: Callable[..., object]) -> list[Trait] | None:
     """Return what must hold for a pickle of ``function`` to stay good; ``None`` if nothing could ensure it."""
     traits: list[Trait] = []
     todo: list[Any] = [function]
@@ -281,7 +281,7 @@ def traits_of(function: Callable[..., Any]) -> list[Trait] | None:
     return traits
 
 
-def is_numpys(value: Any) -> bool:
+def is_numpys(value: object) -> bool:
     """Return whether it is something of NumPy that can't change inside: a data type, a ufunc, a number."""
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(value, (numpy.dtype, numpy.ufunc, numpy.generic)):
@@ -328,13 +328,13 @@ def is_importable(value: Any) -> bool:
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if module is None or name is None or "<" in name:
         return False
-    found: Any = sys.modules.get(module)
+    found: object = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
     return found is value and not serialize.travels_by_value(module)
 
 
-def function_name(function: Callable[..., Any]) -> str:
+def function_name(function: Callable[..., object]) -> str:
     """Return what to call ``function`` in keys and plots: ``lambda``, or what a partial calls, or its own name."""
     while isinstance(function, functools.partial):
         function = function.func
@@ -342,19 +342,19 @@ def function_name(function: Callable[..., Any]) -> str:
     return "lambda" if name == "<lambda>" else name
 
 
-def _contents(cell: types.CellType) -> Any:
+def _contents(cell: types.CellType) -> object:
     try:
         return cell.cell_contents
     except ValueError:  # not yet assigned
         return MISSING
 
 
-def _items(mapping: Mapping[str, Any] | None) -> tuple[Any, ...]:
+def _items(mapping: Mapping[str, object] | None) -> tuple[object, ...]:
     """Return names and values, one after the other."""
     return tuple(itertools.chain.from_iterable(mapping.items())) if mapping else ()
 
 
-def _same(now: tuple[Any, ...], then: tuple[Any, ...]) -> bool:
+def _same(now: tuple[object, ...], then: tuple[object, ...]) -> bool:
     return len(now) == len(then) and all(map(operator.is_, now, then))
 
 

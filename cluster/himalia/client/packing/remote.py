@@ -7,24 +7,27 @@ client is not imported by workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from himalia import serialize
 
+JoinedCall: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+"""Function, args, kwargs."""
 
-def join_call(function: bytes, call: bytes) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+
+def join_call(function: bytes, call: bytes) -> JoinedCall:
     """Return ``(function, args, kwargs)`` of a function and of arguments that were pickled apart."""
     live = serialize.loads_packed(function)  # first: it knows where to import from
     args, kwargs = serialize.loads_packed(call)
     return live, args, kwargs
 
 
-def run_node(node: Any, values: Mapping[Any, Any]) -> Any:
+def run_node(node: Any, values: Mapping[object, object]) -> object:
     """Evaluate a node of a Dask graph, given the values of the keys that it refers to."""
     return node(values)
 
 
-def identity(value: Any) -> Any:
+def identity(value: object) -> object:
     """Return ``value``: what a constant of a graph is computed by, if it refers to futures."""
     return value
 
@@ -38,7 +41,7 @@ class InlineCall:
         self.function = function
         self.call = call
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[bytes, bytes]]:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[bytes, bytes]]:
         return join_call, (self.function, self.call)
 
 

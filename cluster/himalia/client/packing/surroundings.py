@@ -15,7 +15,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from himalia.messages.parts import HostInfo
 from himalia.surroundings import Difference
@@ -76,7 +76,7 @@ class Surroundings:
 
 def _folders(here: str) -> list[str]:
     """Return ``sys.path`` in absolute paths, each once."""
-    entries: list[Any] = list(sys.path)  # people put Path objects there, which Python ignores
+    entries: list[object] = list(sys.path)  # people put Path objects there, which Python ignores
     return list(dict.fromkeys(os.path.normpath(os.path.join(here, path)) for path in entries if type(path) is str))
 
 

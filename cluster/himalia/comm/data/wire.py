@@ -135,7 +135,7 @@ class DataReader:
             position = stop
         self._keep(position, end, needed)
 
-    def _message(self, start: int, stop: int) -> Any:
+    def _message(self, start: int, stop: int) -> object:
         try:
             return self._decode(self._view[start:stop])
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:

@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from himalia.child import Child, module_command
@@ -68,7 +68,7 @@ class Door:
                 paths=[place_of_views()],
             )
 
-    def describe(self, name: str, credentials: Credentials, addresses: Sequence[str]) -> dict[str, Any]:
+    def describe(self, name: str, credentials: Credentials, addresses: Sequence[str]) -> dict[str, object]:
         """Return what the dashboard's process is told; small enough to wait in a pipe until it is read."""
         return {
             "name": name,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.names import Key
@@ -48,7 +47,11 @@ class Loader:
     """
 
     def __init__(
-        self, store: Store, room: Room, later: Callable[[Callable[[], None]], Any], feed: Callable[[InputsLoaded], None]
+        self,
+        store: Store,
+        room: Room,
+        later: Callable[[Callable[[], None]], object],
+        feed: Callable[[InputsLoaded], None],
     ) -> None:
         self._store = store
         self._room = room
