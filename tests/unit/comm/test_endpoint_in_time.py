@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from himalia.comm.link import LINGER
+from himalia.messages.answers import Reply
 from himalia.messages.client import ReleaseKeys
-from himalia.messages.parts import Reply
 from himalia.names import SCHEDULER, Key, PeerId
 from himalia.settings import DEFAULT
+from himalia.testing.builders import make_reply
 from himalia.testing.clock import HandLoop
 from himalia.testing.wire import MemoryWires
 from tests.unit.comm.stage import Node, impatient
@@ -51,7 +52,7 @@ def test_nothing_is_lost_wherever_the_connection_breaks(seed: int) -> None:
     count = 2000
     for number in range(count):
         pair.peer.endpoint.send(SCHEDULER, release(number))
-        pair.scheduler.endpoint.send(pair.peer.me, Reply(number, "x" * chance.randrange(200)))
+        pair.scheduler.endpoint.send(pair.peer.me, make_reply(number, chance.randrange(200)))
         if number % 100 == 0:
             pair.wires.budget = chance.randrange(20_000)
             pair.loop.advance(chance.random() * 0.2)
@@ -206,7 +207,7 @@ def test_a_peer_that_does_not_read_keeps_messages_waiting_unencoded() -> None:
     pair = Pair("client", LOOPBACK)
     pair.wires.stall()
     for number in range(300):
-        pair.scheduler.endpoint.send(PeerId("client-1"), Reply(number, "x" * 100_000))
+        pair.scheduler.endpoint.send(PeerId("client-1"), make_reply(number, 100_000))
     pair.loop.settle()
     assert pair.scheduler.endpoint.backlog(PeerId("client-1")) < 15_000_000
     pair.wires.flow()

@@ -178,7 +178,7 @@ def encode_all(sent: list[tuple[str, Message]]) -> None:
 
 
 def test_a_host_that_can_not_tell_answers_for_its_own_workers_only() -> None:
-    it = Stage("a", "b")
+    it = SchedulerStage("a", "b")
     it.message("alice", RunFunction(5, b"call"))
     asked = {peer: message.request for peer, message in it.taken(RunFunction)}
     it.message("a", Reply(asked["a"], error="it can't be sent"))
@@ -193,7 +193,7 @@ def test_a_host_that_can_not_tell_answers_for_its_own_workers_only() -> None:
 
 
 def test_a_host_that_answers_something_else_is_told_of_and_ends_nothing() -> None:
-    it = Stage("a")
+    it = SchedulerStage("a")
     it.message("alice", GetLogs(6))
     asked = {peer: message.request for peer, message in it.taken(GetLogs)}
     it.message("a", Reply(asked["a"], KeyTable({})))
