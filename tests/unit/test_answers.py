@@ -29,7 +29,7 @@ from himalia.show.plain import plain_info, plain_task
 
 QUESTIONS = [
     kind
-    for kind in {*typing.get_args(ClientToScheduler), *typing.get_args(SchedulerToNanny)}
+    for kind in dict.fromkeys((*typing.get_args(ClientToScheduler), *typing.get_args(SchedulerToNanny)))
     if issubclass(kind, Question)
 ]
 HOST = HostId(PeerId("nanny-1"))
