@@ -16,11 +16,20 @@ import msgspec
 
 from himalia import serialize
 from himalia.messages.parts import FunctionBody
-from himalia.messages.worker import GrantSpace, NeedFunction, NeedSpace, Run, Stored, WorkerReady, WorkerToNanny
+from himalia.messages.worker import (
+    DATAGRAM_LIMIT,
+    GrantSpace,
+    NeedFunction,
+    NeedSpace,
+    Run,
+    Stored,
+    WorkerReady,
+    WorkerToNanny,
+)
 from himalia.names import Key
 from himalia.nanny.store.store import Store
 from himalia.settings import DEFAULT
-from himalia.worker.wiring import DATAGRAM_LIMIT, ENTRIES, create_slots, datagram_pair, map_slots
+from himalia.worker.wiring import ENTRIES, create_slots, datagram_pair, map_slots
 from tests.waiting import wait_until
 
 encode = msgspec.msgpack.Encoder().encode
@@ -105,7 +114,8 @@ class WorkerHarness:
         return self.store.place(key, "worker")
 
     def store_value(self, key: Key, frames: list[Any]) -> None:
-        from himalia.comm.data.mapping import ArenaWriter, range_length
+        from himalia.comm.data.layout import range_length
+        from himalia.comm.data.mapping import ArenaWriter
 
         sizes = [memoryview(frame).nbytes for frame in frames]
         offset, _ = self.store.grant("harness", range_length(sizes))

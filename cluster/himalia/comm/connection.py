@@ -43,9 +43,10 @@ from typing import Final, Generic, TypeVar, cast
 from himalia.comm.addresses import Address, parse
 from himalia.comm.handshake import HANDSHAKE_TIMEOUT, DialerHandshake, Greeting, Peer, Refused
 from himalia.comm.listening import Acceptance, Listener
-from himalia.comm.security import Credentials, ServerCertificate, client_context
+from himalia.comm.security import Credentials, ServerCertificate
 from himalia.comm.security import fingerprint as fingerprint_of
 from himalia.comm.sockets import foreign_uid, hand_over, reason_of, tune
+from himalia.comm.tls import client_context
 from himalia.errors import ConnectError, HandshakeError, StartError, UnreachableError, UsageError
 
 __all__ = ["Acceptance", "Greeting", "Listener", "Peer", "listen_authenticated", "open_authenticated"]

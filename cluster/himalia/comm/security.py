@@ -1,24 +1,16 @@
-"""What proves who a peer is: the cluster's secret, its certificate, the uid at the other end of a Unix socket.
+"""What proves who a peer is: the cluster's secret, and its certificate.
 
-This module makes and checks them; it decides nothing about a conversation and writes no file that stays.
+This module makes and checks them; it decides nothing about a conversation and touches no file or socket.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
-import socket
-import struct
-import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, SupportsIndex
-
-if TYPE_CHECKING:
-    import ssl
 
 SECRET_SIZE: Final = 32
 """Bytes of a cluster's secret: as many as the HMAC-SHA256 that it feeds can use."""
@@ -193,46 +185,6 @@ def make_certificate(names: Iterable[str] = ()) -> ServerCertificate:
     key_pem = key.private_bytes(encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     der = certificate.public_bytes(encoding.DER)
     return ServerCertificate(certificate.public_bytes(encoding.PEM).decode(), key_pem.decode(), fingerprint(der))
-
-
-def server_context(certificate: ServerCertificate) -> ssl.SSLContext:
-    """Return the TLS 1.3 context of a listener."""
-    import ssl
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    with tempfile.NamedTemporaryFile("w", prefix="himalia-") as file:  # the API takes paths only; 0600, gone at once
-        file.write(certificate.certificate_pem + certificate.key_pem)
-        file.flush()
-        context.load_cert_chain(file.name)
-    return context
-
-
-def client_context() -> ssl.SSLContext:
-    """Return the TLS 1.3 context of a dialer; it trusts no authority, the caller compares the fingerprint."""
-    import ssl
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def peer_uid(fileno: int) -> int:
-    """Return the uid of the process at the other end of a connected Unix socket.
-
-    Raises
-    ------
-    OSError
-        If the system doesn't say; such a peer is not to be trusted.
-    """
-    with socket.socket(fileno=os.dup(fileno)) as sock:
-        if sys.platform == "linux":
-            credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
-            return int(struct.unpack("iII", credentials)[1])
-        # struct xucred of macOS and the BSDs: version, uid, …; SOL_LOCAL is 0 and LOCAL_PEERCRED is 1 there
-        return int(struct.unpack_from("II", sock.getsockopt(0, 1, 76))[1])
 
 
 def _general_name(text: str) -> x509.GeneralName:

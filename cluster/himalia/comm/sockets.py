@@ -11,9 +11,9 @@ import errno
 import os
 import socket
 import stat
+import struct
+import sys
 from typing import Final
-
-from himalia.comm.security import peer_uid
 
 _TCP_OPTIONS: Final = {
     "TCP_KEEPIDLE": 5, "TCP_KEEPALIVE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 5, "TCP_USER_TIMEOUT": 15000
@@ -63,6 +63,22 @@ def foreign_uid(sock: socket.socket | None) -> str | None:
     except OSError as error:
         return f"the system doesn't tell whose process is at the other end: {error}"
     return None if uid == os.geteuid() else f"a process of user {uid} is at the other end, this is user {os.geteuid()}"
+
+
+def peer_uid(fileno: int) -> int:
+    """Return the uid of the process at the other end of a connected Unix socket.
+
+    Raises
+    ------
+    OSError
+        If the system doesn't say; such a peer is not to be trusted.
+    """
+    with socket.socket(fileno=os.dup(fileno)) as sock:
+        if sys.platform == "linux":
+            credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
+            return int(struct.unpack("iII", credentials)[1])
+        # struct xucred of macOS and the BSDs: version, uid, …; SOL_LOCAL is 0 and LOCAL_PEERCRED is 1 there
+        return int(struct.unpack_from("II", sock.getsockopt(0, 1, 76))[1])
 
 
 def bind_unix(path: str) -> socket.socket:

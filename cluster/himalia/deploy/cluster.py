@@ -83,7 +83,7 @@ class Cluster:
         """Return why a cluster that should run doesn't, or nothing."""
         return ""
 
-    def _own_logs(self) -> dict[str, str]:
+    def own_logs(self) -> dict[str, str]:
         """Return the last output of what this object started."""
         return {}
 
@@ -222,7 +222,7 @@ class Cluster:
         return self._both(lambda: self._get_logs(cluster, scheduler, workers))
 
     def _get_logs(self, cluster: bool, scheduler: bool, workers: bool) -> dict[str, str]:
-        own = self._own_logs()
+        own = self.own_logs()
         logs = Logs({name: text for name, text in own.items() if (scheduler if name == "scheduler" else cluster)})
         if workers and self.status == "running":
             found = self._ask(lambda control: control.logs())

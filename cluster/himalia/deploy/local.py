@@ -146,7 +146,7 @@ class LocalCluster(Cluster):
     def _failure(self) -> str:
         return self._launched.failure()
 
-    def _own_logs(self) -> dict[str, str]:
+    def own_logs(self) -> dict[str, str]:
         return {child.title: "\n".join(child.lines) for child in self._launched.processes}
 
     def _dashboard(self) -> Door | None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from himalia.bounds import Blob, Count, Few, Many, ManyOf, Name, Table, Text
 from himalia.messages.parts import FunctionBody, Message, Part, TaskError, Timing
 from himalia.messages.telemetry import LogLine
 from himalia.names import Digest, Key
+
+DATAGRAM_LIMIT: Final = 128 * 1024
+"""Bytes of the largest datagram; what is larger is stored in the arena and named (:class:`Stored`)."""
 
 # Nanny → worker
 

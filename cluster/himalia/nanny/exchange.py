@@ -8,15 +8,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from heapq import nlargest
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from himalia.bucket import Complaints
-from himalia.comm.data.mapping import range_length
+from himalia.comm.data.layout import range_length
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.messages.telemetry import StoreUse
 from himalia.messages.worker import (
+    DATAGRAM_LIMIT,
     GrantSpace,
     NannyToWorker,
     NeedSpace,
@@ -31,10 +32,11 @@ from himalia.messages.worker import (
 from himalia.names import Key, PeerId, WorkerName
 from himalia.nanny import events
 from himalia.nanny.store.loading import Loader
-from himalia.nanny.store.readers import Readers
+from himalia.nanny.store.readers import WORKERS, Readers
 from himalia.nanny.store.room import Room
-from himalia.nanny.store.store import WORKERS, Store
-from himalia.worker.wiring import DATAGRAM_LIMIT
+
+if TYPE_CHECKING:
+    from himalia.nanny.store.store import Store
 
 logger = logging.getLogger("himalia.nanny")
 

@@ -21,7 +21,7 @@ from himalia import system
 from himalia.bounds import TEXT_LENGTH
 from himalia.bucket import Complaints
 from himalia.comm.data.client import DataClient
-from himalia.comm.data.mapping import range_length
+from himalia.comm.data.layout import range_length
 from himalia.comm.data.server import DataServer
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials, ServerCertificate, make_certificate

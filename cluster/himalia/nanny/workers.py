@@ -23,12 +23,11 @@ import msgspec
 from himalia.bucket import Complaints
 from himalia.child import exit_text, module_command, with_paths, write_whole
 from himalia.messages.telemetry import LogLine
-from himalia.messages.worker import Run, Stored, WorkerToNanny
+from himalia.messages.worker import DATAGRAM_LIMIT, Run, Stored, WorkerToNanny
 from himalia.names import WorkerName
 from himalia.nanny.config import NannyConfig
 from himalia.nanny.oom import OutOfMemoryCount
 from himalia.worker.wiring import (
-    DATAGRAM_LIMIT,
     ENTRIES,
     LINE,
     RECALLS,

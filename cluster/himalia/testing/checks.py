@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
-from himalia.comm.data.mapping import pages
+from himalia.comm.data.layout import pages
 from himalia.messages.nanny import Compute, TaskFinished, WorkerDied
 from himalia.messages.parts import TaskError
 from himalia.names import Key, PeerId

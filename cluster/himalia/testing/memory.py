@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from mmap import mmap
 from random import Random
 
-from himalia.comm.data.mapping import PAGE
+from himalia.comm.data.layout import PAGE
 from himalia.nanny.store.arena import Arena
-from himalia.nanny.store.spill import Extent, SpillFile
+from himalia.nanny.store.extents import Extent
+from himalia.nanny.store.spill import SpillFile
 
 STEP = 16 * 1024
 """Bytes moved between two looks at the rest of the world: less than the largest results have."""

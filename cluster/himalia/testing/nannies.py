@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from himalia.comm.data.mapping import PAGE, range_length
+from himalia.comm.data.layout import PAGE, range_length
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.machine import Send
 from himalia.messages.answers import ProcessLogs, ProfileSamples, Reply
@@ -21,8 +21,9 @@ from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName
 from himalia.nanny import events as e
 from himalia.nanny.exchange import Exchange
 from himalia.nanny.machine import NannyMachine
+from himalia.nanny.store.readers import WORKERS
 from himalia.nanny.store.room import Request
-from himalia.nanny.store.store import WORKERS, Store
+from himalia.nanny.store.store import Store
 from himalia.testing.memory import SimulatedArena, SimulatedDisk
 from himalia.testing.pool import SimulatedPool
 from himalia.testing.process import Process

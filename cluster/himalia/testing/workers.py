@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from himalia.comm.data.mapping import range_length
+from himalia.comm.data.layout import range_length
 from himalia.messages.parts import FunctionBody, TaskError, Timing
 from himalia.messages.telemetry import LogLine
 from himalia.messages.worker import (

@@ -22,6 +22,7 @@ import msgspec
 
 from himalia.messages.parts import FunctionBody
 from himalia.messages.worker import (
+    DATAGRAM_LIMIT,
     CallFunction,
     CallReturned,
     EndsItself,
@@ -39,7 +40,7 @@ from himalia.worker.ending import watch_own_end
 from himalia.worker.interrupt import Interrupts
 from himalia.worker.output import Output
 from himalia.worker.space import Space
-from himalia.worker.wiring import DATAGRAM_LIMIT, ENTRIES, RECALLS, WorkerConfig, map_slots
+from himalia.worker.wiring import ENTRIES, RECALLS, WorkerConfig, map_slots
 
 PATIENCE: Final = 1.0
 """Seconds that an idle thread sleeps at most.  A wake-up is never lost on current kernels; this is for older ones."""

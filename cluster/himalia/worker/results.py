@@ -25,7 +25,7 @@ PATH_LIMIT: Final = 300
 CAUSES: Final = 3
 """Causes of an error that its text tells."""
 ANSWER_LIMIT: Final = 100 * 1024
-"""Bytes of an error, so that its answer stays a datagram (``wiring.DATAGRAM_LIMIT``)."""
+"""Bytes of an error, so that its answer stays a datagram (``messages.worker.DATAGRAM_LIMIT``)."""
 TYPES: Final = 1000
 """Type names remembered."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from himalia.comm.data.mapping import ArenaWriter, range_length
+from himalia.comm.data.layout import range_length
+from himalia.comm.data.mapping import ArenaWriter
 from himalia.comm.packing import Buffer
 from himalia.errors import StoreFullError
 from himalia.messages.worker import GrantSpace, NeedSpace, Place

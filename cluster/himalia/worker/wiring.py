@@ -25,8 +25,6 @@ from typing import Final
 
 import msgspec
 
-DATAGRAM_LIMIT: Final = 128 * 1024
-"""Bytes of the largest datagram; what is larger is stored in the arena and named (``messages.Stored``)."""
 LINE: Final = 2000
 """Characters of a line of output that are kept, whichever way it takes."""
 BUFFER: Final = 4 * 1024 * 1024

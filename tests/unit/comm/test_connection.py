@@ -21,14 +21,8 @@ import pytest
 from himalia.comm import connection, listening, sockets
 from himalia.comm.connection import Acceptance, Greeting, Listener, Peer, listen_authenticated, open_authenticated
 from himalia.comm.crowd import MAX_PER_ADDRESS
-from himalia.comm.security import (
-    Credentials,
-    ServerCertificate,
-    client_context,
-    make_certificate,
-    new_credentials,
-    server_context,
-)
+from himalia.comm.security import Credentials, ServerCertificate, make_certificate, new_credentials
+from himalia.comm.tls import client_context, server_context
 from himalia.errors import HandshakeError, StartError, UnreachableError, UsageError
 from himalia.names import PeerId
 from tests.unit.comm.stage import CREDENTIALS, LOOP_NAMES, LOOPS, Loop, run

@@ -12,9 +12,9 @@ from himalia.comm.security import (
     fingerprint,
     make_certificate,
     new_credentials,
-    peer_uid,
     role_key,
 )
+from himalia.comm.sockets import peer_uid
 
 
 def test_no_repr_shows_a_secret() -> None:

@@ -38,7 +38,7 @@ class FakeCluster:
         self.links += 1
         return f"http://127.0.0.1:8787/login?code={self.links}" if self.status == "running" else None
 
-    def _own_logs(self) -> dict[str, str]:
+    def own_logs(self) -> dict[str, str]:
         return {"scheduler": "up"}
 
 

@@ -300,7 +300,7 @@ class Board:
             if error is not None:
                 self.send({"type": "lines", "full": False, "lines": [], "note": explain_failure(error)}, [])
                 return
-            own = cluster._own_logs() if cluster is not None else {}
+            own = cluster.own_logs() if cluster is not None else {}
             message = self.reader.take(found or ProcessLogs({}), own)
             if message is not None:
                 self.send(message, [])

@@ -1,7 +1,7 @@
 """Reading and writing the arena of this host: what clients and workers do with ranges the nanny named to them.
 
-This file decides how frames lie in a range and when a range is copied instead of mapped.  It never decides which range
-belongs to whom: that is the nanny's store.  No asyncio here; readers and writers may be used from any thread.
+This file decides when a range is copied instead of mapped; how frames lie in it says ``layout``, and whose it is says
+the nanny's store.  No asyncio here; readers and writers may be used from any thread.
 
 Guarantees: a mapped frame is private and writable (copy on write), so nobody else sees a change of it; a range stays
 mapped for as long as any array that views it, and once the last one is gone its offset is put into
@@ -17,41 +17,17 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from himalia.comm.data.layout import frame_offsets
 from himalia.comm.data.presence import announce
 from himalia.comm.packing import Buffer, unpack
 from himalia.descriptors import allow_more_files
 from himalia.messages.worker import Place
 from himalia.settings import DEFAULT
 
-ALIGNMENT: Final = 64
-"""Bytes to which frames are aligned: a cache line, and what the widest vector instructions want."""
-PAGE: Final = mmap.ALLOCATIONGRANULARITY
-"""Bytes to which ranges are aligned, so that each can be mapped on its own."""
 WRITE_CHUNK: Final = 64 * 1024 * 1024
 """Bytes of one ``pwrite``: Linux takes 2 GiB at most, and an interrupt should be noticed between two."""
 
 _PROTECTION: Final = mmap.PROT_READ | mmap.PROT_WRITE
-
-
-def frame_offsets(sizes: Sequence[int]) -> tuple[list[int], int]:
-    """Return where frames of these sizes start within their range, and the bytes they span."""
-    offsets: list[int] = []
-    end = 0
-    for size in sizes:
-        start = (end + ALIGNMENT - 1) & -ALIGNMENT
-        offsets.append(start)
-        end = start + size
-    return offsets, end
-
-
-def pages(nbytes: int) -> int:
-    """Return ``nbytes`` rounded up to whole pages, one at least: the length of a range that holds them."""
-    return max(nbytes + PAGE - 1, PAGE) // PAGE * PAGE
-
-
-def range_length(sizes: Sequence[int]) -> int:
-    """Return the bytes of arena that frames of these sizes take up; the next range may start right after."""
-    return pages(frame_offsets(sizes)[1])
 
 
 _forks = 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from himalia.comm.connection import Acceptance, Greeting, Listener, Peer, listen_authenticated
 from himalia.comm.data.connection import DataConnection, Outgoing
-from himalia.comm.data.mapping import frame_offsets, range_length
+from himalia.comm.data.layout import frame_offsets, range_length
 from himalia.comm.data.wire import WireError, encode, nowhere
 from himalia.comm.security import Credentials, ServerCertificate
 from himalia.errors import HandshakeError, StoreDamagedError

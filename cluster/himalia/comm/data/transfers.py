@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from himalia.comm.data.connection import DataConnection
-from himalia.comm.data.mapping import ArenaReader, frame_offsets, range_length
+from himalia.comm.data.layout import frame_offsets, range_length
 from himalia.comm.data.wire import WireError, nowhere
 from himalia.comm.packing import unpack
 from himalia.errors import StoreFullError
@@ -20,6 +19,8 @@ from himalia.messages.parts import HeldData
 from himalia.names import Key, PeerId
 
 if TYPE_CHECKING:
+    from himalia.comm.data.connection import DataConnection
+    from himalia.comm.data.mapping import ArenaReader
     from himalia.nanny.store.room import Request, Room
     from himalia.nanny.store.store import Store
 

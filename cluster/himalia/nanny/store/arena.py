@@ -13,7 +13,7 @@ import os
 import resource
 from typing import Final
 
-from himalia.comm.data.mapping import PAGE
+from himalia.comm.data.layout import PAGE
 from himalia.comm.data.presence import is_present
 from himalia.errors import StartError
 from himalia.private import create_file

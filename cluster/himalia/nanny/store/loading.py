@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.names import Key
@@ -17,7 +18,9 @@ from himalia.nanny.events import InputsLoaded, LoadInputs, Unload
 from himalia.nanny.store.ledger import Block
 from himalia.nanny.store.overflow import OVERFLOW
 from himalia.nanny.store.room import Request, Room
-from himalia.nanny.store.store import Store
+
+if TYPE_CHECKING:
+    from himalia.nanny.store.store import Store
 
 
 class _Job:

@@ -8,15 +8,18 @@ costs nothing; such copies are given up first when the disk is full.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from himalia.comm.data.mapping import frame_offsets, pages
+from himalia.comm.data.layout import frame_offsets, pages
 from himalia.comm.data.wire import CHUNK
-from himalia.nanny.store.arena import Arena
+from himalia.nanny.store.extents import DamagedExtentError, Extent
 from himalia.nanny.store.ledger import Block, Ledger
-from himalia.nanny.store.spill import DamagedExtentError, Extent, SpillFile
+
+if TYPE_CHECKING:
+    from himalia.nanny.store.arena import Arena
+    from himalia.nanny.store.spill import SpillFile
 
 SPILL_LEAST: Final = 4096
 """Bytes below which a result always stays in memory: its entry alone costs a tenth of that.  Guess."""
@@ -190,7 +193,7 @@ class Overflow:
     def stream(self, held: Held) -> tuple[Iterator[memoryview], Callable[[], None]]:
         """Return the bytes of a result's frames, read from disk as they are asked for, and what to call afterwards.
 
-        They never come into the arena.  :class:`~.spill.DamagedExtentError` comes before the last of them.
+        They never come into the arena.  :class:`~.extents.DamagedExtentError` comes before the last of them.
         """
         extent = held.disk
         assert extent is not None

@@ -11,8 +11,12 @@ count may go below zero for a moment, when it reports the end of a mapping befor
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from himalia.names import WorkerName
+
+WORKERS: Final = "himalia-workers"
+"""How the store knows all workers of this host as one reader."""
 
 
 class Readers:

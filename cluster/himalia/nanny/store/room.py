@@ -16,12 +16,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from himalia.comm.data.mapping import pages
+from himalia.comm.data.layout import pages
 from himalia.errors import StoreFullError
 from himalia.names import Key
-from himalia.nanny.store.store import Store
+
+if TYPE_CHECKING:
+    from himalia.nanny.store.store import Store
 
 PATIENCE: Final = 10.0
 """Seconds without room for anybody until one gets it over the limit though calls go on.  Guess: most end sooner."""

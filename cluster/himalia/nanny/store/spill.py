@@ -13,9 +13,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
-from himalia.comm.data.mapping import PAGE
+from himalia.comm.data.layout import PAGE
+from himalia.nanny.store.extents import DamagedExtentError, Extent
 from himalia.nanny.store.ranges import FreeRanges
 from himalia.private import create_file, make_parents
 
@@ -25,24 +24,6 @@ STEP: Final = 4 * 1024 * 1024
 """Bytes moved between two looks at the rest of the world, and still cached when they are summed up: 3 ms."""
 RESERVE: Final = 64 * 1024 * 1024
 """Bytes of a disk that are left to others.  Guess."""
-
-
-class Extent(msgspec.Struct, gc=False):
-    """A place in the file; ``crc`` covers the ``nbytes`` written there, in order."""
-
-    offset: int
-    nbytes: int
-    length: int
-    crc: int = 0
-    written: int = 0
-    readers: int = 0
-    """Transfers that read from it right now."""
-    is_released: bool = False
-    """Given up; its place is free once nobody reads from it."""
-
-
-class DamagedExtentError(Exception):
-    """What is on disk isn't what was written, or can't be read."""
 
 
 class SpillFile:

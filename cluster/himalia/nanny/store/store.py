@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from himalia.bucket import Complaints
-from himalia.comm.data.mapping import frame_offsets, pages, range_length
+from himalia.comm.data.layout import frame_offsets, pages, range_length
 from himalia.comm.data.wire import chunks
 from himalia.comm.packing import unpack
 from himalia.errors import StoreDamagedError, StoreFullError
@@ -33,9 +33,11 @@ from himalia.messages.worker import Place
 from himalia.names import Key, is_good_for, shorten
 from himalia.nanny.activity import Moves
 from himalia.nanny.store.arena import Arena
+from himalia.nanny.store.extents import DamagedExtentError
 from himalia.nanny.store.ledger import Block, Ledger
 from himalia.nanny.store.overflow import SPILL_LEAST, Held, Overflow
-from himalia.nanny.store.spill import DamagedExtentError, SpillFile
+from himalia.nanny.store.readers import WORKERS
+from himalia.nanny.store.spill import SpillFile
 from himalia.settings import MIB, Settings
 
 logger = logging.getLogger("himalia.nanny")
@@ -49,9 +51,6 @@ WARM_SHARE: Final = 4
 MAPPED_SHARE: Final = 4
 """Clients together map up to this part (one fourth) of the limit, and so do workers beside their calls.  Guess: with
 both, and with the half that inputs of running calls may take (``nanny/admission.py``), all is just full."""
-
-WORKERS: Final = "himalia-workers"
-"""How the store knows all workers of this host as one reader; see ``readers``."""
 
 
 class Store:

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from himalia import serialize
-from himalia.comm.data.mapping import PAGE, ArenaReader, ArenaWriter, frame_offsets, range_length
+from himalia.comm.data.layout import PAGE, frame_offsets, range_length
+from himalia.comm.data.mapping import ArenaReader, ArenaWriter
 from himalia.comm.data.presence import is_present
 from himalia.messages.worker import Place
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from himalia.comm.data.mapping import ArenaWriter, range_length
+from himalia.comm.data.layout import range_length
+from himalia.comm.data.mapping import ArenaWriter
 from himalia.names import Key
 from himalia.nanny.events import InputsLoaded, LoadInputs, Unload
 from himalia.nanny.store.loading import Loader

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from himalia.comm.data.mapping import ArenaWriter, range_length
+from himalia.comm.data.layout import range_length
+from himalia.comm.data.mapping import ArenaWriter
 from himalia.names import Key
 from himalia.nanny.store.room import BUSY_DISK_PATIENCE, DISK_PATIENCE, PATIENCE, STUCK_LOOKS, Request, Room
 from himalia.nanny.store.store import Store

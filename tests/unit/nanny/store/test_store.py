@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from himalia.comm.data.mapping import PAGE, ArenaReader, ArenaWriter, frame_offsets, range_length
+from himalia.comm.data.layout import PAGE, frame_offsets, range_length
+from himalia.comm.data.mapping import ArenaReader, ArenaWriter
 from himalia.errors import StartError, StoreDamagedError, StoreFullError
 from himalia.messages.parts import HeldData
 from himalia.names import Key
