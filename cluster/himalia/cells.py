@@ -19,7 +19,7 @@ REMEMBERED: Final = 1000
 """Cells whose headers are remembered, the newest: about a kilobyte each."""
 
 
-class Listener(Protocol):
+class CellListener(Protocol):
     """Somebody who wants to know that a cell was interrupted."""
 
     def cell_interrupted(self, number: int) -> None:
@@ -54,7 +54,7 @@ class Cells:
 
     def __init__(self, shell: Any) -> None:
         self.publisher = shell.display_pub
-        self.listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+        self.listeners: weakref.WeakSet[CellListener] = weakref.WeakSet()
         self.submitting = 0
         self.on_submission: Callable[[int], object] | None = None
         self.on_closing: Callable[[], object] | None = None

@@ -2,8 +2,8 @@
 
 Pickle makes an exception by ``cls(*args)``, which fails as soon as a constructor takes other arguments than what it
 hands to ``super().__init__``, and leaves cause, context and notes behind.  Here every exception that hangs together
-with the one that was raised becomes a :class:`Link`: its class, its ``args``, its attributes, each pickled apart, so
-that one that can't travel is missing alone, and says so in a note.  Whoever reads the links makes an object without
+with the one that was raised becomes a :class:`ChainLink`: its class, its ``args``, its attributes, each pickled apart,
+so that one that can't travel is missing alone, and says so in a note.  Whoever reads the links makes an object without
 running its class's code, and ties them together again.
 
 A class that can't be found where it is read is replaced by the nearest of its bases that can; a class that says itself
@@ -47,7 +47,7 @@ PICKLED_BY: Final = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate_
 NONE: Final = -1
 
 
-class Link(msgspec.Struct, array_like=True):
+class ChainLink(msgspec.Struct, array_like=True):
     """One exception."""
 
     names: list[str]
@@ -73,7 +73,7 @@ _known_classes: weakref.WeakKeyDictionary[type, tuple[list[str], list[bytes]]] =
 """Names and pickles of classes; one of a notebook takes half a millisecond to pickle."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[Link]).decode
+_decode = msgspec.msgpack.Decoder(list[ChainLink]).decode
 
 FramesOf = Callable[[types.TracebackType | None], Sequence[Frame]]
 
@@ -96,7 +96,7 @@ def pack(error: BaseException, frames_of: FramesOf) -> bytes:
 def _pack(error: BaseException, frames_of: FramesOf) -> bytes:
     found, is_cut = _linked(error)
     numbers = {id(one): number for number, one in enumerate(found)}
-    links: list[Link] = []
+    links: list[ChainLink] = []
     size = 0
     for number, one in enumerate(found):
         link = _describe(one, numbers, frames_of if number else lambda trace: ())
@@ -153,7 +153,7 @@ def _members(error: BaseException) -> Sequence[BaseException]:
     return BaseExceptionGroup.exceptions.__get__(error) if isinstance(error, BaseExceptionGroup) else ()
 
 
-def _describe(error: BaseException, numbers: dict[int, int], frames_of: FramesOf) -> Link:
+def _describe(error: BaseException, numbers: dict[int, int], frames_of: FramesOf) -> ChainLink:
     kind = type(error)
     names, classes = _classes(kind)
     notes = [text_of(note, NOTE) if isinstance(note, str) else _short(note) for note in _notes(error)]
@@ -174,7 +174,7 @@ def _describe(error: BaseException, numbers: dict[int, int], frames_of: FramesOf
             notes.append(f"(its args[{number}] is the beginning of a text: {_short(value, 60)} {TOO_MUCH})")
             data = serialize.dumps_packed(_short(value))
         arguments.append(data)
-    link = Link(
+    link = ChainLink(
         names=names,
         classes=classes,
         whole=_own_pickle(error),
@@ -273,7 +273,7 @@ def _number(error: BaseException | None, numbers: dict[int, int]) -> int:
     return NONE if error is None else numbers.get(id(error), NONE)
 
 
-def _forget_beyond(link: Link, count: int) -> None:
+def _forget_beyond(link: ChainLink, count: int) -> None:
     """Let a link refer to none that doesn't travel."""
     link.cause = link.cause if link.cause < count else NONE
     link.context = link.context if link.context < count else NONE
@@ -315,7 +315,7 @@ def _name(kind: type) -> str:
 
 def _make(
     number: int,
-    links: Sequence[Link],
+    links: Sequence[ChainLink],
     made: dict[int, BaseException],
     traceback_of: Callable[[Sequence[Frame]], types.TracebackType | None],
 ) -> BaseException:
@@ -333,7 +333,7 @@ def _make(
     return error
 
 
-def _new(link: Link, members: Sequence[BaseException]) -> tuple[BaseException, list[str]]:
+def _new(link: ChainLink, members: Sequence[BaseException]) -> tuple[BaseException, list[str]]:
     """Return a new exception of a link's class, or of the nearest base of it, and notes on what is missing."""
     if link.whole:
         try:

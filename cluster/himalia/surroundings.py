@@ -102,7 +102,7 @@ class InDirectory:
             return self.function(*args, **kwargs)
 
 
-class Place:
+class Whereabouts:
     """Where this process is, and where it returns to when no call wants it to be elsewhere."""
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class Visit:
 
     __slots__ = ("directory", "place")
 
-    def __init__(self, place: Place, directory: str) -> None:
+    def __init__(self, place: Whereabouts, directory: str) -> None:
         self.place = place
         self.directory = directory
 
@@ -148,7 +148,7 @@ class Visit:
         self.place.leave()
 
 
-PLACE: Final = Place()
+PLACE: Final = Whereabouts()
 
 
 def _directory() -> str:

@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from himalia.messages.worker import Printed
-from himalia.worker.output import Output
+from himalia.worker.output import OutputSender
 from himalia.worker.wiring import LINE
 
 
 def printed(*texts: str) -> list[str]:
     """Return the lines that a call is told of which writes these texts and ends."""
     sent: list[Printed] = []
-    output = Output(lambda: 7, sent.append, 1000)
+    output = OutputSender(lambda: 7, sent.append, 1000)
     for text in texts:
         output.write(7, "stdout", text)
     output.finish(7)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from himalia.deploy.cluster import Cluster
     from himalia.messages.answers import ClusterInfo, TelemetryReport
     from himalia.messages.client import CallOutput
-    from himalia_widgets.cell.recorder import Recorder
+    from himalia_widgets.cell.recorder import CellRecorder
 
 
 def cluster_mimebundle(cluster: Cluster) -> dict[str, Any]:
@@ -68,16 +68,16 @@ def show_progress(markup: str) -> Callable[[str], None]:
     return show(markup)
 
 
-def begin_report(client: Client) -> Recorder:
+def begin_report(client: Client) -> CellRecorder:
     """Begin to record what a client's cluster does."""
-    from himalia_widgets.cell.recorder import Recorder
+    from himalia_widgets.cell.recorder import CellRecorder
 
-    recorder = Recorder(client)
+    recorder = CellRecorder(client)
     recorder.begin()
     return recorder
 
 
-def end_report(recorder: Recorder, filename: str, problem: str) -> None:
+def end_report(recorder: CellRecorder, filename: str, problem: str) -> None:
     """Write what was recorded; ``problem`` says which error ended the block."""
     from himalia_widgets.cell.report import write
 

@@ -22,7 +22,7 @@ def run_apart(work: Callable[[], Coroutine[object, object, Value]]) -> Value:
     work : callable
         Called in the other thread, inside its loop.
     """
-    call: Call[Value] = Call(work)
+    call: CallApart[Value] = CallApart(work)
     thread = threading.Thread(target=call.run, name="himalia-ask", daemon=True)
     thread.start()
     try:
@@ -35,7 +35,7 @@ def run_apart(work: Callable[[], Coroutine[object, object, Value]]) -> Value:
     return call.value
 
 
-class Call(Generic[Value]):
+class CallApart(Generic[Value]):
     """One such call: what it is, and how it ended."""
 
     def __init__(self, work: Callable[[], Coroutine[object, object, Value]]) -> None:

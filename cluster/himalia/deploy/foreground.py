@@ -19,7 +19,7 @@ from himalia.comm.addresses import is_loopback, parse
 from himalia.comm.security import CLIENT_ROLES
 from himalia.deploy.dashboard.process import open_door
 from himalia.deploy.launch import working_directory
-from himalia.deploy.layout import Layout
+from himalia.deploy.layout import WorkerLayout
 from himalia.deploy.network import interface_host, listen_address, route_host, secure
 from himalia.errors import UsageError
 from himalia.messages.parts import HostInfo
@@ -50,7 +50,7 @@ class WorkerOptions(msgspec.Struct, kw_only=True):
     scheduler: str = ""
     """An address, a cluster's name, or nothing if a file says it."""
     file: str = ""
-    layout: Layout
+    layout: WorkerLayout
     name: str = ""
     local_directory: str = ""
     host: str = ""

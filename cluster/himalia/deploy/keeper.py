@@ -24,7 +24,7 @@ STOPPED_LIMIT: Final = 20.0
 holds results, which a person who continues it in time keeps.  Guess."""
 
 
-class Owner(Protocol):
+class ProcessOwner(Protocol):
     """Whose process it is; every method is called in the keeper's thread."""
 
     def start_again(self) -> Child:
@@ -50,10 +50,10 @@ class Keeper:
     ----------
     child : Child
         Which is up.
-    owner : Owner
+    owner : ProcessOwner
     """
 
-    def __init__(self, child: Child, owner: Owner) -> None:
+    def __init__(self, child: Child, owner: ProcessOwner) -> None:
         self.owner = owner
         self.closed = threading.Event()
         self.restarts = 0

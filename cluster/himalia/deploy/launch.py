@@ -22,7 +22,7 @@ from himalia.comm.security import CLIENT_ROLES, WORKER_ROLES, Credentials, Serve
 from himalia.deploy.apart import run_apart
 from himalia.deploy.dashboard.process import Door, open_door
 from himalia.deploy.keeper import Keeper
-from himalia.deploy.layout import Layout
+from himalia.deploy.layout import WorkerLayout
 from himalia.errors import ClosedError, HimaliaError, StartError
 from himalia.follow.control import Control
 from himalia.registry import clusters
@@ -43,12 +43,12 @@ LIVE: Final[set[Launch]] = set()
 """Started by this process and not ended yet: what has to be ended when it exits."""
 
 
-class Plan(msgspec.Struct, kw_only=True):
+class LaunchPlan(msgspec.Struct, kw_only=True):
     """What to start."""
 
     name: str
     credentials: Credentials
-    layout: Layout
+    layout: WorkerLayout
     listen: list[str]
     """Further addresses of the scheduler, beside its Unix socket."""
     certificate: ServerCertificate | None = None
@@ -72,7 +72,7 @@ class Plan(msgspec.Struct, kw_only=True):
 class Launch:
     """One such start; :meth:`start` once, :meth:`close` as often as you like, from any thread."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: LaunchPlan) -> None:
         self.plan = plan
         self.owner = os.getpid()
         self.lock = threading.Lock()
@@ -296,7 +296,7 @@ class Launch:
             self.ended.set()
 
 
-def scheduler_config(plan: Plan, address: str, directories: list[str], door: Door | None) -> dict[str, object]:
+def scheduler_config(plan: LaunchPlan, address: str, directories: list[str], door: Door | None) -> dict[str, object]:
     """Return what the scheduler process is told."""
     scheduler = {
         "credentials": plan.credentials.to_config(),
@@ -313,7 +313,7 @@ def scheduler_config(plan: Plan, address: str, directories: list[str], door: Doo
     }
 
 
-def nanny_config(plan: Plan, scheduler: str, listen: str, local_directory: str) -> dict[str, object]:
+def nanny_config(plan: LaunchPlan, scheduler: str, listen: str, local_directory: str) -> dict[str, object]:
     """Return what the nanny process is told."""
     return {
         "scheduler": scheduler,

@@ -19,7 +19,7 @@ LEAST_MEMORY: Final = 2**20
 """Bytes below which a limit is a unit forgotten: Python alone takes ten times that."""
 
 
-class Layout(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerLayout(msgspec.Struct, frozen=True, kw_only=True):
     """What one nanny is asked to keep."""
 
     nworkers: int
@@ -48,7 +48,7 @@ def choose_layout(
     n_workers: int | None = None,
     threads_per_worker: int | None = None,
     memory_limit: str | float | None = "auto",
-) -> Layout:
+) -> WorkerLayout:
     """Return the division of a host for what the user said, and the defaults for what was left open.
 
     Parameters
@@ -80,7 +80,7 @@ def choose_layout(
     assert threads_per_worker is not None
     share = memory if n_workers <= 1 else memory // n_workers
     limit = choose_memory(memory_limit, share=share, memory=memory)
-    return Layout(nworkers=n_workers, nthreads=threads_per_worker, memory_limit=limit)
+    return WorkerLayout(nworkers=n_workers, nthreads=threads_per_worker, memory_limit=limit)
 
 
 def choose_memory(memory_limit: str | float | None, *, share: int, memory: int) -> int:

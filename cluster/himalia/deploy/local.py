@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from himalia.comm.addresses import parse
 from himalia.deploy.cluster import Cluster
 from himalia.deploy.dashboard.process import DEFAULT_ADDRESS, Door
-from himalia.deploy.launch import START_TIMEOUT, Launch, Plan
+from himalia.deploy.launch import START_TIMEOUT, Launch, LaunchPlan
 from himalia.deploy.layout import choose_layout
 from himalia.deploy.network import LOOPBACK, contact_host, listen_address, secure
 from himalia.errors import HimaliaError, UsageError
@@ -96,7 +96,7 @@ class LocalCluster(Cluster):
         listeners = choose_listeners(host, scheduler_port)
         credentials, certificate = secure(listeners)
         self._launched = Launch(
-            Plan(
+            LaunchPlan(
                 name=self.name,
                 credentials=credentials,
                 layout=layout,

@@ -14,7 +14,7 @@ from typing import Final
 
 from himalia.errors import RecordingError, UsageError
 from himalia.named_file import replacing
-from himalia.telemetry.recording import MAGIC, Block, Header, Packer, begin, choose_cut
+from himalia.telemetry.recording import MAGIC, Header, Packer, RecordedBlock, begin, choose_cut
 
 PRIVATE: Final = 0o600
 """Mode of a new recording: it tells of calls, of what they printed and of their errors."""
@@ -43,7 +43,7 @@ class Tape:
         self.path = path
         self._header = begin(header)
         self._limit = limit
-        self._blocks: list[Block] = []
+        self._blocks: list[RecordedBlock] = []
         try:
             if path.exists() and not is_ours(path):
                 raise UsageError(f"{path} exists and is not a recording; give another name.")
@@ -78,7 +78,7 @@ class Tape:
         """Close the file."""
         self._file.close()
 
-    def _make_room(self, new: Block) -> None:
+    def _make_room(self, new: RecordedBlock) -> None:
         """Write the newest half of the file to another one, and put that into its place."""
         cut = choose_cut([*self._blocks, new], max(new.size, self._limit // 2))
         kept = self._blocks[cut:]

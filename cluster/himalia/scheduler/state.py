@@ -24,11 +24,11 @@ from himalia.messages.parts import HostInfo, Message, TaskError, TaskOptions, Wo
 from himalia.messages.telemetry import HostMetrics, TaskCounts
 from himalia.names import ClientId, HostId, Key, WorkerName
 from himalia.scheduler.queue import TaskQueue
-from himalia.scheduler.window import MOST_HELD, Window
+from himalia.scheduler.window import MOST_HELD, SendWindow
 from himalia.settings import Settings
 from himalia.telemetry.errors import ErrorTable
 from himalia.telemetry.events import EventLog
-from himalia.telemetry.groups import Pace, TaskGroup
+from himalia.telemetry.groups import MeanDuration, TaskGroup
 from himalia.telemetry.stream import TelemetryLog
 
 GROUPS: Final = 1000
@@ -311,7 +311,7 @@ class ClientState:
 
     def __init__(self, id: ClientId, window: int) -> None:
         self.id = id
-        self.window = Window(window)
+        self.window = SendWindow(window)
         """What it was sent and hasn't read yet."""
         self.wants: dict[SchedulerTask, None] = {}
         self.protected: dict[SchedulerTask, None] = {}
@@ -355,7 +355,7 @@ class SchedulerState:
         """What groups that were dropped counted, and the others when :func:`count_all` looked last."""
         self.stopped: dict[SchedulerTask, None] = {}
         """Tasks that are counted as cancelled and may be needed again, because others depend on them."""
-        self.paces: dict[str, Pace] = {}
+        self.paces: dict[str, MeanDuration] = {}
         self.functions: dict[bytes, FunctionState] = {}
         self.hosts: dict[HostId, HostState] = {}
         self.clients: dict[ClientId, ClientState] = {}
@@ -450,7 +450,7 @@ class SchedulerState:
 
     def make_group(self, client: ClientState, name: str, span: str) -> TaskGroup:
         """Begin to count under a name and a span."""
-        pace = self.paces.setdefault(name, Pace())
+        pace = self.paces.setdefault(name, MeanDuration())
         group = self.groups[name, span] = TaskGroup(name, span, client.id, pace, len(Status))
         return group
 

@@ -41,7 +41,7 @@ ROW: Final = 400
 """Bytes of a telemetry record or a group's summary."""
 
 
-class Window(Backlog):
+class SendWindow(Backlog):
     """What is under way to one client, and what waits.
 
     Parameters

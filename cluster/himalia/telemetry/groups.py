@@ -1,7 +1,7 @@
 """Bounded aggregates of the calls of one kind.  They count and average; what is shown of them is decided elsewhere.
 
 A *group* is what one client submitted under one name from one place (a *span*: a notebook's cell, or the whole client).
-How long calls take depends on the name alone, so groups of one name share their :class:`Pace`.
+How long calls take depends on the name alone, so groups of one name share their :class:`MeanDuration`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SMOOTHING: Final = 0.2
 """Weight of the newest duration in a group's moving average: five completions renew it.  Guess."""
 
 
-class Pace:
+class MeanDuration:
     """Moving average of what a call of some name occupied its thread for, seconds; -1 before the first one."""
 
     __slots__ = ("duration",)
@@ -54,7 +54,7 @@ class TaskGroup:
         "wasted",
     )
 
-    def __init__(self, name: str, span: str, client: ClientId, pace: Pace, statuses: int) -> None:
+    def __init__(self, name: str, span: str, client: ClientId, pace: MeanDuration, statuses: int) -> None:
         self.name = name
         self.span = span
         self.client = client

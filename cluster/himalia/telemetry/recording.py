@@ -75,7 +75,7 @@ class Header(msgspec.Struct):
     """Epoch seconds."""
 
 
-class Frame(msgspec.Struct, array_like=True):
+class RecordedFrame(msgspec.Struct, array_like=True):
     """One thing that was told at ``time``, epoch seconds."""
 
     time: float
@@ -107,7 +107,7 @@ class Frame(msgspec.Struct, array_like=True):
         return msgspec.msgpack.decode(self.payload, type=str)
 
 
-class Block(NamedTuple):
+class RecordedBlock(NamedTuple):
     """A whole block, and where it is in its file."""
 
     offset: int
@@ -126,7 +126,7 @@ class Packer:
         self._clear()
 
     def _clear(self) -> None:
-        self._frames: list[Frame] = []
+        self._frames: list[RecordedFrame] = []
         self._records = 0
         self._starts = False
         self.nbytes = 0
@@ -141,11 +141,11 @@ class Packer:
         """Collect one frame; one of kind ``base`` has to be the first of its block."""
         raw = _encode(payload)
         self._starts = self._starts or kind == "base"
-        self._frames.append(Frame(time, kind, msgspec.Raw(raw)))
+        self._frames.append(RecordedFrame(time, kind, msgspec.Raw(raw)))
         self._records += records
         self.nbytes += len(raw)
 
-    def take(self, offset: int) -> tuple[Block, bytes] | None:
+    def take(self, offset: int) -> tuple[RecordedBlock, bytes] | None:
         """Return what was collected as a block that stands at ``offset``, or None if that is nothing."""
         if not self._frames:
             return None
@@ -153,7 +153,7 @@ class Packer:
         first, last = self._frames[0].time, self._frames[-1].time
         rest = HEAD.pack(len(body), 0, first, last, self._records, self._starts)[8:]
         head = struct.pack("<II", len(body), zlib.crc32(body, zlib.crc32(rest))) + rest
-        block = Block(offset, len(head) + len(body), first, last, self._records, self._starts)
+        block = RecordedBlock(offset, len(head) + len(body), first, last, self._records, self._starts)
         self._clear()
         return block, head + body
 
@@ -172,7 +172,7 @@ def begin(header: Header) -> bytes:
     return MAGIC + made[1]
 
 
-def choose_cut(blocks: list[Block], room: int) -> int:
+def choose_cut(blocks: list[RecordedBlock], room: int) -> int:
     """Return how many of the oldest blocks have to go for the others to fit into ``room`` bytes.
 
     What is left begins with a block that ``starts``; all go if no such rest fits.
@@ -198,7 +198,7 @@ class Recording:
     Attributes
     ----------
     header : Header
-    blocks : list of Block
+    blocks : list of RecordedBlock
     torn : bool
         Whether something stands behind the last whole block.
 
@@ -229,17 +229,17 @@ class Recording:
         """Time of the last frame."""
         return self.blocks[-1].last if self.blocks else self.header.started
 
-    def frames(self, first: int = 0) -> Iterator[Frame]:
+    def frames(self, first: int = 0) -> Iterator[RecordedFrame]:
         """Yield the frames of all blocks from that one on; blocks are unpacked when they are reached."""
         for block in self.blocks[first:]:
             yield from self._unpack(block)
 
-    def _unpack(self, block: Block) -> list[Frame]:
+    def _unpack(self, block: RecordedBlock) -> list[RecordedFrame]:
         body = self._data[block.offset + HEAD.size : block.offset + block.size]
-        return msgspec.msgpack.decode(zlib.decompress(body), type=list[Frame])
+        return msgspec.msgpack.decode(zlib.decompress(body), type=list[RecordedFrame])
 
 
-def _scan(data: memoryview) -> tuple[list[Block], bool]:
+def _scan(data: memoryview) -> tuple[list[RecordedBlock], bool]:
     """Return the whole blocks, and whether something else is behind them."""
     blocks = []
     offset = len(MAGIC)
@@ -248,12 +248,12 @@ def _scan(data: memoryview) -> tuple[list[Block], bool]:
         end = offset + HEAD.size + length
         if end > len(data) or zlib.crc32(data[offset + 8 : end]) != crc:
             break
-        blocks.append(Block(offset, end - offset, first, last, records, bool(starts)))
+        blocks.append(RecordedBlock(offset, end - offset, first, last, records, bool(starts)))
         offset = end
     return blocks, offset < len(data)
 
 
-def _read_header(frame: Frame, name: str) -> Header:
+def _read_header(frame: RecordedFrame, name: str) -> Header:
     plain = msgspec.msgpack.decode(frame.payload, type=dict[str, object])
     version = plain.get("himalia", "an unknown version")
     if (plain.get("format"), plain.get("protocol")) not in READ:

@@ -29,7 +29,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[TaskRecord]).decode
 
 
-class Block(NamedTuple):
+class RowBlock(NamedTuple):
     """Packed rows, the oldest first."""
 
     first: int
@@ -48,7 +48,7 @@ class TelemetryLog:
     def __init__(self, limit: int) -> None:
         self.total = 0
         self._recent: list[Row] = []
-        self._blocks: deque[Block] = deque()
+        self._blocks: deque[RowBlock] = deque()
         """Older than all of ``_recent``."""
         self._packed = 0
         self._limit = limit
@@ -71,7 +71,7 @@ class TelemetryLog:
             first = self.total - len(self._recent)
             del self._recent[:count]
             latest = max([row[5].start for row in rows])
-            self._blocks.append(Block(first, len(rows), _encode(rows), _encode(rows[::THIN]), latest))
+            self._blocks.append(RowBlock(first, len(rows), _encode(rows), _encode(rows[::THIN]), latest))
             self._packed += len(rows)
         while self._blocks and self._packed - self._blocks[0].length >= self._limit:
             self._packed -= self._blocks.popleft().length

@@ -22,7 +22,7 @@ from himalia.testing.world import SimulationError
 
 if TYPE_CHECKING:
     from himalia.testing.clients import ClientProcess
-    from himalia.testing.cluster import Cluster
+    from himalia.testing.cluster import SimulatedCluster
     from himalia.testing.workers import SimulatedWorker
 
 
@@ -37,7 +37,7 @@ AGAIN = "-again"
 class Witness:
     """Keeps the accounts of one run and compares them with what users see."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: SimulatedCluster) -> None:
         self.cluster = cluster
         self.executions: Counter[Key] = Counter()
         self.submissions: Counter[Key] = Counter()

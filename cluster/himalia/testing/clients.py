@@ -34,7 +34,7 @@ from himalia.testing.users import User
 from himalia.testing.world import SimulationError
 
 if TYPE_CHECKING:
-    from himalia.testing.cluster import Cluster
+    from himalia.testing.cluster import SimulatedCluster
 
 KEPT = 1.0
 """Seconds at most that a user keeps an array that maps a host's memory.  Guess."""
@@ -47,7 +47,7 @@ class ClientProcess(Process):
 
     Parameters
     ----------
-    cluster : Cluster
+    cluster : SimulatedCluster
     number : int
         Which user of the plan.
     me : PeerId
@@ -62,7 +62,7 @@ class ClientProcess(Process):
 
     machine: ClientMachine
 
-    def __init__(self, cluster: Cluster, number: int, me: PeerId) -> None:
+    def __init__(self, cluster: SimulatedCluster, number: int, me: PeerId) -> None:
         self.number = number
         self.is_lost = False
         """Whether it lost the scheduler, so that nobody knows what of its last wishes arrived there."""

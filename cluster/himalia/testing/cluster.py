@@ -39,7 +39,7 @@ class SchedulerProcess(Process):
 
     machine: SchedulerMachine
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: SimulatedCluster) -> None:
         me = PeerId("scheduler")
         super().__init__(cluster, me, "scheduler", SchedulerMachine(settings=cluster.settings, me=me))
         self.perform[ShutDown] = self._shut_down
@@ -61,7 +61,7 @@ class SchedulerProcess(Process):
         raise SimulationError(f"the scheduler ended: {instruction!r}")
 
 
-class Cluster:
+class SimulatedCluster:
     """All processes of one run.
 
     Parameters

@@ -13,7 +13,7 @@ from typing import Final
 from himalia.messages.parts import Close
 from himalia.testing import calls
 from himalia.testing.clients import ClientProcess
-from himalia.testing.cluster import Cluster
+from himalia.testing.cluster import SimulatedCluster
 from himalia.testing.nannies import NannyProcess
 from himalia.testing.network import Link, Weather
 from himalia.testing.plan import Behaviour, Fault, HostPlan
@@ -102,7 +102,7 @@ def draw_behaviour(random: Random) -> Behaviour:
 class Breaker:
     """Does the faults of a plan to its cluster, and ends them all when the world becomes calm."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: SimulatedCluster) -> None:
         self.cluster = cluster
         self.world = cluster.world
         self.random = cluster.world.chance("breaker")

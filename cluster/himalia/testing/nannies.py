@@ -31,7 +31,7 @@ from himalia.testing.workers import SimulatedWorker
 from himalia.testing.world import SimulationError
 
 if TYPE_CHECKING:
-    from himalia.testing.cluster import Cluster
+    from himalia.testing.cluster import SimulatedCluster
 
 
 WORKER_MEMORY: Final = 100_000_000
@@ -67,7 +67,7 @@ class NannyProcess(Process):
 
     Parameters
     ----------
-    cluster : Cluster
+    cluster : SimulatedCluster
     number : int
         Its host's number in the plan.
     me : PeerId
@@ -75,7 +75,7 @@ class NannyProcess(Process):
 
     machine: NannyMachine
 
-    def __init__(self, cluster: Cluster, number: int, me: PeerId) -> None:
+    def __init__(self, cluster: SimulatedCluster, number: int, me: PeerId) -> None:
         plan = cluster.plan.hosts[number]
         self.number = number
         self.behaviour = cluster.plan.behaviour

@@ -17,7 +17,7 @@ from himalia.testing.network import End
 from himalia.testing.world import SimulationError
 
 if TYPE_CHECKING:
-    from himalia.testing.cluster import Cluster
+    from himalia.testing.cluster import SimulatedCluster
 
 
 GOODBYE = 0.5
@@ -36,7 +36,7 @@ class Process:
 
     Parameters
     ----------
-    cluster : Cluster
+    cluster : SimulatedCluster
         The world it lives in.
     me : PeerId
         Its incarnation.
@@ -46,7 +46,7 @@ class Process:
         What decides for it.
     """
 
-    def __init__(self, cluster: Cluster, me: PeerId, role: str, machine: ValidMachine) -> None:
+    def __init__(self, cluster: SimulatedCluster, me: PeerId, role: str, machine: ValidMachine) -> None:
         self.cluster = cluster
         self.world = cluster.world
         self.random = cluster.world.chance(me)

@@ -16,7 +16,7 @@ from himalia.testing.clients import ClientProcess
 from himalia.testing.nannies import NannyProcess
 from himalia.testing.network import Link, Weather
 from himalia.testing.plan import Behaviour, HostPlan, Plan, SimulatedTask, UserOp
-from himalia.testing.simulate import Run
+from himalia.testing.simulate import SimulatedRun
 from himalia.testing.workers import SimulatedWorker
 from himalia.testing.world import SimulationError
 
@@ -79,7 +79,7 @@ class Scenario:
             settings=settings,
             calm_at=NEVER,
         )
-        self.run = Run(plan)
+        self.run = SimulatedRun(plan)
         self.cluster = self.run.cluster
         self.cluster.witness.is_peaceful = False  # the script breaks things
         self.world = self.run.world

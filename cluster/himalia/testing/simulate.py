@@ -22,7 +22,7 @@ import msgspec
 
 from himalia.nanny.watchdog import STOPPED_LIMIT
 from himalia.settings import KIB
-from himalia.testing.cluster import Cluster
+from himalia.testing.cluster import SimulatedCluster
 from himalia.testing.faults import Breaker, draw_behaviour, draw_faults, draw_weather
 from himalia.testing.plan import Plan
 from himalia.testing.shrink import copy, shrink
@@ -83,7 +83,7 @@ def draw_plan(seed: int) -> Plan:
     )
 
 
-class Run:
+class SimulatedRun:
     """One plan, run to its end.
 
     Parameters
@@ -94,7 +94,7 @@ class Run:
     """
 
     def __init__(self, plan: Plan, listener: Callable[[float, str, object], None] | None = None) -> None:
-        self.cluster = Cluster(plan)
+        self.cluster = SimulatedCluster(plan)
         self.world = self.cluster.world
         self.world.listener = listener
         self.breaker = Breaker(self.cluster)
@@ -158,7 +158,7 @@ def run_plan(plan: Plan, listener: Callable[[float, str, object], None] | None =
     """Run a plan and report how it ended; never raises for what it finds."""
     run = None
     try:
-        run = Run(plan, listener)
+        run = SimulatedRun(plan, listener)
         run.run()
         return run.outcome()
     except Exception:

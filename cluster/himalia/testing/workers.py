@@ -91,7 +91,7 @@ class Running:
         """Offsets of inputs that it hasn't read."""
 
 
-class Space:
+class SimulatedSpace:
     """Where a worker writes large results, as ``worker/space.py`` does it; one thread at a time."""
 
     def __init__(self, worker: SimulatedWorker) -> None:
@@ -188,7 +188,7 @@ class SimulatedWorker:
         self.alone: Run | None = None
         self.functions: set[bytes] = set()
         self.stalled: dict[bytes, list[Running]] = {}
-        self.space = Space(self)
+        self.space = SimulatedSpace(self)
         self.kept: list[Input] = []
         """Inputs of calls that are over, which user code keeps."""
         self.unmapped: list[int] = []

@@ -38,7 +38,7 @@ from himalia.messages.worker import (
 from himalia.worker.calls import Calls, refusal
 from himalia.worker.ending import watch_own_end
 from himalia.worker.interrupt import Interrupts
-from himalia.worker.output import Output
+from himalia.worker.output import OutputSender
 from himalia.worker.space import Space
 from himalia.worker.wiring import ENTRIES, RECALLS, WorkerConfig, map_slots
 
@@ -85,7 +85,7 @@ class Worker:
             copy_limit=config.copy_limit,
             function_cache=config.function_cache,
         )
-        self.output = Output(self.current_run, self.send, config.output_rate)
+        self.output = OutputSender(self.current_run, self.send, config.output_rate)
         self.targeted: deque[Run] = deque()
         self.attention = False
         """Whether threads have to look at more than the queue: targeted runs, a closed gate, the end."""

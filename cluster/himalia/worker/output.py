@@ -28,7 +28,7 @@ BURST: Final = 5.0
 """Seconds' worth of lines that pass at once."""
 
 
-class Output:
+class OutputSender:
     """The output of one worker's calls; any thread.
 
     Parameters
@@ -103,7 +103,7 @@ class Output:
 class CallStream(io.TextIOBase):
     """A text stream that tells calls apart; what no call writes goes to the stream it stands for."""
 
-    def __init__(self, output: Output, source: str, original: TextIO) -> None:
+    def __init__(self, output: OutputSender, source: str, original: TextIO) -> None:
         self._output = output
         self._source = source
         self._original = original
@@ -162,7 +162,7 @@ class CallStream(io.TextIOBase):
 class _LastResort(logging.Handler):
     """Where records go that nobody configured a handler for: to the nanny, with their level."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: OutputSender) -> None:
         super().__init__(logging.WARNING)
         self._output = output
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from himalia.deploy.layout import Layout, choose_layout, default_split
+from himalia.deploy.layout import WorkerLayout, choose_layout, default_split
 from himalia.errors import UsageError
 
 GIB = 2**30
 
 
-def choose(**said: Any) -> Layout:
+def choose(**said: Any) -> WorkerLayout:
     return choose_layout(**{"cpus": 8, "memory": 16 * GIB, **said})
 
 
@@ -33,10 +33,10 @@ def test_the_default_split_uses_each_cpu_once(cpus: int) -> None:
 
 
 def test_what_the_user_leaves_open_is_filled_in() -> None:
-    assert choose() == Layout(nworkers=4, nthreads=2, memory_limit=4 * GIB)
-    assert choose(n_workers=2) == Layout(nworkers=2, nthreads=4, memory_limit=8 * GIB)
-    assert choose(threads_per_worker=4) == Layout(nworkers=2, nthreads=4, memory_limit=8 * GIB)
-    assert choose(threads_per_worker=100) == Layout(nworkers=1, nthreads=100, memory_limit=16 * GIB)
+    assert choose() == WorkerLayout(nworkers=4, nthreads=2, memory_limit=4 * GIB)
+    assert choose(n_workers=2) == WorkerLayout(nworkers=2, nthreads=4, memory_limit=8 * GIB)
+    assert choose(threads_per_worker=4) == WorkerLayout(nworkers=2, nthreads=4, memory_limit=8 * GIB)
+    assert choose(threads_per_worker=100) == WorkerLayout(nworkers=1, nthreads=100, memory_limit=16 * GIB)
     assert choose(n_workers=3, threads_per_worker=1, memory_limit=None).memory_limit == 0
 
 
@@ -45,7 +45,7 @@ def test_too_many_threads_are_better_than_an_idle_cpu() -> None:
 
 
 def test_a_cluster_may_start_without_workers() -> None:
-    assert choose(n_workers=0) == Layout(nworkers=0, nthreads=8, memory_limit=16 * GIB)
+    assert choose(n_workers=0) == WorkerLayout(nworkers=0, nthreads=8, memory_limit=16 * GIB)
 
 
 @pytest.mark.parametrize(

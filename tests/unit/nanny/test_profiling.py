@@ -9,7 +9,7 @@ import pytest
 
 from himalia.names import WorkerName
 from himalia.nanny.profiling import profiler as profiling
-from himalia.nanny.profiling.plan import Plan
+from himalia.nanny.profiling.plan import ProfilePlan
 from himalia.nanny.profiling.samples import ENTRIES, SECONDS, Samples
 from himalia.nanny.profiling.stacks import read_dump, read_raw
 from himalia.settings import Settings
@@ -46,7 +46,7 @@ def test_samples_are_merged_per_look_and_forgotten_by_age_and_number() -> None:
 
 
 def test_only_calls_that_run_for_longer_than_the_interval_are_looked_at() -> None:
-    plan = Plan(1.0, 10.0)
+    plan = ProfilePlan(1.0, 10.0)
     running: dict[WorkerName, list[int]] = {W: [1], V: []}
     assert plan.next_looks(running, [], 0.0) == []
     assert plan.next_looks(running, [], 1.0) == [W]
@@ -56,7 +56,7 @@ def test_only_calls_that_run_for_longer_than_the_interval_are_looked_at() -> Non
 
 
 def test_after_somebody_asked_busy_workers_take_turns() -> None:
-    plan = Plan(1.0, 10.0)
+    plan = ProfilePlan(1.0, 10.0)
     plan.ask(0.0)
     running: dict[WorkerName, list[int]] = {W: [1], V: [2], U: [3]}
     assert plan.next_looks(running, [], 0.0) == [W, V]

@@ -27,7 +27,7 @@ from himalia.messages.nanny import DataLost, TaskFinished, WorkerOutput
 from himalia.messages.parts import Close, Message
 from himalia.messages.telemetry import LogLine
 from himalia.names import ClientId, Key, PeerId, WorkerName
-from himalia.scheduler.window import HOPELESS, MESSAGE, Window
+from himalia.scheduler.window import HOPELESS, MESSAGE, SendWindow
 from himalia.settings import DEFAULT
 from himalia.testing.stages.scheduler import TIMING, SchedulerStage, spec
 
@@ -36,7 +36,7 @@ THIN, NEWS = VALUES // 8, VALUES * 3 // 2
 ALICE = PeerId("alice")
 
 
-def window(stage: SchedulerStage, client: str = "alice") -> Window:
+def window(stage: SchedulerStage, client: str = "alice") -> SendWindow:
     return stage.machine.clients[ClientId(PeerId(client))].window
 
 
@@ -86,7 +86,7 @@ def test_a_client_that_reads_gets_values() -> None:
 
 
 def test_what_a_client_has_not_read_is_counted_until_it_has() -> None:
-    own = Window(VALUES)
+    own = SendWindow(VALUES)
     for _ in range(3):
         own.add(Close("x"))
     own.arrived(3)

@@ -14,7 +14,16 @@ from himalia.messages.client import Telemetry
 from himalia.messages.parts import Timing
 from himalia.messages.telemetry import GroupSummary, HostMetrics, LogLine, SchedulerStatus, TaskRecord
 from himalia.names import HostId, Key, PeerId
-from himalia.telemetry.recording import MAGIC, Block, Frame, Packer, Recording, begin, choose_cut, new_header
+from himalia.telemetry.recording import (
+    MAGIC,
+    Packer,
+    RecordedBlock,
+    RecordedFrame,
+    Recording,
+    begin,
+    choose_cut,
+    new_header,
+)
 from himalia.telemetry.standing import Standing
 
 
@@ -162,7 +171,7 @@ def test_a_block_larger_than_the_limit_leaves_only_itself(tmp_path: Path) -> Non
 
 
 def test_reading_begins_where_everything_is_said() -> None:
-    blocks = [Block(0, 10, 0.0, 0.0, 0, starts) for starts in (True, False, True, False, True, False)]
+    blocks = [RecordedBlock(0, 10, 0.0, 0.0, 0, starts) for starts in (True, False, True, False, True, False)]
     assert choose_cut(blocks, 60) == 0
     assert choose_cut(blocks, 59) == 2
     assert choose_cut(blocks, 20) == 4
@@ -215,5 +224,5 @@ def test_pushes_add_up_to_one_that_says_everything() -> None:
 
 
 def test_a_frame_is_three_fields_on_the_wire() -> None:
-    packed = msgspec.msgpack.encode(Frame(1.0, "end", msgspec.Raw(msgspec.msgpack.encode("it was stopped"))))
+    packed = msgspec.msgpack.encode(RecordedFrame(1.0, "end", msgspec.Raw(msgspec.msgpack.encode("it was stopped"))))
     assert msgspec.msgpack.decode(packed) == [1.0, "end", "it was stopped"]

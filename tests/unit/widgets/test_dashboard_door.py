@@ -8,7 +8,7 @@ import socket
 import pytest
 from tornado.httputil import HTTPServerRequest, ResponseStartLine
 
-from himalia_widgets.dashboard.server import MAX_STRANGERS, Door
+from himalia_widgets.dashboard.server import MAX_STRANGERS, BoundedServer
 from tests.waiting import until
 
 
@@ -31,7 +31,7 @@ def test_a_crowd_keeps_no_browser_out(words: bytes) -> None:
             request.connection.write_headers(ResponseStartLine("HTTP/1.1", 200, "OK"), request.headers, b"")
             request.connection.finish()
 
-        door = Door(answer)
+        door = BoundedServer(answer)
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         listener.setblocking(False)
         door.add_socket(listener)

@@ -4,7 +4,7 @@ import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from himalia.registry.dashboard_key import CODE_SECONDS, COOKIE_SECONDS, metrics_token, mint, new_key
-from himalia_widgets.dashboard.guard import Answer, Guard
+from himalia_widgets.dashboard.guard import Guard, Verdict
 
 NOW = 1_000_000.0
 HOST = "127.0.0.1:8787"
@@ -34,7 +34,7 @@ def code_of(guard: Guard) -> str:
     return mint(guard.key, "code", now=NOW, seconds=CODE_SECONDS)
 
 
-def header(answer: Answer | None, name: str) -> str:
+def header(answer: Verdict | None, name: str) -> str:
     assert answer is not None
     return dict(answer.headers).get(name, "")
 
@@ -45,7 +45,7 @@ def log_in(guard: Guard, **options: str) -> str:
     return header(answer, "Set-Cookie").partition(";")[0]
 
 
-def status(answer: Answer | None) -> int:
+def status(answer: Verdict | None) -> int:
     return 200 if answer is None else answer.status
 
 
@@ -128,7 +128,7 @@ def test_only_reading_is_allowed(guard: Guard, method: str) -> None:
 
 
 def test_health_is_open_and_says_nothing_else(guard: Guard) -> None:
-    assert guard.judge(ask("/health"), now=NOW) == Answer(200, "ok")
+    assert guard.judge(ask("/health"), now=NOW) == Verdict(200, "ok")
 
 
 def test_a_scraper_shows_a_token_for_the_metrics_alone(guard: Guard) -> None:

@@ -7,7 +7,7 @@ from himalia.client.described import SchedulerInfo
 from himalia.client.profile import Profile
 from himalia.messages.answers import ProfileSamples, TelemetryReport
 from himalia.messages.client import Telemetry
-from himalia_widgets.cell.recorder import Recorder
+from himalia_widgets.cell.recorder import CellRecorder
 from tests.unit.widgets.synthetic import MadeUpCluster
 
 
@@ -37,7 +37,7 @@ class FakeClient:
 
 def test_what_others_follow_is_left_as_it_came() -> None:
     client, seen = FakeClient(), []
-    recorder = Recorder(client)
+    recorder = CellRecorder(client)
     recorder.begin()
     client.follow_telemetry(lambda telemetry: seen.append(len(telemetry.records)))
     push = client.made.step(5.0)

@@ -4,24 +4,26 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from himalia_widgets.view.stream.crowds import ENOUGH, Calls, Crowds, crowd
+from himalia_widgets.view.stream.crowds import ENOUGH, CrowdedCalls, Crowds, crowd
 
 START, LENGTH = 1_700_000_000.0, 100.0
 
 spans = st.tuples(st.floats(0.0, 100.0), st.floats(0.0, 100.0), st.integers(0, 3), st.integers(0, 5))
 
 
-def make(drawn: list[tuple[float, float, int, int]]) -> Calls:
+def make(drawn: list[tuple[float, float, int, int]]) -> CrowdedCalls:
     ordered = [(min(a, b), max(a, b), row, color) for a, b, row, color in drawn]
     start, end, row, color = zip(*ordered, strict=True)
-    return Calls(START + np.array(start), START + np.array(end), np.array(row, np.int32), np.array(color, np.int32))
+    return CrowdedCalls(
+        START + np.array(start), START + np.array(end), np.array(row, np.int32), np.array(color, np.int32)
+    )
 
 
 def busy_by_row(parts: Crowds) -> list[float]:
     return [float(parts.busy[parts.row == row].sum()) for row in range(4)]
 
 
-def sums(calls: Calls) -> list[float]:
+def sums(calls: CrowdedCalls) -> list[float]:
     return [float((calls.end - calls.start)[calls.row == row].sum()) for row in range(4)]
 
 

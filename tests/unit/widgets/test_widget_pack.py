@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from himalia_widgets.widget.pack import Packer
+from himalia_widgets.widget.pack import BufferPacker
 from tests.unit.widgets.javascript import find_node
 
 READ = """
@@ -27,7 +27,7 @@ console.log(JSON.stringify([plain(columns), plain(twice)]));
 
 def read_in_javascript(columns: dict[str, Any]) -> Any:
     """Pack columns, and return what the page's code makes of them: once, and twice with three rows kept."""
-    packer = Packer()
+    packer = BufferPacker()
     specs = packer.pack(columns)
     message = json.dumps({"specs": specs, "buffers": [base64.b64encode(buffer).decode() for buffer in packer.buffers]})
     module = json.dumps((files("himalia_widgets.widget") / "js" / "columns.js").as_uri())  # type: ignore[attr-defined]
@@ -63,7 +63,7 @@ def test_newer_rows_come_after_older_ones_and_only_so_many_are_kept() -> None:
 
 
 def test_numbers_take_as_few_bytes_as_they_need() -> None:
-    packer = Packer()
+    packer = BufferPacker()
     times = 1.7e9 + np.linspace(0, 60, 100)
     packer.pack({"time": times, "color": np.arange(100), "name": ["f", "g"] * 50})
     assert [buffer.nbytes for buffer in packer.buffers] == [400, 100, 100]
@@ -71,7 +71,7 @@ def test_numbers_take_as_few_bytes_as_they_need() -> None:
 
 
 def test_texts_that_differ_are_sent_as_they_are_and_unfit_ones_do_no_harm() -> None:
-    packer = Packer()
+    packer = BufferPacker()
     [spec] = packer.pack({"key": ["a", "b", 3]})
     assert spec == {"name": "key", "kind": "text", "values": ["a", "b", "3"]}
     assert packer.buffers == []

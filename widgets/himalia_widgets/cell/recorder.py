@@ -23,7 +23,7 @@ ASK_INTERVAL: Final = 5.0
 """Seconds between two questions for profiles; less than ``settings.profile_lease``."""
 
 
-class Recorder:
+class CellRecorder:
     """Follows a client's cluster from :meth:`begin` to :meth:`end`; both are called by the user's thread."""
 
     def __init__(self, client: Any) -> None:

@@ -15,7 +15,7 @@ from bokeh.resources import Resources
 
 from himalia.named_file import write_text
 from himalia.version import __version__
-from himalia_widgets.cell.recorder import Recorder
+from himalia_widgets.cell.recorder import CellRecorder
 from himalia_widgets.plots import make_plot
 from himalia_widgets.plots.profile import ProfilePlot
 from himalia_widgets.view.units import count, seconds, size
@@ -48,12 +48,12 @@ for (const [name, item] of Object.entries(items[theme])) Bokeh.embed.embed_item(
 """
 
 
-def write(recorder: Recorder, filename: str, problem: str = "") -> None:
+def write(recorder: CellRecorder, filename: str, problem: str = "") -> None:
     """Write what was recorded; ``problem`` is the error that ended the block."""
     write_text(filename, page(recorder, problem))
 
 
-def page(recorder: Recorder, problem: str = "") -> str:
+def page(recorder: CellRecorder, problem: str = "") -> str:
     """Return the report."""
     plots = "".join(f"<h2>{title}</h2><div id='plot-{name}'></div>" for name, title in SECTIONS)
     items = {theme: draw(recorder, dark=theme == "dark") for theme in ("light", "dark")}
@@ -73,7 +73,7 @@ def page(recorder: Recorder, problem: str = "") -> str:
     )
 
 
-def draw(recorder: Recorder, *, dark: bool) -> dict[str, Any]:
+def draw(recorder: CellRecorder, *, dark: bool) -> dict[str, Any]:
     """Return every plot as what BokehJS embeds."""
     items = {}
     for name, _ in SECTIONS:
@@ -85,7 +85,7 @@ def draw(recorder: Recorder, *, dark: bool) -> dict[str, Any]:
     return items
 
 
-def cards(recorder: Recorder) -> str:
+def cards(recorder: CellRecorder) -> str:
     """Return the numbers of the whole."""
     groups = recorder.groups()
     workers = [worker for _, worker in recorder.history.workers]
@@ -104,7 +104,7 @@ def cards(recorder: Recorder) -> str:
     return "<div class='cards'>" + "".join(f"<div><b>{value}</b>{name}</div>" for name, value in facts) + "</div>"
 
 
-def table(recorder: Recorder) -> str:
+def table(recorder: CellRecorder) -> str:
     """Return a row for each function."""
     rows = "".join(
         f"<tr><td>{escape(row['name'])}</td><td>{row['done']:,}</td>"
@@ -117,7 +117,7 @@ def table(recorder: Recorder) -> str:
     return f"<table><tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>{rows}</table>"
 
 
-def versions(recorder: Recorder) -> str:
+def versions(recorder: CellRecorder) -> str:
     """Return the packages of the client."""
     found = recorder.versions.get("client", {})
     return f"<p class='faint'>{escape(', '.join(f'{name} {version}' for name, version in found.items()))}</p>"

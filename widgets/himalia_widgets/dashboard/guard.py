@@ -34,7 +34,7 @@ SECURITY_HEADERS: Final = {
 """Of every response; framed only by itself and by pages of this host, such as a notebook's."""
 
 
-class Answer(NamedTuple):
+class Verdict(NamedTuple):
     """What is answered instead of what was asked for."""
 
     status: int
@@ -61,7 +61,7 @@ class Guard:
         self.cookie = "himalia-" + re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)
         self.used = UsedCodes(since)
 
-    def judge(self, request: HTTPServerRequest, *, now: float) -> Answer | None:
+    def judge(self, request: HTTPServerRequest, *, now: float) -> Verdict | None:
         """Return what to answer, or ``None`` if the request may go on.
 
         Parameters
@@ -70,13 +70,13 @@ class Guard:
             Epoch seconds.
         """
         if request.method not in ("GET", "HEAD"):
-            return Answer(405, "Only GET and HEAD are answered here.", (("Allow", "GET, HEAD"),))
+            return Verdict(405, "Only GET and HEAD are answered here.", (("Allow", "GET, HEAD"),))
         if request.path == "/health":
-            return Answer(200, "ok")
+            return Verdict(200, "ok")
         if not HOST.fullmatch(request.host):
-            return Answer(400, "The request doesn't say which host it is for.")
+            return Verdict(400, "The request doesn't say which host it is for.")
         if request.headers.get("Upgrade", "").lower() == "websocket" and not self.is_own_page(request):
-            return Answer(403, "A WebSocket is opened by a page of this dashboard only.")
+            return Verdict(403, "A WebSocket is opened by a page of this dashboard only.")
         known = self.has_cookie(request, now)
         if request.path == "/login":
             return self.log_in(request, known, now)
@@ -98,13 +98,13 @@ class Guard:
         given = request.headers.get("Authorization", "")
         return hmac.compare_digest(given.encode(), f"Bearer {metrics_token(self.key)}".encode())
 
-    def log_in(self, request: HTTPServerRequest, known: bool, now: float) -> Answer:
+    def log_in(self, request: HTTPServerRequest, known: bool, now: float) -> Verdict:
         """Return the way to the page, with a cookie for a good code."""
         code, page = last(request, "code"), last(request, "next")
         onward = ("Location", page if PAGE.fullmatch(page) else "status")
         if request.method == "GET" and self.used.use(self.key, code, now=now):
-            return Answer(302, "", (onward, ("Set-Cookie", self.make_cookie(request, now))))
-        return Answer(302, "", (onward,)) if known else self.refuse("The link was used already, or is too old.")
+            return Verdict(302, "", (onward, ("Set-Cookie", self.make_cookie(request, now))))
+        return Verdict(302, "", (onward,)) if known else self.refuse("The link was used already, or is too old.")
 
     def make_cookie(self, request: HTTPServerRequest, now: float) -> str:
         """Return the cookie that opens this dashboard to this browser, and is sent nowhere else."""
@@ -119,9 +119,9 @@ class Guard:
         """Return what a cookie is good for."""
         return f"cookie {request.host.lower()}"
 
-    def refuse(self, why: str = "This browser has not been let in yet.") -> Answer:
+    def refuse(self, why: str = "This browser has not been let in yet.") -> Verdict:
         """Return the page for whoever has no cookie."""
-        return Answer(403, REFUSAL.format(why=why, name=escape(self.name)), (("Content-Type", "text/html"),))
+        return Verdict(403, REFUSAL.format(why=why, name=escape(self.name)), (("Content-Type", "text/html"),))
 
 
 def last(request: HTTPServerRequest, name: str) -> str:

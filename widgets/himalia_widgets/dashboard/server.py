@@ -26,7 +26,7 @@ from tornado.web import OutputTransform, RedirectHandler, RequestHandler
 
 from himalia.comm.crowd import Crowd
 from himalia_widgets.dashboard.attendance import LOOK, Attendance
-from himalia_widgets.dashboard.guard import SECURITY_HEADERS, Answer, Guard
+from himalia_widgets.dashboard.guard import SECURITY_HEADERS, Guard, Verdict
 from himalia_widgets.dashboard.metrics import CONTENT_TYPE, render
 from himalia_widgets.dashboard.pages import applications, handlers
 from himalia_widgets.view.source import Source
@@ -88,7 +88,7 @@ class DashboardApplication(BokehTornado):
         return self.get_handler_delegate(request, AnswerHandler, {"answer": answer})
 
 
-class Door(HTTPServer):
+class BoundedServer(HTTPServer):
     """tornado's server, which strangers can't fill: connections that the guard let nothing through yet are bounded.
 
     What brings no whole request for :data:`IDLE` seconds is closed.
@@ -125,7 +125,7 @@ class Door(HTTPServer):
 class AnswerHandler(RequestHandler):
     """Answers what the guard said, to every method."""
 
-    def initialize(self, answer: Answer) -> None:
+    def initialize(self, answer: Verdict) -> None:
         """Take the answer."""
         self.answer = answer
 
@@ -186,7 +186,7 @@ async def serve(
         (r"/", RedirectHandler, {"url": "status", "permanent": False}),
     ]
     application = DashboardApplication(applications(source) | dict(more or {}), guard=guard, extra_patterns=patterns)
-    http = Door(application, idle_connection_timeout=IDLE, body_timeout=IDLE, max_body_size=BODY)
+    http = BoundedServer(application, idle_connection_timeout=IDLE, body_timeout=IDLE, max_body_size=BODY)
     application.let_in = http.let_in
     listener.setblocking(False)
     http.add_socket(listener)

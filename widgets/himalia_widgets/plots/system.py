@@ -46,7 +46,7 @@ class SystemPlot(Plot):
         return {field: as_columns(system.lines(history, field), self.theme) for field, _, _ in PARTS}
 
 
-def as_columns(lines: list[system.Line], look: theme.Theme) -> Columns:
+def as_columns(lines: list[system.SystemLine], look: theme.Theme) -> Columns:
     """Return a row for each process, the scheduler's thick, after one that isn't seen and has the scale begin at 0."""
     shades = colors.PALETTE[colors.MIXED + 1 :]
     count = len(lines)

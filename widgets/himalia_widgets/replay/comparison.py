@@ -12,7 +12,7 @@ import numpy as np
 from himalia_widgets.view.history import History
 
 
-class Run(NamedTuple):
+class FunctionTimes(NamedTuple):
     """One function in one run; durations are seconds."""
 
     calls: int
@@ -26,27 +26,27 @@ class Run(NamedTuple):
     nbytes: int
 
 
-class Difference(NamedTuple):
+class FunctionChange(NamedTuple):
     """One function in both runs."""
 
     name: str
-    first: Run
-    second: Run
+    first: FunctionTimes
+    second: FunctionTimes
 
 
-def compare(first: History, second: History) -> list[Difference]:
+def compare(first: History, second: History) -> list[FunctionChange]:
     """Return a row for each function of either run, those that took the longest first."""
     one, other = runs(first), runs(second)
-    nothing = Run(0, 0, 0.0, 0.0, 0.0, 0)
-    rows = [Difference(name, one.get(name, nothing), other.get(name, nothing)) for name in one | other]
+    nothing = FunctionTimes(0, 0, 0.0, 0.0, 0.0, 0)
+    rows = [FunctionChange(name, one.get(name, nothing), other.get(name, nothing)) for name in one | other]
     return sorted(rows, key=lambda row: (-max(row.first.compute, row.second.compute), row.name))
 
 
-def whole_run(history: History) -> Run:
+def whole_run(history: History) -> FunctionTimes:
     """Return all functions of a run together."""
     parts = list(runs(history).values())
     spent = history.calls["end"] - history.calls["start"]
-    return Run(
+    return FunctionTimes(
         calls=sum(run.calls for run in parts),
         failed=sum(run.failed for run in parts),
         compute=sum(run.compute for run in parts),
@@ -56,12 +56,12 @@ def whole_run(history: History) -> Run:
     )
 
 
-def runs(history: History) -> dict[str, Run]:
+def runs(history: History) -> dict[str, FunctionTimes]:
     """Return what each function did, by its name."""
     medians = median_durations(history)
-    found: dict[str, Run] = {}
+    found: dict[str, FunctionTimes] = {}
     for (name, _), group in history.groups.items():
-        known = found.get(name, Run(0, 0, 0.0, medians.get(name, 0.0), 0.0, 0))
+        known = found.get(name, FunctionTimes(0, 0, 0.0, medians.get(name, 0.0), 0.0, 0))
         found[name] = known._replace(
             calls=known.calls + group.counts.ended,
             failed=known.failed + group.counts.failed,

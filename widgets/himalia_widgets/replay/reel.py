@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from himalia.messages.answers import ErrorView, ProcessLogs, ProfileSamples, TaskView
 from himalia.messages.telemetry import LogLine
 from himalia.names import Key
-from himalia.telemetry.recording import Frame, Recording
+from himalia.telemetry.recording import RecordedFrame, Recording
 from himalia_widgets.view.history import History
 
 Sample = tuple[float, str, int]
@@ -39,7 +39,7 @@ class Reel:
         self.time = recording.started
         self._records = records
         self._seconds = seconds
-        self._next: Frame | None
+        self._next: RecordedFrame | None
         self._begin(0)
         self.seek(recording.ended)
 
@@ -120,7 +120,7 @@ class Reel:
                 return ErrorView(error.key, error.kind, error.text, error.worker, error.attempts)
         return None
 
-    def _told(self, kind: str) -> Iterator[Frame]:
+    def _told(self, kind: str) -> Iterator[RecordedFrame]:
         """Yield all frames of a kind; those that were said at the end tell of earlier times too."""
         return (frame for frame in self.recording.frames() if frame.kind == kind)
 
@@ -143,7 +143,7 @@ class Reel:
         self._next = next(self._frames, None)
         self._is_fresh = True
 
-    def _feed(self, frame: Frame) -> None:
+    def _feed(self, frame: RecordedFrame) -> None:
         history = self.history
         if frame.kind == "telemetry" or (frame.kind == "base" and self._is_fresh):
             history.take(frame.telemetry(), now=frame.time)

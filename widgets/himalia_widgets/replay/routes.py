@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from himalia_widgets.dashboard.rest import JsonHandler
-from himalia_widgets.replay.comparison import Run, compare, whole_run
+from himalia_widgets.replay.comparison import FunctionTimes, compare, whole_run
 from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.stream.window import whole
 
@@ -80,6 +80,6 @@ def describe_differences(first: ReplaySource, second: ReplaySource) -> dict[str,
     }
 
 
-def describe_row(name: str, first: Run, second: Run) -> dict[str, Any]:
+def describe_row(name: str, first: FunctionTimes, second: FunctionTimes) -> dict[str, Any]:
     """Return one function; each number twice."""
-    return {"name": name} | {field: [getattr(first, field), getattr(second, field)] for field in Run._fields}
+    return {"name": name} | {field: [getattr(first, field), getattr(second, field)] for field in FunctionTimes._fields}

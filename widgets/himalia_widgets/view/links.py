@@ -13,7 +13,7 @@ RECENT: Final = 5000
 
 
 @dataclass(slots=True)
-class Link:
+class HostLink:
     """What one host received from one other."""
 
     nbytes: int = 0
@@ -33,14 +33,14 @@ class Links:
     """Transfers by host id."""
 
     def __init__(self, seconds: float) -> None:
-        self.totals: dict[tuple[str, str], Link] = {}
+        self.totals: dict[tuple[str, str], HostLink] = {}
         """By ``(source, target)``."""
         self.recent: deque[Received] = deque(maxlen=RECENT)
         self._seconds = seconds
 
     def add(self, transfer: TransferSummary, target: str, *, now: float) -> None:
         """Count what ``target`` received."""
-        link = self.totals.setdefault((transfer.source, target), Link())
+        link = self.totals.setdefault((transfer.source, target), HostLink())
         link.nbytes += transfer.nbytes
         link.seconds += transfer.seconds
         link.count += transfer.count

@@ -12,7 +12,7 @@ NANNIES: Final = 24
 """Hosts drawn one by one; of more, those that are highest now."""
 
 
-class Line(NamedTuple):
+class SystemLine(NamedTuple):
     """One process over time."""
 
     name: str
@@ -22,9 +22,9 @@ class Line(NamedTuple):
     value: Floats
 
 
-def lines(history: History, field: str) -> list[Line]:
+def lines(history: History, field: str) -> list[SystemLine]:
     """Return one column (``trends.NANNY``) of the scheduler and of nannies, by name."""
     highest = sorted(history.trends.hosts.items(), key=lambda item: -item[1].last(field))[:NANNIES]
     named = sorted(((history.host_name(host), series) for host, series in highest), key=lambda item: natural(item[0]))
     processes = [("scheduler", history.trends.scheduler), *named]
-    return [Line(name, series.column("time"), series.column(field)) for name, series in processes]
+    return [SystemLine(name, series.column("time"), series.column(field)) for name, series in processes]

@@ -17,7 +17,7 @@ EXACT: Final = 1e-5
 """Error that four bytes may add to a number of a range: a hundredth of a millisecond in times."""
 
 
-class Packer:
+class BufferPacker:
     """The buffers of one message; columns refer to them by number."""
 
     def __init__(self) -> None:

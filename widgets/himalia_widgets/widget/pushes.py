@@ -14,7 +14,7 @@ from himalia_widgets.view.history import History
 from himalia_widgets.widget.allowance import Allowance
 from himalia_widgets.widget.facts import PER_WORKER, WorkerTable
 from himalia_widgets.widget.live_plot import NAMES, LivePlot
-from himalia_widgets.widget.pack import Packer
+from himalia_widgets.widget.pack import BufferPacker
 
 Message = tuple[dict[str, Any], list[memoryview]]
 """What is sent to all pages, and its buffers."""
@@ -78,7 +78,7 @@ class Pushes:
             self._plots_at = now
             self._repeat = REPEAT if self.wants_all else 2 * self._repeat
             self._repeat_at = now + self._repeat
-        packer = Packer()
+        packer = BufferPacker()
         push: dict[str, Any] = {}
         for name, value in (("header", header), ("scale", scale), ("roll", roll)):
             if self._told.get(name) != value:
@@ -108,13 +108,13 @@ class Pushes:
         for plot in self._plots:
             plot.forget()
 
-    def _put_workers(self, push: dict[str, Any], packer: Packer, history: History, now: float) -> None:
+    def _put_workers(self, push: dict[str, Any], packer: BufferPacker, history: History, now: float) -> None:
         rows, gone = self._table.membership(history)
         columns = self._table.changes(history, now)
         if rows or gone or columns:
             push["workers"] = {"rows": rows, "gone": gone, "columns": packer.pack(columns)}
 
-    def _put_plots(self, push: dict[str, Any], packer: Packer, history: History, now: float) -> None:
+    def _put_plots(self, push: dict[str, Any], packer: BufferPacker, history: History, now: float) -> None:
         if not history.version or now < self._plots_at:
             return
         self._plots_at = now + len(history.info.workers) * PER_WORKER

@@ -25,7 +25,7 @@ DUMPS: Final = 4.0
 NEVER: Final = float("-inf")
 
 
-class Plan:
+class ProfilePlan:
     """Takes what workers run, several times a second; says who is to be looked at.
 
     Parameters

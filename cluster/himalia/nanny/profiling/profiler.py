@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from himalia.names import WorkerName
-from himalia.nanny.profiling.plan import Plan
+from himalia.nanny.profiling.plan import ProfilePlan
 from himalia.nanny.profiling.samples import Sample, Samples
 from himalia.nanny.profiling.stacks import read_dump, read_raw
 from himalia.nanny.workers import WorkerPool
@@ -48,7 +48,7 @@ class Profiler:
     def __init__(self, pool: WorkerPool, directory: str, settings: Settings) -> None:
         self._pool = pool
         self._directory = directory
-        self._plan = Plan(settings.profile_interval, settings.profile_lease)
+        self._plan = ProfilePlan(settings.profile_interval, settings.profile_lease)
         self._samples = Samples()
         self._program = find_program()
         self._looking: dict[WorkerName, asyncio.Task[None]] = {}

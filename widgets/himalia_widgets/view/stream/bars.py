@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from himalia_widgets.view import colors, units
 from himalia_widgets.view.history import History
-from himalia_widgets.view.stream.crowds import Calls, Crowds, Floats, Ints, crowd
+from himalia_widgets.view.stream.crowds import CrowdedCalls, Crowds, Floats, Ints, crowd
 from himalia_widgets.view.stream.hovers import call_texts
 from himalia_widgets.view.stream.lanes import Layout
 from himalia_widgets.view.stream.marks import Columns, bars, join
@@ -64,7 +64,7 @@ def draw(
     pieces = []
     if len(others):
         color = color_of_calls(history, indices[others])
-        calls = Calls(start[others], end[others], row[others], color)
+        calls = CrowdedCalls(start[others], end[others], row[others], color)
         columns = 1 << max(0, min(11, int(window.length / pixel).bit_length() - 1))
         parts = crowd(calls, len(layout.names), window.start, window.length, columns=columns, budget=budget)
         pieces.append(draw_crowds(history, layout, parts, names_of_colors(history, indices[others], color)))

@@ -24,7 +24,7 @@ NOTHING: Final = 1e-9
 """Part of a column below which a sum is what rounding left over."""
 
 
-class Calls(NamedTuple):
+class CrowdedCalls(NamedTuple):
     """Calls to be summed, one per index; their times lie within the window."""
 
     start: Floats
@@ -53,7 +53,7 @@ class Crowds:
     """Whether other colours were counted as this one."""
 
 
-def crowd(calls: Calls, rows: int, start: float, length: float, *, columns: int, budget: int) -> Crowds:
+def crowd(calls: CrowdedCalls, rows: int, start: float, length: float, *, columns: int, budget: int) -> Crowds:
     """Return the sums of calls in a window.
 
     Parameters
@@ -117,7 +117,9 @@ def halve(cells: npt.NDArray[Number]) -> npt.NDArray[Number]:
     return cells[:, ::2] + cells[:, 1::2]
 
 
-def add_up(calls: Calls, line: Any, lines: int, start: float, length: float, columns: int) -> tuple[Floats, Ints]:
+def add_up(
+    calls: CrowdedCalls, line: Any, lines: int, start: float, length: float, columns: int
+) -> tuple[Floats, Ints]:
     """Return seconds and beginnings in each cell, as arrays of ``lines`` by ``columns``."""
     width = length / columns
     first, last = place(calls.start, start, length, columns), place(calls.end, start, length, columns)
