@@ -4,7 +4,7 @@ The driver decides nothing.  It reads the clock, once per batch; calls ``handle`
 An event that arises while another is handled (a performer that fails at once, say) waits for its turn.
 
 An exception while one event is handled is a bug of that event's handler: it is logged with the message's type and key,
-and the session and all other events go on (RELIABILITY, lesson 3).  With ``strict`` it is raised instead.
+and the session and all other events go on (docs/notes/0012).  With ``strict`` it is raised instead.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     local_lease: float = 1.0
     """The same for a peer on a Unix socket: there a cut means that the process is gone."""
     client_lease: float = 60.0
-    """Seconds a cut-off client keeps its futures: a laptop's lid closed for a moment (RELIABILITY C2)."""
+    """Seconds a cut-off client keeps its futures: a laptop's lid closed for a moment."""
     client_window: int = 32 * MIB
     """Bytes under way to a client beyond which it is sent less: more than what one that reads gets between two ticks
     (320 MB/s), and ten followers that stand still cost 40 MiB (``scheduler/window.py``)."""

@@ -1,4 +1,4 @@
-"""The cases: what is done with an engine, in which unit it is told, and what himalia wants to reach (issue 2 §10).
+"""The cases: what is done with an engine, in which unit it is told, and what himalia wants to reach.
 
 Every case runs in a process of its own, gets an engine that isn't started yet, and returns one or more values of the
 same thing; the first use of anything is a warm-up and isn't among them.
@@ -21,7 +21,7 @@ from tests.benchmarks.startup import import_time, start_and_close
 from tests.benchmarks.watched import scheduler_cpu_by_one, slowdown_by_ten
 
 ARRAY_BYTES: Final = 200_000_000
-"""Size of the arrays that are moved (issue 2 §10)."""
+"""Size of the arrays that are moved."""
 ARRAY_REPEATS: Final = 5
 """Arrays moved in each round, every one a fresh one."""
 

@@ -1,4 +1,4 @@
-"""The table: medians with their spread, ratios to himalia, and the goals of issue 2 §10."""
+"""The table: medians with their spread, ratios to himalia, and the goals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that are stopped: each is noticed and named, and replaced or waited for, as DESIGN says."""
+"""Processes that are stopped: each is noticed and named, and replaced or waited for, as note 0011 says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scenarios of RELIABILITY.md that need no real process, as scripts on the simulated cluster.
+"""What a cluster has to survive and what needs no real process, as scripts on the simulated cluster.
 
 Each one ends with ``finish()``: every future ends, every value is read and compared, and after the last release
 nothing is left in any machine or store.

@@ -41,9 +41,9 @@ from himalia.names import PeerId
 MAGIC: Final = b"HMLA"
 """First bytes of each handshake message; whatever begins otherwise isn't himalia."""
 MAX_HANDSHAKE: Final = 4096
-"""Bytes that a peer may send before it is known (DESIGN §7)."""
+"""Bytes that a peer may send before it is known (docs/design.md, Trust)."""
 HANDSHAKE_TIMEOUT: Final = 5.0
-"""Seconds that it may take (DESIGN §7)."""
+"""Seconds that it may take (docs/design.md, Trust)."""
 
 _PREFIX: Final = struct.Struct(">4sH")
 _NONCE_SIZE: Final = 32

@@ -224,7 +224,7 @@ class HostMetrics(Part):
 
 
 class TaskRecord(Part):
-    """Telemetry of one finished call (DESIGN §6)."""
+    """Telemetry of one finished call (docs/design.md, Telemetry)."""
 
     key: Key
     group: Name

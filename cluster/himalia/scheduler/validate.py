@@ -156,7 +156,7 @@ def validate_groups(core: SchedulerState) -> None:
 
 
 def validate_room(core: SchedulerState) -> None:
-    """Nothing waits while a host has room for it (RELIABILITY L2), and the sets of hosts are what they say."""
+    """Nothing waits while a host has room for it, and the sets of hosts are what they say."""
     assert list(core.idle) == [host for host in core.idle if host.is_idle and core.hosts.get(host.id) is host]
     for host in core.hosts.values():
         assert (host in core.open) is host.is_open and (host in core.idle) is host.is_idle, host

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
 WORKERS: Final = 2
-"""Workers of every engine, one thread each (issue 2 §10)."""
+"""Workers of every engine, one thread each."""
 
 
 class Engine(ABC):

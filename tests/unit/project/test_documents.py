@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 NOTES = sorted(ROOT.glob("docs/notes/*.md"))
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 README = (ROOT / "README.md").read_text()
 
 
@@ -41,6 +42,47 @@ def test_files_that_documents_name_exist(path: Path) -> None:
     named = re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.py)`", path.read_text())
     homes = [ROOT, ROOT / "cluster" / "himalia"]
     assert [name for name in named if not any((home / name).exists() for home in homes)] == []
+
+
+def names_in(path: Path) -> set[str]:
+    """The functions and classes of a file, and the methods as ``Class.method``."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, FUNCTION | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, FUNCTION)}
+    return found
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_functions_that_documents_name_are_in_their_files(path: Path) -> None:
+    """Written as ``path/file.py:function`` or ``path/file.py:Class.method``."""
+    named = re.findall(r"`([\w/]+\.py):([\w.]+)`", path.read_text())
+    homes = [ROOT, ROOT / "cluster" / "himalia"]
+    missing = []
+    for file, name in named:
+        found = [home / file for home in homes if (home / file).exists()]
+        if not found or name not in names_in(found[0]):
+            missing.append(f"{file}:{name}")
+    assert missing == []
+
+
+def test_every_word_of_the_glossary_is_there_once_and_in_order() -> None:
+    words = re.findall(r"^\| \*\*(.+?)\*\* \|", (ROOT / "docs" / "glossary.md").read_text(), flags=re.MULTILINE)
+    assert len(words) > 30
+    assert words == sorted(set(words))
+
+
+def test_comments_name_documents_that_are_here() -> None:
+    """A reader has this repository, and no other."""
+    elsewhere = re.compile(
+        r"\b(?:DESIGN|STYLE|RELIABILITY|JUPYTER|VIEWS|DEPLOY|ATTACH)\b(?:\.md\b|,? §|, lesson| [A-Z]\d)|issue \d+ §"
+    )
+    files = [*ROOT.glob("*.toml"), *DOCUMENTS]
+    for folder in ("cluster", "widgets", "labextension", "scripts", "tests"):
+        files += [path for path in (ROOT / folder).rglob("*.py") if path != Path(__file__)]
+    assert [f"{path}: {found[0]}" for path in files if (found := elsewhere.search(path.read_text()))] == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

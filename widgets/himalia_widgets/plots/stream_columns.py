@@ -21,7 +21,7 @@ LIVE: Final = 60.0
 PIXEL: Final = LIVE / 1500
 """Seconds of one of its pixels."""
 ROLLOVER: Final = 10_000
-"""Bars that a source is to hold at most where rows are appended (JUPYTER.md, section 3: 10,000 at 50 frames/s)."""
+"""Bars that a source is to hold at most where rows are appended (measured: a browser draws 10,000 at 50 frames/s)."""
 BURST: Final = 100
 """Bars of one push: four a second, and all anew when there are too many, are about 70 kB/s."""
 PAUSE: Final = 5.0
