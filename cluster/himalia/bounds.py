@@ -16,7 +16,7 @@ from msgspec import Meta, MsgspecError, Struct
 from msgspec.msgpack import decode, encode
 
 NAME_LENGTH: Final = 16_384
-"""Characters of a key or another name; Dask writes some hundreds into its longest keys.  Guess."""
+"""Characters of a key or another name: four times what a client makes (``wellformed.py``)."""
 TEXT_LENGTH: Final = 65_536
 """Characters of a text for people: eight times what a worker keeps of an error (``worker/results.py``)."""
 BLOB_LENGTH: Final = 64 * 1024 * 1024

@@ -8,7 +8,7 @@ from typing import Final
 COMPLAINT_RATE: Final = 0.2
 """Log lines/s of one kind that can be caused at one place for long: one every 5 s."""
 COMPLAINT_BURST: Final = 20
-"""And at once.  Guess: what one mishap causes, whole."""
+"""And at once: what one mishap causes, whole.  Linux lets 10 pass in 5 s (printk_ratelimit)."""
 
 
 class TokenBucket:

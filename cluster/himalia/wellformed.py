@@ -16,7 +16,8 @@ import msgspec
 from himalia.names import Key
 
 NAME_LIMIT: Final = 4096
-"""Characters of a key or another name; longer ones end with a digest too.  Dask writes some hundreds.  Guess."""
+"""Characters of a key or another name; longer ones end with a digest too.  As many as a path
+has on Linux; Dask writes some hundreds."""
 LABEL_LIMIT: Final = 200
 """Characters of a label: a name of a function or type that stands in keys, legends and tables.  Guess."""
 _SIZE: Final = 8

@@ -54,7 +54,8 @@ __all__ = ["Acceptance", "Greeting", "Listener", "Peer", "listen_authenticated",
 logger = logging.getLogger("himalia.comm")
 
 FIRST_RETRY: Final = 0.02
-"""Seconds after which a dialer tries again; doubled each time up to :data:`LAST_RETRY`.  Guess."""
+"""Seconds after which a dialer tries again; doubled each time up to :data:`LAST_RETRY`.
+dask.distributed begins with 0.01, gRPC with 1."""
 LAST_RETRY: Final = 1.0
 
 WORKER_END: Final = ".worker.json"

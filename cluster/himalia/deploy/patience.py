@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 FAILURES: Final = 5
-"""Ends in a row that the process itself is to blame for, each soon after its start, after which it is given up."""
+"""Ends in a row that the process itself is to blame for, each soon after its start, after which it is given up:
+systemd's number (DefaultStartLimitBurst)."""
 KILLS: Final = 30
 """Starts in a row, none of which got ready because something killed the process, after which it is given up.  Guess."""
 CALM: Final = 30.0
-"""Seconds after which a process that is up counts as healthy again.  Guess."""
+"""Seconds after which a process that is up counts as healthy again.  systemd counts starts over 10 s, Kubernetes
+forgets its back-off after 10 minutes; here a person waits."""
 BACK_OFF: Final = 0.1
 """Seconds until the second start in a row; doubled each time."""
 BACK_OFF_LIMIT: Final = 5.0

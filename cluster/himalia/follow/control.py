@@ -43,7 +43,8 @@ from himalia.names import SCHEDULER, Key, PeerId, new_incarnation, shorten
 from himalia.settings import DEFAULT
 
 CONNECT_TIMEOUT = 5.0
-"""Seconds to reach a scheduler that is known to run.  Guess."""
+"""Seconds to reach a scheduler that is known to run.  Guess; dask.distributed has 30, also for one that
+starts."""
 ANSWER_TIMEOUT = 10.0
 """Seconds a scheduler may take for an answer out of its own tables.  Guess: its loop never blocks for long."""
 EXPLAIN_TIMEOUT = 5.0

@@ -30,7 +30,7 @@ from himalia.nanny.state import DISPATCHED, GONE, READY, NannyGroup, NannyState,
 from himalia.nanny.withdrawing import drop, end_withdrawn, keep_after_all, refused
 
 SMOOTHING = 0.2
-"""Weight of the newest call in the moving average of a group's duration.  Guess."""
+"""Weight of the newest call in the moving average of a group's duration; as in ``telemetry/groups.py``."""
 
 
 def compute(state: NannyState, message: Compute, source: PeerId) -> None:

@@ -26,7 +26,8 @@ BACK_OFF: Final = 0.2
 BACK_OFF_LIMIT: Final = 30.0
 """Seconds between two restarts at most."""
 CALM: Final = 60.0
-"""Seconds after which a worker that is up counts as healthy again.  Guess."""
+"""Seconds after which a worker that is up counts as healthy again; Kubernetes forgets its back-off after 10 minutes,
+but its longest pause is ten times ours."""
 START_LIMIT: Final = 120.0
 """Seconds a process has to come up.  Imports from a slow network file system take up to a minute."""
 START_FAILURES: Final = 3

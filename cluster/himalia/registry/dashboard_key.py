@@ -13,9 +13,9 @@ import secrets
 from typing import Final
 
 CODE_SECONDS: Final = 600.0
-"""How long a link may lie before somebody opens it.  Guess: a person reads the output of a cell."""
+"""How long a link may lie before somebody opens it: what OAuth allows a code at most (RFC 6749, 4.1.2)."""
 COOKIE_SECONDS: Final = 7 * 86400.0
-"""How long a browser stays signed in; a cluster seldom lives longer.  Guess."""
+"""How long a browser stays signed in; a cluster seldom lives longer.  (Cookies that tornado signs: 30 days.)"""
 
 
 def new_key() -> str:

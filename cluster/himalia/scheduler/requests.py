@@ -26,7 +26,8 @@ from himalia.names import ClientId, HostId, Key, WorkerName
 from himalia.scheduler.state import ClientState, HostState, SchedulerState
 
 MOST_OPEN: Final = 256
-"""Questions of one client that hosts owe an answer to; one that stands still would let them pile up.  Guess."""
+"""Questions of one client that hosts owe an answer to; one that stands still would let them pile up.  HTTP/2
+recommends no fewer than 100 (RFC 9113, 6.5.2)."""
 LARGEST: Final = MAX_FRAME - 1024 * 1024
 """Bytes of an answer that still fits into a frame."""
 

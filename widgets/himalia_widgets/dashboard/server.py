@@ -36,7 +36,8 @@ logger = logging.getLogger("himalia.dashboard")
 MAX_STRANGERS: Final = 256
 """Connections whose requests showed no cookie yet.  As many as at the cluster's own doors."""
 IDLE: Final = 15.0
-"""Seconds that a connection may be without a whole request; a browser opens another one.  Guess."""
+"""Seconds that a connection may be without a whole request; a browser opens another one.  Between Apache's
+KeepAliveTimeout of 5 and nginx's keepalive_timeout of 75."""
 BODY: Final = 4096
 """Bytes of a request's body, which nothing here looks at."""
 

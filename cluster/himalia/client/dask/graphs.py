@@ -29,7 +29,8 @@ from himalia.telemetry.grouping import group_name
 from himalia.wellformed import LABEL_LIMIT, label_of, name_of
 
 SMALL: Final = 1024
-"""Bytes of a pickled constant that is copied into each call that needs it.  Guess: about a call's own size."""
+"""Bytes of a pickled constant that is copied into each call that needs it.  Guess; small arguments
+have some 50 bytes themselves."""
 
 
 class Nested(Exception):
