@@ -122,7 +122,7 @@ class Session:
                 self._acknowledge(ack)
             if seq == 0:
                 return self._receive_control(frame)
-            if seq <= self.received:
+            if seq <= self.received:  # sent again over a new connection: our acknowledgement was lost with the old one
                 return []
             if seq != self.received + 1:
                 raise FrameError(f"message {seq} came after message {self.received}")

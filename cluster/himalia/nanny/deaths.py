@@ -23,7 +23,7 @@ from himalia.nanny.workforce import answer_restarts, count_threads, replace_late
 def worker_exited(state: NannyState, event: WorkerExited, source: PeerId) -> None:
     """Take in that a process is gone."""
     worker = state.workers.get(event.name)
-    if worker is None or (worker.pid and event.pid != worker.pid):
+    if worker is None or (worker.pid and event.pid != worker.pid):  # late news of a process that was replaced already
         return
     state.output.flush()  # the last words of what it ran go ahead of the news
     was_up = worker.pid != 0
@@ -77,7 +77,7 @@ def requeue(state: NannyState, worker: NannyWorker) -> None:
     """Dispatch again what was in the worker's own queue; look for what it may have taken from the shared one."""
     for task in list(state.runs.values()):
         if task.worker == worker.name:
-            lose_run(state, task, is_sure=True)
+            lose_run(state, task, is_sure=True)  # the queue died with its only reader
         elif task.worker is None:
             state.suspects.setdefault(task.run, 0)
     worker.targeted = 0

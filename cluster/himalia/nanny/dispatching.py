@@ -40,16 +40,16 @@ def dispatch(state: NannyState) -> None:
             under_way = len(runs) + len(loading)
             if under_way >= threads and (not threads or under_way >= room_for(state, task)):
                 return
-            if state.paused and under_way:
+            if state.paused and under_way:  # with nothing under way one call goes on: it may be what frees memory
                 return
             if task.compute.dependencies:
                 if excess := is_too_large(state, task):
                     fail(state, task, excess_text(state, task, excess))
                     continue
-                if not admits(state, task):
+                if not admits(state, task):  # nobody overtakes it: a large call would starve behind small ones
                     return
             start(state, task, idle_worker(state) if under_way < spread else None)
-        heappop(ready)
+        heappop(ready)  # started now, or withdrawn before: nothing is taken out of a heap's middle
 
 
 def idle_worker(state: NannyState) -> NannyWorker | None:
@@ -83,7 +83,7 @@ def dispatch_targeted(state: NannyState) -> None:
                     fail(state, task, excess_text(state, task, excess))
                     continue
                 if not admits(state, task):
-                    state.is_reserved = True
+                    state.is_reserved = True  # else calls of the shared queue claim for ever what this one waits for
                     break
                 start(state, task, worker)
             heappop(ready)

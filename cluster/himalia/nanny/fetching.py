@@ -117,11 +117,11 @@ def data_fetched(state: NannyState, event: DataFetched, source: PeerId) -> None:
         keep(state, held.key, held.attempt, held.nbytes)
     if fetch is None:
         return
-    if event.is_full and event.host == fetch.host:
+    if event.is_full and event.host == fetch.host:  # it is this host that has no room: no other holder could help
         fail_waiters(state, fetch, event.reason)
         return
     if held is None or not is_good_for(held.attempt, fetch.attempt):
-        if event.host == fetch.host:
+        if event.host == fetch.host:  # else it is late word of a host that was given up: the next one is asked already
             ask_next(state, fetch)
         return
     del state.fetches[event.key]

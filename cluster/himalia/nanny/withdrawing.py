@@ -73,6 +73,7 @@ def take_back(state: NannyState, task: NannyTask, *, interrupt: bool) -> None:
     task.status = WITHDRAWING
     task.interrupt = interrupt
     state.withdrawing[task.run] = task
+    # In this order: a worker marks its slot and then reads the recalls, so one of the two sees the other (note 0001).
     state.out.append(Recall(task.run))
     state.read_slots()
 
@@ -161,6 +162,7 @@ def judge_suspects(state: NannyState, where: Mapping[int, WorkerName], head: int
     Once isn't enough: a worker that is alive may be between taking a datagram and marking it.
     """
     for run, misses in list(state.suspects.items()):
+        # runs are queued by number: what isn't older than the first in the queue is still there
         if run not in state.runs or run in where or (head and run >= head):
             del state.suspects[run]
         elif misses == 0:

@@ -45,7 +45,7 @@ def cancel(core: SchedulerState, client: ClientState, keys: list[Key], *, force:
             stop(core, member, interrupt=True)
             for dependency in drop_inputs(member):
                 settle(core, dependency, interrupt=True)
-    for member in reversed(family):
+    for member in reversed(family):  # from the ends of chains back: a task is forgotten once nothing depends on it
         settle(core, member, interrupt=True)
 
 

@@ -80,7 +80,7 @@ def recover(core: SchedulerState, lost: Iterable[SchedulerTask]) -> None:
         for dependent in task.dependents or ():
             if dependent.status is QUEUED:
                 move(dependent, WAITING)
-                dependent.waiting_on = 1
+                dependent.waiting_on = 1  # it had all its inputs, so this is the only one it lacks
             elif dependent.status is WAITING:
                 dependent.waiting_on += 1
     needed = []

@@ -83,7 +83,7 @@ def choose_near_data(core: SchedulerState, task: SchedulerTask, spare: HostState
         only = next(iter(core.hosts.values()))
         return only if accepts(core, only) else None
     total = 0
-    local: dict[HostState, int] = {}
+    local: dict[HostState, int] = {}  # in the order of the inputs, so that ties end alike whatever the hash seed
     for dependency in task.dependencies:
         nbytes = dependency.nbytes
         total += nbytes

@@ -121,7 +121,7 @@ class TelemetryLog:
 
     def _sample(self, start: int, step: int) -> list[TaskRecord]:
         """Return about every ``step``-th record from number ``start`` on, the newest always."""
-        coarse = -(-step // THIN)
+        coarse = -(-step // THIN)  # blocks keep every THIN-th record as their sample already
         picked: list[TaskRecord] = []
         for block in self._blocks:
             if block.first + block.length > start:

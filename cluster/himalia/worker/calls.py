@@ -203,7 +203,8 @@ class Calls:
                     self._asked.add(digest)
                     self._send(NeedFunction(Digest(digest)))
                 self._arrived.wait()
-            self._asked.add(digest)
+            self._asked.add(digest)  # who needs it meanwhile waits below, and doesn't ask for it again
+        # without the lock: unpickling imports, for seconds maybe, and runs code that may need another function
         function: Function | PerCall | None = None
         try:
             if not body:

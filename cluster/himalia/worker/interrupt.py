@@ -95,7 +95,7 @@ class Interrupts:
         """End the interruptible part of a run in a thread that isn't the main one."""
         with self._lock:
             self.executing[thread] = 0
-            if self._raised[thread]:
+            if self._raised[thread]:  # set, and maybe not raised yet: the thread's next run would get it
                 self._raised[thread] = False
                 _raise_in(self._idents[thread], None)
 
@@ -129,13 +129,13 @@ class Interrupts:
             stand.see(frame)
             if not may_land(frame, is_resting=stand.is_resting(frame)):
                 continue
-            if thread == 0:
+            if thread == 0:  # a signal ends system calls, too; its handler looks once more where the thread is
                 signal.pthread_kill(ident, signal.SIGINT)
-            elif stand.is_at(sys._current_frames().get(ident)):
+            elif stand.is_at(sys._current_frames().get(ident)):  # it runs on while it is looked at
                 self._raised[thread] = True
                 self._wanted.pop(run, None)
                 _raise_in(ident, KeyboardInterrupt)
-            del frame
+            del frame  # it would keep the call's variables alive
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         run = self.executing[0]

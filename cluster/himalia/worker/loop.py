@@ -282,7 +282,7 @@ class Worker:
         while True:
             watching = self.calls.reader is not None or sys.platform != "linux"
             if not poll.poll(REPORT_INTERVAL * 1000 if watching else None):
-                if os.getppid() != parent:
+                if os.getppid() != parent:  # macOS: its datagram sockets don't say that their other end is gone
                     self._end()
                 if self.calls.reader is not None and self.calls.reader.unmapped:
                     self._report_unmapped()

@@ -78,7 +78,7 @@ class Portal:
         try:
             return waiting.result(timeout)
         except concurrent.futures.TimeoutError:
-            if waiting.done():
+            if waiting.done():  # the coroutine itself ran out of time, and says of what
                 raise
             waiting.cancel()
             raise TimeoutError(f"There was no answer within {timeout:g} s.") from None

@@ -304,7 +304,7 @@ def rewrites_captured(code: types.CodeType) -> bool:
     """Return whether code, or code inside of it, may rebind a global or a variable of a closure that it came with."""
     free = frozenset(code.co_freevars)
     for inner in _codes(code):
-        operations = set(inner.co_code[::2])
+        operations = set(inner.co_code[::2])  # every other byte; those between are arguments
         if operations & REWRITES or not DETOURS.isdisjoint(inner.co_names):
             return True
         if free and operations & CELL_REWRITES:

@@ -82,7 +82,7 @@ class Ledger:
 
     def grant(self, owner: str, length: int) -> int | None:
         """Give ``owner`` a range to write to; ``None`` if no range of the arena is long enough."""
-        offset = self._warm.take(length)
+        offset = self._warm.take(length)  # first: writing to pages that are there is ten times as fast as to fresh ones
         is_warm = offset is not None
         if offset is None:
             offset = self._cold.take(length)

@@ -242,7 +242,7 @@ class Overflow:
             held = next((held for held in self._coldest.values() if not held.is_used), None)
             if held is None:
                 return None
-            if held.disk is not None:
+            if held.disk is not None:  # it was read back; results don't change, so the copy there is still good
                 self._drop_memory(held)
                 return 0
             if not self._start_spilling(held):

@@ -177,9 +177,10 @@ class Room:
         first = next((rank[0] for rank in self._ranks if rank), None)
         if first is None:
             return
-        if self._is_moving:
+        if self._is_moving:  # to disk, which makes room by itself
             return
         first.stuck = first.stuck + 1 if self._is_stuck({request.who for request in self._ranks[0]}) else 0
+        # patience begins anew whenever anybody was served: a queue that moves needs no force
         waited = self._clock() - max(first.since, self._served_at)
         is_stuck = first.stuck >= STUCK_LOOKS
         if self._store.is_disk_full and not first.is_load:
