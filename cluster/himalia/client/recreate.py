@@ -76,7 +76,7 @@ class Recreating(Calling):
     async def _fetch_failed(self, futures: list[Future[Any]]) -> tuple[dict[str, Any], dict[Key, Frames]]:
         """Return the description of the call to repeat, and its inputs, not unpickled yet."""
         records = [future._record for future in futures]
-        if any([record.status == PENDING for record in records]):
+        if any([record.status is PENDING for record in records]):
             await wait_in_loop(self._shell, records, stop_at_error=True)
         key = find_root(records)
         call: dict[str, Any] = await self._answer(lambda number: GetSpec(number, key))
@@ -92,7 +92,7 @@ class Recreating(Calling):
         found: dict[Key, Frames] = {}
         missing = records
         while True:
-            if any([record.status == PENDING for record in missing]):
+            if any([record.status is PENDING for record in missing]):
                 await wait_in_loop(self._shell, missing, stop_at_error=True)
             for record in missing:
                 if record.data is not None:
@@ -103,7 +103,7 @@ class Recreating(Calling):
                         f"Submit both again.",
                         record.key,
                     ) from error_of(record, self._shell.machine.gone)
-            found.update(await self._shell.hosts.read([record for record in missing if record.status == FINISHED]))
+            found.update(await self._shell.hosts.read([record for record in missing if record.status is FINISHED]))
             missing = [record for record in records if record.key not in found]
             if not missing:
                 return found

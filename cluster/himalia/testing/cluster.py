@@ -185,7 +185,7 @@ class Cluster:
             if client.is_usable and self.world.now - since < CANCEL_COUNTS:
                 return True
         return any(
-            record.status == PENDING and key in self.witness.ancestors_of(record.key)
+            record.status is PENDING and key in self.witness.ancestors_of(record.key)
             for client in self.clients.values()
             for record in client.machine.records.values()
         )
