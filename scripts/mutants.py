@@ -155,8 +155,8 @@ MUTANTS = (
     # What a nanny does with calls
     Mutant(
         "nanny/withdrawing.py",
-        "    task.status = WITHDRAWING\n    task.interrupt = interrupt\n",
-        "    task.status = WITHDRAWING\n    task.interrupt = False\n",
+        "    move(task, WITHDRAWING)\n    task.interrupt = interrupt\n",
+        "    move(task, WITHDRAWING)\n    task.interrupt = False\n",
         "a call that may have begun is recalled, but never interrupted",
     ),
     Mutant(
