@@ -292,7 +292,7 @@ class Witness:
             "tasks": list(core.tasks),
             "queue": core.queue,
             "requirements": list(core.requirements),
-            "requests": list(self.cluster.scheduler.machine.requests.pending),
+            "requests": list(self.cluster.scheduler.machine.core.requests.pending),
         }
         for host in core.hosts.values():
             used = [worker.used for worker in host.workers.values() if any(worker.used.values()) or worker.assigned]

@@ -16,7 +16,8 @@ from himalia.machine import Instruction, Send
 from himalia.messages.client import ClientToScheduler, SchedulerToClient
 from himalia.messages.nanny import Compute, NannyToScheduler, SchedulerToNanny
 from himalia.names import HostId, Key, PeerId
-from himalia.scheduler.machine import ReturnMemory, SchedulerMachine, ShutDown
+from himalia.scheduler.events import ReturnMemory, ShutDown
+from himalia.scheduler.machine import SchedulerMachine
 from himalia.settings import Settings
 from himalia.testing.calls import true_values
 from himalia.testing.checks import Witness

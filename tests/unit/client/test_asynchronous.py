@@ -8,6 +8,8 @@ import pytest
 
 from himalia import Client, as_completed, progress, wait
 from himalia.errors import ClosedError, StoreFullError, TimeoutError, UsageError
+from himalia.messages.parts import Reply
+from himalia.scheduler.machine import TRANSITIONS
 from tests.unit.client import fake_cluster
 from tests.unit.client.fake_cluster import FakeCluster, snooze
 
@@ -48,7 +50,7 @@ def test_errors_are_raised_where_they_are_awaited(cluster: FakeCluster) -> None:
 
 
 def test_an_answer_that_takes_too_long_is_an_error(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("himalia.scheduler.requests.take_reply", lambda *reply: None)
+    monkeypatch.setitem(TRANSITIONS, Reply, lambda *reply: None)
 
     async def main() -> None:
         async with Client(cluster, asynchronous=True) as client:
