@@ -34,15 +34,15 @@ class RecordStatus(enum.StrEnum):
     PENDING = "pending"
     FINISHED = "finished"
     ERROR = "error"
-    CANCELLED = "cancelled"
     LOST = "lost"
+    CANCELLED = "cancelled"
 
 
 PENDING: Final = RecordStatus.PENDING
 FINISHED: Final = RecordStatus.FINISHED
 ERROR: Final = RecordStatus.ERROR
-CANCELLED: Final = RecordStatus.CANCELLED
 LOST: Final = RecordStatus.LOST
+CANCELLED: Final = RecordStatus.CANCELLED
 
 MOVES: Final[dict[RecordStatus, frozenset[RecordStatus]]] = {
     PENDING: frozenset({PENDING, FINISHED, ERROR, LOST, CANCELLED}),
