@@ -155,8 +155,8 @@ MUTANTS = (
     # What a nanny does with calls
     Mutant(
         "nanny/withdrawing.py",
-        "    task.status = WITHDRAWING\n    task.interrupt = interrupt\n",
-        "    task.status = WITHDRAWING\n    task.interrupt = False\n",
+        "    move(task, WITHDRAWING)\n    task.interrupt = interrupt\n",
+        "    move(task, WITHDRAWING)\n    task.interrupt = False\n",
         "a call that may have begun is recalled, but never interrupted",
     ),
     Mutant(
@@ -300,29 +300,29 @@ MUTANTS = (
     ),
     # What a client believes
     Mutant(
-        "client/engine/machine.py",
-        "        record = self.records.get(message.key)\n        if record is None or record.fence:\n"
-        "            return self._unexpected(message.key, record)\n        record.status = FINISHED\n",
-        "        record = self.records.get(message.key)\n        if record is None:\n"
-        "            return self._unexpected(message.key, record)\n        record.status = FINISHED\n",
+        "client/engine/settling.py",
+        "    if record is None or record.fence:\n        unexpected(state, message.key, record)\n        return\n"
+        "    move(record, FINISHED)\n",
+        "    if record is None:\n        unexpected(state, message.key, record)\n        return\n"
+        "    move(record, FINISHED)\n",
         "news of what a name stood for before settle the future that has it now",
     ),
     Mutant(
-        "client/engine/machine.py",
-        "        self._released.update(dict.fromkeys(released))\n        return instructions",
-        "        return instructions",
+        "client/engine/releasing.py",
+        "        remember(state, released)\n",
+        "",
         "a name that is used again in the moment of its release isn't known as such",
     ),
     Mutant(
-        "client/engine/machine.py",
-        "        closes = not self._unfinished\n",
-        "        closes = True\n",
+        "client/engine/submissions.py",
+        "    closes = not state.unfinished\n",
+        "    closes = True\n",
         "a submission in pieces loses its first ones when another comes between",
     ),
     Mutant(
-        "client/engine/machine.py",
-        "        if not record.holders:\n            record.status = PENDING\n",
-        "",
+        "client/engine/settling.py",
+        "    if not record.holders:\n        move(record, PENDING)\n",
+        "    if not record.holders:\n",
         "a value that no host could deliver isn't waited for again",
     ),
     # What goes between them

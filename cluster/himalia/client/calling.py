@@ -16,9 +16,10 @@ from himalia import serialize
 from himalia.client.base import ClientBase
 from himalia.client.durations import seconds
 from himalia.client.engine.errors_view import folded
+from himalia.client.engine.events import CancelAsked, RetryAsked
 from himalia.client.engine.explaining import explain
 from himalia.client.engine.gathering import clock, gather_here, gather_in_loop
-from himalia.client.engine.state import CancelAsked, Record, RetryAsked
+from himalia.client.engine.state import Record
 from himalia.client.engine.submitting import CHUNK
 from himalia.client.engine.values import SKIPPED
 from himalia.client.future import AnyFuture, Future
@@ -330,7 +331,7 @@ class Calling(ClientBase):
         if isinstance(future, Future):
             return self._sync(explain(self, future._record))
         key = key_of(future)
-        return self._sync(explain(self, self._shell.machine.records.get(key) or Record(key, "not held")))
+        return self._sync(explain(self, self._shell.machine.records.get(key) or Record(key)))
 
     def _records_of(self, futures: object) -> list[Record]:
         """Return this client's records of futures, which may be another client's."""

@@ -23,8 +23,9 @@ from himalia.client.dask.collections import Collections
 from himalia.client.durations import seconds
 from himalia.client.engine import portal
 from himalia.client.engine.callbacks import CallbackThread
+from himalia.client.engine.config import EngineConfig
+from himalia.client.engine.events import MessageMade
 from himalia.client.engine.shell import ClientShell
-from himalia.client.engine.state import MessageMade
 from himalia.client.engine.submitting import Submitter
 from himalia.client.future import AnyFuture
 from himalia.client.inquiries import Inquiries
@@ -153,9 +154,7 @@ class Client(Inquiries, Recreating, Collections):
             self._portal = portal.acquire()
             try:
                 self._open(target, self._portal.loop)
-                self._scheduler_address = self._portal.run(
-                    self._shell.connect(target.addresses, self._timeout), self._timeout + 5
-                )
+                self._scheduler_address = self._portal.run(self._shell.connect(), self._timeout + 5)
             except BaseException:
                 self._portal = None
                 portal.release()
@@ -177,7 +176,7 @@ class Client(Inquiries, Recreating, Collections):
             if target is None:
                 target = self._target_of(await self._start_cluster(asynchronous=True))
             self._open(target, asyncio.get_running_loop())
-            self._scheduler_address = await self._shell.connect(target.addresses, self._timeout)
+            self._scheduler_address = await self._shell.connect()
         except BaseException:
             self._status = "closed"
             if self._owns_cluster and self.cluster is not None:
@@ -207,7 +206,14 @@ class Client(Inquiries, Recreating, Collections):
     def _open(self, target: Target, loop: asyncio.AbstractEventLoop) -> None:
         self.addresses, self.credentials = target.addresses, target.credentials
         self._cluster_name = target.name
-        self._shell = ClientShell(loop=loop, me=self.id, credentials=target.credentials, settings=self.settings)
+        config = EngineConfig(
+            me=self.id,
+            scheduler=target.addresses,
+            credentials=target.credentials,
+            timeout=self._timeout,
+            settings=self.settings,
+        )
+        self._shell = ClientShell(config, loop=loop)
         self._submitter = Submitter(self._shell, None if self._asynchronous else self._run)
         if self._forward_output:
             self._output = OutputForwarder(loop, self._callbacks)

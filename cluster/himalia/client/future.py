@@ -70,7 +70,7 @@ class Future(Generic[T]):
     @property
     def status(self) -> str:
         """``pending``, ``finished``, ``error``, ``cancelled`` or ``lost``."""
-        return self._record.status
+        return str(self._record.status)  # a word of their own, without our enum, also where it is pickled
 
     @property
     def type(self) -> builtins.type[object] | str | None:
@@ -79,11 +79,11 @@ class Future(Generic[T]):
 
     def done(self) -> bool:
         """Return whether it settled, in whatever way."""
-        return self._record.status != PENDING
+        return self._record.status is not PENDING
 
     def cancelled(self) -> bool:
         """Return whether it was cancelled."""
-        return self._record.status == CANCELLED
+        return self._record.status is CANCELLED
 
     def result(self, timeout: float | str | None = None) -> T:
         """Wait for the result and return it; what the call raised is raised here.
@@ -136,7 +136,7 @@ class Future(Generic[T]):
         if self._record.status in (FINISHED, PENDING):
             return None
         error = error_of(self._record, self._client._shell.machine.gone)
-        if self._record.status == CANCELLED:
+        if self._record.status is CANCELLED:
             raise error
         return error
 
@@ -201,7 +201,7 @@ class Future(Generic[T]):
         record = self._record
         if record.reason == RELEASED:
             raise UsageError("A future that was released can't be used any more.")
-        if record.status == CANCELLED and record.key in self._client._shell.machine.records:
+        if record.status is CANCELLED and record.key in self._client._shell.machine.records:
             raise UsageError(
                 f"This future was cancelled, and its key {shorten(record.key)!r} stands for another call since; use "
                 f"the future of that one."

@@ -18,8 +18,8 @@ from himalia.client.base import ClientBase
 from himalia.client.described import SchedulerInfo
 from himalia.client.durations import seconds
 from himalia.client.engine.errors_view import folded, rebuild
+from himalia.client.engine.events import MessageMade
 from himalia.client.engine.gathering import poll, wall_clock
-from himalia.client.engine.state import MessageMade
 from himalia.client.futures_in import futures_of
 from himalia.client.profile import Profile
 from himalia.client.versions import Versions, compare, versions_here

@@ -173,7 +173,7 @@ class Counter:
         self._now = now
         counts = count_statuses(records)
         self._before = ended(counts)
-        pending = [record.submitted for record in records if record.status == PENDING and record.submitted]
+        pending = [record.submitted for record in records if record.status is PENDING and record.submitted]
         self._since = min(pending) if pending else now() if counts.get(PENDING) else 0.0
         self._waited = 0.0
         self._ended, self._moved = self._before, self._since

@@ -78,7 +78,7 @@ class Recreating(Calling):
     async def _fetch_failed(self, futures: list[AnyFuture]) -> tuple[CallSpec, dict[Key, Frames]]:
         """Return the description of the call to repeat, and its inputs, not unpickled yet."""
         records = [future._record for future in futures]
-        if any([record.status == PENDING for record in records]):
+        if any([record.status is PENDING for record in records]):
             await wait_in_loop(self._shell, records, stop_at_error=True)
         key = find_root(records)
         call = await self._answer(lambda number: GetSpec(number, key))
@@ -94,7 +94,7 @@ class Recreating(Calling):
         found: dict[Key, Frames] = {}
         missing = records
         while True:
-            if any([record.status == PENDING for record in missing]):
+            if any([record.status is PENDING for record in missing]):
                 await wait_in_loop(self._shell, missing, stop_at_error=True)
             for record in missing:
                 if record.data is not None:
@@ -105,7 +105,7 @@ class Recreating(Calling):
                         f"Submit both again.",
                         record.key,
                     ) from error_of(record, self._shell.machine.gone)
-            found.update(await self._shell.hosts.read([record for record in missing if record.status == FINISHED]))
+            found.update(await self._shell.hosts.read([record for record in missing if record.status is FINISHED]))
             missing = [record for record in records if record.key not in found]
             if not missing:
                 return found

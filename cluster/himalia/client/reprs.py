@@ -28,9 +28,9 @@ from himalia.telemetry.errors import headline
 from himalia.telemetry.grouping import group_name
 
 RELEASED: Final = "released"
-ORDER: Final = (FINISHED, PENDING, ERROR, LOST, CANCELLED, RELEASED)
+ORDER: Final[tuple[str, ...]] = (FINISHED, PENDING, ERROR, LOST, CANCELLED, RELEASED)
 """Of statuses, in a sentence about many futures."""
-WORDS: Final = {ERROR: "failed"}
+WORDS: Final[dict[str, str]] = {ERROR: "failed"}
 """What a status is called there, if not by its name."""
 FIRST: Final = {ERROR: 0, LOST: 1, CANCELLED: 2, PENDING: 3, FINISHED: 4}
 """Which futures a table shows first, of many: those that somebody looks for."""
@@ -68,7 +68,7 @@ def future_html(record: Record, name: object, hosts: Mapping[HostId, HostInfo]) 
     found = [fact("Function", escape(group_name(name)))]
     if record.type_name:
         found.append(fact("Type", escape(record.type_name)))
-    if record.status == FINISHED:
+    if record.status is FINISHED:
         found.append(fact("Size", format_bytes(record.nbytes)))
         found.append(fact("Held by", escape(holders(record, hosts))))
     if record.error is not None:
@@ -100,7 +100,7 @@ def futures_html(futures: Futures) -> str:
     records = futures.records
     counts = count_statuses(records)
     total = len(records)
-    held = sum([record.nbytes for record in records if record.status == FINISHED])
+    held = sum([record.nbytes for record in records if record.status is FINISHED])
     content = share(counts) + facts(
         fact("Status", escape(status_words(counts))),
         fact("Function", escape(futures.functions)),
@@ -122,7 +122,7 @@ def futures_table(futures: Futures) -> str:
     for index in chosen:
         record = records[index]
         what = headline(record.error) if record.error is not None else record.type_name or record.reason
-        size = format_bytes(record.nbytes) if record.status == FINISHED else ""
+        size = format_bytes(record.nbytes) if record.status is FINISHED else ""
         name = shorten(str(futures.names.get(index, record.key)))
         status = WORDS.get(record.status, record.status)
         rows.append(
@@ -140,7 +140,7 @@ def futures_table(futures: Futures) -> str:
 
 def count_statuses(records: Sequence[Record]) -> dict[str, int]:
     """Return how many records are in each status, in the order of a sentence."""
-    found = Counter([record.status for record in records])
+    found: Counter[str] = Counter([record.status for record in records])
     if found[PENDING]:
         found[RELEASED] = sum([is_released(record) for record in records])
         found[PENDING] -= found[RELEASED]
@@ -158,7 +158,7 @@ def ended(counts: Mapping[str, int]) -> int:
 
 def is_released(record: Record) -> bool:
     """Return whether nobody holds a future of a record any more that hadn't settled by then."""
-    return record.status == PENDING and record.refs <= 0
+    return record.status is PENDING and record.refs <= 0
 
 
 def status_words(counts: Mapping[str, int]) -> str:

@@ -15,7 +15,7 @@ from himalia.nanny.events import WorkerExited
 from himalia.nanny.evidence import judge
 from himalia.nanny.requests import add_reply
 from himalia.nanny.runs import end_run
-from himalia.nanny.state import DISPATCHED, GONE, NannyState, NannyWorker, WorkerStatus
+from himalia.nanny.state import DISPATCHED, GONE, NannyState, NannyWorker, WorkerStatus, move, move_worker
 from himalia.nanny.withdrawing import end_withdrawn, lose_run
 from himalia.nanny.workforce import answer_restarts, count_threads, replace_later
 
@@ -31,7 +31,7 @@ def worker_exited(state: NannyState, event: WorkerExited, source: PeerId) -> Non
     if not worker.reason:
         worker.blamed = True
         worker.reason, worker.cause = judge(event.exit, was_told=worker.ends_itself, out_of_memory=event.out_of_memory)
-    worker.status = WorkerStatus.STOPPING
+    move_worker(worker, WorkerStatus.STOPPING)
     worker.still = ""
     count_threads(state)
     if not worker.planned or state.closing is not None:
@@ -65,7 +65,7 @@ def end_begun(state: NannyState, running: list[int]) -> list[tuple[Key, int]]:
             continue
         if task.status is DISPATCHED:
             end_run(state, task)
-            task.status = GONE
+            move(task, GONE)
             state.remove_task(task)
             begun.append((task.key, task.attempt))
         else:

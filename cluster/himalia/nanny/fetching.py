@@ -14,7 +14,7 @@ from himalia.messages.parts import Dependency, HostsChanged
 from himalia.names import Key, PeerId, digest, is_good_for
 from himalia.nanny.events import DataFetched, DataStored, DataUnreadable, Fetch, FreeFromStore, WriterGone
 from himalia.nanny.runs import fail, give_back, make_ready
-from himalia.nanny.state import WAITING, NannyFetch, NannyState, NannyTask
+from himalia.nanny.state import WAITING, NannyFetch, NannyState, NannyTask, move
 
 PLACED_LIMIT: Final = 600.0
 """Seconds that a client which is here may take to announce what it placed: large arguments of one submission are
@@ -33,7 +33,7 @@ def fetch_inputs(state: NannyState, task: NannyTask) -> None:
                 missing.append(dependency)
     if not missing:
         return
-    task.status = WAITING
+    move(task, WAITING)
     task.waiting_since = state.now
     for dependency in missing:
         fetch = fetch_of(state, dependency)

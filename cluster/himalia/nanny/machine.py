@@ -15,20 +15,20 @@ Everything that decides is in the modules next to this one, each a set of transi
 ``memory``       pausing, restarting workers that are too large, heartbeats
 ``output``       what calls print, on its way to the scheduler
 ``requests``     what the scheduler asks beside tasks
+``session``      registering, ticks, a restart, the end
 =============== =====================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from himalia.machine import PeerJoined, PeerLeft, Ticked
 from himalia.messages.client import GetLogs, GetProfile, RunFunction, Scale
 from himalia.messages.nanny import (
     Compute,
     FreeData,
-    RegisterNanny,
     Replicate,
     ReportInventory,
     RestartWorkers,
@@ -45,12 +45,13 @@ from himalia.nanny import (
     memory,
     output,
     requests,
+    session,
     transitions,
     withdrawing,
     workforce,
 )
 from himalia.nanny.checks import check
-from himalia.nanny.state import UNREAD, NannyState
+from himalia.nanny.state import NannyState
 from himalia.settings import DEFAULT, Settings
 
 NOBODY = PeerId("")
@@ -103,7 +104,7 @@ class NannyMachine:
             state.seen += 1
         TRANSITIONS[type(event)](state, event, source)
         if state.closing is not None:
-            finish_closing(state)
+            session.finish_closing(state)
             return out
         state.is_reserved = False
         if state.alone:
@@ -121,68 +122,7 @@ class NannyMachine:
         check(self.state)
 
 
-def scheduler_joined(state: NannyState, event: PeerJoined, source: PeerId) -> None:
-    """Register: the first message of every session."""
-    if event.peer == SCHEDULER:
-        state.registered = True
-        state.seen = 0
-        state.next_heartbeat = state.now
-        workers = [state.worker_info(worker) for worker in state.workers_up()]
-        state.send(RegisterNanny(state.info, workers, state.held(), state.attempts()))
-
-
-def scheduler_left(state: NannyState, event: PeerLeft, source: PeerId) -> None:
-    """End: without a scheduler nobody can want anything of this host."""
-    if event.peer == SCHEDULER:
-        state.registered = False
-        workforce.begin_closing(state, f"the scheduler is gone: {event.reason}")
-
-
-def close(state: NannyState, message: Close, source: PeerId) -> None:
-    """End because somebody wants it."""
-    workforce.begin_closing(state, message.reason)
-
-
-def ticked(state: NannyState, event: Ticked, source: PeerId) -> None:
-    """Do what is due."""
-    state.scheduler_reads = event.pending.get(SCHEDULER, 0) <= UNREAD
-    if state.output.pending:
-        state.output.flush()
-    if state.closing is not None:
-        workforce.kill_remaining(state)
-        return
-    workforce.start_due(state)
-    workforce.end_slow_starts(state)
-    withdrawing.kill_deaf_workers(state)
-    if state.suspects or state.withdrawing:
-        state.read_slots()
-    requests.sweep_functions(state)
-    if state.placed:
-        fetching.announce_placed(state)
-    memory.beat(state)
-
-
-def restart(state: NannyState, message: RestartWorkers, source: PeerId) -> None:
-    """Replace workers; if all of them, forget every task and all data first."""
-    if message.workers is None:
-        for task in list(state.tasks.values()):
-            withdrawing.drop(state, task)
-        for fetch in state.fetches.values():
-            fetch.waiters.clear()
-            fetch.holders.clear()
-        for key, attempt, _, _ in state.all_data():
-            fetching.drop(state, key, attempt)
-    workforce.restart_workers(state, message)
-
-
-def finish_closing(state: NannyState) -> None:
-    """Say that the nanny can end, once, when the last worker is gone."""
-    if not state.workers and not state.exited:
-        state.exited = True
-        state.out.append(events.Exit(state.closing or "", state.exit_code))
-
-
-TRANSITIONS: dict[type, Transition] = {
+TRANSITIONS: Final[dict[type, Transition]] = {
     Compute: transitions.compute,
     Returned: transitions.returned,
     Raised: transitions.raised,
@@ -214,9 +154,9 @@ TRANSITIONS: dict[type, Transition] = {
     GetLogs: requests.get_logs,
     GetProfile: requests.get_profile,
     ReportInventory: requests.report_inventory,
-    RestartWorkers: restart,
-    Close: close,
-    PeerJoined: scheduler_joined,
-    PeerLeft: scheduler_left,
-    Ticked: ticked,
+    RestartWorkers: session.restart,
+    Close: session.close,
+    PeerJoined: session.scheduler_joined,
+    PeerLeft: session.scheduler_left,
+    Ticked: session.ticked,
 }

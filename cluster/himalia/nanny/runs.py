@@ -9,12 +9,12 @@ from himalia.messages.parts import TaskError, Timing
 from himalia.names import HostId, Key, WorkerName
 from himalia.nanny.admission import claim, unclaim
 from himalia.nanny.events import Dispatch, LoadInputs, Unload
-from himalia.nanny.state import DISPATCHED, GONE, LOADING, READY, NannyState, NannyTask, NannyWorker
+from himalia.nanny.state import DISPATCHED, GONE, LOADING, READY, NannyState, NannyTask, NannyWorker, move
 
 
 def make_ready(state: NannyState, task: NannyTask) -> None:
     """Put a task whose inputs are here where dispatching finds it."""
-    task.status = READY
+    move(task, READY)
     message = task.compute
     state.serial += 1
     entry = (message.priority, state.serial, task)
@@ -35,7 +35,7 @@ def start(state: NannyState, task: NannyTask, worker: NannyWorker | None) -> Non
     """Dispatch a READY task under a new run number, to one worker or to whoever is free first."""
     run = state.last_run = state.last_run + 1
     task.run = run
-    task.status = DISPATCHED
+    move(task, DISPATCHED)
     state.runs[run] = task
     if task.compute.dependencies and not task.claims:
         claim(state, task)
@@ -65,7 +65,7 @@ def end_run(state: NannyState, task: NannyTask) -> None:
 def begin_loading(state: NannyState, task: NannyTask) -> None:
     """Have the inputs of a task read back that was about to run; they are claimed meanwhile."""
     end_run(state, task)
-    task.status = LOADING
+    move(task, LOADING)
     state.loading[task.key] = task
     claim(state, task)
     task.waiting_since = state.now
@@ -82,7 +82,7 @@ def end_loading(state: NannyState, task: NannyTask) -> None:
 
 def fail(state: NannyState, task: NannyTask, reason: str) -> None:
     """End a task for which there will never be room."""
-    task.status = GONE
+    move(task, GONE)
     state.remove_task(task)
     error = TaskError(kind="full", key=task.key, text=reason)
     state.send(TaskFailed(task.key, task.attempt, error, Timing(0.0, 0.0, 0.0, 0.0)))
@@ -90,6 +90,6 @@ def fail(state: NannyState, task: NannyTask, reason: str) -> None:
 
 def give_back(state: NannyState, task: NannyTask, missing: list[tuple[Key, int, HostId]]) -> None:
     """Return an attempt to the scheduler: it can't run here, or not any more."""
-    task.status = GONE
+    move(task, GONE)
     state.remove_task(task)
     state.send(InputMissing(task.key, task.attempt, missing))

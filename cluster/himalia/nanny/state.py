@@ -38,30 +38,50 @@ from himalia.nanny.output import OutgoingLines
 from himalia.settings import Settings
 
 
-class Status(enum.Enum):
+class AttemptStatus(enum.IntEnum):
     """Where a task is; see the module's drawing."""
 
-    WAITING = "waiting"
-    READY = "ready"
-    LOADING = "loading"
-    DISPATCHED = "dispatched"
-    WITHDRAWING = "withdrawing"
-    INTERRUPTING = "interrupting"
-    RECALLED = "recalled"
-    GONE = "gone"
+    WAITING = 0
+    READY = 1
+    LOADING = 2
+    DISPATCHED = 3
+    WITHDRAWING = 4
+    INTERRUPTING = 5
+    RECALLED = 6
+    GONE = 7
+
+    @property
+    def label(self) -> str:
+        """The word for people."""
+        return self.name.lower()
 
 
-WAITING: Final = Status.WAITING
-READY: Final = Status.READY
-LOADING: Final = Status.LOADING
-DISPATCHED: Final = Status.DISPATCHED
-WITHDRAWING: Final = Status.WITHDRAWING
-INTERRUPTING: Final = Status.INTERRUPTING
-RECALLED: Final = Status.RECALLED
-GONE: Final = Status.GONE
+WAITING: Final = AttemptStatus.WAITING
+READY: Final = AttemptStatus.READY
+LOADING: Final = AttemptStatus.LOADING
+DISPATCHED: Final = AttemptStatus.DISPATCHED
+WITHDRAWING: Final = AttemptStatus.WITHDRAWING
+INTERRUPTING: Final = AttemptStatus.INTERRUPTING
+RECALLED: Final = AttemptStatus.RECALLED
+GONE: Final = AttemptStatus.GONE
 
 HAVE_RUN: Final = frozenset({DISPATCHED, WITHDRAWING, INTERRUPTING, RECALLED})
 """Statuses of tasks that have a run."""
+
+MOVES: Final[dict[AttemptStatus, frozenset[AttemptStatus]]] = {
+    WAITING: frozenset({READY, GONE}),
+    READY: frozenset({READY, WAITING, DISPATCHED, GONE}),
+    LOADING: frozenset({READY, DISPATCHED, GONE}),
+    DISPATCHED: frozenset({READY, LOADING, WITHDRAWING, GONE}),
+    WITHDRAWING: frozenset({DISPATCHED, INTERRUPTING, RECALLED, GONE}),
+    INTERRUPTING: frozenset({GONE}),
+    RECALLED: frozenset({GONE}),
+    GONE: frozenset(),
+}
+"""Every legal move.  A task is made READY; READY to READY is another heap."""
+
+LEGAL: Final = [[after in MOVES[before] for after in AttemptStatus] for before in AttemptStatus]
+"""The same, to be looked up by two indices: this is asked several times for each call."""
 
 
 class WorkerStatus(enum.Enum):
@@ -75,6 +95,16 @@ class WorkerStatus(enum.Enum):
     """Told to end, or killed; replaced if it is still planned."""
     BACKING_OFF = "backing off"
     """Gone; to be started again at ``restart_at``."""
+
+
+WORKER_MOVES: Final[dict[WorkerStatus, frozenset[WorkerStatus]]] = {
+    WorkerStatus.STARTING: frozenset({WorkerStatus.UP, WorkerStatus.STOPPING}),
+    WorkerStatus.UP: frozenset({WorkerStatus.RETIRING, WorkerStatus.STOPPING}),
+    WorkerStatus.RETIRING: frozenset({WorkerStatus.STOPPING}),
+    WorkerStatus.STOPPING: frozenset({WorkerStatus.STOPPING, WorkerStatus.BACKING_OFF}),
+    WorkerStatus.BACKING_OFF: frozenset({WorkerStatus.STARTING}),
+}
+"""Every legal move of a worker.  One that ends by itself is STOPPING while what follows from it is done."""
 
 
 class NannyGroup:
@@ -102,7 +132,7 @@ class NannyTask:
         self.compute = compute
         self.group = group
         self.digest = digest(compute.key, compute.attempt)
-        self.status = READY
+        self.status: AttemptStatus = READY
         self.claims: list[Key] = []
         """LOADING and with a run only: inputs that have to stay in memory for it."""
         self.missing = 0
@@ -125,7 +155,7 @@ class NannyTask:
         """With a run only: the scheduler knows already that it gets nothing of this attempt."""
 
     def __repr__(self) -> str:
-        return f"<NannyTask {self.key!r}/{self.attempt} {self.status.value}>"
+        return f"<NannyTask {self.key!r}/{self.attempt} {self.status.label}>"
 
 
 class NannyWorker:
@@ -451,6 +481,24 @@ class NannyState:
             local_directory=self.info.local_directory,
             resources=self.resources,
         )
+
+
+def move(task: NannyTask, status: AttemptStatus) -> None:
+    """Change a task's status.
+
+    Raises
+    ------
+    AssertionError
+        If ``MOVES`` has no such move: the caller is wrong, and nothing was changed.
+    """
+    assert LEGAL[task.status][status], f"{task!r} can't become {status.label}"
+    task.status = status
+
+
+def move_worker(worker: NannyWorker, status: WorkerStatus) -> None:
+    """Change a worker's status; see :func:`move`."""
+    assert status in WORKER_MOVES[worker.status], f"{worker!r} can't become {status.value}"
+    worker.status = status
 
 
 UNREAD: Final = 10_000

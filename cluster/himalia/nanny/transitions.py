@@ -26,7 +26,7 @@ from himalia.nanny.events import (
 )
 from himalia.nanny.fetching import data_unreadable, fetch_inputs
 from himalia.nanny.runs import begin_loading, end_loading, end_run, fail, give_back, make_ready, start
-from himalia.nanny.state import DISPATCHED, GONE, READY, NannyGroup, NannyState, NannyTask, WorkerStatus
+from himalia.nanny.state import DISPATCHED, GONE, READY, NannyGroup, NannyState, NannyTask, WorkerStatus, move
 from himalia.nanny.withdrawing import drop, end_withdrawn, keep_after_all, refused
 
 SMOOTHING = 0.2
@@ -63,7 +63,7 @@ def returned(state: NannyState, message: Returned, source: PeerId) -> None:
             end_withdrawn(state, task, message.timing)
         return
     end_run(state, task)
-    task.status = GONE
+    move(task, GONE)
     state.remove_task(task)
     key, attempt, out = task.key, task.attempt, state.out
     if key in state.data:
@@ -100,7 +100,7 @@ def raised(state: NannyState, message: Raised, source: PeerId) -> None:
         end_withdrawn(state, task, message.timing)
         return
     end_run(state, task)
-    task.status = GONE
+    move(task, GONE)
     state.remove_task(task)
     error = msgspec.structs.replace(message.error, key=task.key, worker=source)
     state.send(TaskFailed(task.key, task.attempt, error, finish_timing(task, message.timing)))

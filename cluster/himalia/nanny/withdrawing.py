@@ -27,6 +27,7 @@ from himalia.nanny.state import (
     WITHDRAWING,
     NannyState,
     NannyTask,
+    move,
 )
 from himalia.nanny.workforce import end_worker
 
@@ -65,12 +66,12 @@ def leave(state: NannyState, task: NannyTask) -> None:
         forget_waiter(state, task)
     elif task.status is LOADING:
         end_loading(state, task)
-    task.status = GONE
+    move(task, GONE)
 
 
 def take_back(state: NannyState, task: NannyTask, *, interrupt: bool) -> None:
     """Recall a run, and find out whether it had begun."""
-    task.status = WITHDRAWING
+    move(task, WITHDRAWING)
     task.interrupt = interrupt
     state.withdrawing[task.run] = task
     # In this order: a worker marks its slot and then reads the recalls, so one of the two sees the other (note 0001).
@@ -86,13 +87,13 @@ def slots_read(state: NannyState, event: SlotsRead, source: PeerId) -> None:
         worker = where.get(run)
         if worker is None:
             answer(state, task)
-            task.status = RECALLED
+            move(task, RECALLED)
             continue
         state.out.append(Unrecall(run))
         if task.interrupt:
             interrupt(state, task, worker)
         else:
-            task.status = DISPATCHED
+            move(task, DISPATCHED)
             state.send(Withdrawn(task.key, task.attempt, started=True))
     if state.suspects:
         judge_suspects(state, where, event.head)
@@ -100,7 +101,7 @@ def slots_read(state: NannyState, event: SlotsRead, source: PeerId) -> None:
 
 def interrupt(state: NannyState, task: NannyTask, worker: WorkerName) -> None:
     """Tell a worker to stop a run, and note until when it may take its time."""
-    task.status = INTERRUPTING
+    move(task, INTERRUPTING)
     task.kill_at = state.now + state.settings.interrupt_grace
     state.interrupting[task.run] = (task, worker)
     state.out.append(SendToWorker(worker, InterruptRun(task.run)))
@@ -134,7 +135,7 @@ def end_withdrawn(
         answer(state, task, state.activity.seconds(run))
     else:
         answer(state, task, timing.deserialize + timing.compute + timing.serialize)
-    task.status = GONE
+    move(task, GONE)
 
 
 def keep_after_all(state: NannyState, task: NannyTask) -> bool:
@@ -143,7 +144,7 @@ def keep_after_all(state: NannyState, task: NannyTask) -> bool:
         return False
     del state.withdrawing[task.run]
     state.out.append(Unrecall(task.run))
-    task.status = DISPATCHED
+    move(task, DISPATCHED)
     return True
 
 

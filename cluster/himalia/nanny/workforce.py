@@ -17,7 +17,7 @@ from himalia.messages.worker import RetireWorker, WorkerReady
 from himalia.names import PeerId, WorkerName
 from himalia.nanny.events import KillWorker, NannyStarted, SendToWorker, StartWorker, StopWorker
 from himalia.nanny.runs import make_ready
-from himalia.nanny.state import READY, NannyRestart, NannyState, NannyWorker, WorkerStatus
+from himalia.nanny.state import READY, NannyRestart, NannyState, NannyWorker, WorkerStatus, move_worker
 
 FREE_DEATHS: Final = 5
 """Deaths in a row that are answered by a new process at once: a call that kills its worker may do so three times."""
@@ -62,7 +62,7 @@ def start_due(state: NannyState) -> None:
     """Start the workers whose time has come."""
     for worker in list(state.workers.values()):
         if worker.status is WorkerStatus.BACKING_OFF and worker.restart_at <= state.now and state.closing is None:
-            worker.status = WorkerStatus.STARTING
+            move_worker(worker, WorkerStatus.STARTING)
             worker.pid = 0
             worker.reason = ""
             worker.blamed = False
@@ -84,7 +84,7 @@ def worker_ready(state: NannyState, message: WorkerReady, source: PeerId) -> Non
     worker = state.workers.get(WorkerName(source))
     if worker is None or worker.status is not WorkerStatus.STARTING:
         return
-    worker.status = WorkerStatus.UP
+    move_worker(worker, WorkerStatus.UP)
     worker.pid = message.pid
     worker.began = state.now
     state.ever_up = True
@@ -101,7 +101,7 @@ def count_threads(state: NannyState) -> None:
 def end_worker(state: NannyState, worker: NannyWorker, reason: str, *, blamed: bool) -> None:
     """Kill a process; what follows from it follows when it is gone."""
     if worker.status in (WorkerStatus.STARTING, WorkerStatus.UP, WorkerStatus.RETIRING):
-        worker.status = WorkerStatus.STOPPING
+        move_worker(worker, WorkerStatus.STOPPING)
         worker.reason = reason
         worker.blamed = blamed
         count_threads(state)
@@ -122,7 +122,7 @@ def replace_later(state: NannyState, worker: NannyWorker, *, was_up: bool, expla
         worker.deaths += 1
         late = worker.deaths - (FREE_DEATHS if was_up else 1)
         worker.restart_at = state.now + (min(BACK_OFF * 2**late, BACK_OFF_LIMIT) if late >= 0 else 0.0)
-    worker.status = WorkerStatus.BACKING_OFF
+    move_worker(worker, WorkerStatus.BACKING_OFF)
     planned = [other for other in state.workers.values() if other.planned]
     if not state.ever_up and all(other.deaths >= START_FAILURES for other in planned):
         last = "\n".join(log[-10:])
@@ -164,7 +164,7 @@ def retire(state: NannyState, worker: NannyWorker) -> None:
             make_ready(state, task)  # which gives it back
     match worker.status:
         case WorkerStatus.UP:
-            worker.status = WorkerStatus.RETIRING
+            move_worker(worker, WorkerStatus.RETIRING)
             count_threads(state)
             state.out.append(SendToWorker(worker.name, RetireWorker()))
         case WorkerStatus.STARTING:
@@ -228,7 +228,7 @@ def begin_closing(state: NannyState, reason: str, code: int = 0) -> None:
         if worker.status is WorkerStatus.BACKING_OFF:
             del state.workers[worker.name]
         else:
-            worker.status = WorkerStatus.STOPPING
+            move_worker(worker, WorkerStatus.STOPPING)
             worker.reason = "the nanny ends"
             state.out.append(StopWorker(worker.name))
     count_threads(state)

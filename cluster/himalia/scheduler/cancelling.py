@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from himalia.messages.client import ResultCancelled, ResultErred, ResultPending
-from himalia.messages.nanny import Withdraw
-from himalia.names import Key
+from himalia.messages.client import CancelKeys, CancelSpan, ResultCancelled, ResultErred, ResultPending, RetryKeys
+from himalia.messages.nanny import Withdraw, Withdrawn
+from himalia.names import Key, PeerId
 from himalia.scheduler.placement import assign, bury, leave_host, refill
 from himalia.scheduler.state import (
     ACTIVE,
@@ -14,7 +14,6 @@ from himalia.scheduler.state import (
     RELEASED,
     WAITING,
     ClientState,
-    HostState,
     SchedulerState,
     SchedulerTask,
     move,
@@ -30,6 +29,11 @@ from himalia.scheduler.transitions import (
     unwant,
     want,
 )
+
+
+def cancel_keys(core: SchedulerState, message: CancelKeys, source: PeerId) -> None:
+    """Stop what a client doesn't want any more; see :func:`cancel`."""
+    cancel(core, core.client(source), message.keys, force=message.force, reason=message.reason or "cancelled")
 
 
 def cancel(core: SchedulerState, client: ClientState, keys: list[Key], *, force: bool, reason: str) -> None:
@@ -49,8 +53,9 @@ def cancel(core: SchedulerState, client: ClientState, keys: list[Key], *, force:
         settle(core, member, interrupt=True)
 
 
-def cancel_span(core: SchedulerState, client: ClientState, span: str, reason: str) -> None:
+def cancel_span(core: SchedulerState, message: CancelSpan, source: PeerId) -> None:
     """Stop what a client submitted under a span and hasn't finished, also calls that it has let go of since."""
+    client, span = core.client(source), message.span
     keys = [
         task.key
         for task in client.wants
@@ -60,7 +65,7 @@ def cancel_span(core: SchedulerState, client: ClientState, span: str, reason: st
         for attempt, zombie in host.zombies.items():
             if zombie.group.span == span and zombie.group.client == client.id:
                 core.send(host, Withdraw(zombie.key, attempt, interrupt=True))
-    cancel(core, client, keys, force=False, reason=reason)
+    cancel(core, client, keys, force=False, reason=message.reason or "cancelled")
 
 
 def shared(family: list[SchedulerTask], client: ClientState) -> dict[SchedulerTask, None]:
@@ -89,10 +94,11 @@ def with_dependents(tasks: list[SchedulerTask]) -> list[SchedulerTask]:
     return list(found)
 
 
-def retry(core: SchedulerState, client: ClientState, keys: list[Key]) -> None:
+def retry_keys(core: SchedulerState, message: RetryKeys, source: PeerId) -> None:
     """Compute erred tasks again, and the erred inputs that made them err; of others the client is told the status."""
+    client = core.client(source)
     again = []
-    for key in keys:
+    for key in message.keys:
         task = core.tasks.get(key)
         if task is None:
             core.tell(client, key, ResultErred(key, unknown_error(key)))
@@ -120,20 +126,21 @@ def retry(core: SchedulerState, client: ClientState, keys: list[Key]) -> None:
     need(core, again)  # all of them: one may be wanted by somebody else, and what it was needed for here err at once
 
 
-def withdraw(
-    core: SchedulerState, host: HostState, key: Key, attempt: int, *, started: bool, seconds: float = 0.0
-) -> None:
+def withdrawn(core: SchedulerState, message: Withdrawn, source: PeerId) -> None:
     """Take in a host's answer to Withdraw: place a stolen call anew, or bury what nobody wants."""
+    host, attempt = core.host(source), message.attempt
     zombie = host.zombies.get(attempt)
     if zombie is not None:
-        if not started:
-            zombie.group.wasted += seconds
+        if not message.started:
+            zombie.group.wasted += message.seconds
             zombie.group.changed = True
             bury(core, host, attempt)
         return
-    task = core.tasks.get(key)
-    if task is None or task.attempt != attempt or task.status is not ASSIGNED or task.host is not host or started:
-        return  # it runs on there and will report, or it never was there
+    task = core.tasks.get(message.key)
+    if message.started or task is None:
+        return  # it runs on there and will report
+    if task.attempt != attempt or task.status is not ASSIGNED or task.host is not host:
+        return  # it never was there
     leave_host(core, task)
     thief = next((other for other in core.idle if other is not host), None)
     if thief is not None and all(dependency.status is FINISHED for dependency in task.dependencies):

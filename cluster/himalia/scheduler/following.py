@@ -8,62 +8,43 @@ and then one that says how much it missed.
 from __future__ import annotations
 
 from himalia.messages.client import FollowTelemetry, Telemetry
-from himalia.messages.telemetry import GroupSummary, ProcessMetrics, TaskRecord
-from himalia.names import ClientId
+from himalia.messages.telemetry import TaskRecord
+from himalia.names import ClientId, PeerId
+from himalia.scheduler.events import SelfMeasured
+from himalia.scheduler.followers import Follower
 from himalia.scheduler.overview import describe_status, summarize
-from himalia.scheduler.state import ClientState, SchedulerState, count_again
+from himalia.scheduler.state import SchedulerState, count_again
 
 
-class Follower:
-    """One client that follows, and up to where it was told everything."""
-
-    __slots__ = ("errors", "events", "full", "groups", "interval", "pushed_at", "records")
-
-    def __init__(self, interval: float, full: bool, records: int) -> None:
-        self.interval = interval
-        self.full = full
-        self.pushed_at = float("-inf")
-        self.groups = 0
-        """Version of the groups that it was told."""
-        self.records = records
-        self.errors = 0
-        self.events = 0
-
-
-class Following:
-    """All followers, and what is collected for them."""
-
-    def __init__(self) -> None:
-        self.followers: dict[ClientId, Follower] = {}
-        self.process = ProcessMetrics()
-        """Of the scheduler's process, measured by its shell while somebody follows."""
-        self.version = 0
-        """Rises with every tick at which somebody follows."""
-        self.groups: dict[tuple[str, str], tuple[int, GroupSummary]] = {}
-        """Each group's summary, with the version at which it was made."""
-
-
-def follow(core: SchedulerState, following: Following, client: ClientState, message: FollowTelemetry) -> None:
+def follow_telemetry(core: SchedulerState, message: FollowTelemetry, source: PeerId) -> None:
     """Begin, change or end a client's following; it gets all that is known now, and the records it asks for."""
+    client = core.client(source)
     if message.interval <= 0:
-        stop_following(following, client.id)
+        stop_following(core, client.id)
         return
     core.log.pack()  # so that its first block begins where it begins
     known = 0 if message.past else core.log.total
-    following.followers[client.id] = Follower(message.interval, message.full, known)
+    core.following.followers[client.id] = Follower(message.interval, message.full, known)
     for group in core.groups.values():
         group.changed = True
 
 
-def stop_following(following: Following, client: ClientId) -> None:
+def self_measured(core: SchedulerState, event: SelfMeasured, source: PeerId) -> None:
+    """Note what followers are told of the scheduler's own process."""
+    core.following.process = event.process
+
+
+def stop_following(core: SchedulerState, client: ClientId) -> None:
     """Note that a client doesn't follow any more."""
+    following = core.following
     following.followers.pop(client, None)
     if not following.followers:
         following.groups.clear()
 
 
-def push(core: SchedulerState, following: Following, started: float) -> None:
+def push(core: SchedulerState) -> None:
     """Send each follower what changed, if its interval is over."""
+    following = core.following
     followers = following.followers
     due = [
         item
@@ -72,8 +53,8 @@ def push(core: SchedulerState, following: Following, started: float) -> None:
     ]
     if not due:
         return
-    collect(core, following)
-    status = describe_status(core, started, following.process)
+    collect(core)
+    status = describe_status(core, core.started, following.process)
     for client, follower in due:
         client_state = core.clients[client]
         groups = [summary for version, summary in following.groups.values() if version > follower.groups]
@@ -94,11 +75,12 @@ def push(core: SchedulerState, following: Following, started: float) -> None:
         follower.events = core.events.total
         follower.pushed_at = core.now
         core.send(client_state, Telemetry(core.now, groups, records, skipped, hosts, blocks, errors, events, status))
-    forget_told(core, following)
+    forget_told(core)
 
 
-def collect(core: SchedulerState, following: Following) -> None:
+def collect(core: SchedulerState) -> None:
     """Summarize the groups that changed since the last time."""
+    following = core.following
     following.version += 1
     for place, group in core.groups.items():
         if group.changed:
@@ -107,8 +89,9 @@ def collect(core: SchedulerState, following: Following) -> None:
             following.groups[place] = following.version, summarize(group)
 
 
-def forget_told(core: SchedulerState, following: Following) -> None:
+def forget_told(core: SchedulerState) -> None:
     """Forget the last counts of groups that are no more, where every follower was told them."""
+    following = core.following
     if len(following.groups) > 2 * len(core.groups) + 100:
         told = min([follower.groups for follower in following.followers.values()])
         following.groups = {
@@ -116,8 +99,8 @@ def forget_told(core: SchedulerState, following: Following) -> None:
         }
 
 
-def forget_idle_groups(core: SchedulerState, following: Following) -> None:
+def forget_idle_groups(core: SchedulerState) -> None:
     """Drop groups without a task; followers that weren't told their last counts yet will be."""
-    if following.followers:
-        collect(core, following)
+    if core.following.followers:
+        collect(core)
     core.forget_idle_groups()

@@ -12,9 +12,10 @@ from typing import Final
 
 from himalia.bounds import TEXT_LENGTH
 from himalia.errors import killed_text
-from himalia.messages.client import ResultPending
+from himalia.messages.client import ReportMissing, ResultPending
 from himalia.messages.nanny import (
     DataAdded,
+    DataLost,
     InputMissing,
     Inventory,
     RegisterNanny,
@@ -23,7 +24,7 @@ from himalia.messages.nanny import (
     WorkerDied,
 )
 from himalia.messages.parts import TaskError
-from himalia.names import HostId, Key, WorkerName
+from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.placement import abandon, assign, bury, leave_host, refill, refill_all, update_room
 from himalia.scheduler.state import (
     ASSIGNED,
@@ -46,6 +47,7 @@ from himalia.scheduler.transitions import (
     remove_held,
     settle,
     start_again,
+    tell_status,
     wait_for_inputs,
 )
 
@@ -124,8 +126,9 @@ def lose_host(core: SchedulerState, host: HostState) -> None:
     refill_all(core)
 
 
-def lose_worker(core: SchedulerState, host: HostState, message: WorkerDied) -> None:
+def lose_worker(core: SchedulerState, message: WorkerDied, source: PeerId) -> None:
     """Take in that a worker process died: blame what was running on it, if anything is to blame."""
+    host = core.host(source)
     worker = remove_worker(core, host, message.name)
     core.events.add(core.now, "worker-died", message.name, message.exit)
     weight = weigh(core, message)
@@ -189,8 +192,9 @@ def unbind(core: SchedulerState, host: HostState, worker: WorkerState) -> None:
         start_again(core, task)
 
 
-def take_back(core: SchedulerState, host: HostState, message: InputMissing) -> None:
+def take_back(core: SchedulerState, message: InputMissing, source: PeerId) -> None:
     """Take in that a host couldn't get inputs of an attempt: their holders are struck off, the call goes elsewhere."""
+    host = core.host(source)
     task = core.tasks.get(message.key)
     is_there = task is not None and task.attempt == message.attempt and task.status is ASSIGNED and task.host is host
     inputs = {dependency.key for dependency in task.dependencies} if task is not None and is_there else set()
@@ -245,8 +249,9 @@ def strike_holders(
     return lost
 
 
-def add_replica(core: SchedulerState, host: HostState, message: DataAdded) -> None:
+def add_replica(core: SchedulerState, message: DataAdded, source: PeerId) -> None:
     """Take in that a host got a copy of a result."""
+    host = core.host(source)
     task = core.tasks.get(message.key)
     if task is None or task.status is not FINISHED or task.attempt != message.attempt:
         core.to_free.setdefault(host, []).append((message.key, message.attempt))
@@ -255,9 +260,20 @@ def add_replica(core: SchedulerState, host: HostState, message: DataAdded) -> No
         add_held(host, task)
 
 
-def lose_data(core: SchedulerState, host: HostState, key: Key, attempt: int) -> None:
+def lose_data(core: SchedulerState, message: DataLost, source: PeerId) -> None:
     """Take in that a host can't read a result any more."""
-    recover(core, strike_holders(core, [(key, attempt, host.id)], host))
+    host = core.host(source)
+    recover(core, strike_holders(core, [(message.key, message.attempt, host.id)], host))
+
+
+def report_missing(core: SchedulerState, message: ReportMissing, source: PeerId) -> None:
+    """Take in that a client couldn't read a result at a host."""
+    client = core.client(source)
+    lost = strike_holders(core, [(message.key, message.attempt, message.host)])
+    recover(core, lost)
+    task = core.tasks.get(message.key)
+    if task is not None and not lost and client in task.wanted_by:
+        tell_status(core, client, task)
 
 
 def adopt(core: SchedulerState, host: HostState, message: RegisterNanny) -> None:
@@ -286,8 +302,9 @@ def compare_digests(
         core.send(host, ReportInventory())
 
 
-def reconcile(core: SchedulerState, host: HostState, message: Inventory) -> None:
+def reconcile(core: SchedulerState, message: Inventory, source: PeerId) -> None:
     """Make our books agree with what a host really has."""
+    host = core.host(source)
     if message.seen != host.sent:
         return  # something crossed on the way; the next heartbeat asks again if it is still needed
     has = {(data.key, data.attempt) for data in message.data}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from himalia.machine import Disconnect
 from himalia.messages.client import Scale
-from himalia.messages.nanny import Heartbeat, RegisterNanny
-from himalia.messages.parts import FunctionBody, HostsChanged, WorkerInfo
-from himalia.names import ClientId, Digest, HostId, PeerId, WorkerName
+from himalia.messages.nanny import Heartbeat, RegisterNanny, WorkerStarted, WorkerStopped
+from himalia.messages.parts import ForgetFunctions, FunctionBody, HostsChanged, WorkerInfo
+from himalia.names import ClientId, Digest, PeerId
 from himalia.scheduler.loss import adopt, compare_digests, lose_host, remove_worker, unbind
 from himalia.scheduler.placement import refill, update_room
 from himalia.scheduler.state import ClientState, FunctionState, HostState, SchedulerState, WorkerState
@@ -37,8 +38,9 @@ def remove_client(core: SchedulerState, client: ClientState) -> None:
         forget_function(core, client, digest)
 
 
-def define_function(core: SchedulerState, client: ClientState, message: FunctionBody) -> None:
+def define_function(core: SchedulerState, message: FunctionBody, source: PeerId) -> None:
     """Keep a function's pickle for as long as the client may name it."""
+    client = core.client(source)
     function = core.functions.get(message.digest)
     if function is None:
         function = core.functions[message.digest] = FunctionState(message.body)
@@ -47,8 +49,15 @@ def define_function(core: SchedulerState, client: ClientState, message: Function
         function.clients += 1
 
 
+def forget_functions(core: SchedulerState, message: ForgetFunctions, source: PeerId) -> None:
+    """Note that a client will define functions again before it names them again."""
+    client = core.client(source)
+    for digest in message.digests:
+        forget_function(core, client, digest)
+
+
 def forget_function(core: SchedulerState, client: ClientState, digest: bytes) -> None:
-    """Note that a client will define a function again before it names it again."""
+    """Let go of a function that a client doesn't name any more."""
     if digest not in client.functions:
         return
     del client.functions[digest]
@@ -58,9 +67,12 @@ def forget_function(core: SchedulerState, client: ClientState, digest: bytes) ->
         del core.functions[Digest(digest)]
 
 
-def add_host(core: SchedulerState, peer: PeerId, message: RegisterNanny) -> None:
+def register_nanny(core: SchedulerState, message: RegisterNanny, source: PeerId) -> None:
     """Take in a nanny: introduce it to everybody, compare its inventory, give it work."""
-    old = core.hosts.get(HostId(peer))
+    if message.info.host != source:
+        core.out.append(Disconnect(source, f"it registered as {message.info.host}"))
+        return
+    old = core.hosts.get(message.info.host)
     if old is not None:
         lose_host(core, old)  # the same process in a new session: what it still has comes with the registration
     host = HostState(message.info, core.now)
@@ -95,6 +107,11 @@ def remove_host(core: SchedulerState, host: HostState, reason: str) -> None:
         core.send(client, announcement)
 
 
+def worker_started(core: SchedulerState, message: WorkerStarted, source: PeerId) -> None:
+    """Take in that a worker process came up."""
+    add_worker(core, core.host(source), message.worker)
+
+
 def add_worker(core: SchedulerState, host: HostState, info: WorkerInfo) -> None:
     """Take in a worker process, a new one or one that replaces another of its name."""
     old = host.workers.get(info.name)
@@ -112,8 +129,9 @@ def add_worker(core: SchedulerState, host: HostState, info: WorkerInfo) -> None:
     refill(core, host)
 
 
-def retire_worker(core: SchedulerState, host: HostState, name: WorkerName) -> None:
+def worker_stopped(core: SchedulerState, message: WorkerStopped, source: PeerId) -> None:
     """Take in that a worker left as it was asked to."""
+    host, name = core.host(source), message.name
     worker = remove_worker(core, host, name)
     if worker is not None:
         core.events.add(core.now, "worker-stopped", name, "it was asked to")
@@ -121,8 +139,9 @@ def retire_worker(core: SchedulerState, host: HostState, name: WorkerName) -> No
         refill(core, host)
 
 
-def take_heartbeat(core: SchedulerState, host: HostState, message: Heartbeat) -> None:
+def take_heartbeat(core: SchedulerState, message: Heartbeat, source: PeerId) -> None:
     """Note a host's measurements, and whether it takes new work; compare beliefs."""
+    host = core.host(source)
     host.metrics = message.metrics
     host.seen_at = core.now
     if host.paused is not message.paused:

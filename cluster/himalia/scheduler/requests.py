@@ -22,7 +22,7 @@ from himalia.messages.client import GetLogs, GetProfile, Restart, RunFunction, S
 from himalia.messages.nanny import RestartWorkers
 from himalia.messages.parts import TaskError, WorkerInfo
 from himalia.messages.telemetry import LogLine
-from himalia.names import ClientId, HostId, Key, WorkerName
+from himalia.names import ClientId, Key, WorkerName
 from himalia.scheduler.state import ClientState, HostState, SchedulerState
 
 MOST_OPEN: Final = 256
@@ -31,52 +31,20 @@ recommends no fewer than 100 (RFC 9113, 6.5.2)."""
 LARGEST: Final = MAX_FRAME - 1024 * 1024
 """Bytes of an answer that still fits into a frame."""
 
-Collected = CallReplies | ProcessLogs | ProfileSamples | Restarted | Scaled
-"""Answers that hosts put together."""
+
+def has_room(core: SchedulerState, client: ClientState, number: int) -> bool:
+    """Return whether a client may ask hosts another question; if not, it is told why."""
+    count = sum([request.client == client.id for request in core.requests.pending.values()])
+    if count >= MOST_OPEN:
+        why = f"{count} questions of this client wait for their answers; wait for some of them before you ask more"
+        core.send(client, Reply(number, error=why))
+    return count < MOST_OPEN
 
 
-class PendingRequest:
-    """One client's question, and the hosts that still owe an answer."""
-
-    __slots__ = ("answer", "client", "number", "waiting")
-
-    def __init__(self, client: ClientState, number: int, answer: Collected) -> None:
-        self.client = client.id
-        self.number = number
-        """The client's own number of it."""
-        self.waiting: dict[HostId, list[str]] = {}
-        """Hosts that owe an answer, and the worker addresses that each was asked for."""
-        self.answer = answer
-        """What came so far; others add to it, until it is sent."""
-
-
-class Requests:
-    """All of them, by the number that hosts are given."""
-
-    def __init__(self) -> None:
-        self.pending: dict[int, PendingRequest] = {}
-        self.next_number = 1
-
-    def has_room(self, core: SchedulerState, client: ClientState, number: int) -> bool:
-        """Return whether a client may ask hosts another question; if not, it is told why."""
-        count = sum([request.client == client.id for request in self.pending.values()])
-        if count >= MOST_OPEN:
-            why = f"{count} questions of this client wait for their answers; wait for some of them before you ask more"
-            core.send(client, Reply(number, error=why))
-        return count < MOST_OPEN
-
-    def open(self, client: ClientState, number: int, answer: Collected) -> tuple[int, PendingRequest]:
-        """Begin a question, with what is known of its answer; return the number for the hosts."""
-        ours = self.next_number
-        self.next_number = ours + 1
-        request = self.pending[ours] = PendingRequest(client, number, answer)
-        return ours, request
-
-
-def run_function(core: SchedulerState, requests: Requests, client: ClientState, message: RunFunction) -> None:
+def run_function(core: SchedulerState, client: ClientState, message: RunFunction) -> None:
     """Forward ``client.run`` to the nannies of the workers it names."""
     answer = CallReplies({})
-    number, request = requests.open(client, message.request, answer)
+    number, request = core.requests.open(client.id, message.request, answer)
     wanted = set(message.workers or ())
     unknown = set(wanted)
     for host in core.hosts.values():
@@ -88,7 +56,7 @@ def run_function(core: SchedulerState, requests: Requests, client: ClientState, 
             core.send(host, RunFunction(number, message.call, [str(info.name) for info in meant]))
     for name in sorted(unknown):
         answer.replies[name] = no_answer(no_worker(name))
-    answer_if_complete(core, requests, number)
+    answer_if_complete(core, number)
 
 
 def select_workers(host: HostState, wanted: Collection[str] | None) -> list[WorkerInfo]:
@@ -114,43 +82,42 @@ def no_answer(why: str) -> CallReply:
 
 def get_logs(
     core: SchedulerState,
-    requests: Requests,
     client: ClientState,
     message: GetLogs,
     remembered: dict[str, list[LogLine]],
 ) -> None:
     """Forward a question for log lines to all nannies; what is remembered here answers for those that left."""
-    number, request = requests.open(client, message.request, ProcessLogs(remembered))
+    number, request = core.requests.open(client.id, message.request, ProcessLogs(remembered))
     for host in core.hosts.values():
         request.waiting[host.id] = []
         core.send(host, GetLogs(number, message.workers, message.key, message.since))
-    answer_if_complete(core, requests, number)
+    answer_if_complete(core, number)
 
 
-def get_profile(core: SchedulerState, requests: Requests, client: ClientState, message: GetProfile) -> None:
+def get_profile(core: SchedulerState, client: ClientState, message: GetProfile) -> None:
     """Forward a question for samples to the nannies of these workers; one that can't look is answered for by why."""
-    number, request = requests.open(client, message.request, ProfileSamples({}))
+    number, request = core.requests.open(client.id, message.request, ProfileSamples({}))
     for host in core.hosts.values():
         meant = select_workers(host, message.workers)
         if meant:
             request.waiting[host.id] = []
             core.send(host, GetProfile(number, message.since, [str(info.name) for info in meant]))
-    answer_if_complete(core, requests, number)
+    answer_if_complete(core, number)
 
 
-def restart(core: SchedulerState, requests: Requests, client: ClientState, message: Restart) -> None:
+def restart(core: SchedulerState, client: ClientState, message: Restart) -> None:
     """Have every nanny replace its workers; the tasks were forgotten before."""
-    number, request = requests.open(client, message.request, Restarted({}))
+    number, request = core.requests.open(client.id, message.request, Restarted({}))
     for host in core.hosts.values():
         request.waiting[host.id] = []
         core.send(host, RestartWorkers(number))
-    answer_if_complete(core, requests, number)
+    answer_if_complete(core, number)
 
 
-def restart_workers(core: SchedulerState, requests: Requests, client: ClientState, message: Restart) -> None:
+def restart_workers(core: SchedulerState, client: ClientState, message: Restart) -> None:
     """Have nannies replace these workers; nothing is forgotten.  The answer names those that aren't there."""
     answer = Restarted({})
-    number, request = requests.open(client, message.request, answer)
+    number, request = core.requests.open(client.id, message.request, answer)
     unknown = set(message.workers or ())
     for host in core.hosts.values():
         meant = select_workers(host, message.workers)
@@ -160,10 +127,10 @@ def restart_workers(core: SchedulerState, requests: Requests, client: ClientStat
             core.send(host, RestartWorkers(number, [str(info.name) for info in meant]))
     for name in sorted(unknown):
         answer.workers[name] = no_worker(name)
-    answer_if_complete(core, requests, number)
+    answer_if_complete(core, number)
 
 
-def scale(core: SchedulerState, requests: Requests, client: ClientState, message: Scale) -> None:
+def scale(core: SchedulerState, client: ClientState, message: Scale) -> None:
     """Forward a wish for a number of workers to the one host it is for, or keep it for one that is being replaced."""
     hosts = [host for host in core.hosts.values() if message.host in (None, host.id)]
     if not core.hosts and message.host is None and core.last_left is not None and core.last_left[0]:
@@ -174,16 +141,16 @@ def scale(core: SchedulerState, requests: Requests, client: ClientState, message
         why = f"{len(hosts)} hosts match; name the one to scale" if hosts else "that host is not on this cluster"
         core.send(client, Reply(message.request, error=why))
         return
-    number, request = requests.open(client, message.request, Scaled([], {}))
+    number, request = core.requests.open(client.id, message.request, Scaled([], {}))
     request.waiting[hosts[0].id] = []
     if hosts[0].info.name:
         core.scaled[hosts[0].info.name] = message.workers
     core.send(hosts[0], Scale(number, message.workers, hosts[0].id))
 
 
-def take_reply(core: SchedulerState, requests: Requests, host: HostState, message: Reply) -> None:
+def take_reply(core: SchedulerState, host: HostState, message: Reply) -> None:
     """Collect a host's answer."""
-    request = requests.pending.get(message.request)
+    request = core.requests.pending.get(message.request)
     if request is None or host.id not in request.waiting:
         return
     addresses = request.waiting.pop(host.id)
@@ -209,7 +176,7 @@ def take_reply(core: SchedulerState, requests: Requests, host: HostState, messag
                 request.answer.problems[host.info.address] = why_not(message)
         case _:
             assert_never(request.answer)
-    answer_if_complete(core, requests, message.request)
+    answer_if_complete(core, message.request)
 
 
 def why_not(message: Reply) -> str:
@@ -240,25 +207,25 @@ def add_logs(answer: ProcessLogs, host: HostState, message: Reply) -> None:
         answer.lines[name] = lines or answer.lines.get(name, [])
 
 
-def drop_host(core: SchedulerState, requests: Requests, host: HostState) -> None:
+def drop_host(core: SchedulerState, host: HostState) -> None:
     """Answer for a host that left."""
-    for number in list(requests.pending):
-        request = requests.pending[number]
+    for number in list(core.requests.pending):
+        request = core.requests.pending[number]
         addresses = request.waiting.pop(host.id, None)
         if addresses is not None:
             if isinstance(request.answer, CallReplies):
                 for address in addresses:
                     why = f"worker {address} left with its host before it answered"
                     request.answer.replies[address] = no_answer(why)
-            answer_if_complete(core, requests, number)
+            answer_if_complete(core, number)
 
 
-def answer_if_complete(core: SchedulerState, requests: Requests, number: int) -> None:
+def answer_if_complete(core: SchedulerState, number: int) -> None:
     """Send the client its answer once nobody owes one."""
-    request = requests.pending[number]
+    request = core.requests.pending[number]
     if request.waiting:
         return
-    del requests.pending[number]
+    del core.requests.pending[number]
     client = core.clients.get(ClientId(request.client))
     if client is None:
         return

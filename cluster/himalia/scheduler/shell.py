@@ -22,7 +22,8 @@ from himalia.messages.parts import Close
 from himalia.names import new_incarnation
 from himalia.run import answer
 from himalia.scheduler.config import SchedulerConfig
-from himalia.scheduler.machine import ReturnMemory, SchedulerMachine, SelfMeasured, ShutDown
+from himalia.scheduler.events import ReturnMemory, SelfMeasured, ShutDown
+from himalia.scheduler.machine import SchedulerMachine
 from himalia.usage import Usage
 
 MEASURE_INTERVAL: Final = 0.5
@@ -76,7 +77,7 @@ async def serve(
     meter = asyncio.ensure_future(measure(machine, driver))
     try:
         addresses = [await endpoint.listen(address, certificate=certificate) for address in config.listen]
-        machine.address = addresses[0]
+        machine.core.address = addresses[0]
         if ready is not None:
             ready(addresses, me)
         else:
@@ -99,7 +100,7 @@ async def measure(machine: SchedulerMachine, driver: Driver) -> None:
     while True:
         due = loop.time() + MEASURE_INTERVAL
         await asyncio.sleep(MEASURE_INTERVAL)
-        if machine.following.followers:
+        if machine.core.following.followers:
             driver.feed(SelfMeasured(usage.measure(max(0.0, loop.time() - due))))
 
 

@@ -16,13 +16,18 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
+from himalia.errors import HimaliaError
 from himalia.machine import Instruction, Send
 from himalia.messages.client import ResultPending, ResultReady
 from himalia.messages.parts import HostInfo, Message, TaskError, TaskOptions, WorkerInfo
 from himalia.messages.telemetry import HostMetrics, TaskCounts
-from himalia.names import ClientId, HostId, Key, WorkerName
+from himalia.names import ClientId, HostId, Key, PeerId, WorkerName
+from himalia.scheduler.followers import Following
+from himalia.scheduler.lines import CallLines
+from himalia.scheduler.pending import Requests
 from himalia.scheduler.queue import TaskQueue
 from himalia.scheduler.window import MOST_HELD, SendWindow
 from himalia.settings import Settings
@@ -43,7 +48,7 @@ OUTSIDE_DEATHS: Final = 100
 """Deaths by signals from outside that are remembered at most."""
 
 
-class Status(enum.IntEnum):
+class TaskStatus(enum.IntEnum):
     """Where a task stands; the module's docstring draws the moves.  Also the index of its count in a group."""
 
     RELEASED = 0
@@ -60,18 +65,18 @@ class Status(enum.IntEnum):
         return self.name.lower()
 
 
-RELEASED: Final = Status.RELEASED
-WAITING: Final = Status.WAITING
-QUEUED: Final = Status.QUEUED
-ASSIGNED: Final = Status.ASSIGNED
-FINISHED: Final = Status.FINISHED
-ERRED: Final = Status.ERRED
-FORGOTTEN: Final = Status.FORGOTTEN
+RELEASED: Final = TaskStatus.RELEASED
+WAITING: Final = TaskStatus.WAITING
+QUEUED: Final = TaskStatus.QUEUED
+ASSIGNED: Final = TaskStatus.ASSIGNED
+FINISHED: Final = TaskStatus.FINISHED
+ERRED: Final = TaskStatus.ERRED
+FORGOTTEN: Final = TaskStatus.FORGOTTEN
 
 ACTIVE: Final = frozenset({WAITING, QUEUED, ASSIGNED})
 """A task in one of these needs its inputs (it is counted in their ``waiters``)."""
 
-MOVES: Final[dict[Status, frozenset[Status]]] = {
+MOVES: Final[dict[TaskStatus, frozenset[TaskStatus]]] = {
     RELEASED: frozenset({WAITING, QUEUED, ASSIGNED, FINISHED, ERRED, FORGOTTEN}),
     WAITING: frozenset({QUEUED, ASSIGNED, ERRED, RELEASED}),
     QUEUED: frozenset({ASSIGNED, WAITING, ERRED, RELEASED}),
@@ -82,7 +87,7 @@ MOVES: Final[dict[Status, frozenset[Status]]] = {
 }
 """Every legal move.  What waits for no input skips WAITING; RELEASED to FINISHED is data that a client placed."""
 
-LEGAL: Final = [[after in MOVES[before] for after in Status] for before in Status]
+LEGAL: Final = [[after in MOVES[before] for after in TaskStatus] for before in TaskStatus]
 """The same, to be looked up by two indices: this is asked millions of times."""
 
 
@@ -342,12 +347,50 @@ STANDING: Final[frozenset[type[Message]]] = frozenset({ResultReady, ResultPendin
 
 
 class SchedulerState:
-    """All of it, and the list of instructions under construction."""
+    """All of it, and the list of instructions under construction.
 
-    def __init__(self, settings: Settings) -> None:
+    Parameters
+    ----------
+    settings : Settings
+    me : PeerId
+        This scheduler's incarnation.
+    address : str
+        What it calls itself in answers.
+    versions : mapping
+        Package versions of its process, for ``get_versions``.
+    idle_timeout : float
+        Seconds without any task to do after which it ends; 0: never.
+    started : float
+        When, seconds of the shell's monotonic clock.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        me: PeerId,
+        address: str = "",
+        versions: Mapping[str, str] | None = None,
+        idle_timeout: float = 0.0,
+        started: float = 0.0,
+    ) -> None:
         self.settings = settings
+        self.me = me
+        self.address = address
+        self.versions = dict(versions or {})
+        self.idle_timeout = idle_timeout
+        self.started = started
         self.out: list[Instruction] = []
+        """Instructions of the event that is being handled."""
         self.now = 0.0
+        self.busy_at = started
+        """When there was something to do last."""
+        self.closing = False
+        """Whether everybody was told that this ends."""
+        self.logged = 0
+        """``log.total`` at the last tick."""
+        self.rested = True
+        """Whether memory was given back since something happened."""
         self.tasks: dict[Key, SchedulerTask] = {}
         self.groups: dict[tuple[str, str], TaskGroup] = {}
         """By name and span."""
@@ -389,6 +432,29 @@ class SchedulerState:
         """Workers that died by signals from outside lately: when, and what they ran; see ``loss.weigh``."""
         self.drift_repaired = 0
         """Differences that digests brought to light."""
+        self.requests = Requests()
+        """Questions that hosts owe an answer to."""
+        self.lines = CallLines()
+        """What calls wrote lately."""
+        self.following = Following()
+        """Who follows the telemetry."""
+
+    def host(self, source: PeerId) -> HostState:
+        """Return the host that sent a message.
+
+        Raises
+        ------
+        HimaliaError
+            If none did: it has not registered.
+        """
+        try:
+            return self.hosts[HostId(source)]
+        except KeyError:
+            raise HimaliaError(f"{source} sent a message before it registered") from None
+
+    def client(self, source: PeerId) -> ClientState:
+        """Return the client that sent a message."""
+        return self.clients[ClientId(source)]
 
     def rest(self) -> None:
         """Give back memory when there are no tasks: what released ones leave is small, but spread all over it."""
@@ -451,7 +517,7 @@ class SchedulerState:
     def make_group(self, client: ClientState, name: str, span: str) -> TaskGroup:
         """Begin to count under a name and a span."""
         pace = self.paces.setdefault(name, MeanDuration())
-        group = self.groups[name, span] = TaskGroup(name, span, client.id, pace, len(Status))
+        group = self.groups[name, span] = TaskGroup(name, span, client.id, pace, len(TaskStatus))
         return group
 
     def count_error(self, task: SchedulerTask, error: TaskError) -> None:
@@ -496,7 +562,7 @@ def count_again(core: SchedulerState, group: TaskGroup) -> None:
         group.counted = fresh
 
 
-def move(task: SchedulerTask, status: Status) -> None:
+def move(task: SchedulerTask, status: TaskStatus) -> None:
     """Change a task's status, and the counts of its group with it.
 
     Raises

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from himalia.messages.client import DataPlaced, KeyTaken, ResultErred, ResultPending, Submit
 from himalia.messages.parts import TaskError, TaskOptions, TaskSpec
-from himalia.names import Key, shorten
+from himalia.names import Key, PeerId, shorten
 from himalia.scheduler.restrictions import requirement_of
 from himalia.scheduler.state import (
     ACTIVE,
@@ -32,8 +32,9 @@ from himalia.scheduler.transitions import (
 )
 
 
-def submit(core: SchedulerState, client: ClientState, message: Submit) -> None:
+def submit(core: SchedulerState, message: Submit, source: PeerId) -> None:
     """Take in calls: make the tasks that are new, start those that the client wants."""
+    client = core.client(source)
     if message.batch != client.batch:
         client.batch = message.batch
         client.generation = core.next_generation
@@ -192,8 +193,9 @@ def end_submission(core: SchedulerState, client: ClientState) -> None:
         settle(core, task)
 
 
-def place_data(core: SchedulerState, client: ClientState, message: DataPlaced) -> None:
+def place_data(core: SchedulerState, message: DataPlaced, source: PeerId) -> None:
     """Enter a value that a client put into a host's store."""
+    client = core.client(source)
     host = core.hosts.get(message.host)
     task = core.tasks.get(message.key)
     if task is not None and task.status in ACTIVE | {FINISHED} and task.attempt != message.attempt:

@@ -12,7 +12,7 @@ from typing import Final
 from himalia.messages.client import ResultErred, ResultPending, ResultReady
 from himalia.messages.nanny import FreeData, TaskFailed, TaskFinished
 from himalia.messages.parts import TaskError, Timing
-from himalia.names import Key, shorten
+from himalia.names import Key, PeerId, shorten
 from himalia.scheduler.placement import abandon, bury, leave_host, place, refill, refill_all
 from himalia.scheduler.restrictions import drop_requirement
 from himalia.scheduler.state import (
@@ -128,8 +128,9 @@ def priority_of(task: SchedulerTask) -> tuple[float, int, int]:
     return task.priority
 
 
-def finish(core: SchedulerState, host: HostState, message: TaskFinished) -> None:
+def finish(core: SchedulerState, message: TaskFinished, source: PeerId) -> None:
     """Take in a result, if its attempt is the current one; wake what waited for it and free what only it needed."""
+    host = core.host(source)
     task = core.tasks.get(message.key)
     if task is None or task.attempt != message.attempt or task.status is not ASSIGNED or task.host is not host:
         waste(host, message.attempt, message.timing)
@@ -221,8 +222,9 @@ def waste(host: HostState, attempt: int, timing: Timing) -> None:
         zombie.group.waste(timing)
 
 
-def fail(core: SchedulerState, host: HostState, message: TaskFailed) -> None:
+def fail(core: SchedulerState, message: TaskFailed, source: PeerId) -> None:
     """Take in that an attempt raised: try again if retries are left, else the task and its dependents err."""
+    host = core.host(source)
     task = core.tasks.get(message.key)
     if task is None or task.attempt != message.attempt or task.status is not ASSIGNED or task.host is not host:
         waste(host, message.attempt, message.timing)

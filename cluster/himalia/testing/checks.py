@@ -173,10 +173,10 @@ class Witness:
         """Check an outcome at the moment in which the user learns it."""
         self.outcomes[record.status] += 1
         self.settled_as[id(record)] = (record, record.status)
-        if record.status == FINISHED:
+        if record.status is FINISHED:
             if record.data is not None:
                 self.read(client, record, record.data)
-        elif record.status == CANCELLED:
+        elif record.status is CANCELLED:
             self._check_cancelled(client, record)
         elif record.status in (ERROR, LOST):
             self._check_error(client, record)
@@ -240,11 +240,11 @@ class Witness:
                 raise SimulationError(f"{client.me} still waits for answers to {client.asked}")
             for key, held in client.futures.items():
                 for record in held:
-                    if record.status == PENDING:
+                    if record.status is PENDING:
                         raise SimulationError(f"{client.me} still waits for {key}: {self.explain(key)}")
-                    if record.status == FINISHED and self.settled_as[id(record)][1] == ERROR and not self.was_retried:
+                    if record.status is FINISHED and self.settled_as[id(record)][1] == ERROR and not self.was_retried:
                         raise SimulationError(f"{client.me} was told that {key} erred, and later that it finished")
-                    if record.status == FINISHED and client.checked.get(key) is not record:
+                    if record.status is FINISHED and client.checked.get(key) is not record:
                         raise SimulationError(f"{client.me} could not read {key}: {self.explain(key)}")
 
     def explain(self, key: Key) -> str:
@@ -292,7 +292,7 @@ class Witness:
             "tasks": list(core.tasks),
             "queue": core.queue,
             "requirements": list(core.requirements),
-            "requests": list(self.cluster.scheduler.machine.requests.pending),
+            "requests": list(self.cluster.scheduler.machine.core.requests.pending),
         }
         for host in core.hosts.values():
             used = [worker.used for worker in host.workers.values() if any(worker.used.values()) or worker.assigned]

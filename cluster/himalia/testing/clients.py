@@ -8,11 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from himalia.client.engine.machine import ClientMachine
-from himalia.client.engine.state import (
-    CANCELLED,
-    FINISHED,
-    PENDING,
+from himalia.client.engine.events import (
     Answer,
     Closed,
     Deliver,
@@ -21,10 +17,11 @@ from himalia.client.engine.state import (
     HostsKnown,
     Notify,
     ReadFailed,
-    Record,
     RequestMade,
     ShowOutput,
 )
+from himalia.client.engine.machine import ClientMachine
+from himalia.client.engine.state import CANCELLED, FINISHED, PENDING, Record
 from himalia.names import SCHEDULER, HostId, Key, PeerId
 from himalia.testing import calls
 from himalia.testing.nannies import Value
@@ -76,7 +73,7 @@ class ClientProcess(Process):
         """Questions without an answer."""
         self.mappings: list[tuple[HostId, Key, Value]] = []
         """Arrays that map a host's memory."""
-        super().__init__(cluster, me, "client", ClientMachine(cluster.settings))
+        super().__init__(cluster, me, "client", ClientMachine())
         self.user = User(self)
         self.perform |= {
             Notify: self._notify,
@@ -119,7 +116,7 @@ class ClientProcess(Process):
         if record is None:
             return  # cancelled before the user had it
         self.futures.setdefault(key, []).append(record)
-        if record.status != PENDING or not self.machine.watch(record, self._settled):
+        if record.status is not PENDING or not self.machine.watch(record, self._settled):
             self._settled(record)
 
     def release(self, keys: tuple[Key, ...]) -> None:
@@ -177,7 +174,7 @@ class ClientProcess(Process):
     def read(self, key: Key) -> None:
         """Read the value of a finished key, from its message or from a host that has it, and check it."""
         record = self.machine.records.get(key)
-        if record is None or record.status != FINISHED or key in self.reading:
+        if record is None or record.status is not FINISHED or key in self.reading:
             return
         if record.data is not None:
             self._check(record, record.data)
@@ -251,9 +248,9 @@ class ClientProcess(Process):
         """Whether every future has come to its end, and every value was read; reads what wasn't."""
         done = not (self.placing or self.asked or self.mappings)
         for key, record in self.machine.records.items():
-            if record.status == PENDING:
+            if record.status is PENDING:
                 done = False
-            elif record.status == FINISHED and self.checked.get(key) is not record:
+            elif record.status is FINISHED and self.checked.get(key) is not record:
                 self.read(key)
                 done = False
         return done

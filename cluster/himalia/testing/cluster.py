@@ -16,7 +16,8 @@ from himalia.machine import Instruction, Send
 from himalia.messages.client import ClientToScheduler, SchedulerToClient
 from himalia.messages.nanny import Compute, NannyToScheduler, SchedulerToNanny
 from himalia.names import HostId, Key, PeerId
-from himalia.scheduler.machine import ReturnMemory, SchedulerMachine, ShutDown
+from himalia.scheduler.events import ReturnMemory, ShutDown
+from himalia.scheduler.machine import SchedulerMachine
 from himalia.settings import Settings
 from himalia.testing.calls import true_values
 from himalia.testing.checks import Witness
@@ -185,7 +186,7 @@ class SimulatedCluster:
             if client.is_usable and self.world.now - since < CANCEL_COUNTS:
                 return True
         return any(
-            record.status == PENDING and key in self.witness.ancestors_of(record.key)
+            record.status is PENDING and key in self.witness.ancestors_of(record.key)
             for client in self.clients.values()
             for record in client.machine.records.values()
         )

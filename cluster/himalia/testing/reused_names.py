@@ -9,7 +9,8 @@ from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
-from himalia.client.engine.state import FINISHED, CallsSubmitted, Record, ValuePlaced
+from himalia.client.engine.events import CallsSubmitted, ValuePlaced
+from himalia.client.engine.state import FINISHED, Record
 from himalia.messages.client import DataPlaced
 from himalia.messages.parts import TaskSpec
 from himalia.names import HostId, Key
@@ -95,7 +96,7 @@ class ReusedNames:
     def _expect(self, record: Record, value: bytes) -> None:
         self.own[id(record)] = record, value
         data = record.data
-        if record.status == FINISHED and data is not None and calls.read_value(data) != value:
+        if record.status is FINISHED and data is not None and calls.read_value(data) != value:
             raise SimulationError(f"{self.client.me} got what {record.key} stood for before")
 
     def expected(self, record: Record) -> Collection[bytes]:

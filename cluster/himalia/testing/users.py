@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from himalia.client.engine.state import (
-    PENDING,
+from himalia.client.engine.events import (
     CallsSubmitted,
     CancelAsked,
     FuturesDropped,
     KeysHeld,
     MessageMade,
-    Record,
     RetryAsked,
     ValuePlaced,
 )
+from himalia.client.engine.state import PENDING, Record
 from himalia.messages.client import (
     CancelSpan,
     DataPlaced,
@@ -307,7 +306,7 @@ class User:
         records = [
             record
             for key, record in self.machine.records.items()
-            if record.status == PENDING
+            if record.status is PENDING
             and any(name in tasks and tasks[name].call.nature == calls.ENDLESS for name in ancestors_of(key))
         ]
         if records and self.client.is_usable:

@@ -9,6 +9,8 @@ import pytest
 from himalia import Client, as_completed, progress, wait
 from himalia.client.base import awaiting
 from himalia.errors import ClosedError, StoreFullError, TimeoutError, UsageError
+from himalia.messages.answers import Reply
+from himalia.scheduler.machine import TRANSITIONS
 from himalia.testing.stages import fake_cluster
 from himalia.testing.stages.fake_cluster import FakeCluster, snooze
 
@@ -49,7 +51,7 @@ def test_errors_are_raised_where_they_are_awaited(cluster: FakeCluster) -> None:
 
 
 def test_an_answer_that_takes_too_long_is_an_error(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("himalia.scheduler.requests.take_reply", lambda *reply: None)
+    monkeypatch.setitem(TRANSITIONS, Reply, lambda *reply: None)
 
     async def main() -> None:
         async with Client(cluster, asynchronous=True) as client:

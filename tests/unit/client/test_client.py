@@ -297,6 +297,12 @@ def test_a_result_is_released_with_its_last_future(client: Client, cluster: Fake
     assert key not in client.who_has()
 
 
+def test_a_status_is_a_plain_word(client: Client) -> None:
+    future = client.submit(inc, 1)
+    future.result(5)
+    assert (future.status, repr(future.status), type(future.status)) == ("finished", "'finished'", str)
+
+
 def test_a_released_future_is_of_no_use(client: Client) -> None:
     future = client.submit(inc, 1)
     future.result(5)

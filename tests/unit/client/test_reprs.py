@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from himalia.client.described import SchedulerInfo, WorkerInfo
-from himalia.client.engine.state import STATUSES, Record
+from himalia.client.engine.state import Record, RecordStatus
 from himalia.client.reprs import (
     Futures,
     client_html,
@@ -69,7 +69,7 @@ HARMLESS = {
 
 
 def record(status: str = "pending", key: str = "inc-0123456789abcdef", **facts: Any) -> Record:
-    return Record(Key(key), status, **({"refs": 1} | facts))
+    return Record(Key(key), RecordStatus(status), **({"refs": 1} | facts))
 
 
 def host(**facts: Any) -> HostInfo:
@@ -133,7 +133,7 @@ def test_a_cancelled_future_says_why() -> None:
     assert "Why enough" in Reader(future_html(record("cancelled", reason="enough"), "x", {})).text
 
 
-@pytest.mark.parametrize("status", sorted(STATUSES))
+@pytest.mark.parametrize("status", sorted(RecordStatus))
 def test_every_status_has_its_colour(status: str) -> None:
     error = TaskError("exception", Key("x"), "why") if status in ("error", "lost") else None
     page = future_html(record(status, error=error), "x", {})

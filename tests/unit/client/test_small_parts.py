@@ -12,7 +12,7 @@ from himalia import exceptions, serialize
 from himalia.client.durations import seconds
 from himalia.client.engine.errors_view import error_of, rebuild
 from himalia.client.engine.gathering import clock
-from himalia.client.engine.state import Record
+from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
 from himalia.client.engine.tracebacks import traceback_of
 from himalia.client.engine.watchers import Countdown, Sleeper
 from himalia.client.nesting import pack_futures, unpack_futures
@@ -38,7 +38,7 @@ X = Key("x")
 
 
 def finished(key: str = "x") -> Record:
-    return Record(Key(key), "finished")
+    return Record(Key(key), FINISHED)
 
 
 # Durations
@@ -176,7 +176,7 @@ def test_a_countdown_may_end_at_the_first_error() -> None:
     countdown.begin(3)
     countdown(finished())
     assert not sleeper.sleep(0)
-    countdown(Record(X, "error"))
+    countdown(Record(X, ERROR))
     assert sleeper.sleep(0)
 
 
@@ -245,13 +245,13 @@ def test_errors_without_an_exception(kind: str, expected: type[BaseException]) -
 
 
 def test_a_cancelled_record_says_why() -> None:
-    error = error_of(Record(X, "cancelled", reason="enough"))
+    error = error_of(Record(X, CANCELLED, reason="enough"))
     assert type(error) is CancelledError
     assert str(error) == "x was cancelled: enough."
 
 
 def test_what_was_lost_with_the_scheduler_is_a_closed_error() -> None:
-    record = Record(X, "lost", error=TaskError("lost", X, "it is gone"))
+    record = Record(X, LOST, error=TaskError("lost", X, "it is gone"))
     assert type(error_of(record, "it is gone")) is ClosedError
 
 
@@ -259,13 +259,13 @@ def test_what_was_lost_with_the_scheduler_is_a_closed_error() -> None:
 
 
 def test_a_line_of_progress() -> None:
-    records = [finished(), Record(X, "error"), Record(X, refs=1, submitted=10.0), Record(X, refs=1, submitted=11.0)]
+    records = [finished(), Record(X, ERROR), Record(X, refs=1, submitted=10.0), Record(X, refs=1, submitted=11.0)]
     assert line(Counter("x", records, now=lambda: 12.0).look()).endswith("] 2 of 4 |  50% |   2.0s | 1 failed")
 
 
 def test_what_was_cancelled_or_let_go_of_is_neither_done_nor_failed() -> None:
-    statuses = ["finished", "cancelled", "error", "lost"]
-    counter = Counter("x", [*(Record(X, status, refs=1) for status in statuses), Record(X, "pending", refs=0)])
+    statuses = [FINISHED, CANCELLED, ERROR, LOST]
+    counter = Counter("x", [*(Record(X, status, refs=1) for status in statuses), Record(X, PENDING, refs=0)])
     bar = counter.look()
     assert (bar.ended, bar.failed, bar.cancelled, bar.released, bar.left, bar.total) == (3, 2, 1, 1, 0, 5)
     markup = draw([bar], 1.0)
@@ -276,12 +276,12 @@ def test_what_was_cancelled_or_let_go_of_is_neither_done_nor_failed() -> None:
 
 
 def test_progress_counts_from_the_submission_of_what_was_still_to_come() -> None:
-    old = Record(X, "finished", refs=1, submitted=1.0)
+    old = Record(X, FINISHED, refs=1, submitted=1.0)
     new = Record(X, refs=1, submitted=100.0)
     time = iter([103.0, 104.5])
     counter = Counter("x", [old, new], now=lambda: next(time))
     assert counter.look().waited == 3.0
-    new.status = "finished"
+    new.status = FINISHED
     assert speed(counter.look(), 1.0) == "done in 4.5 s"
     assert speed(counter.look(), 900.0) == "done in 4.5 s"
     assert speed(Counter("x", [old]).look(), 1.0) == "done"
@@ -293,10 +293,10 @@ def test_no_time_is_told_that_has_passed_already() -> None:
     records = [Record(X, refs=1, submitted=1.0) for _ in range(102)]
     counter = Counter("x", records, now=lambda: next(time))
     for record in records[:100]:
-        record.status = "finished"
+        record.status = FINISHED
     assert speed(counter.look(), 1.0) == "100/s, 0.0 s left"
     assert speed(counter.look(), 30.0) == ""
-    records[100].status = "finished"
+    records[100].status = FINISHED
     assert speed(counter.look(), 31.0) == "3.3/s, 0.3 s left"
 
 
@@ -320,7 +320,7 @@ def test_bars_end_when_the_last_future_does() -> None:
     shown: list[str] = []
     thread = show_bars({"x": [record]}, lambda markup: shown.append, shell, complete=True, interval=20.0)
     wait_until(lambda: shell.watchers)
-    record.status = "finished"
+    record.status = FINISHED
     for watcher in shell.watchers:
         watcher(record)
     thread.join(10.0)
@@ -329,10 +329,10 @@ def test_bars_end_when_the_last_future_does() -> None:
 
 
 def test_a_future_that_is_retried_is_to_come_again() -> None:
-    failed, other = Record(X, "error", refs=1), Record(X, refs=1)
+    failed, other = Record(X, ERROR, refs=1), Record(X, refs=1)
     counter = Counter("x", [failed, other])
     assert counter.look().failed == 1
-    failed.status = "pending"
+    failed.status = PENDING
     assert (counter.look().failed, counter.look().left) == (0, 2)
 
 

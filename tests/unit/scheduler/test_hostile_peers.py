@@ -17,7 +17,7 @@ from himalia.messages.nanny import InputMissing, NannyToScheduler, TaskFailed, T
 from himalia.messages.parts import Close, Message, TaskError, TaskOptions
 from himalia.names import HostId, Key, PeerId, WorkerName
 from himalia.scheduler.requests import MOST_OPEN
-from himalia.scheduler.state import Status
+from himalia.scheduler.state import TaskStatus
 from himalia.testing.stages.scheduler import TIMING, SchedulerStage, spec
 from tests.unit.test_bounds import example
 
@@ -68,7 +68,7 @@ def test_a_host_speaks_only_for_calls_that_were_assigned_to_it() -> None:
     for lie in lies:
         before = task.attempt
         it.message(thief, lie)
-        assert task.status is Status.ASSIGNED, lie
+        assert task.status is TaskStatus.ASSIGNED, lie
         assert (task.attempt, task.strikes, task.host.id == thief) == (before, 0, False), lie
 
 
@@ -106,7 +106,7 @@ def test_no_message_that_decodes_breaks_the_machine(source: str, kind: type) -> 
         it.message(source, message)
         encode_all(it.take())
         if kind not in (Close, Restart):
-            assert it.status("g-1") is Status.FINISHED, "bob's own, whatever alice or another host says"
+            assert it.status("g-1") is TaskStatus.FINISHED, "bob's own, whatever alice or another host says"
         if source not in it.machine.hosts and source not in it.machine.clients:
             it = stage()
     assert accepted, "nothing was tried"
@@ -158,7 +158,7 @@ def test_questions_to_hosts_that_do_not_answer_do_not_pile_up() -> None:
     it.message("alice", GetLogs(1000))
     it.message("bob", GetLogs(1))
     assert [reply.request for _, reply in it.taken(Reply) if reply.error] == [1000]
-    assert len(it.machine.requests.pending) == MOST_OPEN + 1
+    assert len(it.machine.core.requests.pending) == MOST_OPEN + 1
 
 
 def test_an_answer_that_fits_into_no_message_is_an_error() -> None:

@@ -6,7 +6,8 @@ from himalia.messages.client import CallOutput, CancelSpan, GetLogs, ReleaseKeys
 from himalia.messages.nanny import Withdraw, WorkerOutput
 from himalia.messages.telemetry import LogLine
 from himalia.names import Key, WorkerName
-from himalia.scheduler.output import BURST, CLIENT_RATE, KEPT_LINES
+from himalia.scheduler.lines import KEPT_LINES
+from himalia.scheduler.output import BURST, CLIENT_RATE
 from himalia.scheduler.state import ASSIGNED, FINISHED
 from himalia.testing.stages.scheduler import SchedulerStage, spec
 
@@ -87,7 +88,7 @@ def test_only_the_last_lines_are_remembered() -> None:
     stage = SchedulerStage("a")
     for number in range(3):
         write(stage, "x", *[str(number)] * (KEPT_LINES // 2))
-    remembered = stage.machine.output.lines_of("x", 0.0)["a-0"]
+    remembered = stage.machine.core.lines.of("x", 0.0)["a-0"]
     assert len(remembered) == KEPT_LINES
     assert remembered[0].text == "1"
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from himalia.messages.answers import CallSpec, Reply
 from himalia.messages.client import DataPlaced, GetSpec, ReleaseKeys, ResultReady, WantKeys
 from himalia.names import HostId, Key
+from himalia.scheduler.machine import TRANSITIONS
 from himalia.testing.stages.scheduler import FUNCTION, SchedulerStage, spec
 
 
@@ -21,7 +22,7 @@ def test_a_failed_call_is_described_so_that_it_can_be_repeated() -> None:
     stage.fail("y")
     reply = ask(stage, "y")
     assert reply.value == CallSpec(b"body", b"call", "", (Key("x"),))
-    assert GetSpec in stage.machine.handlers and FUNCTION in stage.machine.core.functions
+    assert GetSpec in TRANSITIONS and FUNCTION in stage.machine.core.functions
 
 
 def test_the_root_of_a_failure_is_known_as_long_as_somebody_wants_what_depends_on_it() -> None:

@@ -14,8 +14,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from himalia.client.engine.events import CallsSubmitted, CancelAsked, FuturesDropped, RetryAsked
 from himalia.client.engine.machine import ClientMachine
-from himalia.client.engine.state import CallsSubmitted, CancelAsked, FuturesDropped, Record, RetryAsked
+from himalia.client.engine.state import Record
 from himalia.client.progress import Counter as ProgressCounter
 from himalia.client.reprs import count_statuses, ended, info_task_words, task_words
 from himalia.machine import PeerJoined, Send, Ticked

@@ -129,7 +129,7 @@ def show_future(future: Future[Any]) -> None:
 
     def look() -> Look:
         known = Record(record.key, CANCELLED, reason="it was released") if is_released(record) else record
-        return Look(future_html(known, name, hosts), future_text(known, name), known.status != PENDING)
+        return Look(future_html(known, name, hosts), future_text(known, name), known.status is not PENDING)
 
     _looker.add(View(look))
 

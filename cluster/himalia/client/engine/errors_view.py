@@ -48,7 +48,7 @@ def error_of(record: Record, gone: str = "") -> BaseException:
     gone : str
         Why there is no scheduler any more, if there is none.
     """
-    if record.status == CANCELLED:
+    if record.status is CANCELLED:
         reason = f": {record.reason}" if record.reason else ""
         return CancelledError(f"{shorten(record.key)} was cancelled{reason}.")
     assert record.status in (ERROR, LOST) and record.error is not None
@@ -89,7 +89,7 @@ def note_on_others(failed: Record, records: Sequence[Record]) -> str:
     same = other = pending = 0
     distinct = {record.key: record for record in records}
     for record in distinct.values():
-        if record.status == PENDING:
+        if record.status is PENDING:
             pending += 1
         elif record.error is not None and record is not failed:
             if identify(record.error, group_name(record.key)) == cause:

@@ -35,10 +35,11 @@ async def explain(client: Calling, record: Record) -> str:
     """Return some sentences about a record's key; it takes some seconds at most."""
     shell = client._shell
     name = shorten(record.key)
+    status = record.status if record.refs > 0 else "not held"
     if client.status in ("lost", "closed"):
         gone = shell.machine.gone or f"the client is {client.status}"
-        return f"{name} is {record.status}, and nothing more is known of it. {gone}"
-    known = f"{name} is {record.status} as far as is known here"
+        return f"{name} is {status}, and nothing more is known of it. {gone}"
+    known = f"{name} is {status} as far as is known here"
     if shell.is_held_up(record.key):
         return f"{known}: it was submitted {since(record):.1f} s ago and has not been sent yet. {HELD_UP}"
     try:
@@ -47,7 +48,7 @@ async def explain(client: Calling, record: Record) -> str:
         if shell.is_held_up():
             return f"{known}: the scheduler could not be asked, because what was submitted before waits here. {HELD_UP}"
         text = f"{known}: the scheduler has not answered for {EXPLAIN_TIMEOUT:g} s."
-        if record.status == PENDING and record.submitted:
+        if record.status is PENDING and record.submitted:
             has_it = "has it" if shell.is_acknowledged(record) else "has not acknowledged it"
             text += f" The call was submitted {since(record):.1f} s ago, and the scheduler {has_it}."
         return f"{text} {describe_contact(shell.contact())}"
@@ -55,7 +56,7 @@ async def explain(client: Calling, record: Record) -> str:
 
 def describe_submission(shell: ClientShell, record: Record) -> str:
     """Say of a call that nobody knows to have arrived since when it is under way; nothing of any other.  Any thread."""
-    if record.status != PENDING or not record.submitted or since(record) < SAID_AFTER:
+    if record.status is not PENDING or not record.submitted or since(record) < SAID_AFTER:
         return ""
     if shell.is_held_up(record.key):
         return f" It was submitted {since(record):.1f} s ago and has not been sent yet. {HELD_UP}"

@@ -93,12 +93,12 @@ def gather_here(
     missing: Sequence[Record] = records
     failures = 0
     while True:
-        if any([record.status == PENDING for record in missing]):
+        if any([record.status is PENDING for record in missing]):
             wait_here(shell, missing, _left(deadline), stop_at_error=not skip_errors)
         missing = values.load_inline()
         if not missing:
             return values
-        if any([record.status == PENDING for record in missing]):
+        if any([record.status is PENDING for record in missing]):
             continue
         if values.load(run(shell.hosts.read(missing), _left(deadline))):
             return values
@@ -115,12 +115,12 @@ async def gather_in_loop(
     missing: Sequence[Record] = records
     failures = 0
     while True:
-        if any([record.status == PENDING for record in missing]):
+        if any([record.status is PENDING for record in missing]):
             await wait_in_loop(shell, missing, _left(deadline), stop_at_error=not skip_errors)
         missing = values.load_inline()
         if not missing:
             return values
-        if any([record.status == PENDING for record in missing]):
+        if any([record.status is PENDING for record in missing]):
             continue
         if values.load(await in_loop_of(shell, shell.hosts.read(missing))):
             return values
@@ -137,7 +137,7 @@ async def in_loop_of(shell: ClientShell, coroutine: Coroutine[object, object, T]
 
 def timeout_error(shell: ClientShell | None, records: Sequence[Record], timeout: float | None) -> TimeoutError:
     """Return the error of a wait that took too long; ``shell`` may be left out if there is no record."""
-    pending = [record for record in records if record.status == PENDING]
+    pending = [record for record in records if record.status is PENDING]
     name = shorten(pending[0].key) if pending else "the result"
     more = f" and {len(pending) - 1} more" if len(pending) > 1 else ""
     submission = describe_submission(shell, pending[0]) if shell is not None and pending else ""

@@ -15,8 +15,9 @@ from typing import Final
 
 import msgspec
 
+from himalia.client.engine.events import MessageMade, ReadFailed
 from himalia.client.engine.machine import ClientMachine
-from himalia.client.engine.state import MessageMade, ReadFailed, Record
+from himalia.client.engine.state import Record
 from himalia.client.packing.calls import Parcel
 from himalia.comm.data.client import DataClient
 from himalia.errors import ClosedError, StoreFullError, UnreachableError

@@ -26,10 +26,8 @@ from typing import Any, Final
 from himalia.backlog import Backlog
 from himalia.bounds import problem_of
 from himalia.bucket import Complaints
-from himalia.client.engine.hosts import Hosts
-from himalia.client.engine.machine import ClientMachine
-from himalia.client.engine.state import (
-    LOST,
+from himalia.client.engine.config import EngineConfig
+from himalia.client.engine.events import (
     Answer,
     CallsSubmitted,
     Closed,
@@ -39,12 +37,13 @@ from himalia.client.engine.state import (
     HostsKnown,
     KeysHeld,
     Notify,
-    Record,
     ReportKeyTaken,
     RequestMade,
     ShowOutput,
-    Watcher,
 )
+from himalia.client.engine.hosts import Hosts
+from himalia.client.engine.machine import ClientMachine
+from himalia.client.engine.state import LOST, Record, Watcher
 from himalia.client.engine.uninterrupted import Uninterrupted
 from himalia.client.packing.calls import Parcel
 from himalia.client.packing.functions import FunctionCache, PickledFunction
@@ -53,7 +52,6 @@ from himalia.client.packing.surroundings import Surroundings
 from himalia.comm.contact import Contact
 from himalia.comm.data.client import DataClient
 from himalia.comm.endpoint import Endpoint
-from himalia.comm.security import Credentials
 from himalia.driver import Driver
 from himalia.errors import ClosedError, ConnectError, HimaliaError, UnreachableError, UsageError
 from himalia.machine import Performers, Send
@@ -69,7 +67,6 @@ from himalia.messages.client import (
 )
 from himalia.messages.parts import FunctionBody
 from himalia.names import SCHEDULER, Key, PeerId
-from himalia.settings import Settings
 
 logger = logging.getLogger("himalia.client")
 
@@ -123,26 +120,22 @@ class ClientShell:
 
     Parameters
     ----------
+    config : EngineConfig
     loop : asyncio.AbstractEventLoop
         Where its I/O happens.
-    me : PeerId
-        Incarnation of the client.
-    credentials : Credentials
-    settings : Settings
     """
 
-    def __init__(
-        self, *, loop: asyncio.AbstractEventLoop, me: PeerId, credentials: Credentials, settings: Settings
-    ) -> None:
+    def __init__(self, config: EngineConfig, *, loop: asyncio.AbstractEventLoop) -> None:
         from himalia.system import machine_identity
 
+        self.config = config
         self.loop = loop
-        self.me = me
-        self.settings = settings
-        self.machine = ClientMachine(settings)
+        self.me = config.me
+        self.settings = config.settings
+        self.machine = ClientMachine()
         self.machine_identity = machine_identity()
         self.surroundings = Surroundings(self.machine_identity)
-        self.functions = FunctionCache(settings.function_cache, self.surroundings)
+        self.functions = FunctionCache(config.settings.function_cache, self.surroundings)
         self.lock = threading.Lock()
         self.closed = False
         self.followers: list[Callable[[Telemetry], None]] = []
@@ -161,8 +154,7 @@ class ClientShell:
         self._woken_at = 0.0
         self._loop_thread = 0
         self._answers: dict[int, asyncio.Future[Any]] = {}
-        self._credentials = credentials
-        self.cluster_id = credentials.cluster_id
+        self.cluster_id = config.credentials.cluster_id
         self._complaints = Complaints(logger)
         self._perform: Performers = {
             Send: lambda instruction: self.send(instruction.peer, instruction.message),
@@ -182,8 +174,8 @@ class ClientShell:
 
     # Beginning and end, in the loop's thread
 
-    async def connect(self, addresses: Sequence[str], timeout: float) -> str:
-        """Open the session at the first of these addresses that answers, and return it.
+    async def connect(self) -> str:
+        """Open the session at the first of the scheduler's addresses that answers, and return it.
 
         Raises
         ------
@@ -193,7 +185,7 @@ class ClientShell:
         endpoint = Endpoint(
             me=self.me,
             role="client",
-            credentials=self._credentials,
+            credentials=self.config.credentials,
             unions={"scheduler": SchedulerToClient},
             handler=self._driver,
             settings=self.settings,
@@ -201,7 +193,8 @@ class ClientShell:
         )
         self._loop_thread = threading.get_ident()
         error: ConnectError = UnreachableError("There is no address to connect to.")
-        deadline = time.monotonic() + timeout
+        addresses = self.config.scheduler
+        deadline = time.monotonic() + self.config.timeout
         for number, address in enumerate(addresses):
             share = max(0.1, (deadline - time.monotonic()) / (len(addresses) - number))
             try:
@@ -211,7 +204,7 @@ class ClientShell:
                 continue
             self._endpoint = endpoint
             data = DataClient(
-                credentials=self._credentials,
+                credentials=self.config.credentials,
                 me=self.me,
                 machine=self.machine_identity,
                 role="data-client",
@@ -251,7 +244,9 @@ class ClientShell:
         self.closed = True
         self.lock = threading.Lock()
         self._flush_due = True
-        self.machine.gone = "This client belongs to the process that this one was forked from. Make a new one here."
+        self.machine.state.gone = (
+            "This client belongs to the process that this one was forked from. Make a new one here."
+        )
 
     @property
     def hosts(self) -> Hosts:
@@ -350,7 +345,7 @@ class ClientShell:
             if self._dropped:
                 self._release_dropped()
             record = self.machine.records.get(key)
-            if record is None or record.status == LOST:
+            if record is None or record.status is LOST:
                 return None
             self._perform_all(self.machine.handle(KeysHeld([key])))
         return record

@@ -1,8 +1,6 @@
-"""What a client knows of the keys it holds futures of, and the events and instructions of its machine.
+"""What a client knows: a record for each key that it holds futures of, and what it needs to tell news from stale news.
 
-Decides which fields a record has in which status.  It never decides how a record changes: that is ``machine.py``.
-
-A record's life::
+Decides which fields a record has in which status, and which moves there are.  A record's life::
 
     (submitted, scattered, held) ──> pending ──> finished ──> pending (its data were lost, it is computed again)
                                         │            └──────> lost
@@ -16,23 +14,45 @@ scheduler is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+import enum
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
-from himalia.machine import Event, Instruction
-from himalia.messages.client import CallOutput, ClientToScheduler, DataPlaced, KeyTaken, Telemetry
-from himalia.messages.parts import TaskError, TaskSpec
-from himalia.names import HostId, Key
+from himalia.errors import ClosedError
+from himalia.machine import Instruction, Send
+from himalia.messages.client import ClientToScheduler
+from himalia.messages.parts import HostInfo, TaskError
+from himalia.names import SCHEDULER, HostId, Key
 
-PENDING: Final = "pending"
-FINISHED: Final = "finished"
-ERROR: Final = "error"
-CANCELLED: Final = "cancelled"
-LOST: Final = "lost"
 
-STATUSES: Final = frozenset({PENDING, FINISHED, ERROR, CANCELLED, LOST})
+class RecordStatus(enum.StrEnum):
+    """How a key stands, as far as this client knows; its value is Dask's word for it, and equal to it."""
+
+    PENDING = "pending"
+    FINISHED = "finished"
+    ERROR = "error"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+
+
+PENDING: Final = RecordStatus.PENDING
+FINISHED: Final = RecordStatus.FINISHED
+ERROR: Final = RecordStatus.ERROR
+LOST: Final = RecordStatus.LOST
+CANCELLED: Final = RecordStatus.CANCELLED
+
+MOVES: Final[dict[RecordStatus, frozenset[RecordStatus]]] = {
+    PENDING: frozenset({PENDING, FINISHED, ERROR, LOST, CANCELLED}),
+    FINISHED: frozenset({FINISHED, PENDING, ERROR, LOST, CANCELLED}),
+    ERROR: frozenset({ERROR, PENDING, FINISHED, LOST, CANCELLED}),
+    LOST: frozenset({LOST, PENDING, FINISHED, ERROR, CANCELLED}),
+    CANCELLED: frozenset(),
+}
+"""Every legal move.  News may repeat what is known; and a client that reads slowly is told only the last word on a key
+(``scheduler/window.py``), so what failed may be finished next, though it was pending in between."""
 
 
 class Record(msgspec.Struct, gc=False, eq=False):
@@ -43,7 +63,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
     """
 
     key: Key
-    status: str = PENDING
+    status: RecordStatus = PENDING
     refs: int = 0
     """Futures of it in this process."""
     attempt: int = 0
@@ -72,133 +92,55 @@ Watcher = Callable[[Record], None]
 """Something that waits.  It is called under the shell's lock: it is quick, takes no lock, never raises."""
 
 
-# Events of this side
+class EngineState:
+    """All that one client knows, and the list of instructions under construction."""
+
+    def __init__(self) -> None:
+        self.out: list[Instruction] = []
+        """Instructions of the event that is being handled."""
+        self.records: dict[Key, Record] = {}
+        """Every key that this client holds futures of."""
+        self.hosts: dict[HostId, HostInfo] = {}
+        """The hosts of the cluster."""
+        self.gone = ""
+        """Why there is no scheduler any more; empty while there is one."""
+        self.requests = itertools.count(1)
+        self.open: set[int] = set()
+        """Requests of the user that weren't answered yet."""
+        self.batches = itertools.count(1)
+        self.unfinished: set[int] = set()
+        """Submissions that span several events and aren't complete."""
+        self.released: dict[Key, None] = {}
+        """Keys that were let go of since the last tick at which an answer was asked for."""
+        self.releasing: dict[Key, None] = {}
+        """Keys that were let go of before: until ``releasing_until`` is answered, news of them may still come."""
+        self.releasing_until = 0
+        """Number of the request whose answer shows that; 0: none is under way."""
+        self.fenced: dict[int, list[Record]] = {}
+        """Records whose news are stale until this request is answered."""
+
+    def send(self, message: ClientToScheduler) -> None:
+        """Queue a message for the scheduler."""
+        self.out.append(Send(SCHEDULER, message))
+
+    def check_open(self) -> None:
+        """Raise ClosedError if nothing can be asked of a scheduler any more."""
+        if self.gone:
+            raise ClosedError(self.gone)
+
+    def held_of(self, records: Sequence[Record]) -> list[Record]:
+        """Return those of these that still stand for their keys, each once."""
+        once = {id(record): record for record in records}
+        return [record for record in once.values() if self.records.get(record.key) is record]
 
 
-class CallsSubmitted(Event):
-    """The user submitted calls, dependencies before dependents; a wanted spec gets one future."""
+def move(record: Record, status: RecordStatus) -> None:
+    """Change a record's status.
 
-    batch: int
-    tasks: list[TaskSpec]
-    last: bool = True
-    """Whether the submission is complete with these."""
-    span: str = ""
-    """What it is counted under; see ``cells.py``."""
-    at: float = 0.0
-    """When, seconds of the shell's monotonic clock."""
-
-
-class ValuePlaced(Event):
-    """A value was stored at a host; with ``message.wanted`` and ``hold`` it gets one future."""
-
-    message: DataPlaced
-    data: bytes | None = None
-    """Its packed value, if that is small."""
-    hold: bool = True
-
-
-class KeysHeld(Event):
-    """Futures of these keys were made without a submission: unpickled, or asked for by name."""
-
-    keys: list[Key]
-
-
-class FuturesDropped(Event):
-    """Futures were garbage collected or released; one entry for each."""
-
-    records: list[Record]
-
-
-class CancelAsked(Event):
-    """The user cancelled these."""
-
-    records: list[Record]
-    force: bool = False
-    reason: str = ""
-
-
-class RetryAsked(Event):
-    """The user wants these, which ended in an error, to be computed again."""
-
-    records: list[Record]
-    at: float = 0.0
-    """When, seconds of the shell's monotonic clock."""
-
-
-class ReadFailed(Event):
-    """The value of a finished key could not be read from that host."""
-
-    key: Key
-    attempt: int
-    host: HostId
-
-
-class CallsRefused(Event):
-    """These calls can't be sent, because their arguments could not be stored anywhere."""
-
-    records: list[Record]
-    error: TaskError
-
-
-class RequestMade(Event):
-    """The user asked the scheduler something; ``message.request`` came from :meth:`ClientMachine.next_request`."""
-
-    message: Any
-
-
-class MessageMade(Event):
-    """The shell has a message without an answer for the scheduler (a function's body, telemetry to follow)."""
-
-    message: ClientToScheduler
-
-
-class Closed(Event):
-    """The user closed the client."""
-
-    reason: str
-
-
-# Instructions
-
-
-class Notify(Instruction):
-    """Call these watchers: the record settled."""
-
-    record: Record
-    watchers: list[Watcher]
-
-
-class Answer(Instruction):
-    """A request was answered, or never will be: then ``error`` says why."""
-
-    request: int
-    value: object
-    error: str
-
-
-class Deliver(Instruction):
-    """Hand a push of telemetry to those who follow it."""
-
-    telemetry: Telemetry
-
-
-class ShowOutput(Instruction):
-    """Show the user what a call wrote."""
-
-    output: CallOutput
-
-
-class ReportKeyTaken(Instruction):
-    """Tell the user that a key of his is in use for something else."""
-
-    message: KeyTaken
-
-
-class HostsKnown(Instruction):
-    """Hosts are known now that weren't; the first time also if there are none."""
-
-
-class ForgetHost(Instruction):
-    """Close the data connection to a host that left."""
-
-    host: HostId
+    Raises
+    ------
+    AssertionError
+        If ``MOVES`` has no such move: the caller is wrong, and nothing was changed.
+    """
+    assert status in MOVES[record.status], f"{record.key} is {record.status} and can't become {status}"
+    record.status = status

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from himalia import serialize
 from himalia.cells import current_span
+from himalia.client.engine.events import CallsRefused, CallsSubmitted, FuturesDropped, ValuePlaced
 from himalia.client.engine.shell import ClientShell, Gate
-from himalia.client.engine.state import CallsRefused, CallsSubmitted, FuturesDropped, Record, ValuePlaced
+from himalia.client.engine.state import Record
 from himalia.client.packing import origin
 from himalia.client.packing.calls import Call, CallMaker, KeyMaker, Parcel, named_options
 from himalia.client.packing.functions import BODY_LIMIT, PickledFunction

@@ -44,7 +44,7 @@ class Countdown:
     def __call__(self, record: Record) -> None:
         """Take note of one record; see :data:`himalia.client.engine.state.Watcher`."""
         self._left -= 1
-        if self._left <= self._stop_at or (self._stop_at_error and record.status != FINISHED):
+        if self._left <= self._stop_at or (self._stop_at_error and record.status is not FINISHED):
             if not self._woken:
                 self._woken = True
                 self._wake()

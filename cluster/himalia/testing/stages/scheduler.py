@@ -10,7 +10,7 @@ from himalia.messages.nanny import DeathCause, RegisterNanny, TaskFailed, TaskFi
 from himalia.messages.parts import FunctionBody, HostInfo, Message, TaskError, TaskOptions, TaskSpec, Timing, WorkerInfo
 from himalia.names import Digest, HostId, Key, PeerId, WorkerName
 from himalia.scheduler.machine import SchedulerMachine
-from himalia.scheduler.state import SchedulerTask, Status
+from himalia.scheduler.state import SchedulerTask, TaskStatus
 from himalia.settings import Settings
 
 FUNCTION = Digest(b"f" * 16)
@@ -96,7 +96,7 @@ class SchedulerStage:
         task: SchedulerTask = self.machine.tasks[Key(key)]
         return task
 
-    def status(self, key: str) -> Status | None:
+    def status(self, key: str) -> TaskStatus | None:
         """Return a task's status, or None if it is unknown."""
         task = self.machine.tasks.get(Key(key))
         return None if task is None else task.status

@@ -11,7 +11,7 @@ import pytest
 import himalia
 from himalia import Client, wait
 from himalia.client.engine.errors_view import folded, note_on_others
-from himalia.client.engine.state import Record
+from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, Record
 from himalia.client.recreate import find_root
 from himalia.errors import TimeoutError, UsageError
 from himalia.messages.parts import Frame, TaskError
@@ -21,12 +21,12 @@ from himalia.testing.stages.fake_cluster import FakeCluster, snooze
 
 def failed(key: str, *, line: int = 7, kind: str = "exception", text: str = "ValueError: no", root: str = "") -> Record:
     frames = (Frame("/nb/cell.py", line, "f"),) if kind == "exception" else ()
-    return Record(Key(key), "error", error=TaskError(kind, Key(root or key), text, b"", frames, "w-1"))
+    return Record(Key(key), ERROR, error=TaskError(kind, Key(root or key), text, b"", frames, "w-1"))
 
 
 def test_calls_that_failed_in_the_same_way_are_counted() -> None:
     records = [failed(f"f-{i}", text=f"ValueError: {i}") for i in range(412)]
-    records += [Record(Key(f"f-{i}"), "finished") for i in range(412, 500)]
+    records += [Record(Key(f"f-{i}"), FINISHED) for i in range(412, 500)]
     assert note_on_others(records[0], records) == "And 411 more of 500 calls failed in the same way."
 
 
@@ -40,7 +40,7 @@ def test_other_failures_and_calls_that_go_on_are_counted_apart() -> None:
 def test_a_failure_alone_has_no_count() -> None:
     record = failed("a")
     assert note_on_others(record, [record, record, Record(Key("b"))]) == ""
-    assert note_on_others(Record(Key("a"), "cancelled"), [record]) == ""
+    assert note_on_others(Record(Key("a"), CANCELLED), [record]) == ""
 
 
 def frames_of(error: BaseException) -> list[str]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from himalia.client.engine.events import ReadFailed
 from himalia.client.engine.hosts import Hosts
-from himalia.client.engine.state import ReadFailed
 from himalia.errors import StoreFullError
 from himalia.messages.client import DataPlaced, ReleaseKeys
 from himalia.messages.parts import HostInfo

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from himalia.client.engine.machine import KEYS, SUBMIT_BYTES, SUBMIT_TASKS, ClientMachine
-from himalia.client.engine.state import (
+from himalia.client.engine.events import (
     Answer,
     CallsRefused,
     CallsSubmitted,
@@ -18,11 +17,13 @@ from himalia.client.engine.state import (
     KeysHeld,
     Notify,
     ReadFailed,
-    Record,
     RequestMade,
     RetryAsked,
     ValuePlaced,
 )
+from himalia.client.engine.machine import ClientMachine
+from himalia.client.engine.state import Record, RecordStatus
+from himalia.client.engine.submissions import KEYS, SUBMIT_BYTES, SUBMIT_TASKS
 from himalia.errors import ClosedError
 from himalia.machine import PeerLeft, Send, Ticked
 from himalia.messages.answers import ClusterInfo, Reply
@@ -330,7 +331,7 @@ def test_a_failed_call_of_an_earlier_future_of_a_key_is_not_retried_in_place_of_
     machine.handle(ResultErred(X, ERROR))
     drop(machine, earlier)
     later = hold(machine)
-    later.status, later.error = "error", ERROR
+    later.status, later.error = RecordStatus.ERROR, ERROR
     assert machine.handle(RetryAsked([earlier])) == []
     assert sent(machine.handle(RetryAsked([later]))) == [RetryKeys([X])]
 

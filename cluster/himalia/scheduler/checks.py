@@ -17,32 +17,32 @@ from himalia.scheduler.state import (
     HostState,
     SchedulerState,
     SchedulerTask,
-    Status,
+    TaskStatus,
     count_tasks,
 )
 
 
-def validate(core: SchedulerState) -> None:
+def check(core: SchedulerState) -> None:
     """Check every invariant; the first that is broken raises AssertionError with the object in its text."""
     for key, task in core.tasks.items():
         assert task.key == key and task.status is not FORGOTTEN, task
-        validate_links(core, task)
-        validate_status(core, task)
-    validate_queues(core)
+        check_links(core, task)
+        check_status(core, task)
+    check_queues(core)
     for host in core.hosts.values():
-        validate_host(core, host)
+        check_host(core, host)
     for client in core.clients.values():
         for task in client.wants:
             assert client in task.wanted_by and core.tasks.get(task.key) is task, (client.id, task)
         for key, message in client.window.held.items():
             assert message is not None or core.tasks[key] in client.wants, (client.id, key)
-    validate_functions(core)
-    validate_groups(core)
+    check_functions(core)
+    check_groups(core)
     assert all(core.tasks.get(task.key) is task for task in core.stopped), core.stopped
-    validate_room(core)
+    check_room(core)
 
 
-def validate_links(core: SchedulerState, task: SchedulerTask) -> None:
+def check_links(core: SchedulerState, task: SchedulerTask) -> None:
     """Dependency links are symmetric; a needed task's inputs know that it needs them."""
     for dependency in task.dependencies:
         assert core.tasks.get(dependency.key) is dependency, (task, dependency)
@@ -64,7 +64,7 @@ def validate_links(core: SchedulerState, task: SchedulerTask) -> None:
     )
 
 
-def validate_status(core: SchedulerState, task: SchedulerTask) -> None:
+def check_status(core: SchedulerState, task: SchedulerTask) -> None:
     """Each status has its facts, and no other's."""
     status = task.status
     assert bool(task.queued) is (status is QUEUED), task
@@ -85,7 +85,7 @@ def validate_status(core: SchedulerState, task: SchedulerTask) -> None:
         assert all(core.hosts.get(host.id) is host and task in host.held for host in task.holders), task
 
 
-def validate_queues(core: SchedulerState) -> None:
+def check_queues(core: SchedulerState) -> None:
     """What is queued has an entry where it will be looked for."""
     entries: dict[int, set[int]] = {}
     for task in core.tasks.values():
@@ -96,7 +96,7 @@ def validate_queues(core: SchedulerState) -> None:
             assert id(task) in entries[id(queue)], task
 
 
-def validate_host(core: SchedulerState, host: HostState) -> None:
+def check_host(core: SchedulerState, host: HostState) -> None:
     """A host's books agree with the tasks', and its digests with its books."""
     attempts = data = count = 0
     for task in host.assigned:
@@ -119,7 +119,7 @@ def validate_host(core: SchedulerState, host: HostState) -> None:
             assert -1e-6 <= used <= worker.info.resources.get(name, 0.0) + 1e-6, (worker.info.name, name, used)
 
 
-def validate_functions(core: SchedulerState) -> None:
+def check_functions(core: SchedulerState) -> None:
     """A function is kept exactly as long as somebody may name it."""
     tasks = Counter(task.function for task in core.tasks.values())
     for body_digest, function in core.functions.items():
@@ -128,7 +128,7 @@ def validate_functions(core: SchedulerState) -> None:
         assert (function.tasks, function.clients) == (known, clients) and known + clients, body_digest
 
 
-def validate_groups(core: SchedulerState) -> None:
+def check_groups(core: SchedulerState) -> None:
     """The counts of groups are the counts of tasks."""
     members_of: dict[int, list[SchedulerTask]] = {}
     for task in core.tasks.values():
@@ -136,7 +136,7 @@ def validate_groups(core: SchedulerState) -> None:
     stopping_of = Counter(id(zombie.group) for host in core.hosts.values() for zombie in host.zombies.values())
     for group in core.groups.values():
         members = members_of.get(id(group), [])
-        counts = [0] * len(Status)
+        counts = [0] * len(TaskStatus)
         erred = held = 0
         for task in members:
             counts[task.status] += 1
@@ -155,7 +155,7 @@ def validate_groups(core: SchedulerState) -> None:
         assert group.memory == held, (group.name, group.memory, held)
 
 
-def validate_room(core: SchedulerState) -> None:
+def check_room(core: SchedulerState) -> None:
     """Nothing waits while a host has room for it, and the sets of hosts are what they say."""
     assert list(core.idle) == [host for host in core.idle if host.is_idle and core.hosts.get(host.id) is host]
     for host in core.hosts.values():

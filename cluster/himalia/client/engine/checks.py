@@ -1,0 +1,23 @@
+"""The invariants of a client's records, checked by tests and the simulator after every event."""
+
+from __future__ import annotations
+
+from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, EngineState, RecordStatus
+
+
+def check(state: EngineState) -> None:
+    """Raise AssertionError if the records contradict each other or the table of ``state.py``."""
+    for key, record in state.records.items():
+        assert record.key == key, f"{key} is kept under another key"
+        assert type(record.status) is RecordStatus, f"{key} is {record.status!r}, which is no status"
+        assert record.status is not CANCELLED, f"{key} is {record.status} and still in the table"
+        assert record.refs > 0, f"{key} has no future"
+        has_error = record.error is not None
+        assert has_error == (record.status in (ERROR, LOST)), f"{key} is {record.status} with {record.error}"
+        if record.status is FINISHED:
+            assert record.data is not None or record.holders, f"{key} is finished, and nobody has it"
+        if record.watchers is not None:
+            assert record.status is PENDING, f"{key} is {record.status} and still watched"
+        if record.fence:
+            assert record in state.fenced.get(record.fence, ()), f"{key} waits for an answer that nobody will give"
+    assert not (state.gone and state.open), "requests wait for a scheduler that is gone"
