@@ -173,11 +173,11 @@ class Launch:
     # What the keeper of the nanny asks
 
     def start_again(self) -> Child:
-        """See :class:`himalia.deploy.keeper.Owner`."""
+        """See :class:`himalia.deploy.keeper.ProcessOwner`."""
         return self.spawn_nanny()
 
     def is_over(self, child: Child) -> bool:
-        """See :class:`himalia.deploy.keeper.Owner`; one that ended by itself may have been told to by its scheduler."""
+        """See :class:`.keeper.ProcessOwner`; one that ended by itself may have been told to by its scheduler."""
         scheduler = self.children[0]
         if child.was_killed():
             return not scheduler.is_running()
