@@ -5,8 +5,7 @@ from __future__ import annotations
 from himalia.client.engine.events import CancelAsked, FuturesDropped
 from himalia.client.engine.settling import end_cancelled
 from himalia.client.engine.staleness import remember
-from himalia.client.engine.state import EngineState
-from himalia.client.engine.submissions import keys_of
+from himalia.client.engine.state import EngineState, keys_of
 from himalia.messages.client import CancelKeys, ReleaseKeys
 from himalia.names import PeerId
 

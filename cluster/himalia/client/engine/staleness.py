@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from himalia.client.engine.state import EngineState, Record
+from himalia.client.engine.state import EngineState, Record, keys_of
 from himalia.machine import Ticked
 from himalia.messages.client import GetKeys, ReleaseKeys
 from himalia.names import Key, PeerId
@@ -39,6 +39,8 @@ def fence(state: EngineState, records: list[Record]) -> None:
 def answered(state: EngineState, request: int) -> None:
     """Take in that what the scheduler said before it answered a request is here."""
     if request == state.releasing_until:
+        if state.doubtful:
+            release_again(state)
         state.releasing = {}
         state.releasing_until = 0
     for record in state.fenced.pop(request, ()):
@@ -48,9 +50,24 @@ def answered(state: EngineState, request: int) -> None:
 
 def unexpected(state: EngineState, key: Key, record: Record | None) -> None:
     """Do what is to be done about news that no record takes in: if nothing explains them, nobody here wants the key."""
-    if record is not None or state.gone or is_recent(state, key):
-        return  # of the task before, or of one whose release is on its way
-    state.send(ReleaseKeys([key]))
+    if record is not None or state.gone:
+        return  # of the task before
+    if is_recent(state, key):
+        state.doubtful[key] = None  # mostly its release is on its way
+    else:
+        state.send(ReleaseKeys([key]))
+
+
+def release_again(state: EngineState) -> None:
+    """Let go of keys once more of which news came that their release didn't stop.
+
+    Nearly always those were on their way before it; but another client may have cancelled the key for everybody while
+    this one wanted it anew, and then the scheduler keeps a wish of which nobody here knows.
+    """
+    keys = [key for key in state.doubtful if key in state.releasing and key not in state.records]
+    state.doubtful = {key: None for key in state.doubtful if key in state.released}
+    for part in keys_of(keys):
+        state.send(ReleaseKeys(part))
 
 
 def ticked(state: EngineState, event: Ticked, source: PeerId) -> None:

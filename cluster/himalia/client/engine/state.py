@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -26,6 +26,9 @@ from himalia.machine import Instruction, Send
 from himalia.messages.client import ClientToScheduler
 from himalia.messages.parts import HostInfo, TaskError
 from himalia.names import SCHEDULER, HostId, Key
+
+KEYS: Final = 10_000
+"""Keys in one message at most: about half a megabyte."""
 
 
 class RecordStatus(enum.StrEnum):
@@ -114,6 +117,8 @@ class EngineState:
         """Keys that were let go of since the last tick at which an answer was asked for."""
         self.releasing: dict[Key, None] = {}
         """Keys that were let go of before: until ``releasing_until`` is answered, news of them may still come."""
+        self.doubtful: dict[Key, None] = {}
+        """Those of both of which news came: of the task before, or of a wish that crossed another client's cancel."""
         self.releasing_until = 0
         """Number of the request whose answer shows that; 0: none is under way."""
         self.fenced: dict[int, list[Record]] = {}
@@ -144,3 +149,9 @@ def move(record: Record, status: RecordStatus) -> None:
     """
     assert status in MOVES[record.status], f"{record.key} is {record.status} and can't become {status}"
     record.status = status
+
+
+def keys_of(keys: Sequence[Key]) -> Iterator[list[Key]]:
+    """Yield keys in lists that are fit for one message each."""
+    for start in range(0, len(keys), KEYS):
+        yield list(keys[start : start + KEYS])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from himalia.client.engine.events import CallsSubmitted, KeysHeld, RetryAsked, ValuePlaced
 from himalia.client.engine.settling import settle
 from himalia.client.engine.staleness import fence, is_recent
-from himalia.client.engine.state import ERROR, FINISHED, LOST, PENDING, EngineState, Record, move
+from himalia.client.engine.state import ERROR, FINISHED, LOST, PENDING, EngineState, Record, keys_of, move
 from himalia.messages.client import RetryKeys, Submit, WantKeys
 from himalia.messages.parts import TaskSpec
 from himalia.names import Key, PeerId
@@ -19,8 +19,6 @@ SUBMIT_TASKS: Final = 1000
 """Tasks in one message at most, so that nobody's loop is busy with one for more than some milliseconds."""
 SUBMIT_BYTES: Final = 4 * 1024 * 1024
 """Bytes of calls in one message, after which the next one begins."""
-KEYS: Final = 10_000
-"""Keys in one message at most: about half a megabyte."""
 
 
 def submitted(state: EngineState, event: CallsSubmitted, source: PeerId) -> None:
@@ -155,9 +153,3 @@ def parts_of(tasks: list[TaskSpec]) -> Iterator[list[TaskSpec]]:
             start, size = index, len(spec.call)
     if start < len(tasks):
         yield tasks[start:]
-
-
-def keys_of(keys: Sequence[Key]) -> Iterator[list[Key]]:
-    """Yield keys in lists that are fit for one message each."""
-    for start in range(0, len(keys), KEYS):
-        yield list(keys[start : start + KEYS])

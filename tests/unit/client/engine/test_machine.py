@@ -22,8 +22,8 @@ from himalia.client.engine.events import (
     ValuePlaced,
 )
 from himalia.client.engine.machine import ClientMachine
-from himalia.client.engine.state import Record, RecordStatus
-from himalia.client.engine.submissions import KEYS, SUBMIT_BYTES, SUBMIT_TASKS
+from himalia.client.engine.state import KEYS, Record, RecordStatus
+from himalia.client.engine.submissions import SUBMIT_BYTES, SUBMIT_TASKS
 from himalia.errors import ClosedError
 from himalia.machine import PeerLeft, Send, Ticked
 from himalia.messages.answers import ClusterInfo, Reply
@@ -283,6 +283,18 @@ def test_released_keys_are_forgotten_once_the_scheduler_has_answered_after_them(
     assert machine.handle(Ticked()) == []
     machine.handle(Reply(question.request))
     assert sent(submit(machine, spec())) == [Submit(2, [spec()], True)]
+
+
+def test_a_wish_that_crossed_the_cancel_of_another_client_is_let_go_of() -> None:
+    machine = ClientMachine()
+    drop(machine, hold(machine))
+    fence, _ = sent(submit(machine, spec()))
+    machine.handle(Reply(fence.request))
+    (question,) = sent(machine.handle(Ticked()))
+    machine.handle(ResultCancelled(X, "another client said so"))
+    assert sent(machine.handle(ready(data=b"of what was wanted since"))) == [], "maybe it was under way before"
+    assert sent(machine.handle(Reply(question.request))) == [ReleaseKeys([X])]
+    assert sent(machine.handle(Ticked())) == []
 
 
 def test_cancelling_settles_the_futures_at_once_and_tells_the_scheduler() -> None:
