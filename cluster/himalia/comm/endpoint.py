@@ -31,7 +31,7 @@ from himalia.comm.framing import FrameError
 from himalia.comm.link import LINGER, Link, Wire
 from himalia.comm.security import NAME_SECRET, Credentials, ServerCertificate
 from himalia.comm.unsendable import substitutes
-from himalia.comm.wires import SOCKETS, Door, Wires
+from himalia.comm.wires import SOCKETS, OpenDoor, Wires
 from himalia.errors import ConnectError, HandshakeError, UsageError
 from himalia.names import PeerId
 from himalia.settings import Settings
@@ -116,7 +116,7 @@ class Endpoint:
         self._links: dict[PeerId, Link] = {}
         self._dirty: list[Link] = []
         self._flush_scheduled = False
-        self._doors: list[Door] = []
+        self._doors: list[OpenDoor] = []
         self._lingering: set[Wire] = set()
         self._sweep_timer: Timer | None = None
         self._sweep_due = 0.0

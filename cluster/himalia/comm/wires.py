@@ -15,7 +15,7 @@ from himalia.comm.connection import Acceptance, Greeting, Peer, listen_authentic
 from himalia.comm.security import Credentials, ServerCertificate
 
 
-class Door(Protocol):
+class OpenDoor(Protocol):
     """What lets peers in at one address."""
 
     @property
@@ -41,7 +41,7 @@ class Wires(Protocol):
         roles: Collection[str],
         accept: Callable[[Peer], Acceptance],
         certificate: ServerCertificate | None,
-    ) -> Door:
+    ) -> OpenDoor:
         """Let peers in; see :func:`himalia.comm.connection.listen_authenticated`."""
 
     async def dial(
@@ -69,7 +69,7 @@ class Sockets:
         roles: Collection[str],
         accept: Callable[[Peer], Acceptance],
         certificate: ServerCertificate | None,
-    ) -> Door:
+    ) -> OpenDoor:
         return await listen_authenticated(
             where, greeting=greeting, credentials=credentials, roles=roles, accept=accept, certificate=certificate
         )

@@ -37,7 +37,7 @@ FLOORS: Final = {
     "deploy": "ground messages show comm scheduler registry follow",
     "cli": "ground show",
     "__main__": "cli",
-    "testing": "ground messages comm nanny scheduler client",
+    "testing": "ground messages comm values nanny scheduler client",
     "himalia_widgets": "ground messages telemetry show comm registry follow client deploy",
     "himalia_labextension": "ground registry follow",
 }

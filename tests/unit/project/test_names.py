@@ -11,7 +11,6 @@ from tests.unit.project.tree import modules, parsed
 SHARED: Final = {
     "Link": "the simulator's wire stands in for ours, under the same names",
     "Owner": "the same",
-    "Status": "where a task is, for the scheduler and for a nanny: the two machines are written alike",
     "WorkerInfo": "what a nanny says of a worker, and what a person is shown of it",
 }
 """Names of more than one class, with the reason.  A new one needs a better reason than these."""

@@ -16,6 +16,9 @@ OF_OTHERS: Final = {
     "sys._getframe": "documented, and far cheaper than inspect.stack()",
     "dask._task_spec": "what the nodes of a graph are; dask has no public name for it",
     "widget._repr_mimebundle_": "what IPython calls to show something",
+    "asyncio._get_running_loop": "how a loop that tests move takes the place of the running one: documented",
+    "asyncio._set_running_loop": "the same",
+    "handle._run": "what a loop does with a handle whose time has come",
 }
 """Private names of others that are used, with the reason."""
 EXCEPTIONS: Final = {

@@ -23,6 +23,7 @@ LOADS_VALUES: Final = {
     "himalia.client.packing.remote": "what a pickled call names: runs in a worker",
     "himalia.client.packing.functions": "names the function that a worker calls",
     "himalia.client.dask.graphs": "the same, for a graph's tasks",
+    "himalia.testing.stages.fake_cluster": "runs calls as a worker would, in tests",
 }
 """Who uses ``serialize.loads`` or ``loads_packed``."""
 READERS: Final = frozenset({"loads", "load", "Unpickler", "loads_packed"})
