@@ -25,8 +25,10 @@ WIDTH = 120
 HEAD = """\
 # What can become of what
 
-The legal moves of the three machines, drawn by `scripts/draw_states.py` from the tables that their `move` looks into: a
-move that isn't drawn here raises an error. Below each picture: which functions make a move to which status.
+The legal moves of the three machines, drawn by `scripts/draw_states.py` (regenerate this page, don't edit it) from the
+tables that their `move` looks into: it asserts that a move is drawn here.
+
+Below each picture: which functions make a move to which status.
 """
 
 
@@ -55,8 +57,8 @@ def named(moves: Mapping[Status, frozenset[Status]]) -> dict[str, list[str]]:
 PICTURES = (
     Picture(
         "A task in the scheduler",
-        "The table is in `scheduler/state.py`. WAITING is left out by what waits for no input; from RELEASED to "
-        "FINISHED go data that a client placed.",
+        "The table is in `scheduler/state.py`. A task without inputs skips WAITING; data that a client "
+        "places goes from RELEASED to FINISHED.",
         "scheduler",
         named(scheduler.MOVES),
         scheduler.RELEASED,
