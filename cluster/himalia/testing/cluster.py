@@ -18,6 +18,7 @@ from himalia.messages.nanny import Compute, NannyToScheduler, SchedulerToNanny
 from himalia.names import HostId, Key, PeerId
 from himalia.scheduler.events import ReturnMemory, ShutDown
 from himalia.scheduler.machine import SchedulerMachine
+from himalia.scheduler.state import ASSIGNED
 from himalia.settings import Settings
 from himalia.testing.calls import true_values
 from himalia.testing.checks import Witness
@@ -31,6 +32,8 @@ from himalia.testing.world import SimulationError, World
 QUICK = {"host_lease": 2.0, "client_lease": 3.0, "local_lease": 2.0}
 """Leases of simulated clusters, seconds: short, because a quiet second costs as much computing as a busy one."""
 
+NONE_YET = 2**62
+"""Instead of an attempt's number, where none was under way."""
 CANCEL_COUNTS = 20.0
 """Seconds for which a cancelled call doesn't end by itself: by then somebody has to have stopped it."""
 
@@ -194,7 +197,8 @@ class SimulatedCluster:
     def note_stopped(self, client: ClientProcess, key: Key) -> None:
         """Note that a client cancels for everybody; attempts before today's, which may still run, were let go of."""
         task = self.scheduler.machine.core.tasks.get(key)
-        self.stopped[key] = client, self.world.now, task.attempt if task is not None else 0
+        first = task.attempt if task is not None and task.status is ASSIGNED else NONE_YET
+        self.stopped[key] = client, self.world.now, first
 
     # What every process tells
 
