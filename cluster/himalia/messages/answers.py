@@ -122,7 +122,8 @@ class KeyView(Part):
     """Where a result is."""
 
     status: Name
-    nbytes: Count
+    nbytes: Serial
+    """Size of the result; -1 before there is one."""
     attempt: Serial
     type_name: Name
     holders: FewOf[Text]
@@ -245,7 +246,8 @@ class TaskView(Part, tag=210):
     """Attempts that it still has if it raises."""
     strikes: Amount | None = None
     """Workers that died while they ran it."""
-    nbytes: Count | None = None
+    nbytes: Serial | None = None
+    """Size of the result; -1 before there is one."""
     type_name: Name | None = None
     host: Name | None = None
     """Where it is assigned to; empty: nowhere."""

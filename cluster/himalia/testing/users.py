@@ -26,11 +26,13 @@ from himalia.client.engine.state import PENDING, Record
 from himalia.messages.client import (
     CancelSpan,
     DataPlaced,
+    DescribeTask,
     Explain,
     FollowTelemetry,
     GetInfo,
     GetKeys,
     GetLogs,
+    GetSpec,
     GetTelemetry,
     GetVersions,
     ReleaseKeys,
@@ -285,8 +287,11 @@ class User:
         questions = (GetInfo(request), GetKeys(request), GetVersions(request), GetLogs(request), GetTelemetry(request))
         if op.count < len(questions):
             self.client.ask(questions[op.count])
+        elif op.count == len(questions):
+            self.client.ask(GetKeys(request, list(op.keys)))
         elif op.keys:
-            self.client.ask(Explain(request, op.keys[0]))
+            of_one = (Explain, DescribeTask, GetSpec)[op.count % 3]
+            self.client.ask(of_one(request, op.keys[0]))
         self.client.feed(
             MessageMade(FollowTelemetry(0.5 * (op.count % 2), full=op.count % 3 == 0, past=op.count % 5 == 0))
         )
