@@ -34,13 +34,19 @@ def make_question(message: Mapping[str, Any], history: History) -> Question:
     """
     match message:
         case {"action": "scale", "workers": int(workers)} if 0 <= workers <= MOST_WORKERS:
-            return lambda control: control.scale(workers)
+            return lambda control: scale(control, workers)
         case {"action": "restart", "worker": str(worker)}:
             return lambda control: restart(control, worker)
         case {"action": "describe", "key": str(key), "group": str(group)}:
             name = find_key(key, history) or find_group(group, history) or key or group
             return lambda control: describe(control, name)
     raise UsageError(f"The page asked for something that can't be done: {str(dict(message))[:200]}.")
+
+
+async def scale(control: Control, workers: int) -> None:
+    """Let the cluster's only host keep so many workers."""
+    for problem in (await control.scale(workers)).problems.values():
+        raise HimaliaError(problem)
 
 
 async def restart(control: Control, worker: str) -> None:

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, cast
+
+import pytest
+
+from himalia.errors import HimaliaError
+from himalia.follow.control import Control
+from himalia.messages.answers import ErrorView, Scaled, TaskView
+from himalia.names import Key
+from himalia_widgets.view.history import History
+from himalia_widgets.widget.questions import make_question
+
+
+class FakeControl:
+    """Answers as a scheduler does, with structs."""
+
+    def __init__(self, problems: dict[str, str] | None = None) -> None:
+        self.problems = problems or {}
+
+    async def scale(self, workers: int) -> Scaled:
+        return Scaled([f"w-{n}" for n in range(workers)], self.problems)
+
+    async def restart_workers(self, names: list[str]) -> dict[str, str]:
+        return dict.fromkeys(names, "OK")
+
+    async def describe_task(self, key: str) -> TaskView:
+        return TaskView(Key(key), status="erred", error=ErrorView(Key(key), "exception", "no", "w-0", 1))
+
+
+def ask(message: dict[str, Any], control: FakeControl) -> Any:
+    return asyncio.run(make_question(message, History())(cast("Control", control)))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"action": "scale", "workers": 2},
+        {"action": "restart", "worker": "w-0"},
+        {"action": "describe", "key": "x", "group": ""},
+    ],
+)
+def test_what_a_page_is_answered_can_be_sent_to_it(message: dict[str, Any]) -> None:
+    json.dumps(ask(message, FakeControl()))
+
+
+def test_a_nanny_that_does_not_scale_says_why_on_the_page() -> None:
+    with pytest.raises(HimaliaError, match="it is ending"):
+        ask({"action": "scale", "workers": 2}, FakeControl({"tcp://h": "it is ending"}))
