@@ -43,7 +43,8 @@ async def explain(client: Calling, record: Record) -> str:
     if shell.is_held_up(record.key):
         return f"{known}: it was submitted {since(record):.1f} s ago and has not been sent yet. {HELD_UP}"
     try:
-        return str(await asyncio.wait_for(client._answer(lambda number: Explain(number, record.key)), EXPLAIN_TIMEOUT))
+        answer = await asyncio.wait_for(client._answer(lambda number: Explain(number, record.key)), EXPLAIN_TIMEOUT)
+        return answer.text
     except TimeoutError:
         if shell.is_held_up():
             return f"{known}: the scheduler could not be asked, because what was submitted before waits here. {HELD_UP}"
