@@ -11,7 +11,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from himalia.errors import HimaliaError
-from himalia.messages.answers import ProcessLogs, TaskView
+from himalia.messages.answers import ProcessLogs, Scaled, TaskView
 from himalia.messages.telemetry import LogLine
 from himalia.names import Key
 from himalia_widgets.widget import board as board_module
@@ -48,8 +48,9 @@ class FakeControl:
     def __init__(self) -> None:
         self.asked: list[Any] = []
 
-    async def scale(self, workers: int) -> None:
+    async def scale(self, workers: int) -> Scaled:
         self.asked.append(("scale", workers))
+        return Scaled([])
 
     async def restart_workers(self, names: list[str]) -> dict[str, str]:
         self.asked.append(("restart", names))
@@ -108,7 +109,7 @@ class Page:
         return [message for message, _ in list(self.sent) if message["type"] == kind]
 
     def wait_for(self, happened: Callable[[], object]) -> None:
-        wait_until(happened, 5.0)
+        wait_until(happened)
 
     def wait_for_looks(self, count: int) -> None:
         """Return when the board has looked that often again."""
