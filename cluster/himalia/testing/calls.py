@@ -19,6 +19,8 @@ FLAKY = "flaky"
 POISON = "poison"
 UNWRITABLE = "unwritable"
 ENDLESS = "endless"
+LARGE_CALL = 40_000
+"""Bytes of a call that is too large for a message."""
 
 VALUE_BYTES = 8
 

@@ -223,8 +223,12 @@ class Witness:
     def _inputs_of(self, key: Key) -> int:
         """Return how many bytes of inputs a call needs in memory at once."""
         plan = self.cluster.plan
-        inputs = plan.tasks[key].call.inputs if key in plan.tasks else ()
-        return sum(pages(plan.tasks[name].call.nbytes if name in plan.tasks else plan.placed[name]) for name in inputs)
+        task = plan.tasks.get(key)
+        inputs = task.call.inputs if task is not None else ()
+        argument = pages(calls.LARGE_CALL) if task is not None and task.has_large_call else 0
+        return argument + sum(
+            pages(plan.tasks[name].call.nbytes if name in plan.tasks else plan.placed[name]) for name in inputs
+        )
 
     def ancestors_of(self, key: Key) -> set[Key]:
         """Return a key and all that it is computed from."""

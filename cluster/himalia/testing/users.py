@@ -43,14 +43,12 @@ from himalia.messages.client import (
 from himalia.messages.parts import ForgetFunctions, FunctionBody, TaskOptions, TaskSpec
 from himalia.names import Digest, HostId, Key
 from himalia.testing import calls
+from himalia.testing.calls import LARGE_CALL
 from himalia.testing.plan import SimulatedTask, UserOp
 from himalia.testing.reused_names import ReusedNames
 
 if TYPE_CHECKING:
     from himalia.testing.clients import ClientProcess
-
-LARGE_CALL = 40_000
-"""Bytes of a call that is too large for a message."""
 
 
 def function_of(task: SimulatedTask) -> bytes:
