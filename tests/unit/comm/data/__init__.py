@@ -1,1 +1,1 @@
-"""TODO."""
+from __future__ import annotations
