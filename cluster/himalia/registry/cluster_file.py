@@ -94,12 +94,7 @@ class ClusterEntry(msgspec.Struct, kw_only=True):
         from himalia.comm.addresses import is_loopback
 
         here = self.hostname == socket.gethostname()
-        return [
-            address
-            for address in self.addresses
-            if (here or not is_loopback(address))
-            and (not address.startswith("unix://") or os.path.exists(address.removeprefix("unix://")))
-        ]
+        return [address for address in without_missing(self.addresses) if here or not is_loopback(address)]
 
     def as_listening(self, address: str) -> str:
         """Return ``address`` with ``tls://`` for ``tcp://`` where the cluster speaks TLS, whatever it was called."""
@@ -113,6 +108,15 @@ class ClusterEntry(msgspec.Struct, kw_only=True):
 
     def __repr__(self) -> str:
         return f"<ClusterEntry {self.name!r} at {', '.join(self.addresses)}, keys {'***' if self.keys else 'none'}>"
+
+
+def without_missing(addresses: list[str]) -> list[str]:
+    """Leave out Unix sockets that don't exist here: they are of other hosts, or of a cluster that ended."""
+    return [
+        address
+        for address in addresses
+        if not address.startswith("unix://") or os.path.exists(address.removeprefix("unix://"))
+    ]
 
 
 def describe(

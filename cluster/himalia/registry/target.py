@@ -18,7 +18,7 @@ from himalia.comm.security import Credentials
 from himalia.comm.strangers import LISTENED, describe
 from himalia.errors import ClusterNotFoundError, UsageError
 from himalia.registry import clusters
-from himalia.registry.cluster_file import ClusterEntry, read_file
+from himalia.registry.cluster_file import ClusterEntry, read_file, without_missing
 
 FILE_VARIABLE: Final = "HIMALIA_CLUSTER_FILE"
 LISTEN: Final = 0.5
@@ -89,7 +89,8 @@ def _target_of_cluster(cluster: object) -> Target:
         raise UsageError(
             f"{type(cluster).__name__} can't be connected to: it is neither an address nor a himalia cluster that runs."
         )
-    return Target(addresses, credentials, str(getattr(cluster, "name", "") or ""), cluster)
+    near = without_missing(addresses) or addresses
+    return Target(near, credentials, str(getattr(cluster, "name", "") or ""), cluster)
 
 
 def _target_of_file(path: str, address: str | None) -> Target:

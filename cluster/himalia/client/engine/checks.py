@@ -20,4 +20,5 @@ def check(state: EngineState) -> None:
             assert record.status is PENDING, f"{key} is {record.status} and still watched"
         if record.fence:
             assert record in state.fenced.get(record.fence, ()), f"{key} waits for an answer that nobody will give"
+    assert state.gone or all(key in state.released or key in state.releasing for key in state.doubtful), state.doubtful
     assert not (state.gone and state.open), "requests wait for a scheduler that is gone"
