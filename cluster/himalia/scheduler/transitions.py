@@ -40,7 +40,7 @@ def want(core: SchedulerState, client: ClientState, task: SchedulerTask) -> None
         client.wants[task] = None
         task.wanted_by = (*task.wanted_by, client)
         if client.window.held:
-            client.window.held.pop(task.key, None)  # that what the key stood for before was cancelled, say
+            client.window.held.pop(task.key, None)  # old news: that the task before was cancelled, say
 
 
 def unwant(task: SchedulerTask, client: ClientState) -> bool:
