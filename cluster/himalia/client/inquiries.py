@@ -39,7 +39,7 @@ from himalia.messages.client import (
 )
 from himalia.names import HostId, Key, shorten
 from himalia.show.logs import texts_of
-from himalia.telemetry.grouping import group_name
+from himalia.telemetry.group_names import group_name
 from himalia.views import find_views, missing
 from himalia.wellformed import key_of, name_of, well_formed
 

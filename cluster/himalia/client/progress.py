@@ -20,7 +20,7 @@ from himalia.client.futures_in import futures_of
 from himalia.client.progress_html import Bar, draw
 from himalia.client.reprs import RELEASED, count_statuses, ended
 from himalia.errors import TimeoutError
-from himalia.telemetry.grouping import group_name
+from himalia.telemetry.group_names import group_name
 from himalia.views import find_views, in_notebook
 
 INTERVAL: Final = 0.1

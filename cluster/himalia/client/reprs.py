@@ -25,7 +25,7 @@ from himalia.show.summary import ClusterSummary
 from himalia.show.text import total_memory
 from himalia.show.units import format_bytes
 from himalia.telemetry.errors import headline
-from himalia.telemetry.grouping import group_name
+from himalia.telemetry.group_names import group_name
 
 RELEASED: Final = "released"
 ORDER: Final[tuple[str, ...]] = (FINISHED, PENDING, ERROR, LOST, CANCELLED, RELEASED)

@@ -24,7 +24,7 @@ from himalia.messages.client import FollowTelemetry, Telemetry
 from himalia.messages.telemetry import TaskRecord
 from himalia.names import SCHEDULER
 from himalia.system import machine_identity
-from himalia.telemetry.standing import Standing
+from himalia.telemetry.snapshot import Snapshot
 
 logger = logging.getLogger("himalia.feed")
 
@@ -77,7 +77,7 @@ class Feed:
         self._subscribers: dict[int, Subscriber] = {}
         self._count = 0
         self._complaints = Complaints(logger)
-        self._standing = Standing()
+        self._snapshot = Snapshot()
         self._recent: deque[TaskRecord] = deque(maxlen=RECENT)
         self._has_begun = False
         """Whether a push came."""
@@ -135,8 +135,8 @@ class Feed:
         self._subscribers[number] = subscriber
         if self._has_begun:
             self._call(on_telemetry, self._known())
-        if self._standing.info is not None:
-            self._call(on_info, self._standing.info)
+        if self._snapshot.info is not None:
+            self._call(on_info, self._snapshot.info)
 
         def leave() -> None:
             self._subscribers.pop(number, None)
@@ -146,12 +146,12 @@ class Feed:
     def _known(self) -> Telemetry:
         """Return what all pushes add up to, as one."""
         records = list(self._recent)
-        known = self._standing.telemetry()
+        known = self._snapshot.telemetry()
         return msgspec.structs.replace(known, records=records, skipped=known.status.total - len(records))
 
     def _pushed(self, telemetry: Telemetry) -> None:
         self._has_begun = True
-        self._standing.take(telemetry)
+        self._snapshot.take(telemetry)
         self._recent.extend(telemetry.records)
         for subscriber in list(self._subscribers.values()):
             self._call(subscriber.on_telemetry, telemetry)
@@ -167,7 +167,7 @@ class Feed:
             while asked != self._membership:
                 asked = self._membership
                 info = msgspec.structs.replace(await self.control.info(), here=machine_identity())
-                self._standing.take_info(info)
+                self._snapshot.take_info(info)
                 for subscriber in list(self._subscribers.values()):
                     self._call(subscriber.on_info, info)
         except HimaliaError as error:

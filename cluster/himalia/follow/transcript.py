@@ -17,7 +17,7 @@ from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples, T
 from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import LogLine, TaskRecord
 from himalia.telemetry.recording import Packer
-from himalia.telemetry.standing import Standing
+from himalia.telemetry.snapshot import Snapshot
 
 PACK_BYTES: Final = 256 * 2**10
 """Bytes that are packed into one block at most; larger ones compress no better."""
@@ -48,7 +48,7 @@ class Transcript:
         self._write = write
         self._started = started
         self._packer = Packer()
-        self._standing = Standing()
+        self._snapshot = Snapshot()
         self._told = 0
         """Bytes packed so far."""
         self._base_due = 0
@@ -69,7 +69,7 @@ class Transcript:
 
     def add_info(self, info: ClusterInfo, now: float) -> None:
         """Take an answer about hosts and workers."""
-        self._standing.take_info(info)
+        self._snapshot.take_info(info)
         if self._early is None:
             self._add(now, "info", info)
 
@@ -100,7 +100,7 @@ class Transcript:
 
     def _tell_push(self, telemetry: Telemetry, now: float) -> None:
         telemetry = without_known(telemetry, self._known)
-        self._standing.take(telemetry)
+        self._snapshot.take(telemetry)
         if self._told >= self._base_due:
             self._tell_base(now)
         self._add(now, "telemetry", telemetry, records=count_records(telemetry))
@@ -109,15 +109,15 @@ class Transcript:
         """Say everything, at the beginning of a block."""
         self._write(self._packer)
         before = self._told
-        self._add(now, "base", self._standing.telemetry())
+        self._add(now, "base", self._snapshot.telemetry())
         self._base_due = self._told + max(BASE_BYTES, 4 * (self._told - before))
-        if self._standing.info is not None:
-            self._add(now, "info", self._standing.info)
+        if self._snapshot.info is not None:
+            self._add(now, "info", self._snapshot.info)
 
     def _tell_past(self, report: TelemetryReport) -> None:
         """Say what the scheduler remembers as if it had been followed, a second at a time."""
         self._known = report.total
-        self._standing.take(Telemetry(self._started, report.groups, [], 0, {}))
+        self._snapshot.take(Telemetry(self._started, report.groups, [], 0, {}))
         for second, some in groupby(sorted(report.records, key=end_of), key=lambda record: int(end_of(record)) + 1):
             records = list(some)
             now = min(float(second), self._started)

@@ -6,7 +6,7 @@ scheduler counts such deaths for little (``scheduler/loss.py``).  What tells the
 
 - signals that only faults raise, and exit codes: a crash;
 - the kernel's count of processes that it killed for want of memory, which rose: memory;
-- a process says beforehand that it sends a signal to itself (``worker/ending.py``): a crash;
+- a process says beforehand that it sends a signal to itself (``worker/self_signals.py``): a crash;
 - any other signal that can be sent: from outside.
 """
 

@@ -37,11 +37,11 @@ from himalia.nanny import events
 from himalia.nanny.config import NannyConfig
 from himalia.nanny.exchange import Exchange
 from himalia.nanny.machine import NannyMachine
-from himalia.nanny.measure import Meter
+from himalia.nanny.meter import Meter
 from himalia.nanny.output import newest
+from himalia.nanny.processes import WorkerPool
 from himalia.nanny.profiling.profiler import Profiler
 from himalia.nanny.store.store import Store
-from himalia.nanny.workers import WorkerPool
 from himalia.private import make_parents
 from himalia.run import answer
 

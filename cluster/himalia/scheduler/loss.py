@@ -55,7 +55,7 @@ PATIENCE: Final = 20
 """Complaints about the only copy of placed data before it is given up.  Guess: a dead host is noticed earlier."""
 OUTSIDE_AND_NOBODY_ELSE: Final = 1 / 3
 """Strikes for a death by a signal from outside that strikes whatever runs this call, and nothing else: nine of them are
-enough.  Guess: a call that has its process killed by other means than our watched ones (``worker/ending.py``)."""
+enough.  Guess: a call that has its process killed by other means than our watched ones (``worker/self_signals.py``)."""
 OUTSIDE_AS_OTHERS: Final = 0.01
 """Strikes for a death from outside while others die like that too.  A call of 2 s, while one of two workers is killed
 every 0.3 s, gets through one time in 28; 300 deaths in a row happen to one in 50,000 of those."""

@@ -10,7 +10,7 @@ Everything that decides is in the modules next to this one, each a set of transi
 ``cancelling``   stopping, retrying, taking back
 ``loss``         what follows when a result, a worker or a host is gone
 ``membership``   who comes and goes, and which functions clients have told
-``questions``    what clients ask; ``requests`` what hosts have to answer
+``questions``    what clients ask; ``forwarding`` what hosts have to answer
 ``following``    what followers of the telemetry are sent
 ``output``       what calls print
 ``session``      sessions, ticks, the end

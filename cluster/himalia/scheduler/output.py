@@ -1,7 +1,7 @@
 """Lines that calls wrote, on their way from the nannies to the client that submitted the calls.
 
 Decides which ones go on: so many a second for each client; the others are counted.  The last lines of all calls are
-remembered here too (``lines.py``), for whoever asks after the host that kept them is gone.
+remembered here too (``call_lines.py``), for whoever asks after the host that kept them is gone.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ from himalia.messages.answers import ClusterInfo, HostView, KeyTable, KeyView, W
 from himalia.messages.parts import WorkerInfo
 from himalia.messages.telemetry import GroupSummary, ProcessMetrics, SchedulerStatus
 from himalia.names import Key, PeerId, role_of, shorten
+from himalia.scheduler.explaining.assigned import explain_assigned, explain_quiet, explain_silent
+from himalia.scheduler.explaining.store import explain_mappings
 from himalia.scheduler.restrictions import eligible
 from himalia.scheduler.state import (
     ASSIGNED,
@@ -24,8 +26,6 @@ from himalia.scheduler.state import (
     count_all,
     count_tasks,
 )
-from himalia.scheduler.store_use import explain_mappings
-from himalia.scheduler.waits import explain_assigned, explain_quiet, explain_silent
 from himalia.telemetry.groups import TaskGroup
 
 CHAIN: Final = 1000

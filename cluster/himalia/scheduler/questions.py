@@ -1,4 +1,4 @@
-"""What clients ask: answered at once from what is known here, or passed on to hosts (``requests.py``)."""
+"""What clients ask: answered at once from what is known here, or passed on to hosts (``forwarding.py``)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from himalia.messages.client import (
     Scale,
 )
 from himalia.names import PeerId
-from himalia.scheduler import cancelling, overview, requests, specs, submission, task_page
+from himalia.scheduler import cancelling, forwarding, overview, recreating, submission, task_page
 from himalia.scheduler.state import SchedulerState
 
 
@@ -46,7 +46,7 @@ def describe_task(core: SchedulerState, message: DescribeTask, source: PeerId) -
 
 def get_spec(core: SchedulerState, message: GetSpec, source: PeerId) -> None:
     """Say what a task calls."""
-    core.send(core.client(source), specs.describe_call(core, message))
+    core.send(core.client(source), recreating.describe_call(core, message))
 
 
 def get_versions(core: SchedulerState, message: GetVersions, source: PeerId) -> None:
@@ -70,46 +70,46 @@ def get_telemetry(core: SchedulerState, message: GetTelemetry, source: PeerId) -
 def run_function(core: SchedulerState, message: RunFunction, source: PeerId) -> None:
     """Have a function run on workers, if the client may ask hosts another question."""
     client = core.client(source)
-    if requests.has_room(core, client, message.request):
-        requests.run_function(core, client, message)
+    if forwarding.has_room(core, client, message.request):
+        forwarding.run_function(core, client, message)
 
 
 def get_logs(core: SchedulerState, message: GetLogs, source: PeerId) -> None:
     """Ask nannies for log lines, if the client may ask hosts another question."""
     client = core.client(source)
-    if requests.has_room(core, client, message.request):
-        requests.get_logs(core, client, message, core.lines.of(message.key, message.since))
+    if forwarding.has_room(core, client, message.request):
+        forwarding.get_logs(core, client, message, core.lines.of(message.key, message.since))
 
 
 def get_profile(core: SchedulerState, message: GetProfile, source: PeerId) -> None:
     """Ask nannies for samples, if the client may ask hosts another question."""
     client = core.client(source)
-    if requests.has_room(core, client, message.request):
-        requests.get_profile(core, client, message)
+    if forwarding.has_room(core, client, message.request):
+        forwarding.get_profile(core, client, message)
 
 
 def scale(core: SchedulerState, message: Scale, source: PeerId) -> None:
     """Pass on a wish for workers, if the client may ask hosts another question."""
     client = core.client(source)
-    if requests.has_room(core, client, message.request):
-        requests.scale(core, client, message)
+    if forwarding.has_room(core, client, message.request):
+        forwarding.scale(core, client, message)
 
 
 def restart(core: SchedulerState, message: Restart, source: PeerId) -> None:
     """Have workers replaced; if all of them, every task is forgotten first."""
     asking = core.client(source)
-    if not requests.has_room(core, asking, message.request):
+    if not forwarding.has_room(core, asking, message.request):
         return
     if message.workers is not None:
-        requests.restart_workers(core, asking, message)
+        forwarding.restart_workers(core, asking, message)
         return
     for client in list(core.clients.values()):
         submission.end_submission(core, client)
         keys = [task.key for task in client.wants]
         cancelling.cancel(core, client, keys, force=True, reason="the cluster was restarted")
-    requests.restart(core, asking, message)
+    forwarding.restart(core, asking, message)
 
 
 def reply(core: SchedulerState, message: Reply, source: PeerId) -> None:
     """Collect a host's answer."""
-    requests.take_reply(core, core.host(source), message)
+    forwarding.take_reply(core, core.host(source), message)

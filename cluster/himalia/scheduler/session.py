@@ -5,7 +5,7 @@ from __future__ import annotations
 from himalia.machine import PeerJoined, PeerLeft, Ticked
 from himalia.messages.parts import Close
 from himalia.names import ClientId, HostId, PeerId
-from himalia.scheduler import following, membership, news, output, requests
+from himalia.scheduler import following, forwarding, membership, news, output
 from himalia.scheduler.events import ReturnMemory, ShutDown
 from himalia.scheduler.placement import refill_all, trickle
 from himalia.scheduler.state import GROUPS, ClientState, SchedulerState
@@ -28,7 +28,7 @@ def peer_left(core: SchedulerState, event: PeerLeft, source: PeerId) -> None:
     host = core.hosts.get(HostId(event.peer))
     if host is not None:
         membership.remove_host(core, host, event.reason)
-        requests.drop_host(core, host)
+        forwarding.drop_host(core, host)
     if core.closing and not core.hosts:
         core.out.append(ShutDown("every nanny left"))
 

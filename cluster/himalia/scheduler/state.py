@@ -25,16 +25,16 @@ from himalia.messages.client import ResultPending, ResultReady
 from himalia.messages.parts import HostInfo, Message, TaskError, TaskOptions, WorkerInfo
 from himalia.messages.telemetry import HostMetrics, TaskCounts
 from himalia.names import ClientId, HostId, Key, PeerId, WorkerName
+from himalia.scheduler.call_lines import CallLines
 from himalia.scheduler.followers import Following
-from himalia.scheduler.lines import CallLines
-from himalia.scheduler.pending import Requests
+from himalia.scheduler.open_questions import Requests
 from himalia.scheduler.queue import TaskQueue
 from himalia.scheduler.window import MOST_HELD, SendWindow
 from himalia.settings import Settings
 from himalia.telemetry.errors import ErrorTable
 from himalia.telemetry.events import EventLog
+from himalia.telemetry.finished import TelemetryLog
 from himalia.telemetry.groups import MeanDuration, TaskGroup
-from himalia.telemetry.stream import TelemetryLog
 
 GROUPS: Final = 1000
 """Groups beyond which those without a task are forgotten: a push with all of them has 110 KB, measured."""

@@ -1,6 +1,6 @@
 """The worker processes of a simulated nanny: who lives, the queue they share, and the table of recalled runs.
 
-Takes from ``nanny/exchange.py`` the same datagrams as ``nanny/workers.py``; it decides nothing.
+Takes from ``nanny/exchange.py`` the same datagrams as ``nanny/processes.py``; it decides nothing.
 """
 
 from __future__ import annotations

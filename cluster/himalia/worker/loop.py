@@ -36,9 +36,9 @@ from himalia.messages.worker import (
     WorkerReady,
 )
 from himalia.worker.calls import Calls, refusal
-from himalia.worker.ending import watch_own_end
 from himalia.worker.interrupt import Interrupts
 from himalia.worker.output import OutputSender
+from himalia.worker.self_signals import watch_own_end
 from himalia.worker.space import Space
 from himalia.worker.wiring import ENTRIES, RECALLS, WorkerConfig, map_slots
 

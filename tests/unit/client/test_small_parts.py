@@ -31,7 +31,7 @@ from himalia.errors import (
 )
 from himalia.messages.parts import Frame, TaskError, TaskOptions
 from himalia.names import Key, PeerId
-from himalia.telemetry.grouping import group_name
+from himalia.telemetry.group_names import group_name
 from tests.waiting import wait_until
 
 X = Key("x")

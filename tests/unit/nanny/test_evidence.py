@@ -8,7 +8,7 @@ from himalia.machine import Send
 from himalia.messages.nanny import DeathCause, WorkerDied
 from himalia.messages.worker import EndsItself
 from himalia.nanny import events as e
-from himalia.nanny import oom
+from himalia.nanny import out_of_memory
 from himalia.nanny.evidence import judge
 from himalia.testing.builders import make_compute
 from himalia.testing.stages.nanny import FIRST, NannyStage
@@ -68,11 +68,11 @@ def test_a_worker_that_is_killed_from_outside_is_replaced_at_once_however_often(
 
 def test_the_kernels_counts_are_compared_with_the_last_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count = tmp_path / "vmstat"
-    monkeypatch.setattr(oom, "VMSTAT", str(count))
-    monkeypatch.setattr(oom, "GROUPS", str(tmp_path))
-    assert oom.OutOfMemoryCount().rose() is None
+    monkeypatch.setattr(out_of_memory, "VMSTAT", str(count))
+    monkeypatch.setattr(out_of_memory, "GROUPS", str(tmp_path))
+    assert out_of_memory.OutOfMemoryCount().rose() is None
     count.write_text("oom_kill_disable 0\noom_kill 3\nother x\n")
-    watch = oom.OutOfMemoryCount()
+    watch = out_of_memory.OutOfMemoryCount()
     assert watch.rose() is False
     count.write_text("oom_kill 4\n")
     assert watch.rose() is True

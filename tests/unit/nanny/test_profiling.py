@@ -15,7 +15,7 @@ from himalia.nanny.profiling.stacks import read_dump, read_raw
 from himalia.settings import Settings
 
 if TYPE_CHECKING:
-    from himalia.nanny.workers import WorkerPool
+    from himalia.nanny.processes import WorkerPool
 
 W, V, U = WorkerName("w"), WorkerName("v"), WorkerName("u")
 WORKER = "Worker.serve (/x/himalia/worker/loop.py:147);Calls.perform (/x/himalia/worker/calls.py:89)"

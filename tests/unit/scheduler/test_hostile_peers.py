@@ -16,7 +16,7 @@ from himalia.messages.client import ClientToScheduler, DataPlaced, GetKeys, GetL
 from himalia.messages.nanny import InputMissing, NannyToScheduler, TaskFailed, TaskFinished, Withdrawn, WorkerDied
 from himalia.messages.parts import Close, Message, TaskError, TaskOptions
 from himalia.names import HostId, Key, PeerId, WorkerName
-from himalia.scheduler.requests import MOST_OPEN
+from himalia.scheduler.forwarding import MOST_OPEN
 from himalia.scheduler.state import TaskStatus
 from himalia.testing.stages.scheduler import TIMING, SchedulerStage, spec
 from tests.unit.test_bounds import example

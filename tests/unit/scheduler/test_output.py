@@ -6,7 +6,7 @@ from himalia.messages.client import CallOutput, CancelSpan, GetLogs, ReleaseKeys
 from himalia.messages.nanny import Withdraw, WorkerOutput
 from himalia.messages.telemetry import LogLine
 from himalia.names import Key, WorkerName
-from himalia.scheduler.lines import KEPT_LINES
+from himalia.scheduler.call_lines import KEPT_LINES
 from himalia.scheduler.output import BURST, CLIENT_RATE
 from himalia.scheduler.state import ASSIGNED, FINISHED
 from himalia.testing.stages.scheduler import SchedulerStage, spec

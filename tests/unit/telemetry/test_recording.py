@@ -24,7 +24,7 @@ from himalia.telemetry.recording import (
     choose_cut,
     new_header,
 )
-from himalia.telemetry.standing import Standing
+from himalia.telemetry.snapshot import Snapshot
 
 
 def record(number: int) -> TaskRecord:
@@ -212,12 +212,12 @@ def test_a_place_that_can_t_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_pushes_add_up_to_one_that_says_everything() -> None:
-    standing = Standing()
-    standing.take(Telemetry(1.0, [GroupSummary("inc", "a", finished=1)], [], 0, {"h": HostMetrics(cpu=0.1)}))
-    standing.take(Telemetry(2.0, [GroupSummary("inc", "b")], [record(1)], 0, {"g": HostMetrics()}))
-    standing.take(Telemetry(3.0, [GroupSummary("inc", "a", finished=2)], [], 0, {"h": HostMetrics(cpu=0.3)}))
-    standing.take_info(ClusterInfo(hosts={HostId(PeerId("h")): HostView("")}))
-    told = standing.telemetry()
+    snapshot = Snapshot()
+    snapshot.take(Telemetry(1.0, [GroupSummary("inc", "a", finished=1)], [], 0, {"h": HostMetrics(cpu=0.1)}))
+    snapshot.take(Telemetry(2.0, [GroupSummary("inc", "b")], [record(1)], 0, {"g": HostMetrics()}))
+    snapshot.take(Telemetry(3.0, [GroupSummary("inc", "a", finished=2)], [], 0, {"h": HostMetrics(cpu=0.3)}))
+    snapshot.take_info(ClusterInfo(hosts={HostId(PeerId("h")): HostView("")}))
+    told = snapshot.telemetry()
     assert told.groups == [GroupSummary("inc", "a", finished=2), GroupSummary("inc", "b")]
     assert told.hosts == {"h": HostMetrics(cpu=0.3)}
     assert told.records == []

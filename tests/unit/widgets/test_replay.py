@@ -13,7 +13,7 @@ from himalia.messages.parts import TaskError, Timing
 from himalia.messages.telemetry import ErrorSummary, GroupSummary, HostMetrics, LogLine, SchedulerStatus, TaskRecord
 from himalia.names import HostId, Key, PeerId
 from himalia.telemetry.recording import Packer, Recording, begin, new_header
-from himalia.telemetry.standing import Standing
+from himalia.telemetry.snapshot import Snapshot
 from himalia.testing.clock import HandLoop
 from himalia_widgets.replay.compare_page import make_plots
 from himalia_widgets.replay.comparison import compare, whole_run
@@ -44,7 +44,7 @@ def push(second: int, calls: int, **options: Any) -> Telemetry:
 
 def recorded(seconds: int, *, calls: int = 4, base_every: int = 10, **options: Any) -> Recording:
     """Return a recording of one push a second, all in blocks of their own."""
-    packer, standing = Packer(), Standing()
+    packer, snapshot = Packer(), Snapshot()
     data = begin(new_header("moons", now=START))
 
     def pack() -> None:
@@ -54,9 +54,9 @@ def recorded(seconds: int, *, calls: int = 4, base_every: int = 10, **options: A
 
     for second in range(seconds):
         telemetry = push(second, calls, **options)
-        standing.take(telemetry)
+        snapshot.take(telemetry)
         if second % base_every == 0:
-            packer.add(START + second + 1, "base", standing.telemetry())
+            packer.add(START + second + 1, "base", snapshot.telemetry())
             info = ClusterInfo(hosts={HOST: HostView("", "one")}, tasks=second)
             packer.add(START + second + 1, "info", info)
         packer.add(START + second + 1, "telemetry", telemetry, records=calls)

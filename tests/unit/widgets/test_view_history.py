@@ -19,7 +19,7 @@ from himalia.messages.telemetry import (
     TransferSummary,
 )
 from himalia.names import HostId, Key, PeerId
-from himalia.telemetry.standing import GROUPS
+from himalia.telemetry.snapshot import GROUPS
 from himalia_widgets.view.history import History
 from tests.unit.widgets import synthetic
 

@@ -25,7 +25,7 @@ from himalia.messages.telemetry import (
 from himalia.names import HostId, PeerId
 from himalia.telemetry.errors import CAUSES
 from himalia.telemetry.events import EVENTS
-from himalia.telemetry.standing import GROUPS
+from himalia.telemetry.snapshot import GROUPS
 from himalia_widgets.view.calls import CallTable
 from himalia_widgets.view.clocks import CONFIRM, SLACK, Offset
 from himalia_widgets.view.colors import Colors

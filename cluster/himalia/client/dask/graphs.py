@@ -25,7 +25,7 @@ from himalia.client.packing.remote import Reference, identity, run_node
 from himalia.local_modules import LOCAL_MODULES
 from himalia.messages.parts import TaskOptions, TaskSpec
 from himalia.names import Key
-from himalia.telemetry.grouping import group_name
+from himalia.telemetry.group_names import group_name
 from himalia.wellformed import LABEL_LIMIT, label_of, name_of
 
 SMALL: Final = 1024

@@ -26,7 +26,7 @@ from himalia.errors import (
 from himalia.messages.parts import TaskError
 from himalia.names import Key, shorten
 from himalia.telemetry.errors import identify
-from himalia.telemetry.grouping import group_name
+from himalia.telemetry.group_names import group_name
 
 RAISED_BY: Final = "Raised by "
 """How the note begins that every exception of a call gets."""

@@ -15,10 +15,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from himalia.names import WorkerName
+from himalia.nanny.processes import WorkerPool
 from himalia.nanny.profiling.plan import ProfilePlan
 from himalia.nanny.profiling.samples import Sample, Samples
 from himalia.nanny.profiling.stacks import read_dump, read_raw
-from himalia.nanny.workers import WorkerPool
 from himalia.settings import Settings
 
 RATE: Final = 50

@@ -10,8 +10,8 @@ from typing import Final
 
 from himalia.messages.telemetry import RunningCall
 from himalia.names import HostId, PeerId, shorten
+from himalia.scheduler.explaining.store import explain_room
 from himalia.scheduler.state import HostState, SchedulerState, SchedulerTask
-from himalia.scheduler.store_use import explain_room
 
 SILENCE: Final = 5.0
 """Seconds without a heartbeat (there are two a second) after which a nanny is said to be silent."""

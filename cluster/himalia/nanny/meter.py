@@ -10,8 +10,8 @@ from himalia import system
 from himalia.messages.telemetry import HostMetrics, ProcessMetrics
 from himalia.nanny.events import Measured
 from himalia.nanny.exchange import Exchange
+from himalia.nanny.processes import WorkerPool
 from himalia.nanny.store.store import Store
-from himalia.nanny.workers import WorkerPool
 from himalia.usage import Usage
 
 

@@ -20,7 +20,7 @@ GROUPS: Final = 20_000
 cell; each takes about 500 bytes."""
 
 
-class Standing:
+class Snapshot:
     """Newest of everything that was told.
 
     Attributes

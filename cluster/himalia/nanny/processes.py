@@ -26,7 +26,7 @@ from himalia.messages.telemetry import LogLine
 from himalia.messages.worker import DATAGRAM_LIMIT, Run, Stored, WorkerToNanny
 from himalia.names import WorkerName
 from himalia.nanny.config import NannyConfig
-from himalia.nanny.oom import OutOfMemoryCount
+from himalia.nanny.out_of_memory import OutOfMemoryCount
 from himalia.worker.wiring import (
     ENTRIES,
     LINE,
