@@ -70,7 +70,7 @@ MUTANTS = (
     ),
     Mutant(
         "scheduler/transitions.py",
-        "    core.to_free.setdefault(host, []).append((key, attempt))\n    bury",
+        "    state.to_free.setdefault(host, []).append((key, attempt))\n    bury",
         "    bury",
         "results that nobody wants any more stay at their host",
     ),
@@ -106,7 +106,7 @@ MUTANTS = (
     ),
     Mutant(
         "scheduler/loss.py",
-        "            start_again(core, task)\n            continue\n        text = killed_text",
+        "            start_again(state, task)\n            continue\n        text = killed_text",
         "            continue\n        text = killed_text",
         "a call whose worker died isn't run again",
     ),
@@ -130,14 +130,14 @@ MUTANTS = (
     ),
     Mutant(
         "scheduler/loss.py",
-        "    if task is None or task.status is not FINISHED or task.attempt != message.attempt:\n        core.to_free",
-        "    if task is None or task.status is not FINISHED:\n        core.to_free",
+        "    if task is None or task.status is not FINISHED or task.attempt != message.attempt:\n        state.to_free",
+        "    if task is None or task.status is not FINISHED:\n        state.to_free",
         "a copy of an older result counts as one of the newer",
     ),
     Mutant(
         "scheduler/placement.py",
-        "    core.send(host, Withdraw(task.key, attempt, interrupt))\n",
-        "    core.send(host, Withdraw(task.key, attempt, False))\n",
+        "    state.send(host, Withdraw(task.key, attempt, interrupt))\n",
+        "    state.send(host, Withdraw(task.key, attempt, False))\n",
         "cancelled calls run on",
     ),
     Mutant(

@@ -141,7 +141,7 @@ class MadeUpCluster:
     def pass_time(self, seconds: float) -> None:
         """Advance the clock; heartbeats and ticks come as often as in a real cluster."""
         before, self.now = self.now, self.now + seconds
-        settings = self.machine.core.settings
+        settings = self.machine.state.settings
         if int(before / settings.tick_interval) != int(self.now / settings.tick_interval):
             self.feed([(Ticked(), PeerId(""))])
         if int(before / settings.heartbeat_interval) != int(self.now / settings.heartbeat_interval):

@@ -62,7 +62,7 @@ def test_a_scheduler_that_forgets_to_look_for_work_is_found_and_the_plan_shrinks
 
     for module in (placement, cancelling, loss, membership, transitions):
         if hasattr(module, "refill"):
-            monkeypatch.setattr(module, "refill", lambda core, host: None)
+            monkeypatch.setattr(module, "refill", lambda state, host: None)
     seed = next(seed for seed in range(20) if run_seed(seed).error)
 
     def fails(plan: Plan) -> bool:

@@ -31,41 +31,41 @@ from himalia.scheduler.transitions import (
 )
 
 
-def cancel_keys(core: SchedulerState, message: CancelKeys, source: PeerId) -> None:
+def cancel_keys(state: SchedulerState, message: CancelKeys, source: PeerId) -> None:
     """Stop what a client doesn't want any more; see :func:`cancel`."""
-    cancel(core, core.client(source), message.keys, force=message.force, reason=message.reason or "cancelled")
+    cancel(state, state.client(source), message.keys, force=message.force, reason=message.reason or "cancelled")
 
 
-def cancel(core: SchedulerState, client: ClientState, keys: list[Key], *, force: bool, reason: str) -> None:
+def cancel(state: SchedulerState, client: ClientState, keys: list[Key], *, force: bool, reason: str) -> None:
     """Stop tasks and what depends on them; what another client wants is only let go by this one, unless forced."""
-    family = with_dependents([core.tasks[key] for key in keys if key in core.tasks])
+    family = with_dependents([state.tasks[key] for key in keys if key in state.tasks])
     spared = {} if force else shared(family, client)
     for member in family:
         for other in (client,) if member in spared else member.wanted_by:
             if unwant(member, other):
-                core.tell(other, member.key, ResultCancelled(member.key, reason))
+                state.tell(other, member.key, ResultCancelled(member.key, reason))
     for member in family:
         if member not in spared and member.status in ACTIVE:
-            stop(core, member, interrupt=True)
+            stop(state, member, interrupt=True)
             for dependency in drop_inputs(member):
-                settle(core, dependency, interrupt=True)
+                settle(state, dependency, interrupt=True)
     for member in reversed(family):  # from the ends of chains back: a task is forgotten once nothing depends on it
-        settle(core, member, interrupt=True)
+        settle(state, member, interrupt=True)
 
 
-def cancel_span(core: SchedulerState, message: CancelSpan, source: PeerId) -> None:
+def cancel_span(state: SchedulerState, message: CancelSpan, source: PeerId) -> None:
     """Stop what a client submitted under a span and hasn't finished, also calls that it has let go of since."""
-    client, span = core.client(source), message.span
+    client, span = state.client(source), message.span
     keys = [
         task.key
         for task in client.wants
         if task.group.span == span and task.group.client == client.id and task.status not in (FINISHED, ERRED)
     ]
-    for host in core.hosts.values():
+    for host in state.hosts.values():
         for attempt, zombie in host.zombies.items():
             if zombie.group.span == span and zombie.group.client == client.id:
-                core.send(host, Withdraw(zombie.key, attempt, interrupt=True))
-    cancel(core, client, keys, force=False, reason=message.reason or "cancelled")
+                state.send(host, Withdraw(zombie.key, attempt, interrupt=True))
+    cancel(state, client, keys, force=False, reason=message.reason or "cancelled")
 
 
 def shared(family: list[SchedulerTask], client: ClientState) -> dict[SchedulerTask, None]:
@@ -94,20 +94,20 @@ def with_dependents(tasks: list[SchedulerTask]) -> list[SchedulerTask]:
     return list(found)
 
 
-def retry_keys(core: SchedulerState, message: RetryKeys, source: PeerId) -> None:
+def retry_keys(state: SchedulerState, message: RetryKeys, source: PeerId) -> None:
     """Compute erred tasks again, and the erred inputs that made them err; of others the client is told the status."""
-    client = core.client(source)
+    client = state.client(source)
     again = []
     for key in message.keys:
-        task = core.tasks.get(key)
+        task = state.tasks.get(key)
         if task is None:
-            core.tell(client, key, ResultErred(key, unknown_error(key)))
+            state.tell(client, key, ResultErred(key, unknown_error(key)))
             continue
-        want(core, client, task)  # it holds a future, maybe one that was lost because the key was unknown then
+        want(state, client, task)  # it holds a future, maybe one that was lost because the key was unknown then
         if task.status is RELEASED:
             again.append(task)
         elif task.status is not ERRED or task.placed:
-            tell_status(core, client, task)
+            tell_status(state, client, task)
             continue
         stack = [task]
         while stack:
@@ -121,31 +121,31 @@ def retry_keys(core: SchedulerState, message: RetryKeys, source: PeerId) -> None
             member.strikes = 0
             member.retries = member.options.retries if member.options is not None else 0
             for wanting in member.wanted_by:
-                core.tell(wanting, member.key, ResultPending(member.key))
+                state.tell(wanting, member.key, ResultPending(member.key))
             stack.extend(member.dependencies)
-    need(core, again)  # all of them: one may be wanted by somebody else, and what it was needed for here err at once
+    need(state, again)  # all of them: one may be wanted by somebody else, and what it was needed for here err at once
 
 
-def withdrawn(core: SchedulerState, message: Withdrawn, source: PeerId) -> None:
+def withdrawn(state: SchedulerState, message: Withdrawn, source: PeerId) -> None:
     """Take in a host's answer to Withdraw: place a stolen call anew, or bury what nobody wants."""
-    host, attempt = core.host(source), message.attempt
+    host, attempt = state.host(source), message.attempt
     zombie = host.zombies.get(attempt)
     if zombie is not None:
         if not message.started:
             zombie.group.wasted += message.seconds
             zombie.group.changed = True
-            bury(core, host, attempt)
+            bury(state, host, attempt)
         return
-    task = core.tasks.get(message.key)
+    task = state.tasks.get(message.key)
     if message.started or task is None:
         return  # it runs on there and will report
     if task.attempt != attempt or task.status is not ASSIGNED or task.host is not host:
         return  # it never was there
-    leave_host(core, task)
-    thief = next((other for other in core.idle if other is not host), None)
+    leave_host(state, task)
+    thief = next((other for other in state.idle if other is not host), None)
     if thief is not None and all(dependency.status is FINISHED for dependency in task.dependencies):
         move(task, WAITING)
-        assign(core, task, thief, None)  # not placed anew: the data might pull it back to where it came from
+        assign(state, task, thief, None)  # not placed anew: the data might pull it back to where it came from
     else:
-        start_again(core, task)
-    refill(core, host)
+        start_again(state, task)
+    refill(state, host)

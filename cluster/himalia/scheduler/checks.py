@@ -22,39 +22,39 @@ from himalia.scheduler.state import (
 )
 
 
-def check(core: SchedulerState) -> None:
+def check(state: SchedulerState) -> None:
     """Check every invariant; the first that is broken raises AssertionError with the object in its text."""
-    for key, task in core.tasks.items():
+    for key, task in state.tasks.items():
         assert task.key == key and task.status is not FORGOTTEN, task
-        check_links(core, task)
-        check_status(core, task)
-    check_queues(core)
-    for host in core.hosts.values():
-        check_host(core, host)
-    for client in core.clients.values():
+        check_links(state, task)
+        check_status(state, task)
+    check_queues(state)
+    for host in state.hosts.values():
+        check_host(state, host)
+    for client in state.clients.values():
         for task in client.wants:
-            assert client in task.wanted_by and core.tasks.get(task.key) is task, (client.id, task)
+            assert client in task.wanted_by and state.tasks.get(task.key) is task, (client.id, task)
         for key, message in client.window.held.items():
-            assert message is not None or core.tasks[key] in client.wants, (client.id, key)
-    check_functions(core)
-    check_groups(core)
-    assert all(core.tasks.get(task.key) is task for task in core.stopped), core.stopped
-    check_room(core)
+            assert message is not None or state.tasks[key] in client.wants, (client.id, key)
+    check_functions(state)
+    check_groups(state)
+    assert all(state.tasks.get(task.key) is task for task in state.stopped), state.stopped
+    check_room(state)
 
 
-def check_links(core: SchedulerState, task: SchedulerTask) -> None:
+def check_links(state: SchedulerState, task: SchedulerTask) -> None:
     """Dependency links are symmetric; a needed task's inputs know that it needs them."""
     for dependency in task.dependencies:
-        assert core.tasks.get(dependency.key) is dependency, (task, dependency)
+        assert state.tasks.get(dependency.key) is dependency, (task, dependency)
         assert dependency.dependents is not None and task in dependency.dependents, (task, dependency)
     waiters = 0
     for dependent in task.dependents or ():
-        assert core.tasks.get(dependent.key) is dependent and task in dependent.dependencies, (task, dependent)
+        assert state.tasks.get(dependent.key) is dependent and task in dependent.dependencies, (task, dependent)
         if dependent.status in ACTIVE:
             waiters += dependent.dependencies.count(task)
     assert task.waiters == waiters, (task, task.waiters, waiters)
     for client in task.wanted_by:
-        assert core.clients.get(client.id) is client and task in client.wants, (task, client.id)
+        assert state.clients.get(client.id) is client and task in client.wants, (task, client.id)
     needed = bool(task.wanted_by or task.waiters or task.protected)
     assert needed or task.dependents, f"{task!r} should have been forgotten"
     kept = task.placed and task.dependents and task.status is FINISHED
@@ -64,7 +64,7 @@ def check_links(core: SchedulerState, task: SchedulerTask) -> None:
     )
 
 
-def check_status(core: SchedulerState, task: SchedulerTask) -> None:
+def check_status(state: SchedulerState, task: SchedulerTask) -> None:
     """Each status has its facts, and no other's."""
     status = task.status
     assert bool(task.queued) is (status is QUEUED), task
@@ -77,35 +77,35 @@ def check_status(core: SchedulerState, task: SchedulerTask) -> None:
     elif status is QUEUED:
         assert all(dependency.status is FINISHED for dependency in task.dependencies), task
     elif status is ASSIGNED:
-        assert task.host is not None and core.hosts.get(task.host.id) is task.host, task
-        assert task in task.host.assigned and 0 < task.attempt < core.next_attempt, task
+        assert task.host is not None and state.hosts.get(task.host.id) is task.host, task
+        assert task in task.host.assigned and 0 < task.attempt < state.next_attempt, task
         assert task.worker is None or task.worker.host is task.host, task
     elif status is FINISHED:
         assert len(set(task.holders)) == len(task.holders), task
-        assert all(core.hosts.get(host.id) is host and task in host.held for host in task.holders), task
+        assert all(state.hosts.get(host.id) is host and task in host.held for host in task.holders), task
 
 
-def check_queues(core: SchedulerState) -> None:
+def check_queues(state: SchedulerState) -> None:
     """What is queued has an entry where it will be looked for."""
     entries: dict[int, set[int]] = {}
-    for task in core.tasks.values():
+    for task in state.tasks.values():
         if task.status is QUEUED:
-            queue = core.queue if task.requirement is None else task.requirement.queue
+            queue = state.queue if task.requirement is None else task.requirement.queue
             if id(queue) not in entries:  # once for each queue: a search for each task is quadratic
                 entries[id(queue)] = {id(entry[2]) for entry in queue.entries()}
             assert id(task) in entries[id(queue)], task
 
 
-def check_host(core: SchedulerState, host: HostState) -> None:
+def check_host(state: SchedulerState, host: HostState) -> None:
     """A host's books agree with the tasks', and its digests with its books."""
     attempts = data = count = 0
     for task in host.assigned:
-        assert core.tasks.get(task.key) is task and task.status is ASSIGNED and task.host is host, (host, task)
+        assert state.tasks.get(task.key) is task and task.status is ASSIGNED and task.host is host, (host, task)
         attempts ^= digest(task.key, task.attempt)
     for attempt, zombie in host.zombies.items():
         attempts ^= digest(zombie.key, attempt)
     for task in host.held:
-        assert core.tasks.get(task.key) is task and host in task.holders, (host, task)
+        assert state.tasks.get(task.key) is task and host in task.holders, (host, task)
         if not task.placed:
             data ^= digest(task.key, task.attempt)
             count += 1
@@ -119,22 +119,22 @@ def check_host(core: SchedulerState, host: HostState) -> None:
             assert -1e-6 <= used <= worker.info.resources.get(name, 0.0) + 1e-6, (worker.info.name, name, used)
 
 
-def check_functions(core: SchedulerState) -> None:
+def check_functions(state: SchedulerState) -> None:
     """A function is kept exactly as long as somebody may name it."""
-    tasks = Counter(task.function for task in core.tasks.values())
-    for body_digest, function in core.functions.items():
-        clients = sum(body_digest in client.functions for client in core.clients.values())
+    tasks = Counter(task.function for task in state.tasks.values())
+    for body_digest, function in state.functions.items():
+        clients = sum(body_digest in client.functions for client in state.clients.values())
         known = tasks[body_digest]
         assert (function.tasks, function.clients) == (known, clients) and known + clients, body_digest
 
 
-def check_groups(core: SchedulerState) -> None:
+def check_groups(state: SchedulerState) -> None:
     """The counts of groups are the counts of tasks."""
     members_of: dict[int, list[SchedulerTask]] = {}
-    for task in core.tasks.values():
+    for task in state.tasks.values():
         members_of.setdefault(id(task.group), []).append(task)
-    stopping_of = Counter(id(zombie.group) for host in core.hosts.values() for zombie in host.zombies.values())
-    for group in core.groups.values():
+    stopping_of = Counter(id(zombie.group) for host in state.hosts.values() for zombie in host.zombies.values())
+    for group in state.groups.values():
         members = members_of.get(id(group), [])
         counts = [0] * len(TaskStatus)
         erred = held = 0
@@ -148,18 +148,18 @@ def check_groups(core: SchedulerState) -> None:
         assert len(members) == group.tasks, (group.name, len(members), group.tasks)
         stopping = stopping_of[id(group)]
         assert group.stopping == stopping, (group.name, group.stopping, stopping)
-        stopped = sum(task.group is group for task in core.stopped)
+        stopped = sum(task.group is group for task in state.stopped)
         assert group.erred >= erred and group.cancelled >= stopped, group.name
         told = count_tasks(group)
         assert min(told.waiting, told.assigned, told.done, told.failed, told.cancelled) >= 0, (group.name, told)
         assert group.memory == held, (group.name, group.memory, held)
 
 
-def check_room(core: SchedulerState) -> None:
+def check_room(state: SchedulerState) -> None:
     """Nothing waits while a host has room for it, and the sets of hosts are what they say."""
-    assert list(core.idle) == [host for host in core.idle if host.is_idle and core.hosts.get(host.id) is host]
-    for host in core.hosts.values():
-        assert (host in core.open) is host.is_open and (host in core.idle) is host.is_idle, host
-    if core.open:
-        waiting = core.queue.first()
-        assert waiting is None, f"{waiting!r} waits while {next(iter(core.open))} has room"
+    assert list(state.idle) == [host for host in state.idle if host.is_idle and state.hosts.get(host.id) is host]
+    for host in state.hosts.values():
+        assert (host in state.open) is host.is_open and (host in state.idle) is host.is_idle, host
+    if state.open:
+        waiting = state.queue.first()
+        assert waiting is None, f"{waiting!r} waits while {next(iter(state.open))} has room"

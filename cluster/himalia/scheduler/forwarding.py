@@ -32,31 +32,31 @@ LARGEST: Final = MAX_FRAME - 1024 * 1024
 """Bytes of an answer that still fits into a frame."""
 
 
-def has_room(core: SchedulerState, client: ClientState, number: int) -> bool:
+def has_room(state: SchedulerState, client: ClientState, number: int) -> bool:
     """Return whether a client may ask hosts another question; if not, it is told why."""
-    count = sum([request.client == client.id for request in core.requests.pending.values()])
+    count = sum([question.client == client.id for question in state.questions.unanswered.values()])
     if count >= MOST_OPEN:
         why = f"{count} questions of this client wait for their answers; wait for some of them before you ask more"
-        core.send(client, Reply(number, error=why))
+        state.send(client, Reply(number, error=why))
     return count < MOST_OPEN
 
 
-def run_function(core: SchedulerState, client: ClientState, message: RunFunction) -> None:
+def run_function(state: SchedulerState, client: ClientState, message: RunFunction) -> None:
     """Forward ``client.run`` to the nannies of the workers it names."""
     answer = CallReplies({})
-    number, request = core.requests.open(client.id, message.request, answer)
+    number, question = state.questions.open(client.id, message.request, answer)
     wanted = set(message.workers or ())
     unknown = set(wanted)
-    for host in core.hosts.values():
+    for host in state.hosts.values():
         called = {host.info.address, host.info.hostname, host.info.name}
         meant = select_workers(host, None if not wanted or called & wanted else wanted)
         unknown -= called | names_of(meant)
         if meant:
-            request.waiting[host.id] = [info.address for info in meant]
-            core.send(host, RunFunction(number, message.call, [str(info.name) for info in meant]))
+            question.waiting[host.id] = [info.address for info in meant]
+            state.send(host, RunFunction(number, message.call, [str(info.name) for info in meant]))
     for name in sorted(unknown):
         answer.replies[name] = no_answer(no_worker(name))
-    answer_if_complete(core, number)
+    answer_if_complete(state, number)
 
 
 def select_workers(host: HostState, wanted: Collection[str] | None) -> list[WorkerInfo]:
@@ -81,102 +81,102 @@ def no_answer(why: str) -> CallReply:
 
 
 def get_logs(
-    core: SchedulerState,
+    state: SchedulerState,
     client: ClientState,
     message: GetLogs,
     remembered: dict[str, list[LogLine]],
 ) -> None:
     """Forward a question for log lines to all nannies; what is remembered here answers for those that left."""
-    number, request = core.requests.open(client.id, message.request, ProcessLogs(remembered))
-    for host in core.hosts.values():
-        request.waiting[host.id] = []
-        core.send(host, GetLogs(number, message.workers, message.key, message.since))
-    answer_if_complete(core, number)
+    number, question = state.questions.open(client.id, message.request, ProcessLogs(remembered))
+    for host in state.hosts.values():
+        question.waiting[host.id] = []
+        state.send(host, GetLogs(number, message.workers, message.key, message.since))
+    answer_if_complete(state, number)
 
 
-def get_profile(core: SchedulerState, client: ClientState, message: GetProfile) -> None:
+def get_profile(state: SchedulerState, client: ClientState, message: GetProfile) -> None:
     """Forward a question for samples to the nannies of these workers; one that can't look is answered for by why."""
-    number, request = core.requests.open(client.id, message.request, ProfileSamples({}))
-    for host in core.hosts.values():
+    number, question = state.questions.open(client.id, message.request, ProfileSamples({}))
+    for host in state.hosts.values():
         meant = select_workers(host, message.workers)
         if meant:
-            request.waiting[host.id] = []
-            core.send(host, GetProfile(number, message.since, [str(info.name) for info in meant]))
-    answer_if_complete(core, number)
+            question.waiting[host.id] = []
+            state.send(host, GetProfile(number, message.since, [str(info.name) for info in meant]))
+    answer_if_complete(state, number)
 
 
-def restart(core: SchedulerState, client: ClientState, message: Restart) -> None:
+def restart(state: SchedulerState, client: ClientState, message: Restart) -> None:
     """Have every nanny replace its workers; the tasks were forgotten before."""
-    number, request = core.requests.open(client.id, message.request, Restarted({}))
-    for host in core.hosts.values():
-        request.waiting[host.id] = []
-        core.send(host, RestartWorkers(number))
-    answer_if_complete(core, number)
+    number, question = state.questions.open(client.id, message.request, Restarted({}))
+    for host in state.hosts.values():
+        question.waiting[host.id] = []
+        state.send(host, RestartWorkers(number))
+    answer_if_complete(state, number)
 
 
-def restart_workers(core: SchedulerState, client: ClientState, message: Restart) -> None:
+def restart_workers(state: SchedulerState, client: ClientState, message: Restart) -> None:
     """Have nannies replace these workers; nothing is forgotten.  The answer names those that aren't there."""
     answer = Restarted({})
-    number, request = core.requests.open(client.id, message.request, answer)
+    number, question = state.questions.open(client.id, message.request, answer)
     unknown = set(message.workers or ())
-    for host in core.hosts.values():
+    for host in state.hosts.values():
         meant = select_workers(host, message.workers)
         unknown -= names_of(meant)
         if meant:
-            request.waiting[host.id] = []
-            core.send(host, RestartWorkers(number, [str(info.name) for info in meant]))
+            question.waiting[host.id] = []
+            state.send(host, RestartWorkers(number, [str(info.name) for info in meant]))
     for name in sorted(unknown):
         answer.workers[name] = no_worker(name)
-    answer_if_complete(core, number)
+    answer_if_complete(state, number)
 
 
-def scale(core: SchedulerState, client: ClientState, message: Scale) -> None:
+def scale(state: SchedulerState, client: ClientState, message: Scale) -> None:
     """Forward a wish for a number of workers to the one host it is for, or keep it for one that is being replaced."""
-    hosts = [host for host in core.hosts.values() if message.host in (None, host.id)]
-    if not core.hosts and message.host is None and core.last_left is not None and core.last_left[0]:
-        core.scaled[core.last_left[0]] = message.workers
-        core.send(client, Reply(message.request, Scaled()))
+    hosts = [host for host in state.hosts.values() if message.host in (None, host.id)]
+    if not state.hosts and message.host is None and state.last_left is not None and state.last_left[0]:
+        state.scaled[state.last_left[0]] = message.workers
+        state.send(client, Reply(message.request, Scaled()))
         return
     if len(hosts) != 1:
         why = f"{len(hosts)} hosts match; name the one to scale" if hosts else "that host is not on this cluster"
-        core.send(client, Reply(message.request, error=why))
+        state.send(client, Reply(message.request, error=why))
         return
-    number, request = core.requests.open(client.id, message.request, Scaled([], {}))
-    request.waiting[hosts[0].id] = []
+    number, question = state.questions.open(client.id, message.request, Scaled([], {}))
+    question.waiting[hosts[0].id] = []
     if hosts[0].info.name:
-        core.scaled[hosts[0].info.name] = message.workers
-    core.send(hosts[0], Scale(number, message.workers, hosts[0].id))
+        state.scaled[hosts[0].info.name] = message.workers
+    state.send(hosts[0], Scale(number, message.workers, hosts[0].id))
 
 
-def take_reply(core: SchedulerState, host: HostState, message: Reply) -> None:
+def take_reply(state: SchedulerState, host: HostState, message: Reply) -> None:
     """Collect a host's answer."""
-    request = core.requests.pending.get(message.request)
-    if request is None or host.id not in request.waiting:
+    question = state.questions.unanswered.get(message.request)
+    if question is None or host.id not in question.waiting:
         return
-    addresses = request.waiting.pop(host.id)
-    match request.answer:
+    addresses = question.waiting.pop(host.id)
+    match question.answer:
         case CallReplies():
-            add_replies(core, request.answer, host, addresses, message)
+            add_replies(state, question.answer, host, addresses, message)
         case ProcessLogs():
-            add_logs(request.answer, host, message)
+            add_logs(question.answer, host, message)
         case ProfileSamples():
             if isinstance(message.value, ProfileSamples):
-                request.answer.samples.update(message.value.samples)
+                question.answer.samples.update(message.value.samples)
             else:
-                request.answer.problems[host.info.address] = why_not(message)
+                question.answer.problems[host.info.address] = why_not(message)
         case Restarted():
             if isinstance(message.value, Restarted):
-                request.answer.workers.update(message.value.workers)
+                question.answer.workers.update(message.value.workers)
             else:
-                request.answer.workers[host.info.address] = why_not(message)
+                question.answer.workers[host.info.address] = why_not(message)
         case Scaled():
             if isinstance(message.value, Scaled):
-                request.answer.workers.extend(message.value.workers)
+                question.answer.workers.extend(message.value.workers)
             else:
-                request.answer.problems[host.info.address] = why_not(message)
+                question.answer.problems[host.info.address] = why_not(message)
         case _:
-            assert_never(request.answer)
-    answer_if_complete(core, message.request)
+            assert_never(question.answer)
+    answer_if_complete(state, message.request)
 
 
 def why_not(message: Reply) -> str:
@@ -185,11 +185,11 @@ def why_not(message: Reply) -> str:
 
 
 def add_replies(
-    core: SchedulerState, answer: CallReplies, host: HostState, addresses: list[str], message: Reply
+    state: SchedulerState, answer: CallReplies, host: HostState, addresses: list[str], message: Reply
 ) -> None:
     """Add what a host's workers answered, by address; none speaks for another host's workers."""
     names = {worker.info.name: worker.info.address for worker in host.workers.values()}
-    others = {other.info.address for one in core.hosts.values() if one is not host for other in one.workers.values()}
+    others = {other.info.address for one in state.hosts.values() if one is not host for other in one.workers.values()}
     if isinstance(message.value, CallReplies):
         given = {names.get(WorkerName(name), name): reply for name, reply in message.value.replies.items()}
         answer.replies.update({address: reply for address, reply in given.items() if address not in others})
@@ -207,31 +207,31 @@ def add_logs(answer: ProcessLogs, host: HostState, message: Reply) -> None:
         answer.lines[name] = lines or answer.lines.get(name, [])
 
 
-def drop_host(core: SchedulerState, host: HostState) -> None:
+def drop_host(state: SchedulerState, host: HostState) -> None:
     """Answer for a host that left."""
-    for number in list(core.requests.pending):
-        request = core.requests.pending[number]
-        addresses = request.waiting.pop(host.id, None)
+    for number in list(state.questions.unanswered):
+        question = state.questions.unanswered[number]
+        addresses = question.waiting.pop(host.id, None)
         if addresses is not None:
-            if isinstance(request.answer, CallReplies):
+            if isinstance(question.answer, CallReplies):
                 for address in addresses:
                     why = f"worker {address} left with its host before it answered"
-                    request.answer.replies[address] = no_answer(why)
-            answer_if_complete(core, number)
+                    question.answer.replies[address] = no_answer(why)
+            answer_if_complete(state, number)
 
 
-def answer_if_complete(core: SchedulerState, number: int) -> None:
+def answer_if_complete(state: SchedulerState, number: int) -> None:
     """Send the client its answer once nobody owes one."""
-    request = core.requests.pending[number]
-    if request.waiting:
+    question = state.questions.unanswered[number]
+    if question.waiting:
         return
-    del core.requests.pending[number]
-    client = core.clients.get(ClientId(request.client))
+    del state.questions.unanswered[number]
+    client = state.clients.get(ClientId(question.client))
     if client is None:
         return
-    size = len(msgspec.msgpack.encode(request.answer))
+    size = len(msgspec.msgpack.encode(question.answer))
     if size > LARGEST:
         why = f"the answer has {size:,} bytes, more than the {LARGEST:,} of a message: ask fewer workers, or for less"
-        core.send(client, Reply(request.number, error=why))
+        state.send(client, Reply(question.number, error=why))
     else:
-        core.send(client, Reply(request.number, request.answer))
+        state.send(client, Reply(question.number, question.answer))

@@ -72,12 +72,12 @@ def drop_holder(task: SchedulerTask, host: HostState) -> bool:
     return not task.holders
 
 
-def recover(core: SchedulerState, lost: Iterable[SchedulerTask]) -> None:
+def recover(state: SchedulerState, lost: Iterable[SchedulerTask]) -> None:
     """Compute results again that are FINISHED without a holder, as far as they are needed."""
     lost = list(lost)
     for task in lost:
         task.group.memory -= task.nbytes
-        core.events.add(core.now, "lost", task.key, f"its result ({task.nbytes} bytes) was on no other host")
+        state.events.add(state.now, "lost", task.key, f"its result ({task.nbytes} bytes) was on no other host")
         move(task, RELEASED)
         for dependent in task.dependents or ():
             if dependent.status is QUEUED:
@@ -89,144 +89,144 @@ def recover(core: SchedulerState, lost: Iterable[SchedulerTask]) -> None:
     for task in lost:
         if task.placed:
             if task.wanted_by or task.waiters:
-                err(core, task, lost_error(task))
+                err(state, task, lost_error(task))
         elif task.wanted_by or task.waiters:
             for client in task.wanted_by:
-                core.tell(client, task.key, ResultPending(task.key))
+                state.tell(client, task.key, ResultPending(task.key))
             needed.append(task)
-        settle(core, task)
-    need(core, needed)
+        settle(state, task)
+    need(state, needed)
 
 
-def lose_host(core: SchedulerState, host: HostState) -> None:
+def lose_host(state: SchedulerState, host: HostState) -> None:
     """Move everything that a host that left was doing or holding elsewhere."""
-    del core.hosts[host.id]
-    core.membership += 1
+    del state.hosts[host.id]
+    state.membership += 1
     host.nthreads = 0
     host.paused = True
     for name, worker in host.workers.items():
-        forget_name(core, name, worker)
-    core.to_free.pop(host, None)
+        forget_name(state, name, worker)
+    state.to_free.pop(host, None)
     for zombie in host.zombies.values():
         zombie.group.stopping -= 1
         zombie.group.changed = True
     host.zombies.clear()
     running = list(host.assigned)
     for task in running:
-        leave_host(core, task)
-    update_room(core, host)
-    core.surplus.pop(host, None)
+        leave_host(state, task)
+    update_room(state, host)
+    state.surplus.pop(host, None)
     lost = [task for task in list(host.held) if drop_holder(task, host)]
     # Those that ran there first lose their place, then their inputs may turn out to be lost as well.
     for task in running:
         wait_for_inputs(task)
-    recover(core, lost)
+    recover(state, lost)
     for task in running:
-        place_if_ready(core, task)
-    refill_all(core)
+        place_if_ready(state, task)
+    refill_all(state)
 
 
-def lose_worker(core: SchedulerState, message: WorkerDied, source: PeerId) -> None:
+def lose_worker(state: SchedulerState, message: WorkerDied, source: PeerId) -> None:
     """Take in that a worker process died: blame what was running on it, if anything is to blame."""
-    host = core.host(source)
-    worker = remove_worker(core, host, message.name)
-    core.events.add(core.now, "worker-died", message.name, message.exit)
-    weight = weigh(core, message)
+    host = state.host(source)
+    worker = remove_worker(state, host, message.name)
+    state.events.add(state.now, "worker-died", message.name, message.exit)
+    weight = weigh(state, message)
     for key, attempt in message.running:
-        task = core.tasks.get(key)
+        task = state.tasks.get(key)
         if task is None or task.attempt != attempt or task.status is not ASSIGNED or task.host is not host:
-            bury(core, host, attempt)
+            bury(state, host, attempt)
             continue
-        leave_host(core, task)
+        leave_host(state, task)
         task.strikes += weight
-        if round(task.strikes, 6) < core.settings.strikes:
-            core.events.add(core.now, "retried", key, f"it ran on {message.name}, which ended with {message.exit}")
-            start_again(core, task)
+        if round(task.strikes, 6) < state.settings.strikes:
+            state.events.add(state.now, "retried", key, f"it ran on {message.name}, which ended with {message.exit}")
+            start_again(state, task)
             continue
         text = killed_text(key, message.name, task.tries, message.exit, message.log)
         wait_for_inputs(task)
         error = TaskError(kind="killed", key=key, text=text[:TEXT_LENGTH], worker=message.name, attempts=task.tries)
-        core.count_error(task, error)
-        err(core, task, error)
+        state.count_error(task, error)
+        err(state, task, error)
     if worker is not None:
-        unbind(core, host, worker)
-    refill(core, host)
+        unbind(state, host, worker)
+    refill(state, host)
 
 
-def weigh(core: SchedulerState, message: WorkerDied) -> float:
+def weigh(state: SchedulerState, message: WorkerDied) -> float:
     """Return for how many strikes a worker's death counts against what it was running."""
     if not message.blamed:
         return 0.0
     if message.cause != "outside":
         return 1.0
     running = frozenset(key for key, _ in message.running)
-    deaths = core.outside_deaths
-    while deaths and deaths[0][0] < core.now - OUTSIDE_MEMORY:
+    deaths = state.outside_deaths
+    while deaths and deaths[0][0] < state.now - OUTSIDE_MEMORY:
         deaths.popleft()
-    deaths.append((core.now, running))
+    deaths.append((state.now, running))
     is_alone_in_it = all(running & others for _, others in deaths)
     return OUTSIDE_AND_NOBODY_ELSE if is_alone_in_it else OUTSIDE_AS_OTHERS
 
 
-def remove_worker(core: SchedulerState, host: HostState, name: WorkerName) -> WorkerState | None:
+def remove_worker(state: SchedulerState, host: HostState, name: WorkerName) -> WorkerState | None:
     """Strike a worker off a host's books; what was bound to it is the caller's concern."""
     worker = host.workers.pop(name, None)
     if worker is not None:
-        forget_name(core, name, worker)
-        core.membership += 1
+        forget_name(state, name, worker)
+        state.membership += 1
         host.nthreads -= worker.info.nthreads
-        update_room(core, host)
+        update_room(state, host)
     return worker
 
 
-def forget_name(core: SchedulerState, name: WorkerName, worker: WorkerState) -> None:
+def forget_name(state: SchedulerState, name: WorkerName, worker: WorkerState) -> None:
     """Forget who is called so, unless a worker of another host has the name too and came later."""
-    if core.workers.get(name) is worker:
-        del core.workers[name]
+    if state.workers.get(name) is worker:
+        del state.workers[name]
 
 
-def unbind(core: SchedulerState, host: HostState, worker: WorkerState) -> None:
+def unbind(state: SchedulerState, host: HostState, worker: WorkerState) -> None:
     """Place calls anew that were bound to a worker that is gone."""
     for task in [task for task in host.assigned if task.worker is worker]:
-        abandon(core, task, interrupt=False)
-        start_again(core, task)
+        abandon(state, task, interrupt=False)
+        start_again(state, task)
 
 
-def take_back(core: SchedulerState, message: InputMissing, source: PeerId) -> None:
+def take_back(state: SchedulerState, message: InputMissing, source: PeerId) -> None:
     """Take in that a host couldn't get inputs of an attempt: their holders are struck off, the call goes elsewhere."""
-    host = core.host(source)
-    task = core.tasks.get(message.key)
+    host = state.host(source)
+    task = state.tasks.get(message.key)
     is_there = task is not None and task.attempt == message.attempt and task.status is ASSIGNED and task.host is host
     inputs = {dependency.key for dependency in task.dependencies} if task is not None and is_there else set()
     # a host may say so of what it was told to fetch, or of what it has itself, and of nothing else
     missing = [entry for entry in message.missing if entry[0] in inputs or entry[2] == host.id]
-    lost = strike_holders(core, missing, host)
+    lost = strike_holders(state, missing, host)
     if task is not None and is_there:
-        leave_host(core, task)
+        leave_host(state, task)
         wait_for_inputs(task)
-        recover(core, lost)
-        place_beside(core, task, missing)
+        recover(state, lost)
+        place_beside(state, task, missing)
     else:
-        recover(core, lost)
-        bury(core, host, message.attempt)
-    refill(core, host)
+        recover(state, lost)
+        bury(state, host, message.attempt)
+    refill(state, host)
 
 
-def place_beside(core: SchedulerState, task: SchedulerTask, missing: Iterable[tuple[Key, int, HostId]]) -> None:
+def place_beside(state: SchedulerState, task: SchedulerTask, missing: Iterable[tuple[Key, int, HostId]]) -> None:
     """Place a task whose inputs could not be fetched where one of them is, if that still has it; else as usual."""
     if task.status is WAITING and task.waiting_on == 0 and task.requirement is None:
         for key, _, host_id in missing:
-            host = core.hosts.get(host_id)
+            host = state.hosts.get(host_id)
             if host is None or host.paused or not host.nthreads:
                 continue
             if any(dependency.key == key and host in dependency.holders for dependency in task.dependencies):
-                assign(core, task, host, None)
+                assign(state, task, host, None)
                 return
-    place_if_ready(core, task)
+    place_if_ready(state, task)
 
 
 def strike_holders(
-    core: SchedulerState, missing: Iterable[tuple[Key, int, HostId]], reporter: HostState | None = None
+    state: SchedulerState, missing: Iterable[tuple[Key, int, HostId]], reporter: HostState | None = None
 ) -> list[SchedulerTask]:
     """Remove holders that didn't deliver (they are told to drop what they may have); return what has none left.
 
@@ -235,97 +235,97 @@ def strike_holders(
     """
     lost = []
     for key, attempt, host_id in missing:
-        task = core.tasks.get(key)
-        host = core.hosts.get(host_id)
+        task = state.tasks.get(key)
+        host = state.hosts.get(host_id)
         if task is None or host is None or task.status is not FINISHED or task.attempt != attempt:
             continue
         if task.placed and task.holders == (host,) and host is not reporter:
             task.strikes += 1
             if task.strikes < PATIENCE:
                 continue
-        core.to_free.setdefault(host, []).append((key, attempt))
+        state.to_free.setdefault(host, []).append((key, attempt))
         if drop_holder(task, host):
             lost.append(task)
     return lost
 
 
-def add_replica(core: SchedulerState, message: DataAdded, source: PeerId) -> None:
+def add_replica(state: SchedulerState, message: DataAdded, source: PeerId) -> None:
     """Take in that a host got a copy of a result."""
-    host = core.host(source)
-    task = core.tasks.get(message.key)
+    host = state.host(source)
+    task = state.tasks.get(message.key)
     if task is None or task.status is not FINISHED or task.attempt != message.attempt:
-        core.to_free.setdefault(host, []).append((message.key, message.attempt))
+        state.to_free.setdefault(host, []).append((message.key, message.attempt))
     elif host not in task.holders:
         task.holders = (*task.holders, host)
         add_held(host, task)
 
 
-def lose_data(core: SchedulerState, message: DataLost, source: PeerId) -> None:
+def lose_data(state: SchedulerState, message: DataLost, source: PeerId) -> None:
     """Take in that a host can't read a result any more."""
-    host = core.host(source)
-    recover(core, strike_holders(core, [(message.key, message.attempt, host.id)], host))
+    host = state.host(source)
+    recover(state, strike_holders(state, [(message.key, message.attempt, host.id)], host))
 
 
-def report_missing(core: SchedulerState, message: ReportMissing, source: PeerId) -> None:
+def report_missing(state: SchedulerState, message: ReportMissing, source: PeerId) -> None:
     """Take in that a client couldn't read a result at a host."""
-    client = core.client(source)
-    lost = strike_holders(core, [(message.key, message.attempt, message.host)])
-    recover(core, lost)
-    task = core.tasks.get(message.key)
+    client = state.client(source)
+    lost = strike_holders(state, [(message.key, message.attempt, message.host)])
+    recover(state, lost)
+    task = state.tasks.get(message.key)
     if task is not None and not lost and client in task.wanted_by:
-        tell_status(core, client, task)
+        tell_status(state, client, task)
 
 
-def adopt(core: SchedulerState, host: HostState, message: RegisterNanny) -> None:
+def adopt(state: SchedulerState, host: HostState, message: RegisterNanny) -> None:
     """Compare what a nanny has from before with what is known: free unknown results, withdraw unknown attempts."""
     for data in message.data:
-        task = core.tasks.get(data.key)
+        task = state.tasks.get(data.key)
         if task is not None and task.status is FINISHED and task.attempt == data.attempt:
             if host not in task.holders:
                 task.holders = (*task.holders, host)
                 add_held(host, task)
         else:
-            core.to_free.setdefault(host, []).append((data.key, data.attempt))
+            state.to_free.setdefault(host, []).append((data.key, data.attempt))
     for key, attempt in message.attempts:
-        core.send(host, Withdraw(key, attempt, True))
+        state.send(host, Withdraw(key, attempt, True))
 
 
 def compare_digests(
-    core: SchedulerState, host: HostState, attempts: tuple[int, int], data: tuple[int, int], seen: int
+    state: SchedulerState, host: HostState, attempts: tuple[int, int], data: tuple[int, int], seen: int
 ) -> None:
     """Ask for an inventory if a host's beliefs differ from ours while nothing is under way between us."""
     if seen != host.sent:
         return
     ours_attempts = (len(host.assigned) + len(host.zombies), host.attempts_digest)
     if ours_attempts != attempts or (host.data_count, host.data_digest) != data:
-        core.drift_repaired += 1
-        core.send(host, ReportInventory())
+        state.drift_repaired += 1
+        state.send(host, ReportInventory())
 
 
-def reconcile(core: SchedulerState, message: Inventory, source: PeerId) -> None:
+def reconcile(state: SchedulerState, message: Inventory, source: PeerId) -> None:
     """Make our books agree with what a host really has."""
-    host = core.host(source)
+    host = state.host(source)
     if message.seen != host.sent:
         return  # something crossed on the way; the next heartbeat asks again if it is still needed
     has = {(data.key, data.attempt) for data in message.data}
     for data in message.data:
         if data.attempt < 0:
             continue  # placed data are announced by clients, maybe later
-        task = core.tasks.get(data.key)
+        task = state.tasks.get(data.key)
         if task is None or task.status is not FINISHED or task.attempt != data.attempt or host not in task.holders:
-            core.to_free.setdefault(host, []).append((data.key, data.attempt))
+            state.to_free.setdefault(host, []).append((data.key, data.attempt))
     gone = [task for task in host.held if not task.placed and (task.key, task.attempt) not in has]
     lost = [task for task in gone if drop_holder(task, host)]
     runs = {attempt for _, attempt in message.attempts}
     for key, attempt in message.attempts:
-        known = core.tasks.get(key)
+        known = state.tasks.get(key)
         if attempt not in host.zombies and (known is None or known.attempt != attempt or known.host is not host):
-            core.send(host, Withdraw(key, attempt, True))
+            state.send(host, Withdraw(key, attempt, True))
     for attempt in [attempt for attempt in host.zombies if attempt not in runs]:
-        bury(core, host, attempt)
+        bury(state, host, attempt)
     dropped = [task for task in host.assigned if task.attempt not in runs]
     for task in dropped:
-        leave_host(core, task)
-        start_again(core, task)
-    recover(core, lost)
-    refill(core, host)
+        leave_host(state, task)
+        start_again(state, task)
+    recover(state, lost)
+    refill(state, host)

@@ -104,41 +104,41 @@ class SchedulerMachine:
         started: float = 0.0,
     ) -> None:
         self.me = me if me is not None else new_incarnation("scheduler")
-        self.core = SchedulerState(
+        self.state = SchedulerState(
             settings, me=self.me, address=address, versions=versions, idle_timeout=idle_timeout, started=started
         )
 
     @property
     def tasks(self) -> dict[Key, SchedulerTask]:
         """Every task by key."""
-        return self.core.tasks
+        return self.state.tasks
 
     @property
     def hosts(self) -> dict[HostId, HostState]:
         """Every host by id."""
-        return self.core.hosts
+        return self.state.hosts
 
     @property
     def clients(self) -> dict[ClientId, ClientState]:
         """Every client by id."""
-        return self.core.clients
+        return self.state.clients
 
     def handle(self, event: Event | Message, *, now: float, source: PeerId = NOBODY) -> list[Instruction]:
         """Return what to do about an event; see :class:`himalia.machine.Machine`."""
-        core = self.core
-        core.now = now
-        if core.hopeless and source in core.hopeless:
+        state = self.state
+        state.now = now
+        if state.hopeless and source in state.hopeless:
             return []  # it is cut off at the next tick
-        TRANSITIONS[event.__class__](core, event, source)
-        if core.to_free:
-            transitions.flush_frees(core)
-        out = core.out
-        core.out = []
+        TRANSITIONS[event.__class__](state, event, source)
+        if state.to_free:
+            transitions.flush_frees(state)
+        out = state.out
+        state.out = []
         return out
 
     def validate(self) -> None:
         """Check every invariant; for tests."""
-        check(self.core)
+        check(self.state)
 
 
 TRANSITIONS: Final[dict[type, Transition]] = {

@@ -15,7 +15,7 @@ BATCH: Final = 20_000
 """News that one client is told at a tick: some 40 ms, then the others have their turn."""
 
 
-def catch_up(core: SchedulerState, pending: Mapping[PeerId, int]) -> None:
+def catch_up(state: SchedulerState, pending: Mapping[PeerId, int]) -> None:
     """Take in what clients have read, and send those with room what waited.
 
     Parameters
@@ -23,47 +23,47 @@ def catch_up(core: SchedulerState, pending: Mapping[PeerId, int]) -> None:
     pending : mapping
         Messages that each peer hasn't acknowledged; those that have all are left out.
     """
-    for client in core.clients.values():
+    for client in state.clients.values():
         window = client.window
         window.arrived(pending.get(client.id, 0))
         if window.held:
-            send_held(core, client)
+            send_held(state, client)
         closed = bool(window.held) or window.under_way > window.values
         if closed is not window.was_closed:
             window.was_closed = closed
-            note(core, client)
+            note(state, client)
 
 
-def send_held(core: SchedulerState, client: ClientState) -> None:
+def send_held(state: SchedulerState, client: ClientState) -> None:
     """Send what waits, in its order, as far as there is room."""
     window = client.window
     for key in list(islice(window.held, BATCH)):
         if window.under_way >= window.news:
             break
         message = window.held.pop(key)
-        core.send(client, message if message is not None else status_message(core.tasks[key]))
+        state.send(client, message if message is not None else status_message(state.tasks[key]))
     if not window.held:
         window.held = {}  # a dict keeps the room it once needed
 
 
-def note(core: SchedulerState, client: ClientState) -> None:
+def note(state: SchedulerState, client: ClientState) -> None:
     """Tell people that a client doesn't read, or does again."""
     if client.window.was_closed:
         text = (
             f"it reads nothing: {client.window.under_way:,} bytes are on their way to it. Until it does it gets no "
             f"telemetry and no values; of each result it will be told how it stands"
         )
-        core.events.add(core.now, "client-behind", client.id, text)
+        state.events.add(state.now, "client-behind", client.id, text)
     else:
-        core.events.add(core.now, "client-caught-up", client.id, "it reads again, and was told what it missed")
+        state.events.add(state.now, "client-caught-up", client.id, "it reads again, and was told what it missed")
 
 
-def cut_off(core: SchedulerState) -> list[ClientState]:
+def cut_off(state: SchedulerState) -> list[ClientState]:
     """End the sessions of clients that ask and read no answers; return them, whose wishes end as well."""
-    cut = [core.clients[client] for client in core.hopeless if client in core.clients]
-    core.hopeless.clear()
+    cut = [state.clients[client] for client in state.hopeless if client in state.clients]
+    state.hopeless.clear()
     for client in cut:
         reason = f"it asked for more than {client.window.hopeless:,} bytes of answers and didn't read them"
-        core.events.add(core.now, "client-cut-off", client.id, reason)
-        core.out.append(Disconnect(client.id, reason))
+        state.events.add(state.now, "client-cut-off", client.id, reason)
+        state.out.append(Disconnect(client.id, reason))
     return cut

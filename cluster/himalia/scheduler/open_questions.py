@@ -9,7 +9,7 @@ Collected = CallReplies | ProcessLogs | ProfileSamples | Restarted | Scaled
 """Answers that hosts put together."""
 
 
-class PendingRequest:
+class OpenQuestion:
     """One client's question, and the hosts that still owe an answer."""
 
     __slots__ = ("answer", "client", "number", "waiting")
@@ -24,16 +24,16 @@ class PendingRequest:
         """What came so far; others add to it, until it is sent."""
 
 
-class Requests:
+class OpenQuestions:
     """All of them, by the number that hosts are given."""
 
     def __init__(self) -> None:
-        self.pending: dict[int, PendingRequest] = {}
+        self.unanswered: dict[int, OpenQuestion] = {}
         self.next_number = 1
 
-    def open(self, client: ClientId, number: int, answer: Collected) -> tuple[int, PendingRequest]:
+    def open(self, client: ClientId, number: int, answer: Collected) -> tuple[int, OpenQuestion]:
         """Begin a question, with what is known of its answer; return the number for the hosts."""
         ours = self.next_number
         self.next_number = ours + 1
-        request = self.pending[ours] = PendingRequest(client, number, answer)
-        return ours, request
+        question = self.unanswered[ours] = OpenQuestion(client, number, answer)
+        return ours, question

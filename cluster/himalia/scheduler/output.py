@@ -20,40 +20,40 @@ BURST: Final = 2.0
 """Seconds' worth of lines that pass at once."""
 
 
-def worker_output(core: SchedulerState, message: WorkerOutput, source: PeerId) -> None:
+def worker_output(state: SchedulerState, message: WorkerOutput, source: PeerId) -> None:
     """Remember lines, and send them to the client of the call."""
     worker = str(message.worker)
-    kept = core.lines
+    kept = state.lines
     kept.keep(worker, message.lines)
-    task = core.tasks.get(message.key)
-    client = core.clients.get(task.group.client) if task is not None else None
+    task = state.tasks.get(message.key)
+    client = state.clients.get(task.group.client) if task is not None else None
     if task is None or client is None:
         return
     bucket = kept.buckets.get(client.id)
     if bucket is None:
         bucket = kept.buckets[client.id] = TokenBucket(CLIENT_RATE, BURST * CLIENT_RATE)
-    lines = [line for line in message.lines if bucket.take(core.now)] if client.window.has_room else []
+    lines = [line for line in message.lines if bucket.take(state.now)] if client.window.has_room else []
     dropped = message.dropped + len(message.lines) - len(lines)
     span = task.group.span
     if lines:
         dropped += kept.dropped.pop((client.id, span), 0)
-        core.send(client, CallOutput(message.key, span, worker, lines, dropped))
+        state.send(client, CallOutput(message.key, span, worker, lines, dropped))
     elif dropped:
         kept.dropped[client.id, span] = kept.dropped.get((client.id, span), 0) + dropped
 
 
-def tell_dropped(core: SchedulerState) -> None:
+def tell_dropped(state: SchedulerState) -> None:
     """Tell clients how many lines they were not sent, where no line follows that could say so."""
-    kept = core.lines
+    kept = state.lines
     dropped, kept.dropped = kept.dropped, {}
     for (client_id, span), count in dropped.items():
-        client = core.clients.get(client_id)
+        client = state.clients.get(client_id)
         if client is not None and not client.window.has_room:
             kept.dropped[client_id, span] = count
         elif client is not None:
-            core.send(client, CallOutput(Key(""), span, "", [], count))
+            state.send(client, CallOutput(Key(""), span, "", [], count))
 
 
-def forget_client(core: SchedulerState, client: ClientState) -> None:
+def forget_client(state: SchedulerState, client: ClientState) -> None:
     """Forget a client that left."""
-    core.lines.buckets.pop(client.id, None)
+    state.lines.buckets.pop(client.id, None)

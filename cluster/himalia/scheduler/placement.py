@@ -41,47 +41,47 @@ LEAST_ESTIMATE: Final = 20e-6
 """Seconds of a thread that even an empty call takes on its way through nanny and worker (measured: 10 to 20 µs)."""
 
 
-def place(core: SchedulerState, task: SchedulerTask) -> None:
+def place(state: SchedulerState, task: SchedulerTask) -> None:
     """Give a task whose inputs are in memory, or that has none, to a host, or queue it."""
     requirement = task.requirement
     if requirement is not None:
-        place_restricted(core, task, requirement)
+        place_restricted(state, task, requirement)
         return
-    queue = core.queue
+    queue = state.queue
     first = queue.first() if queue else None
     if first is not None and first.priority < task.priority:
-        enqueue(core, queue, task)  # whoever freed a slot refills it from the queue afterwards
+        enqueue(state, queue, task)  # whoever freed a slot refills it from the queue afterwards
         return
-    host = choose_near_data(core, task, None) if task.dependencies else choose_free(core)
+    host = choose_near_data(state, task, None) if task.dependencies else choose_free(state)
     if host is None:
-        enqueue(core, queue, task)
+        enqueue(state, queue, task)
     else:
-        assign(core, task, host, None)
+        assign(state, task, host, None)
 
 
-def enqueue(core: SchedulerState, queue: TaskQueue, task: SchedulerTask) -> None:
+def enqueue(state: SchedulerState, queue: TaskQueue, task: SchedulerTask) -> None:
     """Hold a ready task back."""
-    number = core.next_queued
-    core.next_queued = number + 1
+    number = state.next_queued
+    state.next_queued = number + 1
     move(task, QUEUED)
     task.queued = number
     queue.push((task.priority, number, task))
 
 
-def choose_free(core: SchedulerState) -> HostState | None:
+def choose_free(state: SchedulerState) -> HostState | None:
     """Return an idle host, else an open one, in turn."""
-    for host in core.idle:
+    for host in state.idle:
         return host
-    for host in core.open:
+    for host in state.open:
         return host
     return None
 
 
-def choose_near_data(core: SchedulerState, task: SchedulerTask, spare: HostState | None) -> HostState | None:
+def choose_near_data(state: SchedulerState, task: SchedulerTask, spare: HostState | None) -> HostState | None:
     """Return the host with the least bytes to move and queue, among holders of inputs and ``spare`` or a free one."""
-    if len(core.hosts) == 1:
-        only = next(iter(core.hosts.values()))
-        return only if accepts(core, only) else None
+    if len(state.hosts) == 1:
+        only = next(iter(state.hosts.values()))
+        return only if accepts(state, only) else None
     total = 0
     local: dict[HostState, int] = {}  # in the order of the inputs, so that ties end alike whatever the hash seed
     for dependency in task.dependencies:
@@ -89,38 +89,38 @@ def choose_near_data(core: SchedulerState, task: SchedulerTask, spare: HostState
         total += nbytes
         for holder in dependency.holders:
             local[holder] = local.get(holder, 0) + nbytes
-    free = spare or choose_free(core)
+    free = spare or choose_free(state)
     if free is not None:
         local.setdefault(free, 0)
     best: HostState | None = None
     least = 0.0
     for host, nbytes in local.items():
-        if not accepts(core, host):
+        if not accepts(state, host):
             continue
-        cost = move_cost(core, total - nbytes) + host.occupancy / host.nthreads
+        cost = move_cost(state, total - nbytes) + host.occupancy / host.nthreads
         if best is None or cost < least:
             best, least = host, cost
     return best
 
 
-def move_cost(core: SchedulerState, nbytes: int) -> float:
+def move_cost(state: SchedulerState, nbytes: int) -> float:
     """Return the expected seconds to bring ``nbytes`` of other hosts."""
-    return core.settings.latency + nbytes / core.settings.bandwidth if nbytes > 0 else 0.0
+    return state.settings.latency + nbytes / state.settings.bandwidth if nbytes > 0 else 0.0
 
 
-def accepts(core: SchedulerState, host: HostState) -> bool:
+def accepts(state: SchedulerState, host: HostState) -> bool:
     """Whether a host takes another task that has inputs."""
     if host.is_open:
         return True
     return (
-        not host.paused and host.nthreads > 0 and host.occupancy < host.nthreads * DEPTH * core.settings.queue_seconds
+        not host.paused and host.nthreads > 0 and host.occupancy < host.nthreads * DEPTH * state.settings.queue_seconds
     )
 
 
-def assign(core: SchedulerState, task: SchedulerTask, host: HostState, worker: WorkerState | None) -> None:
+def assign(state: SchedulerState, task: SchedulerTask, host: HostState, worker: WorkerState | None) -> None:
     """Send a ready task to a host, as a new attempt."""
-    attempt = core.next_attempt
-    core.next_attempt = attempt + 1
+    attempt = state.next_attempt
+    state.next_attempt = attempt + 1
     task.attempt = attempt
     task.tries += 1
     task.host = host
@@ -128,7 +128,7 @@ def assign(core: SchedulerState, task: SchedulerTask, host: HostState, worker: W
     move(task, ASSIGNED)
     group = task.group
     duration = group.pace.duration
-    estimate = duration if duration >= 0.0 else core.settings.unknown_duration
+    estimate = duration if duration >= 0.0 else state.settings.unknown_duration
     task.estimate = estimate = estimate if estimate > LEAST_ESTIMATE else LEAST_ESTIMATE
     host.assigned[task] = None
     host.occupancy += estimate
@@ -137,9 +137,9 @@ def assign(core: SchedulerState, task: SchedulerTask, host: HostState, worker: W
     if worker is not None:
         occupy(task, worker, +1)
     if task.function:
-        define_function(core, host, task.function)
+        define_function(state, host, task.function)
     dependencies = task.dependencies
-    core.send(
+    state.send(
         host,
         Compute(
             task.key,
@@ -156,9 +156,9 @@ def assign(core: SchedulerState, task: SchedulerTask, host: HostState, worker: W
             worker.info.name if worker is not None else "",
         ),
     )
-    update_room(core, host)
-    if host.is_open and len(core.hosts) > 1:
-        rotate(core, host)
+    update_room(state, host)
+    if host.is_open and len(state.hosts) > 1:
+        rotate(state, host)
 
 
 def locate(dependency: SchedulerTask, host: HostState) -> Dependency:
@@ -168,17 +168,17 @@ def locate(dependency: SchedulerTask, host: HostState) -> Dependency:
     return Dependency(dependency.key, dependency.attempt, dependency.nbytes, others)
 
 
-def define_function(core: SchedulerState, host: HostState, function: bytes) -> None:
+def define_function(state: SchedulerState, host: HostState, function: bytes) -> None:
     """Make sure that a host knows a function before it is named."""
     known = host.functions
     if function in known:
         return
     known[function] = None
-    core.send(host, FunctionBody(Digest(function), core.functions[function].body))
-    if len(known) > core.settings.function_cache:
+    state.send(host, FunctionBody(Digest(function), state.functions[function].body))
+    if len(known) > state.settings.function_cache:
         oldest = next(iter(known))
         del known[oldest]
-        core.send(host, ForgetFunctions([Digest(oldest)]))
+        state.send(host, ForgetFunctions([Digest(oldest)]))
 
 
 def occupy(task: SchedulerTask, worker: WorkerState, sign: int) -> None:
@@ -188,7 +188,7 @@ def occupy(task: SchedulerTask, worker: WorkerState, sign: int) -> None:
         change_used(worker, task.requirement.resources, sign)
 
 
-def leave_host(core: SchedulerState, task: SchedulerTask) -> HostState:
+def leave_host(state: SchedulerState, task: SchedulerTask) -> HostState:
     """Take an ASSIGNED task off the books of its host; the caller moves it on and refills the host."""
     host = task.host
     assert host is not None, f"{task!r} has no host"
@@ -200,14 +200,14 @@ def leave_host(core: SchedulerState, task: SchedulerTask) -> HostState:
         task.worker = None
     task.host = None
     task.withdrawing = 0
-    update_room(core, host)
+    update_room(state, host)
     return host
 
 
-def abandon(core: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> None:
+def abandon(state: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> None:
     """Take an ASSIGNED task back from its host; until the host confirms, the attempt is a zombie there."""
     worker, attempt = task.worker, task.attempt
-    host = leave_host(core, task)
+    host = leave_host(state, task)
     resources = task.requirement.resources if task.requirement is not None else ()
     zombie = host.zombies[attempt] = Zombie(task.key, task.group, worker, resources, task.estimate)
     task.group.stopping += 1
@@ -216,11 +216,11 @@ def abandon(core: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> No
     if worker is not None:
         worker.assigned += 1
         change_used(worker, zombie.resources, +1)
-    core.send(host, Withdraw(task.key, attempt, interrupt))
-    update_room(core, host)
+    state.send(host, Withdraw(task.key, attempt, interrupt))
+    update_room(state, host)
 
 
-def bury(core: SchedulerState, host: HostState, attempt: int) -> bool:
+def bury(state: SchedulerState, host: HostState, attempt: int) -> bool:
     """Forget a zombie that its host is done with; return whether there was one."""
     zombie = host.zombies.pop(attempt, None)
     if zombie is None:
@@ -232,12 +232,12 @@ def bury(core: SchedulerState, host: HostState, attempt: int) -> bool:
     if zombie.worker is not None:
         zombie.worker.assigned -= 1
         change_used(zombie.worker, zombie.resources, -1)
-    update_room(core, host)
-    refill(core, host)
+    update_room(state, host)
+    refill(state, host)
     return True
 
 
-def update_room(core: SchedulerState, host: HostState) -> None:
+def update_room(state: SchedulerState, host: HostState) -> None:
     """Recompute whether a host is idle, open, or has more than it can run."""
     load = len(host.assigned) + len(host.zombies)
     nthreads = host.nthreads
@@ -245,62 +245,62 @@ def update_room(core: SchedulerState, host: HostState) -> None:
     open = idle or (
         not host.paused
         and nthreads > 0
-        and host.occupancy < nthreads * core.settings.queue_seconds
-        and load < nthreads + core.settings.queue_limit
+        and host.occupancy < nthreads * state.settings.queue_seconds
+        and load < nthreads + state.settings.queue_limit
     )
     if idle is not host.is_idle:
         host.is_idle = idle
         if idle:
-            core.idle[host] = None
+            state.idle[host] = None
         else:
-            del core.idle[host]
+            del state.idle[host]
     if open is not host.is_open:
         host.is_open = open
         if open:
-            core.open[host] = None
+            state.open[host] = None
         else:
-            del core.open[host]
-    if load > nthreads and host.occupancy >= nthreads * core.settings.steal_duration:
-        core.surplus[host] = None
+            del state.open[host]
+    if load > nthreads and host.occupancy >= nthreads * state.settings.steal_duration:
+        state.surplus[host] = None
     else:
-        core.surplus.pop(host, None)
+        state.surplus.pop(host, None)
 
 
-def rotate(core: SchedulerState, host: HostState) -> None:
+def rotate(state: SchedulerState, host: HostState) -> None:
     """Let other free hosts be chosen before this one."""
     if host.is_idle:
-        del core.idle[host]
-        core.idle[host] = None
-    del core.open[host]
-    core.open[host] = None
+        del state.idle[host]
+        state.idle[host] = None
+    del state.open[host]
+    state.open[host] = None
 
 
-def refill(core: SchedulerState, host: HostState) -> None:
+def refill(state: SchedulerState, host: HostState) -> None:
     """Give a host what waits for it, in priority order, while it has room; steal for it if there is nothing."""
-    if core.requirements:
-        refill_restricted(core, host)
-    queue = core.queue
+    if state.requirements:
+        refill_restricted(state, host)
+    queue = state.queue
     while host.is_open:
         task = queue.first()
         if task is None:
             break
-        target = choose_near_data(core, task, host) if task.dependencies else host
+        target = choose_near_data(state, task, host) if task.dependencies else host
         assert target is not None, f"{host!r} is open and refuses"
         queue.pop()
-        assign(core, task, target, None)
-    if host.is_idle and core.surplus:
-        steal(core, host)
+        assign(state, task, target, None)
+    if host.is_idle and state.surplus:
+        steal(state, host)
 
 
-def refill_all(core: SchedulerState) -> None:
+def refill_all(state: SchedulerState) -> None:
     """Refill every host with room, after something changed for all."""
-    for host in list(core.open):
-        refill(core, host)
+    for host in list(state.open):
+        refill(state, host)
 
 
-def steal(core: SchedulerState, thief: HostState) -> None:
+def steal(state: SchedulerState, thief: HostState) -> None:
     """Ask a loaded host for a call that hasn't started, if it's worth the way."""
-    for victim in islice(core.surplus, VICTIMS):
+    for victim in islice(state.surplus, VICTIMS):
         if victim is thief:
             continue
         newest = next(reversed(victim.assigned), None)  # older ones are likely to run already
@@ -309,50 +309,50 @@ def steal(core: SchedulerState, thief: HostState) -> None:
         pace = newest.group.pace
         duration = pace.duration if pace.duration >= 0.0 else newest.estimate
         missing = sum([d.nbytes for d in newest.dependencies if thief not in d.holders])
-        if duration < core.settings.steal_duration or move_cost(core, missing) > victim.occupancy:
+        if duration < state.settings.steal_duration or move_cost(state, missing) > victim.occupancy:
             continue
         newest.withdrawing = newest.attempt
-        core.send(victim, Withdraw(newest.key, newest.attempt, False))
+        state.send(victim, Withdraw(newest.key, newest.attempt, False))
         return
 
 
-def place_restricted(core: SchedulerState, task: SchedulerTask, requirement: Requirement) -> None:
+def place_restricted(state: SchedulerState, task: SchedulerTask, requirement: Requirement) -> None:
     """Bind a task to the least loaded worker that has room for it, or queue it."""
     best: WorkerState | None = None
     first = requirement.queue.first()
     if first is None or task.priority < first.priority:
-        for host, workers in eligible(core, requirement).items():
+        for host, workers in eligible(state, requirement).items():
             if host.paused:
                 continue
             for worker in workers:
                 if has_room(worker, requirement) and (best is None or worker.assigned < best.assigned):
                     best = worker
     if best is None:
-        enqueue(core, requirement.queue, task)
+        enqueue(state, requirement.queue, task)
     else:
-        assign(core, task, best.host, best)
+        assign(state, task, best.host, best)
 
 
-def trickle(core: SchedulerState) -> None:
+def trickle(state: SchedulerState) -> None:
     """Give hosts that are paused and do nothing one call each that nobody else may run; called at every tick.
 
     What keeps their memory full may be what waits here: slow, but never stuck.  Where nothing can move to disk, a call
     ends with an error that says so, and doesn't wait for ever.
     """
-    if core.queue and not core.open and all(host.paused or not host.nthreads for host in core.hosts.values()):
-        for host in core.hosts.values():
-            task = core.queue.first() if is_at_rest(host) else None
+    if state.queue and not state.open and all(host.paused or not host.nthreads for host in state.hosts.values()):
+        for host in state.hosts.values():
+            task = state.queue.first() if is_at_rest(host) else None
             if task is not None:
-                core.queue.pop()
-                assign(core, task, host, None)
-    for requirement in core.requirements.values():
-        if not requirement.queue or not all(host.paused for host in eligible(core, requirement)):
+                state.queue.pop()
+                assign(state, task, host, None)
+    for requirement in state.requirements.values():
+        if not requirement.queue or not all(host.paused for host in eligible(state, requirement)):
             continue
-        for host, workers in eligible(core, requirement).items():
+        for host, workers in eligible(state, requirement).items():
             task = requirement.queue.first() if is_at_rest(host) and has_room(workers[0], requirement) else None
             if task is not None:
                 requirement.queue.pop()
-                assign(core, task, host, workers[0])
+                assign(state, task, host, workers[0])
 
 
 def is_at_rest(host: HostState) -> bool:
@@ -360,17 +360,17 @@ def is_at_rest(host: HostState) -> bool:
     return host.paused and host.nthreads > 0 and not host.assigned and not host.zombies
 
 
-def refill_restricted(core: SchedulerState, host: HostState) -> None:
+def refill_restricted(state: SchedulerState, host: HostState) -> None:
     """Give a host's workers what waits for them by name or resource."""
     if host.paused:
         return
-    for requirement in core.requirements.values():
+    for requirement in state.requirements.values():
         if not requirement.queue:
             continue
-        for worker in eligible(core, requirement).get(host, ()):
+        for worker in eligible(state, requirement).get(host, ()):
             while has_room(worker, requirement):
                 task = requirement.queue.first()
                 if task is None:
                     break
                 requirement.queue.pop()
-                assign(core, task, host, worker)
+                assign(state, task, host, worker)

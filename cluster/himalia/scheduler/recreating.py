@@ -8,9 +8,9 @@ from himalia.names import shorten
 from himalia.scheduler.state import SchedulerState
 
 
-def describe_call(core: SchedulerState, message: GetSpec) -> Reply:
+def describe_call(state: SchedulerState, message: GetSpec) -> Reply:
     """Answer with a task's function, call, key of its large argument and inputs; bytes stay opaque here."""
-    task = core.tasks.get(message.key)
+    task = state.tasks.get(message.key)
     name = shorten(message.key)
     if task is None:
         why = "it was released or cancelled, or the cluster was restarted. Submit it again and keep its future."
@@ -19,7 +19,7 @@ def describe_call(core: SchedulerState, message: GetSpec) -> Reply:
         why = "it was placed on the cluster (scatter, or a large argument), or lost. There is no call to repeat."
         return Reply(message.request, error=f"{name} was not computed: {why}")
     call = CallSpec(
-        function=core.functions[task.function].body if task.function else b"",
+        function=state.functions[task.function].body if task.function else b"",
         call=task.call,
         argument=task.argument,
         dependencies=tuple([dependency.key for dependency in task.dependencies]),

@@ -5,42 +5,42 @@ from __future__ import annotations
 from himalia.scheduler.state import HostState, Requirement, SchedulerState, SchedulerTask, WorkerState
 
 
-def requirement_of(core: SchedulerState, task: SchedulerTask) -> Requirement | None:
+def requirement_of(state: SchedulerState, task: SchedulerTask) -> Requirement | None:
     """Return the shared record of what a task's options ask for; ``None`` if any worker will do."""
     options = task.options
     if options is None or not (options.workers or options.resources):
         return None
     key = (tuple(sorted(options.workers)), options.allow_other_workers, tuple(sorted(options.resources.items())))
-    requirement = core.requirements.get(key)
+    requirement = state.requirements.get(key)
     if requirement is None:
-        requirement = core.requirements[key] = Requirement(*key)
+        requirement = state.requirements[key] = Requirement(*key)
     requirement.tasks += 1
     return requirement
 
 
-def drop_requirement(core: SchedulerState, requirement: Requirement) -> None:
+def drop_requirement(state: SchedulerState, requirement: Requirement) -> None:
     """Count a task that is gone; the last one takes the requirement with it."""
     requirement.tasks -= 1
     if requirement.tasks == 0:
-        del core.requirements[requirement.workers, requirement.allow_other, requirement.resources]
+        del state.requirements[requirement.workers, requirement.allow_other, requirement.resources]
 
 
-def eligible(core: SchedulerState, requirement: Requirement) -> dict[HostState, list[WorkerState]]:
+def eligible(state: SchedulerState, requirement: Requirement) -> dict[HostState, list[WorkerState]]:
     """Return, by host, the workers that may run tasks of this requirement when they have room."""
-    if requirement.version != core.membership:
-        requirement.version = core.membership
-        requirement.eligible = match_workers(core, requirement, requirement.workers)
+    if requirement.version != state.membership:
+        requirement.version = state.membership
+        requirement.eligible = match_workers(state, requirement, requirement.workers)
         if requirement.allow_other and not requirement.eligible:
-            requirement.eligible = match_workers(core, requirement, ())
+            requirement.eligible = match_workers(state, requirement, ())
     return requirement.eligible
 
 
 def match_workers(
-    core: SchedulerState, requirement: Requirement, names: tuple[str, ...]
+    state: SchedulerState, requirement: Requirement, names: tuple[str, ...]
 ) -> dict[HostState, list[WorkerState]]:
     """Return the workers that are named (or on a named host) and declare enough of each resource."""
     found: dict[HostState, list[WorkerState]] = {}
-    for host in core.hosts.values():
+    for host in state.hosts.values():
         whole_host = not names or bool({host.info.hostname, host.info.address, host.info.name, host.id} & set(names))
         workers = [
             worker

@@ -14,64 +14,64 @@ NOBODY = PeerId("")
 """Source of events of this side."""
 
 
-def peer_joined(core: SchedulerState, event: PeerJoined, source: PeerId) -> None:
+def peer_joined(state: SchedulerState, event: PeerJoined, source: PeerId) -> None:
     """Welcome a client; a nanny registers by itself."""
     if event.role == "client":
-        membership.add_client(core, event.peer)
+        membership.add_client(state, event.peer)
 
 
-def peer_left(core: SchedulerState, event: PeerLeft, source: PeerId) -> None:
+def peer_left(state: SchedulerState, event: PeerLeft, source: PeerId) -> None:
     """Take in that a peer said goodbye, or that its lease ran out."""
-    client = core.clients.get(ClientId(event.peer))
+    client = state.clients.get(ClientId(event.peer))
     if client is not None:
-        forget_client(core, client)
-    host = core.hosts.get(HostId(event.peer))
+        forget_client(state, client)
+    host = state.hosts.get(HostId(event.peer))
     if host is not None:
-        membership.remove_host(core, host, event.reason)
-        forwarding.drop_host(core, host)
-    if core.closing and not core.hosts:
-        core.out.append(ShutDown("every nanny left"))
+        membership.remove_host(state, host, event.reason)
+        forwarding.drop_host(state, host)
+    if state.closing and not state.hosts:
+        state.out.append(ShutDown("every nanny left"))
 
 
-def forget_client(core: SchedulerState, client: ClientState) -> None:
+def forget_client(state: SchedulerState, client: ClientState) -> None:
     """End all that a client had here."""
-    membership.remove_client(core, client)
-    following.stop_following(core, client.id)
-    output.forget_client(core, client)
+    membership.remove_client(state, client)
+    following.stop_following(state, client.id)
+    output.forget_client(state, client)
 
 
-def close(core: SchedulerState, message: Close, source: PeerId) -> None:
+def close(state: SchedulerState, message: Close, source: PeerId) -> None:
     """End: tell everybody, and wait for the nannies to leave."""
-    core.closing = True
-    for host in core.hosts.values():
-        core.send(host, Close(message.reason))
-    for client in core.clients.values():
+    state.closing = True
+    for host in state.hosts.values():
+        state.send(host, Close(message.reason))
+    for client in state.clients.values():
         if client.id != source:
-            core.send(client, Close(message.reason))
-    if not core.hosts:
-        core.out.append(ShutDown(message.reason))
+            state.send(client, Close(message.reason))
+    if not state.hosts:
+        state.out.append(ShutDown(message.reason))
 
 
-def ticked(core: SchedulerState, event: Ticked, source: PeerId) -> None:
+def ticked(state: SchedulerState, event: Ticked, source: PeerId) -> None:
     """Do what is due."""
-    news.catch_up(core, event.pending)
-    for client in news.cut_off(core):
-        forget_client(core, client)
-    following.push(core)
-    output.tell_dropped(core)
-    if core.open and core.surplus:
-        refill_all(core)  # an idle host may find something to steal that wasn't worth it before
-    trickle(core)
-    if core.queue or any(host.assigned for host in core.hosts.values()):
-        core.busy_at = core.now
-    elif core.idle_timeout and core.now - core.busy_at > core.idle_timeout and not core.closing:
-        close(core, Close(f"idle for {core.idle_timeout:g} s"), NOBODY)
-    if core.log.total != core.logged:
-        core.logged = core.log.total
-        core.rested = False
-    elif not core.rested and not core.tasks:
-        core.rested = True
-        core.rest()
-        core.out.append(ReturnMemory())
-    if len(core.groups) > GROUPS:
-        following.forget_idle_groups(core)
+    news.catch_up(state, event.pending)
+    for client in news.cut_off(state):
+        forget_client(state, client)
+    following.push(state)
+    output.tell_dropped(state)
+    if state.open and state.surplus:
+        refill_all(state)  # an idle host may find something to steal that wasn't worth it before
+    trickle(state)
+    if state.queue or any(host.assigned for host in state.hosts.values()):
+        state.busy_at = state.now
+    elif state.idle_timeout and state.now - state.busy_at > state.idle_timeout and not state.closing:
+        close(state, Close(f"idle for {state.idle_timeout:g} s"), NOBODY)
+    if state.log.total != state.logged:
+        state.logged = state.log.total
+        state.rested = False
+    elif not state.rested and not state.tasks:
+        state.rested = True
+        state.rest()
+        state.out.append(ReturnMemory())
+    if len(state.groups) > GROUPS:
+        following.forget_idle_groups(state)

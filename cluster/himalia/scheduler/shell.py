@@ -77,7 +77,7 @@ async def serve(
     meter = asyncio.ensure_future(measure(machine, driver))
     try:
         addresses = [await endpoint.listen(address, certificate=certificate) for address in config.listen]
-        machine.core.address = addresses[0]
+        machine.state.address = addresses[0]
         if ready is not None:
             ready(addresses, me)
         else:
@@ -100,7 +100,7 @@ async def measure(machine: SchedulerMachine, driver: Driver) -> None:
     while True:
         due = loop.time() + MEASURE_INTERVAL
         await asyncio.sleep(MEASURE_INTERVAL)
-        if machine.core.following.followers:
+        if machine.state.following.followers:
             driver.feed(SelfMeasured(usage.measure(max(0.0, loop.time() - due))))
 
 

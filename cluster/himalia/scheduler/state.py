@@ -27,7 +27,7 @@ from himalia.messages.telemetry import HostMetrics, TaskCounts
 from himalia.names import ClientId, HostId, Key, PeerId, WorkerName
 from himalia.scheduler.call_lines import CallLines
 from himalia.scheduler.followers import Following
-from himalia.scheduler.open_questions import Requests
+from himalia.scheduler.open_questions import OpenQuestions
 from himalia.scheduler.queue import TaskQueue
 from himalia.scheduler.window import MOST_HELD, SendWindow
 from himalia.settings import Settings
@@ -432,7 +432,7 @@ class SchedulerState:
         """Workers that died by signals from outside lately: when, and what they ran; see ``loss.weigh``."""
         self.drift_repaired = 0
         """Differences that digests brought to light."""
-        self.requests = Requests()
+        self.questions = OpenQuestions()
         """Questions that hosts owe an answer to."""
         self.lines = CallLines()
         """What calls wrote lately."""
@@ -545,20 +545,20 @@ def count_tasks(group: TaskGroup) -> TaskCounts:
     return TaskCounts(waiting, assigned, done, group.erred, group.cancelled)
 
 
-def count_all(core: SchedulerState) -> TaskCounts:
+def count_all(state: SchedulerState) -> TaskCounts:
     """Return where all tasks are that there ever were, those of groups included that were dropped since."""
-    for group in core.groups.values():
+    for group in state.groups.values():
         if group.changed:
-            count_again(core, group)
-    return core.counts
+            count_again(state, group)
+    return state.counts
 
 
-def count_again(core: SchedulerState, group: TaskGroup) -> None:
+def count_again(state: SchedulerState, group: TaskGroup) -> None:
     """Bring the totals up to date with what a group counts now."""
     fresh, known = count_tasks(group), group.counted
     if fresh != known:
         less = TaskCounts(-known.waiting, -known.assigned, -known.done, -known.failed, -known.cancelled)
-        core.counts = core.counts + fresh + less
+        state.counts = state.counts + fresh + less
         group.counted = fresh
 
 

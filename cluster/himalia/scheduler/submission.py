@@ -32,45 +32,45 @@ from himalia.scheduler.transitions import (
 )
 
 
-def submit(core: SchedulerState, message: Submit, source: PeerId) -> None:
+def submit(state: SchedulerState, message: Submit, source: PeerId) -> None:
     """Take in calls: make the tasks that are new, start those that the client wants."""
-    client = core.client(source)
+    client = state.client(source)
     if message.batch != client.batch:
         client.batch = message.batch
-        client.generation = core.next_generation
-        core.next_generation += 1
+        client.generation = state.next_generation
+        state.next_generation += 1
     enter_span(client, message.span)
-    tasks = core.tasks
+    tasks = state.tasks
     started = []
     for spec in message.tasks:
         task = tasks.get(spec.key)
         if task is None:
-            if spec.function and spec.function not in core.functions:
-                refuse(core, client, spec, "its function was not sent before it; this is a fault of the client")
+            if spec.function and spec.function not in state.functions:
+                refuse(state, client, spec, "its function was not sent before it; this is a fault of the client")
                 continue
             if spec.key in spec.dependencies:
-                refuse(core, client, spec, "it would need its own result")
+                refuse(state, client, spec, "it would need its own result")
                 continue
-            task = create(core, client, spec)
+            task = create(state, client, spec)
         elif task.placed and task.status is ERRED:
             if needs_itself(task, spec):
-                refuse(core, client, spec, "it needs, directly or not, what was computed from an earlier value of it")
+                refuse(state, client, spec, "it needs, directly or not, what was computed from an earlier value of it")
                 continue
-            redefine(core, client, task, spec)
+            redefine(state, client, task, spec)
         elif spec.options is not None and spec.options.origin:
-            compare(core, client, task, spec.options.origin)
+            compare(state, client, task, spec.options.origin)
         if spec.wanted:
-            want(core, client, task)
+            want(state, client, task)
             if task.status is RELEASED:
                 started.append(task)
             else:
-                tell_status(core, client, task)
+                tell_status(state, client, task)
         else:
             protect(client, task)
     if started:
-        need(core, started)
+        need(state, started)
     if message.last and client.protected:
-        end_submission(core, client)
+        end_submission(state, client)
 
 
 def enter_span(client: ClientState, span: str) -> None:
@@ -81,44 +81,44 @@ def enter_span(client: ClientState, span: str) -> None:
         client.groups = {}
 
 
-def refuse(core: SchedulerState, client: ClientState, spec: TaskSpec, why: str) -> None:
+def refuse(state: SchedulerState, client: ClientState, spec: TaskSpec, why: str) -> None:
     """Answer a call that can't be taken."""
     text = f"{shorten(spec.key)} was refused: {why}."
-    core.tell(client, spec.key, ResultErred(spec.key, TaskError(kind="refused", key=spec.key, text=text)))
+    state.tell(client, spec.key, ResultErred(spec.key, TaskError(kind="refused", key=spec.key, text=text)))
 
 
-def compare(core: SchedulerState, client: ClientState, task: SchedulerTask, origin: str) -> None:
+def compare(state: SchedulerState, client: ClientState, task: SchedulerTask, origin: str) -> None:
     """Tell a client whose key is in use for something else: other clients want that, or calls that aren't done need it.
 
     A task without an origin has a name that says what it is.
     """
     before = "" if task.options is None else task.options.origin
     if before and before != origin:
-        core.send(client, KeyTaken(task.key, before, origin))
+        state.send(client, KeyTaken(task.key, before, origin))
 
 
-def create(core: SchedulerState, client: ClientState, spec: TaskSpec) -> SchedulerTask:
+def create(state: SchedulerState, client: ClientState, spec: TaskSpec) -> SchedulerTask:
     """Make the task that ``spec`` describes, RELEASED; a dependency that doesn't exist is made an erred one."""
-    task = SchedulerTask(spec.key, core.group(client, spec.group))
-    core.tasks[spec.key] = task
+    task = SchedulerTask(spec.key, state.group(client, spec.group))
+    state.tasks[spec.key] = task
     task.group.tasks += 1
-    describe(core, client, task, spec)
+    describe(state, client, task, spec)
     return task
 
 
-def redefine(core: SchedulerState, client: ClientState, task: SchedulerTask, spec: TaskSpec) -> None:
+def redefine(state: SchedulerState, client: ClientState, task: SchedulerTask, spec: TaskSpec) -> None:
     """Make a call of a key whose value was placed and is lost, or that was named as an input and never existed."""
     move(task, RELEASED)  # which its group counts, so this comes first
     task.group.tasks -= 1
-    task.group = core.group(client, spec.group)
+    task.group = state.group(client, spec.group)
     task.group.tasks += 1
     task.placed = False
     task.error = None
     task.strikes = 0
-    describe(core, client, task, spec)
+    describe(state, client, task, spec)
     for wanting in task.wanted_by:
         if wanting is not client:
-            core.tell(wanting, task.key, ResultPending(task.key))
+            state.tell(wanting, task.key, ResultPending(task.key))
 
 
 def needs_itself(task: SchedulerTask, spec: TaskSpec) -> bool:
@@ -136,7 +136,7 @@ def needs_itself(task: SchedulerTask, spec: TaskSpec) -> bool:
     return False
 
 
-def describe(core: SchedulerState, client: ClientState, task: SchedulerTask, spec: TaskSpec) -> None:
+def describe(state: SchedulerState, client: ClientState, task: SchedulerTask, spec: TaskSpec) -> None:
     """Enter what ``spec`` says of a task that has no call yet."""
     task.function = spec.function
     task.call = spec.call
@@ -148,22 +148,22 @@ def describe(core: SchedulerState, client: ClientState, task: SchedulerTask, spe
         task.options = options
         task.priority = (-options.priority, client.generation, spec.order)
         task.retries = options.retries
-        task.requirement = requirement_of(core, task)
+        task.requirement = requirement_of(state, task)
     if spec.function:
-        core.functions[spec.function].tasks += 1
+        state.functions[spec.function].tasks += 1
     if spec.dependencies:
-        task.dependencies = tuple([find_input(core, client, key, spec) for key in dict.fromkeys(spec.dependencies)])
+        task.dependencies = tuple([find_input(state, client, key, spec) for key in dict.fromkeys(spec.dependencies)])
         for dependency in task.dependencies:
             if dependency.dependents is None:
                 dependency.dependents = {}
             dependency.dependents[task] = None
 
 
-def find_input(core: SchedulerState, client: ClientState, key: Key, spec: TaskSpec) -> SchedulerTask:
+def find_input(state: SchedulerState, client: ClientState, key: Key, spec: TaskSpec) -> SchedulerTask:
     """Return the task of an input; one that nobody knows becomes an erred task, so that its dependents say why."""
-    task = core.tasks.get(key)
+    task = state.tasks.get(key)
     if task is None:
-        task = core.tasks[key] = SchedulerTask(key, core.group(client, spec.group))
+        task = state.tasks[key] = SchedulerTask(key, state.group(client, spec.group))
         task.group.tasks += 1
         task.group.placed += 1
         task.placed = True
@@ -184,39 +184,39 @@ def protect(client: ClientState, task: SchedulerTask) -> None:
         task.protected += 1
 
 
-def end_submission(core: SchedulerState, client: ClientState) -> None:
+def end_submission(state: SchedulerState, client: ClientState) -> None:
     """Judge what was protected while a submission came in."""
     protected, client.protected = client.protected, {}
     for task in protected:
         task.protected -= 1
     for task in protected:
-        settle(core, task)
+        settle(state, task)
 
 
-def place_data(core: SchedulerState, message: DataPlaced, source: PeerId) -> None:
+def place_data(state: SchedulerState, message: DataPlaced, source: PeerId) -> None:
     """Enter a value that a client put into a host's store."""
-    client = core.client(source)
-    host = core.hosts.get(message.host)
-    task = core.tasks.get(message.key)
+    client = state.client(source)
+    host = state.hosts.get(message.host)
+    task = state.tasks.get(message.key)
     if task is not None and task.status in ACTIVE | {FINISHED} and task.attempt != message.attempt:
         # The key has a value, or is about to: the one that was placed now is superfluous.
         if host is not None:
-            core.to_free.setdefault(host, []).append((message.key, message.attempt))
+            state.to_free.setdefault(host, []).append((message.key, message.attempt))
         if message.wanted:
             if message.origin:
-                compare(core, client, task, message.origin)
-            want(core, client, task)
-            tell_status(core, client, task)
+                compare(state, client, task, message.origin)
+            want(state, client, task)
+            tell_status(state, client, task)
         return
     if task is None:
-        task = core.tasks[message.key] = SchedulerTask(message.key, core.group(client, message.group))
+        task = state.tasks[message.key] = SchedulerTask(message.key, state.group(client, message.group))
         task.group.tasks += 1
         task.group.placed += 1
         task.placed = True
         if message.origin:
             task.options = TaskOptions(origin=message.origin)
     if message.wanted:
-        want(core, client, task)
+        want(state, client, task)
     else:
         protect(client, task)
     if task.status is ERRED:
@@ -226,14 +226,14 @@ def place_data(core: SchedulerState, message: DataPlaced, source: PeerId) -> Non
         task.error = None
     if host is None:
         if task.status is RELEASED:
-            err(core, task, lost_error(task))
+            err(state, task, lost_error(task))
     elif task.status is RELEASED:
         task.attempt = message.attempt
         task.strikes = 0  # complaints were about the value that was there before
-        set_result(core, task, host, message.nbytes, message.type_name)
-        wake_dependents(core, task)
+        set_result(state, task, host, message.nbytes, message.type_name)
+        wake_dependents(state, task)
     elif host not in task.holders:
         task.holders = (*task.holders, host)
         add_held(host, task)
     for wanting in task.wanted_by:
-        tell_status(core, wanting, task)
+        tell_status(state, wanting, task)

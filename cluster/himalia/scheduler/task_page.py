@@ -15,11 +15,11 @@ NEIGHBOURS: Final = 50
 """Inputs and dependents that are named; their number is told in any case."""
 
 
-def describe_task(core: SchedulerState, key: Key) -> TaskView:
+def describe_task(state: SchedulerState, key: Key) -> TaskView:
     """Return what the scheduler knows of a key; of one that it doesn't know, ``status`` is ``unknown``."""
-    task = core.tasks.get(key)
-    events = [(core.now - event.time, event.kind, event.text) for event in core.events.of(key)]
-    why = cut(explain(core, key))
+    task = state.tasks.get(key)
+    events = [(state.now - event.time, event.kind, event.text) for event in state.events.of(key)]
+    why = cut(explain(state, key))
     if task is None:
         return TaskView(key=key, why=why, events=events)
     options = task.options

@@ -34,7 +34,7 @@ FREED: Final = 100_000
 """Results named in one message: some 5 MB.  A client that leaves may have held millions."""
 
 
-def want(core: SchedulerState, client: ClientState, task: SchedulerTask) -> None:
+def want(state: SchedulerState, client: ClientState, task: SchedulerTask) -> None:
     """Note that a client holds a future of a task."""
     if task not in client.wants:
         client.wants[task] = None
@@ -54,10 +54,10 @@ def unwant(task: SchedulerTask, client: ClientState) -> bool:
     return True
 
 
-def tell_status(core: SchedulerState, client: ClientState, task: SchedulerTask) -> None:
+def tell_status(state: SchedulerState, client: ClientState, task: SchedulerTask) -> None:
     """Tell a client that begins to want a task how it stands, unless it only has to wait."""
     if task.status is FINISHED or task.status is ERRED:
-        core.tell(client, task.key, status_message(task))
+        state.tell(client, task.key, status_message(task))
 
 
 def status_message(task: SchedulerTask) -> ResultReady | ResultErred | ResultPending:
@@ -76,10 +76,10 @@ def ready_message(task: SchedulerTask, data: bytes | None) -> ResultReady:
     return ResultReady(task.key, task.attempt, task.nbytes, task.type_name, holders, data)
 
 
-def need(core: SchedulerState, tasks: Iterable[SchedulerTask]) -> None:
+def need(state: SchedulerState, tasks: Iterable[SchedulerTask]) -> None:
     """Start RELEASED tasks, and the inputs that they need and that aren't in memory."""
     ready: list[SchedulerTask] = []
-    stopped = core.stopped
+    stopped = state.stopped
     stack = list(tasks)
     stack.reverse()  # what was named first is placed first, among equals
     while stack:
@@ -90,7 +90,7 @@ def need(core: SchedulerState, tasks: Iterable[SchedulerTask]) -> None:
             del stopped[task]
             task.group.cancelled -= 1
         if task.placed:
-            err(core, task, lost_error(task))
+            err(state, task, lost_error(task))
             continue
         if not task.dependencies:
             ready.append(task)
@@ -110,7 +110,7 @@ def need(core: SchedulerState, tasks: Iterable[SchedulerTask]) -> None:
                 erred = dependency
         if erred is not None:
             assert erred.error is not None
-            err(core, task, erred.error)
+            err(state, task, erred.error)
         elif task.waiting_on == 0:
             ready.append(task)
     if len(ready) > 1:
@@ -118,9 +118,9 @@ def need(core: SchedulerState, tasks: Iterable[SchedulerTask]) -> None:
     for task in ready:
         status = task.status
         if (status is WAITING and task.waiting_on == 0) or (status is RELEASED and (task.waiters or task.wanted_by)):
-            place(core, task)
-    if core.open and core.queue:
-        refill_all(core)
+            place(state, task)
+    if state.open and state.queue:
+        refill_all(state)
 
 
 def priority_of(task: SchedulerTask) -> tuple[float, int, int]:
@@ -128,37 +128,37 @@ def priority_of(task: SchedulerTask) -> tuple[float, int, int]:
     return task.priority
 
 
-def finish(core: SchedulerState, message: TaskFinished, source: PeerId) -> None:
+def finish(state: SchedulerState, message: TaskFinished, source: PeerId) -> None:
     """Take in a result, if its attempt is the current one; wake what waited for it and free what only it needed."""
-    host = core.host(source)
-    task = core.tasks.get(message.key)
+    host = state.host(source)
+    task = state.tasks.get(message.key)
     if task is None or task.attempt != message.attempt or task.status is not ASSIGNED or task.host is not host:
         waste(host, message.attempt, message.timing)
-        discard(core, host, message.key, message.attempt)
+        discard(state, host, message.key, message.attempt)
         return
-    leave_host(core, task)
-    set_result(core, task, host, message.nbytes, message.type_name)
+    leave_host(state, task)
+    set_result(state, task, host, message.nbytes, message.type_name)
     task.group.add_completion(message.timing, message.nbytes)
-    core.log.add((task.key, task.group.name, host.id, message.worker, "ok", message.timing, message.nbytes))
+    state.log.add((task.key, task.group.name, host.id, message.worker, "ok", message.timing, message.nbytes))
     wanted = task.wanted_by
     if wanted:
         ready = ResultReady(task.key, task.attempt, task.nbytes, task.type_name, (host.id,), message.data)
         for client in wanted:
             window = client.window
             if window.held or window.under_way > window.values:
-                core.tell(client, task.key, ready_message(task, None))
+                state.tell(client, task.key, ready_message(task, None))
             else:
-                core.send(client, ready)
+                state.send(client, ready)
     if task.dependents:
-        wake_dependents(core, task)
+        wake_dependents(state, task)
     if task.dependencies:
-        release_inputs(core, task)
+        release_inputs(state, task)
     if not wanted and task.waiters == 0:
-        settle(core, task)
-    refill(core, host)
+        settle(state, task)
+    refill(state, host)
 
 
-def set_result(core: SchedulerState, task: SchedulerTask, host: HostState, nbytes: int, type_name: str) -> None:
+def set_result(state: SchedulerState, task: SchedulerTask, host: HostState, nbytes: int, type_name: str) -> None:
     """Note that a task is in memory at a host."""
     move(task, FINISHED)
     task.holders = (host,)
@@ -167,7 +167,7 @@ def set_result(core: SchedulerState, task: SchedulerTask, host: HostState, nbyte
     group.memory += nbytes
     if group.memory > group.peak:
         group.peak = group.memory
-    task.type_name = core.type_names.setdefault(type_name, type_name)
+    task.type_name = state.type_names.setdefault(type_name, type_name)
     add_held(host, task)
 
 
@@ -187,7 +187,7 @@ def remove_held(host: HostState, task: SchedulerTask) -> None:
         host.data_count -= 1
 
 
-def wake_dependents(core: SchedulerState, task: SchedulerTask) -> None:
+def wake_dependents(state: SchedulerState, task: SchedulerTask) -> None:
     """Count one more input in memory for each waiting dependent, and place those that have all."""
     ready = []
     for dependent in task.dependents or ():
@@ -198,21 +198,21 @@ def wake_dependents(core: SchedulerState, task: SchedulerTask) -> None:
     if len(ready) > 1:
         ready.sort(key=priority_of)
     for dependent in ready:
-        place(core, dependent)
+        place(state, dependent)
 
 
-def release_inputs(core: SchedulerState, task: SchedulerTask) -> None:
+def release_inputs(state: SchedulerState, task: SchedulerTask) -> None:
     """Count a dependent that left ACTIVE; inputs that nobody needs any more are let go."""
     for dependency in task.dependencies:
         dependency.waiters -= 1
         if dependency.waiters == 0 and not dependency.wanted_by:
-            settle(core, dependency)
+            settle(state, dependency)
 
 
-def discard(core: SchedulerState, host: HostState, key: Key, attempt: int) -> None:
+def discard(state: SchedulerState, host: HostState, key: Key, attempt: int) -> None:
     """Have a host drop the result of an attempt that isn't current any more."""
-    core.to_free.setdefault(host, []).append((key, attempt))
-    bury(core, host, attempt)
+    state.to_free.setdefault(host, []).append((key, attempt))
+    bury(state, host, attempt)
 
 
 def waste(host: HostState, attempt: int, timing: Timing) -> None:
@@ -222,36 +222,36 @@ def waste(host: HostState, attempt: int, timing: Timing) -> None:
         zombie.group.waste(timing)
 
 
-def fail(core: SchedulerState, message: TaskFailed, source: PeerId) -> None:
+def fail(state: SchedulerState, message: TaskFailed, source: PeerId) -> None:
     """Take in that an attempt raised: try again if retries are left, else the task and its dependents err."""
-    host = core.host(source)
-    task = core.tasks.get(message.key)
+    host = state.host(source)
+    task = state.tasks.get(message.key)
     if task is None or task.attempt != message.attempt or task.status is not ASSIGNED or task.host is not host:
         waste(host, message.attempt, message.timing)
-        bury(core, host, message.attempt)
+        bury(state, host, message.attempt)
         return
-    leave_host(core, task)
+    leave_host(state, task)
     task.group.failed += 1
     task.group.waste(message.timing)
     error = message.error
-    core.log.add((task.key, task.group.name, host.id, error.worker, "error", message.timing, 0))
-    core.count_error(task, error)
+    state.log.add((task.key, task.group.name, host.id, error.worker, "error", message.timing, 0))
+    state.count_error(task, error)
     if task.retries > 0:
         task.retries -= 1
-        core.events.add(core.now, "retried", task.key, f"attempt {task.tries} failed on {error.worker}: {error.text}")
-        start_again(core, task)
+        state.events.add(state.now, "retried", task.key, f"attempt {task.tries} failed on {error.worker}: {error.text}")
+        start_again(state, task)
     else:
         tried = TaskError(
             error.kind, task.key, error.text, error.exception, error.frames, error.worker, attempts=task.tries
         )
-        err(core, task, tried)
-    refill(core, host)
+        err(state, task, tried)
+    refill(state, host)
 
 
-def start_again(core: SchedulerState, task: SchedulerTask) -> None:
+def start_again(state: SchedulerState, task: SchedulerTask) -> None:
     """Send a task that left its host (``leave_host``) on its way once more, when its inputs are in memory."""
     wait_for_inputs(task)
-    place_if_ready(core, task)
+    place_if_ready(state, task)
 
 
 def wait_for_inputs(task: SchedulerTask) -> None:
@@ -260,13 +260,13 @@ def wait_for_inputs(task: SchedulerTask) -> None:
     task.waiting_on = sum([dependency.status is not FINISHED for dependency in task.dependencies])
 
 
-def place_if_ready(core: SchedulerState, task: SchedulerTask) -> None:
+def place_if_ready(state: SchedulerState, task: SchedulerTask) -> None:
     """Place a WAITING task, unless it got its place meanwhile or still waits."""
     if task.status is WAITING and task.waiting_on == 0:
-        place(core, task)
+        place(state, task)
 
 
-def err(core: SchedulerState, task: SchedulerTask, error: TaskError) -> None:
+def err(state: SchedulerState, task: SchedulerTask, error: TaskError) -> None:
     """End a task that is RELEASED, or ACTIVE but at no host, with an error, and all active dependents with it."""
     stack = [task]
     while stack:
@@ -275,21 +275,21 @@ def err(core: SchedulerState, task: SchedulerTask, error: TaskError) -> None:
             continue
         was_active = task.status in ACTIVE
         if task.status is ASSIGNED and task.host is not None:
-            abandon(core, task, interrupt=False)
+            abandon(state, task, interrupt=False)
         move(task, ERRED)
         if not task.placed:
             task.group.erred += 1
         task.error = error
         for client in task.wanted_by:
-            core.tell(client, task.key, ResultErred(task.key, error))
+            state.tell(client, task.key, ResultErred(task.key, error))
         if task.dependents:
             stack.extend([dependent for dependent in task.dependents if dependent.status in ACTIVE])
         if was_active:
-            release_inputs(core, task)
-        settle(core, task)
+            release_inputs(state, task)
+        settle(state, task)
 
 
-def settle(core: SchedulerState, task: SchedulerTask, *, interrupt: bool = False) -> None:
+def settle(state: SchedulerState, task: SchedulerTask, *, interrupt: bool = False) -> None:
     """Stop, free or forget a task that is not needed any more, then look at its inputs.
 
     What was let go of may run to its end, where it runs; what was cancelled is interrupted, with all that ran for it.
@@ -300,27 +300,27 @@ def settle(core: SchedulerState, task: SchedulerTask, *, interrupt: bool = False
         if task.wanted_by or task.waiters or task.protected or task.status is FORGOTTEN:
             continue
         if task.status in ACTIVE:
-            stop(core, task, interrupt=interrupt)
+            stop(state, task, interrupt=interrupt)
             stack.extend(drop_inputs(task))
         elif task.status is FINISHED and not (task.placed and task.dependents):
             # What can't be computed again stays, as long as something may be computed from it again.
-            free(core, task)
+            free(state, task)
         if not task.dependents:
-            forget(core, task)
+            forget(state, task)
             stack.extend(task.dependencies)
 
 
-def stop(core: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> None:
+def stop(state: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> None:
     """Make an ACTIVE task RELEASED."""
     host = task.host
     if task.status is ASSIGNED:
-        abandon(core, task, interrupt=interrupt)
+        abandon(state, task, interrupt=interrupt)
     move(task, RELEASED)
     task.group.cancelled += 1
     if task.dependents:
-        core.stopped[task] = None
+        state.stopped[task] = None
     if host is not None:
-        refill(core, host)
+        refill(state, host)
 
 
 def drop_inputs(task: SchedulerTask) -> list[SchedulerTask]:
@@ -330,42 +330,42 @@ def drop_inputs(task: SchedulerTask) -> list[SchedulerTask]:
     return [dependency for dependency in task.dependencies if dependency.waiters == 0]
 
 
-def free(core: SchedulerState, task: SchedulerTask) -> None:
+def free(state: SchedulerState, task: SchedulerTask) -> None:
     """Let go of a FINISHED task's result everywhere."""
     for host in task.holders:
         remove_held(host, task)
-        core.to_free.setdefault(host, []).append((task.key, task.attempt))
+        state.to_free.setdefault(host, []).append((task.key, task.attempt))
     task.holders = ()
     task.group.memory -= task.nbytes
     move(task, RELEASED)
 
 
-def forget(core: SchedulerState, task: SchedulerTask) -> None:
+def forget(state: SchedulerState, task: SchedulerTask) -> None:
     """Remove a task that nothing wants and nothing depends on."""
     move(task, FORGOTTEN)
-    del core.tasks[task.key]
+    del state.tasks[task.key]
     task.group.tasks -= 1
-    if core.stopped:
-        core.stopped.pop(task, None)
+    if state.stopped:
+        state.stopped.pop(task, None)
     if task.requirement is not None:
-        drop_requirement(core, task.requirement)
+        drop_requirement(state, task.requirement)
     if task.function:
-        function = core.functions[task.function]
+        function = state.functions[task.function]
         function.tasks -= 1
         if function.tasks == 0 and function.clients == 0:
-            del core.functions[task.function]
+            del state.functions[task.function]
     for dependency in task.dependencies:
         assert dependency.dependents is not None
         dependency.dependents.pop(task, None)
 
 
-def flush_frees(core: SchedulerState) -> None:
+def flush_frees(state: SchedulerState) -> None:
     """Tell each host once what it may drop."""
-    for host, data in core.to_free.items():
-        if host.id in core.hosts:
+    for host, data in state.to_free.items():
+        if host.id in state.hosts:
             for start in range(0, len(data), FREED):
-                core.send(host, FreeData(data[start : start + FREED]))
-    core.to_free.clear()
+                state.send(host, FreeData(data[start : start + FREED]))
+    state.to_free.clear()
 
 
 def lost_error(task: SchedulerTask) -> TaskError:

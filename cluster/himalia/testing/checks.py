@@ -255,7 +255,9 @@ class Witness:
         """Return what the scheduler says about a key."""
         from himalia.scheduler.overview import explain
 
-        return f"{self.cluster.scheduler.machine.tasks.get(key)!r}: {explain(self.cluster.scheduler.machine.core, key)}"
+        return (
+            f"{self.cluster.scheduler.machine.tasks.get(key)!r}: {explain(self.cluster.scheduler.machine.state, key)}"
+        )
 
     def check_empty(self) -> None:
         """Check that nothing is left after everybody let go of everything."""
@@ -269,9 +271,9 @@ class Witness:
 
     def check_books(self) -> None:
         """Check that both sides of every session always believed the same, and that no call ran without need."""
-        core = self.cluster.scheduler.machine.core
-        if core.drift_repaired:
-            raise SimulationError(f"{core.drift_repaired} times a nanny and the scheduler believed different things")
+        state = self.cluster.scheduler.machine.state
+        if state.drift_repaired:
+            raise SimulationError(f"{state.drift_repaired} times a nanny and the scheduler believed different things")
         if self.is_peaceful:
             for key, count in self.executions.items():
                 if key.startswith(OWN):
@@ -281,24 +283,24 @@ class Witness:
 
     def is_deserted(self) -> bool:
         """Whether the scheduler has forgotten all clients."""
-        core = self.cluster.scheduler.machine.core
-        return not (core.clients or core.functions)
+        state = self.cluster.scheduler.machine.state
+        return not (state.clients or state.functions)
 
     def check_deserted(self) -> None:
         """Check that clients that left have left nothing."""
-        core = self.cluster.scheduler.machine.core
+        state = self.cluster.scheduler.machine.state
         if not self.is_deserted():
-            raise SimulationError(f"clients left, and there are still {list(core.clients)}, {list(core.functions)}")
+            raise SimulationError(f"clients left, and there are still {list(state.clients)}, {list(state.functions)}")
 
     def _leftovers(self) -> dict[str, object]:
-        core = self.cluster.scheduler.machine.core
+        state = self.cluster.scheduler.machine.state
         found: dict[str, object] = {
-            "tasks": list(core.tasks),
-            "queue": core.queue,
-            "requirements": list(core.requirements),
-            "requests": list(self.cluster.scheduler.machine.core.requests.pending),
+            "tasks": list(state.tasks),
+            "queue": state.queue,
+            "requirements": list(state.requirements),
+            "requests": list(self.cluster.scheduler.machine.state.questions.unanswered),
         }
-        for host in core.hosts.values():
+        for host in state.hosts.values():
             used = [worker.used for worker in host.workers.values() if any(worker.used.values()) or worker.assigned]
             found[f"{host.id} resources in use"] = used
             found[f"{host.id} occupancy"] = host.occupancy > 1e-9

@@ -196,7 +196,7 @@ class SimulatedCluster:
 
     def note_stopped(self, client: ClientProcess, key: Key) -> None:
         """Note that a client cancels for everybody; attempts before today's, which may still run, were let go of."""
-        task = self.scheduler.machine.core.tasks.get(key)
+        task = self.scheduler.machine.state.tasks.get(key)
         first = task.attempt if task is not None and task.status is ASSIGNED else NONE_YET
         self.stopped[key] = client, self.world.now, first
 

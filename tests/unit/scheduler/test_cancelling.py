@@ -88,7 +88,7 @@ def test_a_client_that_leaves_takes_its_wishes_along() -> None:
     stage.leave("alice")
     assert not stage.machine.tasks
     stage.leave("bob")
-    assert not stage.machine.core.functions
+    assert not stage.machine.state.functions
 
 
 def test_restart_cancels_everything_and_answers_when_every_host_did() -> None:
@@ -109,7 +109,7 @@ def test_restart_cancels_everything_and_answers_when_every_host_did() -> None:
 def test_what_a_cancelled_call_took_is_told_and_that_it_still_runs_until_then() -> None:
     stage = SchedulerStage("a")
     stage.submit("alice", spec("slow-0"))
-    (group,) = stage.machine.core.groups.values()
+    (group,) = stage.machine.state.groups.values()
     stage.message("alice", CancelKeys([Key("slow-0")]))
     assert (summarize(group).counts, summarize(group).stopping) == (TaskCounts(cancelled=1), 1)
     stage.message("a", Withdrawn(Key("slow-0"), 1, started=False, seconds=2.5))
@@ -123,10 +123,10 @@ def test_what_was_done_before_it_was_let_go_of_or_cancelled_is_done() -> None:
     stage.finish("x")
     stage.finish("y")
     stage.message("alice", ReleaseKeys([Key("x")]))
-    core = stage.machine.core
-    assert count_all(core) == TaskCounts(done=2)
+    state = stage.machine.state
+    assert count_all(state) == TaskCounts(done=2)
     stage.message("alice", CancelKeys([Key("y")]))
-    assert count_all(core) == TaskCounts(done=2)
+    assert count_all(state) == TaskCounts(done=2)
 
 
 def test_counts_of_groups_that_were_dropped_stay_in_the_totals() -> None:
@@ -136,13 +136,13 @@ def test_counts_of_groups_that_were_dropped_stay_in_the_totals() -> None:
     stage.fail("bad")
     stage.message("alice", CancelKeys([Key("slow")]))
     stage.message("alice", ReleaseKeys([Key("x"), Key("bad")]))
-    core = stage.machine.core
-    core.forget_idle_groups()
-    assert not core.groups
-    assert count_all(core) == TaskCounts(done=1, failed=1, cancelled=1)
+    state = stage.machine.state
+    state.forget_idle_groups()
+    assert not state.groups
+    assert count_all(state) == TaskCounts(done=1, failed=1, cancelled=1)
 
 
 def test_who_only_looks_on_is_no_client() -> None:
     stage = SchedulerStage("a")
     stage.event(PeerJoined(PeerId("control-0123456789abcdef"), "client"))
-    assert count_clients(stage.machine.core) == 2
+    assert count_clients(stage.machine.state) == 2

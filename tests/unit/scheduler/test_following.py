@@ -31,7 +31,7 @@ def log(stage: SchedulerStage, count: int) -> None:
     """Let so many calls have ended, without the tasks, which the stage would check after each event."""
     for number in range(count):
         row = (Key(f"f-{number}"), "f", HostId(PeerId("a")), "a-0", "ok", Timing(1.0, 0.0, 0.5, 0.0), 8)
-        stage.machine.core.log.add(row)
+        stage.machine.state.log.add(row)
 
 
 def keys(push: Telemetry) -> list[str]:
@@ -87,7 +87,7 @@ def test_a_follower_content_with_a_sample_is_told_how_many_were_left_out() -> No
     tick(stage)
     log(stage, 5000)
     [(_, push)] = tick(stage)
-    assert len(push.records) <= stage.machine.core.settings.telemetry_records
+    assert len(push.records) <= stage.machine.state.settings.telemetry_records
     assert len(push.records) + push.skipped == 5000
 
 
@@ -112,7 +112,7 @@ def test_calls_are_counted_under_what_they_were_submitted_from() -> None:
     stage.message("bob", FollowTelemetry(0.5))
     [(_, push)] = tick(stage)
     assert {group.span: group.finished for group in push.groups} == {"alice/1": 2, "alice/2": 1, "bob": 1}
-    groups = stage.machine.core.groups.values()
+    groups = stage.machine.state.groups.values()
     assert len({id(group.pace) for group in groups}) == 1, "how long they take depends on the name alone"
     assert {group.client for group in groups} == {"alice", "bob"}
 
@@ -120,7 +120,7 @@ def test_calls_are_counted_under_what_they_were_submitted_from() -> None:
 def test_held_bytes_of_a_group_follow_its_results() -> None:
     stage = SchedulerStage("a")
     run(stage, "f-1", "f-2")
-    [group] = stage.machine.core.groups.values()
+    [group] = stage.machine.state.groups.values()
     assert (group.memory, group.peak) == (16, 16)
     stage.message("alice", ReleaseKeys([Key("f-1")]))
     assert (group.memory, group.peak) == (8, 16)
@@ -133,13 +133,13 @@ def test_the_last_counts_of_a_group_are_told_although_it_was_dropped_before_the_
     stage.message("alice", FollowTelemetry(0.5))
     stage.message("bob", FollowTelemetry(2.0))
     assert len(tick(stage)) == 2
-    core = stage.machine.core
+    state = stage.machine.state
     for number in range(GROUPS):
-        core.group(core.clients[ClientId(PeerId("alice"))], f"g{number}")
+        state.group(state.clients[ClientId(PeerId("alice"))], f"g{number}")
     run(stage, "f-1")
     stage.message("alice", ReleaseKeys([Key("f-1")]))
     assert tick(stage, 0.1) == []
-    assert not core.groups
+    assert not state.groups
     [(_, push)] = tick(stage, 0.5)
     assert {group.name: group.finished for group in push.groups}["f"] == 1
     [(_, push)] = tick(stage, 0.6)

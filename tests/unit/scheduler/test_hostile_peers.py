@@ -158,7 +158,7 @@ def test_questions_to_hosts_that_do_not_answer_do_not_pile_up() -> None:
     it.message("alice", GetLogs(1000))
     it.message("bob", GetLogs(1))
     assert [reply.request for _, reply in it.taken(Reply) if reply.error] == [1000]
-    assert len(it.machine.core.requests.pending) == MOST_OPEN + 1
+    assert len(it.machine.state.questions.unanswered) == MOST_OPEN + 1
 
 
 def test_an_answer_that_fits_into_no_message_is_an_error() -> None:

@@ -136,7 +136,7 @@ def test_calls_that_are_submitted_and_cancelled_leave_nothing_in_the_queue() -> 
         stage.machine.handle(Submit(n, [spec(f"f-{n}", order=n)]), now=0.0, source=PeerId("alice"))
         stage.machine.handle(CancelKeys([Key(f"f-{n}")]), now=0.0, source=PeerId("alice"))
     assert len(stage.machine.tasks) == 1
-    assert len(stage.machine.core.queue) < 2_000
+    assert len(stage.machine.state.queue) < 2_000
     stage.add_host("a")
     assert stage.assigned() == {"first": "a"}
 
@@ -145,12 +145,12 @@ def test_tasks_that_all_have_names_of_their_own_share_a_group_beyond_a_number() 
     stage = SchedulerStage("a")
     calls = [msgspec.structs.replace(spec(f"k-{n}"), group=f"x{n}") for n in range(MOST_GROUPS + 100)]
     stage.submit("alice", *calls)
-    groups = stage.machine.core.groups
+    groups = stage.machine.state.groups
     assert len(groups) == MOST_GROUPS + 1
     assert groups[OTHERS, "alice"].tasks == 100
     stage.message("alice", ReleaseKeys([call.key for call in calls]))
     stage.event(Ticked())
-    assert not stage.machine.core.groups
+    assert not stage.machine.state.groups
     stage.submit("alice", spec("again"))
     assert stage.task("again").group.name == "again"
 
@@ -168,4 +168,4 @@ def test_no_number_of_spans_makes_more_groups_than_there_may_be() -> None:
     for n in range(2 * MOST_GROUPS + 50):
         stage.machine.handle(Submit(n, [spec(f"f-{n}")], span=f"alice/{n}"), now=0.0, source=PeerId("alice"))
     stage.machine.validate()
-    assert len(stage.machine.core.groups) <= 2 * MOST_GROUPS + 1
+    assert len(stage.machine.state.groups) <= 2 * MOST_GROUPS + 1

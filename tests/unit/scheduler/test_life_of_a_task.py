@@ -56,7 +56,7 @@ def test_releasing_the_last_future_forgets_everything() -> None:
     stage.finish("y")
     stage.message("alice", ReleaseKeys([Key("y")]))
     assert not stage.machine.tasks
-    assert stage.machine.core.hosts[next(iter(stage.machine.hosts))].held == {}
+    assert stage.machine.state.hosts[next(iter(stage.machine.hosts))].held == {}
 
 
 def test_an_unneeded_task_of_a_graph_is_not_computed() -> None:

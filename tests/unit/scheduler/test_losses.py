@@ -119,7 +119,7 @@ def test_an_idle_worker_that_is_killed_speaks_for_the_calls_of_others() -> None:
     stage.submit("alice", spec("x"))
     idle = "b" if str(stage.task("x").host.id) == "a" else "a"  # type: ignore[union-attr]
     for _ in range(20):
-        worker = stage.machine.core.workers[WorkerName(f"{idle}-0")].info
+        worker = stage.machine.state.workers[WorkerName(f"{idle}-0")].info
         stage.message(idle, WorkerDied(worker.name, "signal SIGKILL", [], True, [], "outside"))
         stage.message(idle, WorkerStarted(worker))
         stage.die("x", cause="outside")
@@ -223,7 +223,7 @@ def test_a_difference_of_digests_is_repaired_and_counted() -> None:
     stage.message("a", Heartbeat(HostMetrics(), (0, 0), (0, 0), seen))
     assert stage.take() == [("a", ReportInventory())]
     stage.message("a", Inventory([], [], seen + 1))
-    assert stage.machine.core.drift_repaired == 1
+    assert stage.machine.state.drift_repaired == 1
     assert stage.task("x").attempt == 2  # the call that the host never had was sent again
 
 
@@ -315,7 +315,7 @@ def test_a_cluster_without_a_nanny_says_so() -> None:
 
 def beat(stage: SchedulerStage, **metrics: object) -> None:
     """Let a heartbeat of host ``a`` arrive that says what is in ``metrics``."""
-    host = stage.machine.core.hosts[HostId(PeerId("a"))]
+    host = stage.machine.state.hosts[HostId(PeerId("a"))]
     attempts = (len(host.assigned) + len(host.zombies), host.attempts_digest)
     data = (host.data_count, host.data_digest)
     stage.message("a", Heartbeat(HostMetrics(time=100.0, **metrics), attempts, data, host.sent))  # type: ignore[arg-type]

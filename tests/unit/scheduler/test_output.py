@@ -88,7 +88,7 @@ def test_only_the_last_lines_are_remembered() -> None:
     stage = SchedulerStage("a")
     for number in range(3):
         write(stage, "x", *[str(number)] * (KEPT_LINES // 2))
-    remembered = stage.machine.core.lines.of("x", 0.0)["a-0"]
+    remembered = stage.machine.state.lines.of("x", 0.0)["a-0"]
     assert len(remembered) == KEPT_LINES
     assert remembered[0].text == "1"
 

@@ -22,7 +22,7 @@ def test_a_failed_call_is_described_so_that_it_can_be_repeated() -> None:
     stage.fail("y")
     reply = ask(stage, "y")
     assert reply.value == CallSpec(b"body", b"call", "", (Key("x"),))
-    assert GetSpec in TRANSITIONS and FUNCTION in stage.machine.core.functions
+    assert GetSpec in TRANSITIONS and FUNCTION in stage.machine.state.functions
 
 
 def test_the_root_of_a_failure_is_known_as_long_as_somebody_wants_what_depends_on_it() -> None:

@@ -247,5 +247,5 @@ def test_people_are_told_that_a_client_does_not_read_and_that_it_does_again() ->
     fill(stage, VALUES + 1)
     tick(stage, reads=False)
     tick(stage, reads=True)
-    kinds = [event.kind for event in stage.machine.core.events.of("alice")]
+    kinds = [event.kind for event in stage.machine.state.events.of("alice")]
     assert kinds == ["client-behind", "client-caught-up"]

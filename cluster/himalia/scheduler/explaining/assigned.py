@@ -17,22 +17,22 @@ SILENCE: Final = 5.0
 """Seconds without a heartbeat (there are two a second) after which a nanny is said to be silent."""
 
 
-def explain_assigned(core: SchedulerState, task: SchedulerTask, host: HostState, name: str) -> str:
+def explain_assigned(state: SchedulerState, task: SchedulerTask, host: HostState, name: str) -> str:
     """Say whether a task runs, for how long, or what it waits for at its host, and what stands still there."""
     running = next((call for call in host.metrics.running if call.key == task.key), None)
     missing = [dependency for dependency in task.dependencies if host not in dependency.holders]
     still = host.metrics.still
     if running is not None:
-        seconds = seconds_of(core, host, running)
+        seconds = seconds_of(state, host, running)
         text = f"{name} has been running on {running.worker} for {seconds:.1f} s (attempt {task.tries})"
-        text = explain_wait(core, task, host, name) or text
+        text = explain_wait(state, task, host, name) or text
         still = {running.worker: still[running.worker]} if running.worker in still else {}
     elif missing:
-        text = explain_inputs(core, task, host, missing, name)
+        text = explain_inputs(state, task, host, missing, name)
         still = {}
     else:
-        text = explain_wait(core, task, host, name) or explain_line(core, task, host, name)
-    silent = core.now - host.seen_at
+        text = explain_wait(state, task, host, name) or explain_line(state, task, host, name)
+    silent = state.now - host.seen_at
     if silent > SILENCE:
         return (
             f"{text.removesuffix('.')}. But the nanny {host.label} (process {host.info.pid} on {host.info.hostname}) "
@@ -42,13 +42,13 @@ def explain_assigned(core: SchedulerState, task: SchedulerTask, host: HostState,
     return ". ".join([text.removesuffix("."), *(f"{worker} {how}" for worker, how in still.items())]) + "."
 
 
-def explain_wait(core: SchedulerState, task: SchedulerTask, host: HostState, name: str) -> str:
+def explain_wait(state: SchedulerState, task: SchedulerTask, host: HostState, name: str) -> str:
     """Say for what room, or for which disk, a task waits at its host; nothing if it doesn't."""
     use = host.metrics.use
     wait = next((wait for wait in host.metrics.waits if wait.key == task.key and wait.kind != "fetched"), None)
     if wait is None:
         return explain_room(host, use.waiting[task.key], name) if task.key in use.waiting else ""
-    seconds = wait.seconds + core.now - host.seen_at
+    seconds = wait.seconds + state.now - host.seen_at
     if wait.kind == "admitted":
         return (
             f"{name} waits at {host.label} for room for its inputs ({wait.nbytes:,} bytes) beside those of calls under "
@@ -65,7 +65,7 @@ def explain_wait(core: SchedulerState, task: SchedulerTask, host: HostState, nam
 
 
 def explain_inputs(
-    core: SchedulerState, task: SchedulerTask, host: HostState, missing: list[SchedulerTask], name: str
+    state: SchedulerState, task: SchedulerTask, host: HostState, missing: list[SchedulerTask], name: str
 ) -> str:
     """Say which input a host fetches for a task, from whom, since when, and what follows if it doesn't come."""
     keys = {dependency.key: dependency for dependency in missing}
@@ -79,14 +79,14 @@ def explain_inputs(
         holders = " or ".join([holder.label for holder in input_.holders]) or "another host"
         text += f"it fetches from {holders}, since a moment ago or after others"
         return f"{text}. {what_follows(input_, 0)}"
-    seconds = wait.seconds + core.now - host.seen_at
-    holder = core.hosts.get(HostId(PeerId(wait.host)))
+    seconds = wait.seconds + state.now - host.seen_at
+    holder = state.hosts.get(HostId(PeerId(wait.host)))
     label = holder.label if holder is not None else wait.host
     if wait.nbytes:
         return explain_room(host, wait.nbytes, f"{text}has come from {label} and", seconds)
     text += f"{label} was asked for {seconds:.1f} s ago"
-    if holder is not None and core.now - holder.seen_at > SILENCE:
-        text += f"; {label} hasn't been heard of for {core.now - holder.seen_at:.0f} s"
+    if holder is not None and state.now - holder.seen_at > SILENCE:
+        text += f"; {label} hasn't been heard of for {state.now - holder.seen_at:.0f} s"
     elif any(other.nbytes and other.host == wait.host for other in fetches):
         text += f"; what comes from {label} before it has no room here yet"
     return f"{text}. {what_follows(input_, wait.more)}"
@@ -102,7 +102,7 @@ def what_follows(missing: SchedulerTask, others: int) -> str:
     return "If that fails, or the host is lost, the scheduler finds another copy or has it computed again."
 
 
-def explain_line(core: SchedulerState, task: SchedulerTask, host: HostState, name: str) -> str:
+def explain_line(state: SchedulerState, task: SchedulerTask, host: HostState, name: str) -> str:
     """Say where a task is that runs, or could if it were its turn; nobody knows which while that is news."""
     where = task.worker.info.name if task.worker is not None else host.label
     load = f"{len(host.assigned)} calls for {host.nthreads} threads"
@@ -111,7 +111,7 @@ def explain_line(core: SchedulerState, task: SchedulerTask, host: HostState, nam
         return f"{text}. None of the workers there is up; the nanny starts those again that ended"
     if host.paused:
         return f"{text}. The store there is nearly full, so one call is begun at a time"
-    quiet = quiet_for(core, host)
+    quiet = quiet_for(state, host)
     if not quiet:
         return text
     calls = [call for call in host.metrics.running if task.worker is None or call.worker == where]
@@ -119,40 +119,40 @@ def explain_line(core: SchedulerState, task: SchedulerTask, host: HostState, nam
     text += f". No call was begun or ended there for {quiet:.1f} s"
     if longest is None:
         return text
-    return f"{text}: {describe_running(core, host, longest)}. The next one begins when one of those that run ends"
+    return f"{text}: {describe_running(state, host, longest)}. The next one begins when one of those that run ends"
 
 
-def explain_quiet(core: SchedulerState) -> str:
+def explain_quiet(state: SchedulerState) -> str:
     """Say since when no call was begun or ended anywhere, and what has run longest; nothing if one was just now."""
-    hosts = [host for host in core.hosts.values() if host.nthreads]
-    seconds = min([quiet_for(core, host) for host in hosts], default=0.0)
+    hosts = [host for host in state.hosts.values() if host.nthreads]
+    seconds = min([quiet_for(state, host) for host in hosts], default=0.0)
     calls = [(call.started - host.metrics.time, host, call) for host in hosts for call in host.metrics.running]
     if not seconds or not calls:
         return ""
     _, host, call = min(calls, key=lambda found: found[0])
-    return f" No call was begun or ended for {seconds:.1f} s: {describe_running(core, host, call)}."
+    return f" No call was begun or ended for {seconds:.1f} s: {describe_running(state, host, call)}."
 
 
-def quiet_for(core: SchedulerState, host: HostState) -> float:
+def quiet_for(state: SchedulerState, host: HostState) -> float:
     """Return for how many seconds no call was begun or ended at a host; 0 for less than a moment."""
-    return host.metrics.quiet + core.now - host.seen_at if host.metrics.quiet else 0.0
+    return host.metrics.quiet + state.now - host.seen_at if host.metrics.quiet else 0.0
 
 
-def describe_running(core: SchedulerState, host: HostState, call: RunningCall) -> str:
+def describe_running(state: SchedulerState, host: HostState, call: RunningCall) -> str:
     """Say of a call where it runs, and for how long it has."""
-    return f"{shorten(call.key)} has been running on {call.worker} for {seconds_of(core, host, call):.1f} s"
+    return f"{shorten(call.key)} has been running on {call.worker} for {seconds_of(state, host, call):.1f} s"
 
 
-def seconds_of(core: SchedulerState, host: HostState, call: RunningCall) -> float:
+def seconds_of(state: SchedulerState, host: HostState, call: RunningCall) -> float:
     """Return for how long a call has been running."""
-    return max(0.0, host.metrics.time - call.started) + core.now - host.seen_at
+    return max(0.0, host.metrics.time - call.started) + state.now - host.seen_at
 
 
-def explain_silent(core: SchedulerState, hosts: tuple[HostState, ...]) -> str:
+def explain_silent(state: SchedulerState, hosts: tuple[HostState, ...]) -> str:
     """Name the holders of a result that aren't heard of: whoever reads it waits for them."""
-    silent = [host for host in hosts if core.now - host.seen_at > SILENCE]
+    silent = [host for host in hosts if state.now - host.seen_at > SILENCE]
     return "".join(
-        f" The nanny {host.label} hasn't been heard of for {core.now - host.seen_at:.0f} s: reading it there waits for "
-        f"that. Lost, it is computed again, if a call made it."
+        f" The nanny {host.label} hasn't been heard of for {state.now - host.seen_at:.0f} s: reading it there waits "
+        f"for that. Lost, it is computed again, if a call made it."
         for host in silent
     )

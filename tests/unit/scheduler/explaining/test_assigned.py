@@ -17,7 +17,7 @@ AT_B = TaskOptions(workers=("b-0",))
 
 def beat(stage: SchedulerStage, name: str, **metrics: Any) -> None:
     """Let a heartbeat arrive of a host that knows what the scheduler knows."""
-    host = stage.machine.core.hosts[HostId(PeerId(name))]
+    host = stage.machine.state.hosts[HostId(PeerId(name))]
     attempts = (len(host.assigned) + len(host.zombies), host.attempts_digest)
     data = (host.data_count, host.data_digest)
     stage.message(name, Heartbeat(HostMetrics(time=100.0, **metrics), attempts, data, host.sent))
@@ -150,7 +150,7 @@ def test_what_is_next_in_line_says_since_when_nothing_moved_and_behind_whom() ->
 def test_a_host_without_workers_and_a_paused_one_say_what_follows() -> None:
     stage = SchedulerStage("a")
     stage.submit("alice", spec("x"), spec("y"))
-    host = stage.machine.core.hosts[HostId(PeerId("a"))]
+    host = stage.machine.state.hosts[HostId(PeerId("a"))]
     attempts = (len(host.assigned), host.attempts_digest)
     stage.message("a", Heartbeat(HostMetrics(), attempts, (0, 0), host.sent, paused=True))
     assert "The store there is nearly full, so one call is begun at a time." in said(stage, "x")
@@ -187,7 +187,7 @@ def test_what_waits_for_an_input_says_why_that_is_not_there() -> None:
 def test_a_cluster_without_workers_or_with_full_stores_says_since_when() -> None:
     stage = SchedulerStage("a")
     beat(stage, "a")
-    host = stage.machine.core.hosts[HostId(PeerId("a"))]
+    host = stage.machine.state.hosts[HostId(PeerId("a"))]
     stage.now = 1.0
     stage.message("a", Heartbeat(HostMetrics(), (0, 0), (0, 0), host.sent, paused=True))
     stage.submit("alice", spec("x"))
