@@ -7,19 +7,13 @@ that did not have it.
 
 from __future__ import annotations
 
-from typing import Final
-
-from himalia.messages.nanny import DataAdded, DataLost, FreeData, Replicate
+from himalia.messages.nanny import DataLost, Replicate
 from himalia.messages.parts import Dependency, HostsChanged
-from himalia.names import Key, PeerId, digest, is_good_for
-from himalia.nanny.events import DataFetched, DataStored, DataUnreadable, Fetch, FreeFromStore, WriterGone
+from himalia.names import PeerId, is_good_for
+from himalia.nanny.events import DataFetched, Fetch
+from himalia.nanny.holding import keep
 from himalia.nanny.runs import fail, give_back, make_ready
 from himalia.nanny.state import WAITING, NannyFetch, NannyState, NannyTask, move
-
-PLACED_LIMIT: Final = 600.0
-"""Seconds that a client which is here may take to announce what it placed: large arguments of one submission are
-announced with the last of them.  What it was interrupted in announcing stays for so long.  Guess."""
-NOBODY: Final = PeerId("")
 
 
 def fetch_inputs(state: NannyState, task: NannyTask) -> None:
@@ -140,28 +134,6 @@ def fail_waiters(state: NannyState, fetch: NannyFetch, reason: str) -> None:
         fail(state, task, reason)
 
 
-def keep(state: NannyState, key: Key, attempt: int, nbytes: int) -> None:
-    """Count and announce a copy; of two computed results of a key the older one is dropped."""
-    if state.has_data(key, attempt):
-        return
-    held = state.data.get(key)
-    if held is not None and 0 <= attempt < held[0]:
-        state.out.append(FreeFromStore(key, attempt))
-        return
-    if held is not None and 0 <= held[0] < attempt:
-        drop(state, key, held[0])
-    state.add_data(key, attempt, nbytes, digest(key, attempt))
-    state.send(DataAdded(key, attempt, nbytes))
-
-
-def drop(state: NannyState, key: Key, attempt: int) -> bool:
-    """Free a result; return whether it was here."""
-    if not state.remove_data(key, attempt):
-        return False
-    state.out.append(FreeFromStore(key, attempt))
-    return True
-
-
 def input_arrived(state: NannyState, task: NannyTask) -> None:
     """Count an input that is here now."""
     task.missing -= 1
@@ -190,40 +162,3 @@ def hosts_changed(state: NannyState, message: HostsChanged, source: PeerId) -> N
     if left:
         for fetch in [fetch for fetch in state.fetches.values() if fetch.host in left]:
             ask_next(state, fetch)
-
-
-def free_data(state: NannyState, message: FreeData, source: PeerId) -> None:
-    """Free results; one of another attempt than the stored one stays."""
-    for key, attempt in message.data:
-        drop(state, key, attempt)
-
-
-def data_stored(state: NannyState, event: DataStored, source: PeerId) -> None:
-    """Count what a client put here; it tells the scheduler itself, after which the scheduler may name it."""
-    key, attempt, nbytes = event.held.key, event.held.attempt, event.held.nbytes
-    state.remove_data(key, attempt)
-    state.add_data(key, attempt, nbytes, digest(key, attempt))
-    if attempt < 0:
-        state.placed[key, attempt] = (state.now, nbytes, event.writer)
-
-
-def writer_gone(state: NannyState, event: WriterGone, source: PeerId) -> None:
-    """Note that whoever placed some data may not have lived to announce them."""
-    for name, (_, nbytes, writer) in state.placed.items():
-        if writer == event.writer:
-            state.placed[name] = (state.now, nbytes, NOBODY)
-
-
-def announce_placed(state: NannyState) -> None:
-    """Announce placed data whose client had time to do it: if it died before, the scheduler has them freed."""
-    late = 2 * state.settings.client_lease
-    for (key, attempt), (since, nbytes, writer) in list(state.placed.items()):
-        if state.now - since >= (PLACED_LIMIT if writer else late):
-            del state.placed[key, attempt]
-            state.send(DataAdded(key, attempt, nbytes))
-
-
-def data_unreadable(state: NannyState, event: DataUnreadable, source: PeerId) -> None:
-    """Tell the scheduler that a result it knows to be here is gone."""
-    if drop(state, event.key, event.attempt):
-        state.send(DataLost(event.key, event.attempt))

@@ -5,6 +5,7 @@ Everything that decides is in the modules next to this one, each a set of transi
 =============== =====================================================================
 ``transitions``  assigned, finished, failed
 ``fetching``     inputs of other hosts
+``holding``      which results are here, and how they go
 ``dispatching``  which task goes to the workers next
 ``admission``    whether there is room for its inputs
 ``withdrawing``  taking back, interrupting, finding what a dead worker took along
@@ -12,7 +13,8 @@ Everything that decides is in the modules next to this one, each a set of transi
 ``deaths``       what follows when one is gone
 ``watchdog``     workers that stand still
 ``waits``        what waits, since when, for whoever asks
-``memory``       pausing, restarting workers that are too large, heartbeats
+``memory``       pausing, restarting workers that are too large
+``heartbeat``    what was measured, for whom it concerns, and what of it the scheduler is told
 ``output``       what calls print, on its way to the scheduler
 ``requests``     what the scheduler asks beside tasks
 ``session``      registering, ticks, a restart, the end
@@ -42,7 +44,8 @@ from himalia.nanny import (
     dispatching,
     events,
     fetching,
-    memory,
+    heartbeat,
+    holding,
     output,
     requests,
     session,
@@ -132,20 +135,20 @@ TRANSITIONS: Final[dict[type, Transition]] = {
     events.InputsLoaded: transitions.inputs_loaded,
     Withdraw: withdrawing.withdraw,
     events.SlotsRead: withdrawing.slots_read,
-    FreeData: fetching.free_data,
+    FreeData: holding.free_data,
     Replicate: fetching.replicate,
     HostsChanged: fetching.hosts_changed,
     events.DataFetched: fetching.data_fetched,
-    events.DataStored: fetching.data_stored,
-    events.WriterGone: fetching.writer_gone,
-    events.DataUnreadable: fetching.data_unreadable,
+    events.DataStored: holding.data_stored,
+    events.WriterGone: holding.writer_gone,
+    events.DataUnreadable: holding.data_unreadable,
     events.NannyStarted: workforce.nanny_started,
     WorkerReady: workforce.worker_ready,
     Scale: workforce.scale,
     events.WorkerExited: deaths.worker_exited,
     EndsItself: deaths.ends_itself,
-    events.Measured: memory.measured,
-    events.Transferred: memory.transferred,
+    events.Measured: heartbeat.measured,
+    events.Transferred: heartbeat.transferred,
     RunFunction: requests.run_function,
     CallReturned: requests.call_returned,
     FunctionBody: requests.define_function,

@@ -6,7 +6,7 @@ from himalia.machine import PeerJoined, PeerLeft, Ticked
 from himalia.messages.nanny import RegisterNanny, RestartWorkers
 from himalia.messages.parts import Close
 from himalia.names import SCHEDULER, PeerId
-from himalia.nanny import fetching, memory, requests, withdrawing, workforce
+from himalia.nanny import heartbeat, holding, requests, withdrawing, workforce
 from himalia.nanny.events import Exit
 from himalia.nanny.state import UNREAD, NannyState
 
@@ -48,8 +48,8 @@ def ticked(state: NannyState, event: Ticked, source: PeerId) -> None:
         state.read_slots()
     requests.sweep_functions(state)
     if state.placed:
-        fetching.announce_placed(state)
-    memory.beat(state)
+        holding.announce_placed(state)
+    heartbeat.beat(state)
 
 
 def restart(state: NannyState, message: RestartWorkers, source: PeerId) -> None:
@@ -61,7 +61,7 @@ def restart(state: NannyState, message: RestartWorkers, source: PeerId) -> None:
             fetch.waiters.clear()
             fetch.holders.clear()
         for key, attempt, _, _ in state.all_data():
-            fetching.drop(state, key, attempt)
+            holding.drop(state, key, attempt)
     workforce.restart_workers(state, message)
 
 

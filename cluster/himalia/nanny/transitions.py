@@ -24,7 +24,8 @@ from himalia.nanny.events import (
     StoreInline,
     Unload,
 )
-from himalia.nanny.fetching import data_unreadable, fetch_inputs
+from himalia.nanny.fetching import fetch_inputs
+from himalia.nanny.holding import data_unreadable
 from himalia.nanny.runs import begin_loading, end_loading, end_run, fail, give_back, make_ready, start
 from himalia.nanny.state import DISPATCHED, GONE, READY, NannyGroup, NannyState, NannyTask, WorkerStatus, move
 from himalia.nanny.withdrawing import drop, end_withdrawn, keep_after_all, refused

@@ -20,6 +20,7 @@ from himalia.messages.client import (
 )
 from himalia.names import PeerId
 from himalia.scheduler import cancelling, forwarding, overview, recreating, submission, task_page
+from himalia.scheduler.explaining.task import explain as explain_task
 from himalia.scheduler.state import SchedulerState
 
 
@@ -36,7 +37,7 @@ def get_keys(state: SchedulerState, message: GetKeys, source: PeerId) -> None:
 
 def explain(state: SchedulerState, message: Explain, source: PeerId) -> None:
     """Say why a task is where it is."""
-    state.send(state.client(source), Reply(message.request, Explanation(cut(overview.explain(state, message.key)))))
+    state.send(state.client(source), Reply(message.request, Explanation(cut(explain_task(state, message.key)))))
 
 
 def describe_task(state: SchedulerState, message: DescribeTask, source: PeerId) -> None:

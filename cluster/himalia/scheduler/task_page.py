@@ -8,7 +8,7 @@ from himalia.bounds import cut
 from himalia.messages.answers import ErrorView, TaskView
 from himalia.messages.parts import TaskError
 from himalia.names import Key
-from himalia.scheduler.overview import explain
+from himalia.scheduler.explaining.task import explain
 from himalia.scheduler.state import ASSIGNED, SchedulerState, SchedulerTask
 
 NEIGHBOURS: Final = 50

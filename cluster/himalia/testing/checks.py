@@ -253,7 +253,7 @@ class Witness:
 
     def explain(self, key: Key) -> str:
         """Return what the scheduler says about a key."""
-        from himalia.scheduler.overview import explain
+        from himalia.scheduler.explaining.task import explain
 
         return (
             f"{self.cluster.scheduler.machine.tasks.get(key)!r}: {explain(self.cluster.scheduler.machine.state, key)}"

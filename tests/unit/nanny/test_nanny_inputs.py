@@ -7,7 +7,7 @@ from himalia.messages.nanny import DataAdded, DataLost, FreeData, InputMissing, 
 from himalia.messages.parts import HeldData, HostInfo, HostsChanged
 from himalia.names import HostId, Key, PeerId
 from himalia.nanny import events as e
-from himalia.nanny.fetching import PLACED_LIMIT
+from himalia.nanny.holding import PLACED_LIMIT
 from himalia.testing.builders import make_compute, make_dependency, make_host_info
 from himalia.testing.stages.nanny import NannyStage, finished, sent
 

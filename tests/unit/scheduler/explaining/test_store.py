@@ -5,7 +5,8 @@ from __future__ import annotations
 from himalia.messages.nanny import Heartbeat
 from himalia.messages.telemetry import HostMetrics, StoreUse
 from himalia.names import Key
-from himalia.scheduler.overview import describe_host, explain
+from himalia.scheduler.explaining.task import explain
+from himalia.scheduler.overview import describe_host
 from himalia.testing.stages.scheduler import SchedulerStage, spec
 
 MILLION = 1_000_000

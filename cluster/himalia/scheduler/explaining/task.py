@@ -1,0 +1,154 @@
+"""Why a task is where it is, in one sentence, whatever its status: what it waits for, since when, what will be done.
+
+What one at a host waits for there is said in ``assigned``, what keeps a store full in ``store``.  If the scheduler
+itself says nothing, the client explains that (``client/engine/explaining.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from himalia.names import Key, shorten
+from himalia.scheduler.explaining.assigned import explain_assigned, explain_quiet, explain_silent
+from himalia.scheduler.explaining.store import explain_mappings
+from himalia.scheduler.restrictions import eligible
+from himalia.scheduler.state import (
+    ASSIGNED,
+    ERRED,
+    FINISHED,
+    QUEUED,
+    WAITING,
+    Requirement,
+    SchedulerState,
+    SchedulerTask,
+)
+
+CHAIN: Final = 1000
+"""Tasks, each an input of the one before, that are followed to find what a task waits for in the end: 0.2 ms, measured,
+and more than most graphs are deep."""
+
+
+def explain(state: SchedulerState, key: Key) -> str:
+    """Say in one sentence why a task is where it is; for the name of a group, one of its tasks that wait."""
+    task = state.tasks.get(key) or find_waiting(state, key)
+    name = shorten(task.key if task is not None else key)
+    if task is None:
+        return f"{name} is not known to the scheduler: nobody wants it any more, or it was never submitted here."
+    match task.status:
+        case s if s is WAITING:
+            return explain_waiting(state, task, name)
+        case s if s is QUEUED:
+            return explain_queued(state, task, name)
+        case s if s is ASSIGNED:
+            assert task.host is not None
+            return explain_assigned(state, task, task.host, name)
+        case s if s is FINISHED:
+            where = ", ".join(host.label for host in task.holders)
+            held = "".join([explain_mappings(host) for host in task.holders])
+            return f"{name} is finished: {task.nbytes:,} bytes at {where}.{held}{explain_silent(state, task.holders)}"
+        case s if s is ERRED:
+            assert task.error is not None
+            root = "" if task.error.key == key else f" because its input {shorten(task.error.key)} did"
+            return f"{name} failed{root}: {task.error.text}"
+        case _:
+            return f"{name} is known but not being computed: nothing that was asked for needs it now."
+
+
+def find_waiting(state: SchedulerState, group: str) -> SchedulerTask | None:
+    """Return a task of this group that waits, for whoever sees a bar of many; looks at every task."""
+    waiting = (task for task in state.tasks.values() if task.status in (WAITING, QUEUED))
+    return next((task for task in waiting if task.group.name == group), None)
+
+
+def explain_waiting(state: SchedulerState, task: SchedulerTask, name: str) -> str:
+    """Name the inputs that a task waits for, and say why the first of them isn't there."""
+    missing = missing_of(task)
+    if not missing:
+        return f"{name} has all its inputs and is about to be placed."
+    first = last = missing[0]
+    for _ in range(CHAIN):
+        further = missing_of(last) if last.status is WAITING else []
+        if not further:
+            break
+        last = further[0]
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    text = f"{name} waits for its input {shorten(first.key)} ({first.status.label}){more}."
+    if last.status is WAITING:
+        return text
+    return (
+        f"{text} {'' if last is first else 'That one waits in turn; in the end for this: '}{explain(state, last.key)}"
+    )
+
+
+def missing_of(task: SchedulerTask) -> list[SchedulerTask]:
+    """Return the inputs of a task that aren't there."""
+    return [dependency for dependency in task.dependencies if dependency.status is not FINISHED]
+
+
+def explain_queued(state: SchedulerState, task: SchedulerTask, name: str) -> str:
+    """Say what a ready task lacks: hosts, fitting workers, or a free one."""
+    if task.requirement is not None:
+        return explain_requirement(state, task.requirement, name)
+    if not state.hosts and state.last_left is not None:
+        return explain_no_host(state, name, *state.last_left)
+    if not any(host.nthreads for host in state.hosts.values()):
+        return (
+            f"{name} is ready, but there are no workers.{explain_last_end(state)} Start some: cluster.scale(n), or "
+            f"`himalia worker ADDRESS`."
+        )
+    paused = sum(host.paused for host in state.hosts.values())
+    if paused == len(state.hosts):
+        disks = {host.metrics.use.disk for host in state.hosts.values()} - {""}
+        disk = f" Their disks take no more: {', '.join(sorted(disks))}." if disks else ""
+        return (
+            f"{name} is ready, but all {paused} hosts are paused{explain_pause(state)} because their memory is nearly "
+            f"full.{disk} They go on when enough of it was released or has moved to disk; until then each runs one "
+            f"call at a time. Release futures."
+        )
+    ahead = sum(entry[0] < task.priority for entry in state.queue.entries())
+    return (
+        f"{name} is ready and held back until a worker is free; about {ahead} tasks are before it."
+        f"{explain_quiet(state)}"
+    )
+
+
+def explain_last_end(state: SchedulerState) -> str:
+    """Say which worker ended last, when, and what is done about it."""
+    ends = [event for event in state.events.since(0) if event.kind in ("worker-died", "worker-stopped")]
+    if not ends:
+        return ""
+    last = ends[-1]
+    again = " Its nanny starts it again." if last.kind == "worker-died" else ""
+    return f" The last one, {last.subject}, ended {state.now - last.time:.1f} s ago ({last.text}).{again}"
+
+
+def explain_pause(state: SchedulerState) -> str:
+    """Say since when no host takes new work."""
+    labels = {host.label for host in state.hosts.values() if host.paused}
+    pauses = [event.time for event in state.events.since(0) if event.kind == "paused" and event.subject in labels]
+    return f", the last one for {state.now - pauses[-1]:.1f} s," if pauses else ""
+
+
+def explain_no_host(state: SchedulerState, name: str, host: str, left_at: float, reason: str) -> str:
+    """Say that the last nanny is gone, since when, and what follows."""
+    return (
+        f"{name} is ready, but there is no nanny, so no worker: {host or 'the last one'} left "
+        f"{state.now - left_at:.1f} s ago ({reason}). The nanny of a LocalCluster is started "
+        f"again by itself; elsewhere start one by `himalia worker ADDRESS`."
+    )
+
+
+def explain_requirement(state: SchedulerState, requirement: Requirement, name: str) -> str:
+    """Say whether anybody could run a task with this requirement."""
+    wishes = []
+    if requirement.workers:
+        wishes.append(f"workers={list(requirement.workers)}")
+    if requirement.resources:
+        wishes.append(f"resources={dict(requirement.resources)}")
+    asked = " and ".join(wishes)
+    able = sum(len(workers) for workers in eligible(state, requirement).values())
+    if able:
+        return f"{name} is ready and asks for {asked}; the {able} workers that offer it are busy.{explain_quiet(state)}"
+    total = len(state.workers)
+    advice = "Start one that does, or drop it from submit()."
+    return f"{name} asks for {asked}, and none of the {total} workers offers it. {advice}"
