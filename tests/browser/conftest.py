@@ -12,12 +12,13 @@ What is here for a test:
 - ``notebook(cells, front="lab")`` opens a notebook in JupyterLab, or with ``front="notebook"`` in Notebook 7
   (:class:`tests.browser.notebook.Notebook`);
 - ``open_page(url)`` opens any other page, such as a dashboard, a report or an exported notebook;
-- ``jupyter`` is the server of all notebooks, ``chromium`` the browser, each one for the whole run;
+- ``jupyter`` is the server of all notebooks, ``chromium`` the browser, each one for all tests of this folder;
 - ``light_and_dark`` runs a test twice, with True when it is dark.
 
 Errors that a page reports fail the test.  Without Chromium or JupyterLab tests are skipped and say what is missing;
 on a continuous integration (``CI`` is set) that is a failure.  Playwright runs an event loop in the main thread:
-``asyncio.run`` has to be called in another.
+``asyncio.run`` has to be called in another.  So both end with the last test of this folder, and other folders' tests
+may follow in the same process.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def equipped() -> None:
         give_up(f"needs {', '.join(missing)}: pip install -e '.[test]'")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium(equipped: None, test_run: str, own_place: Path) -> Iterator[Any]:
     """Start the browser."""
     expect.set_options(timeout=PATIENCE)
@@ -85,10 +86,10 @@ def chromium(equipped: None, test_run: str, own_place: Path) -> Iterator[Any]:
             yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def jupyter(equipped: None, test_run: str, own_place: Path) -> Iterator[JupyterServer]:
     """Start the Jupyter server."""
-    place = own_place / "jupyter"
+    place = own_place / f"jupyter-{secrets.token_hex(4)}"
     place.mkdir()
     with run_server(place) as server:
         yield server
