@@ -54,7 +54,7 @@ def door_of(cluster: LocalCluster) -> Door:
 def get(place: str, path: str, method: str = "GET", **headers: str) -> Reply:
     """Ask once, and follow nothing."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection = http.client.HTTPConnection(urlsplit(place).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(place).netloc, timeout=90)  # it gives way to all that runs
     try:
         connection.request(method, path, headers=named)
         answer = connection.getresponse()
