@@ -425,6 +425,16 @@ class Client(Inquiries, Recreating, Collections):
         views.show_client(self)
 
 
+def known_info(client: Client) -> ClusterInfo | None:
+    """The cluster's description, now if it can be had quickly, else what was known last; ``None``: nothing."""
+    return client._known_info()
+
+
+def summary_of(client: Client, info: ClusterInfo | None) -> ClusterSummary:
+    """What can be shown of a client and of its cluster, as far as that was described."""
+    return client._summary(info)
+
+
 class _Current:
     """A context in which a client is the default one."""
 

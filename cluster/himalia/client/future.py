@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
@@ -18,8 +18,9 @@ from himalia.client.engine.state import CANCELLED, FINISHED, PENDING, Record
 from himalia.client.reprs import future_html, future_text
 from himalia.errors import UsageError
 from himalia.messages.client import GetLogs
+from himalia.messages.parts import HostInfo
 from himalia.messages.telemetry import LogLine
-from himalia.names import Key, shorten
+from himalia.names import HostId, Key, shorten
 from himalia.views import find_live_views
 
 if TYPE_CHECKING:
@@ -227,6 +228,21 @@ class Future(Generic[T]):
 
 AnyFuture: TypeAlias = Future[Any]
 """One of whatever value; ``Future[object]`` would be another type."""
+
+
+def record_of(future: AnyFuture) -> Record:
+    """What is known here of a future's key; all futures of the key in this process share it."""
+    return future._record
+
+
+def records_of(futures: Iterable[AnyFuture]) -> list[Record]:
+    """The records of futures, one for each, in their order."""
+    return [future._record for future in futures]
+
+
+def hosts_of(future: AnyFuture) -> Mapping[HostId, HostInfo]:
+    """The hosts of a future's cluster, as its client knows them; a mapping that follows them."""
+    return future._client._shell.machine.hosts
 
 
 def find_type(name: str) -> builtins.type[object] | str:

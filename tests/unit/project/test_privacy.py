@@ -21,13 +21,6 @@ OF_OTHERS: Final = {
     "handle._run": "what a loop does with a handle whose time has come",
 }
 """Private names of others that are used, with the reason."""
-EXCEPTIONS: Final = {
-    ("himalia_widgets.cell.live", "_record"): "a future's picture is drawn from its record",
-    ("himalia_widgets.cell.live", "_shell"): "and names hosts as the client's engine knows them",
-    ("himalia_widgets.cell.live", "_known_info"): "a client's picture is drawn from what it knew last",
-    ("himalia_widgets.cell.live", "_summary"): "the same",
-}
-"""Private names of other files; to go when client and views are joined by one interface."""
 
 
 def is_private(name: str) -> bool:
@@ -73,5 +66,4 @@ def test_a_private_name_is_used_by_its_own_file_only() -> None:
         for name, text in foreign_names(module)
         if name not in (of_client if module in client else names_of(module)) and text not in OF_OTHERS
     }
-    assert [text for place, text in found.items() if place not in EXCEPTIONS] == []
-    assert [place for place in EXCEPTIONS if place not in found] == []
+    assert list(found.values()) == []

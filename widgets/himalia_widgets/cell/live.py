@@ -14,9 +14,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from himalia.client.client import Client
+from himalia.client.client import Client, known_info, summary_of
 from himalia.client.engine.state import CANCELLED, PENDING, Record
-from himalia.client.future import Future
+from himalia.client.future import Future, hosts_of, record_of
 from himalia.client.reprs import (
     Futures,
     client_html,
@@ -124,8 +124,7 @@ _looker = Looker()
 
 def show_future(future: Future[Any]) -> None:
     """Show a future until it has settled, or nobody holds it any more."""
-    record, name = future._record, future.key
-    hosts = future.client._shell.machine.hosts
+    record, name, hosts = record_of(future), future.key, hosts_of(future)
 
     def look() -> Look:
         known = Record(record.key, CANCELLED, reason="it was released") if is_released(record) else record
@@ -154,7 +153,7 @@ class ClientLook:
 
     def __init__(self, client: Client) -> None:
         self._client = weakref.ref(client)
-        self._info = client._known_info()
+        self._info = known_info(client)
         self._status: SchedulerStatus | None = None
         self._is_over = False
         self._leave = ThreadFeed.of(client).subscribe(self._take, self._take_info, self._end)
@@ -173,7 +172,7 @@ class ClientLook:
         status = client.status
         counts = self._status.counts if self._status is not None else None
         tasks = task_words(counts) if counts is not None else info_task_words(self._info)
-        summary = client._summary(self._info if status == "running" else None)
+        summary = summary_of(client, self._info if status == "running" else None)
         kind = type(client).__name__
         return Look(
             client_html(kind, client.name, status, summary, tasks, taken=time.time() // 60 * 60),
