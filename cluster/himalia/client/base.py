@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import TypeVar, cast
 
-from himalia.client.durations import seconds
 from himalia.client.engine.callbacks import CallbackThread
 from himalia.client.engine.gathering import wait_here, wait_in_loop, within
 from himalia.client.engine.portal import Portal
@@ -17,6 +16,7 @@ from himalia.client.engine.state import Record
 from himalia.client.engine.submitting import Submitter
 from himalia.errors import ClosedError
 from himalia.messages.answers import A, Question
+from himalia.show.units import parse_timeout
 
 T = TypeVar("T")
 
@@ -43,8 +43,8 @@ class ClientBase:
 
     @staticmethod
     def seconds(duration: float | str) -> float:
-        """Return a number of seconds; see :func:`himalia.client.durations.seconds`."""
-        return seconds(duration)
+        """Return a number of seconds; see :func:`himalia.show.units.parse_timeout`."""
+        return parse_timeout(duration)
 
     def _run(self, coroutine: Coroutine[object, object, T], timeout: float | None = None) -> T:
         if self._portal is None:
@@ -67,7 +67,7 @@ class ClientBase:
         return await self._shell.ask(make)
 
     def _wait_then(self, records: Sequence[Record], then: Callable[[], T], timeout: float | str | None) -> T:
-        limit = None if timeout is None else seconds(timeout)
+        limit = parse_timeout(timeout)
         if self.asynchronous:
 
             async def wait() -> T:

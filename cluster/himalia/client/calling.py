@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from himalia import serialize
 from himalia.client.base import ClientBase
-from himalia.client.durations import seconds
 from himalia.client.engine.errors_view import folded
 from himalia.client.engine.events import CancelAsked, RetryAsked
 from himalia.client.engine.explaining import explain
@@ -32,6 +31,7 @@ from himalia.errors import UsageError
 from himalia.messages.answers import ClusterInfo
 from himalia.messages.parts import HostInfo
 from himalia.names import Key, shorten
+from himalia.show.units import parse_timeout
 from himalia.wellformed import key_of, label_of, name_of, text_of
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class Calling(ClientBase):
         self._check_open()
         names, values, rebuild = pack_futures(data)
         parcels = [self._parcel(name, value, hash) for name, value in zip(names, values, strict=True)]
-        limit = None if timeout is None else seconds(timeout)
+        limit = parse_timeout(timeout)
         known = {parcel.key: self._known(parcel.key) for parcel in parcels}  # held until all have futures of their own
         missing = {parcel.key: parcel for parcel in parcels if _is_needed(parcel, known[parcel.key], broadcast)}
 

@@ -20,7 +20,6 @@ from typing import Any, Self
 from himalia.cells import find_cells, has_to_tell, tell_closing
 from himalia.client import default, listing
 from himalia.client.dask.collections import Collections
-from himalia.client.durations import seconds
 from himalia.client.engine import portal
 from himalia.client.engine.callbacks import CallbackThread
 from himalia.client.engine.config import EngineConfig
@@ -43,6 +42,7 @@ from himalia.registry.dashboard_link import HasDashboard, login_link, plain_link
 from himalia.registry.target import FILE_VARIABLE, Target, find_target
 from himalia.settings import DEFAULT, Settings
 from himalia.show.summary import ClusterSummary, summarize
+from himalia.show.units import parse_timeout
 from himalia.views import find_live_views
 
 logger = logging.getLogger("himalia.client")
@@ -119,7 +119,7 @@ class Client(Inquiries, Recreating, Collections):
         self._status = "created"
         self.cluster: Any = None
         self._asynchronous = asynchronous
-        self._timeout = CONNECT_TIMEOUT if timeout is None else seconds(timeout)
+        self._timeout = CONNECT_TIMEOUT if timeout is None else parse_timeout(timeout)
         self._set_as_default = set_as_default
         self._address = address
         self._cluster_file = cluster_file or scheduler_file
@@ -268,7 +268,7 @@ class Client(Inquiries, Recreating, Collections):
 
     def close(self, timeout: float | str | None = None) -> None:
         """Let go of all futures and of the cluster; one that this client started is closed with it."""
-        limit = CLOSE_TIMEOUT if timeout is None else seconds(timeout)
+        limit = CLOSE_TIMEOUT if timeout is None else parse_timeout(timeout)
         if self._asynchronous or (self._portal is not None and self._portal.is_here()):
             return self._close_in_loop(limit)  # type: ignore[return-value]  # awaitable there
         self._close_here(limit)

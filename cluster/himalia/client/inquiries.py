@@ -16,7 +16,6 @@ from himalia import serialize
 from himalia.bounds import FEW
 from himalia.client.base import ClientBase
 from himalia.client.described import SchedulerInfo
-from himalia.client.durations import seconds
 from himalia.client.engine.errors_view import folded, rebuild
 from himalia.client.engine.events import MessageMade
 from himalia.client.engine.gathering import poll, wall_clock
@@ -39,6 +38,7 @@ from himalia.messages.client import (
 )
 from himalia.names import HostId, Key, shorten
 from himalia.show.logs import texts_of
+from himalia.show.units import parse_timeout
 from himalia.telemetry.group_names import group_name
 from himalia.views import find_views, missing
 from himalia.wellformed import key_of, name_of, well_formed
@@ -163,7 +163,7 @@ class Inquiries(ClientBase):
         TimeoutError
             If they are not there within ``timeout`` seconds.
         """
-        return self._sync(self._wait_for_workers(n_workers, None if timeout is None else seconds(timeout)))
+        return self._sync(self._wait_for_workers(n_workers, parse_timeout(timeout)))
 
     async def _wait_for_workers(self, n_workers: int, timeout: float | None) -> None:
         count = 0
@@ -387,7 +387,7 @@ class Inquiries(ClientBase):
         async def restart() -> None:
             await self._answer(Restart)
 
-        return self._sync(restart(), None if timeout is None else seconds(timeout))
+        return self._sync(restart(), parse_timeout(timeout))
 
     def restart_workers(self, names: str | Iterable[str], timeout: float | str | None = None) -> dict[str, str]:
         """Replace these worker processes: what they ran is run again, results stay, and the others go on.
@@ -414,7 +414,7 @@ class Inquiries(ClientBase):
         async def restart() -> dict[str, str]:
             return (await self._answer(lambda number: Restart(number, wanted))).workers
 
-        return self._sync(restart(), None if timeout is None else seconds(timeout))
+        return self._sync(restart(), parse_timeout(timeout))
 
     def record(
         self,

@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple, Self
 
-from himalia.client.durations import seconds
 from himalia.client.engine.errors_view import error_of, folded
 from himalia.client.engine.gathering import gather_here, gather_in_loop, timeout_error, wait_here, wait_in_loop
 from himalia.client.engine.state import CANCELLED, FINISHED, PENDING, Record
@@ -19,6 +18,7 @@ from himalia.client.engine.values import Values
 from himalia.client.future import AnyFuture, Future
 from himalia.client.futures_in import futures_of
 from himalia.errors import UsageError
+from himalia.show.units import parse_timeout
 
 ALL_COMPLETED: Final = "ALL_COMPLETED"
 FIRST_COMPLETED: Final = "FIRST_COMPLETED"
@@ -68,7 +68,7 @@ def wait(
         raise UsageError(f"return_when is one of ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, not {return_when!r}.")
     futures = futures_of(fs)
     records = list({id(future._record): future._record for future in futures}.values())
-    limit = None if timeout is None else seconds(timeout)
+    limit = parse_timeout(timeout)
     stop_at_error = return_when == FIRST_EXCEPTION
     stop_at = len(records) - 1 if return_when == FIRST_COMPLETED else 0
     is_over = stop_at_error and any(record.status not in (FINISHED, PENDING) for record in records)
@@ -141,7 +141,7 @@ class as_completed:  # the name that users know
     ) -> None:
         self.with_results = with_results
         self.raise_errors = raise_errors
-        self._timeout = None if timeout is None else seconds(timeout)
+        self._timeout = parse_timeout(timeout)
         self._deadline = None if self._timeout is None else time.monotonic() + self._timeout
         self._ready: queue.SimpleQueue[AnyFuture | None] = queue.SimpleQueue()
         self._waiting: dict[int, list[AnyFuture]] = {}

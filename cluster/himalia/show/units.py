@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Final
+from typing import Final, overload
 
 from himalia.errors import UsageError
 
@@ -77,6 +77,37 @@ def parse_duration(text: str | float) -> float:
     if not (math.isfinite(text) and text >= 0):
         raise UsageError(f"{text} seconds is not a duration; write it like '5m', '1h 30m', '500ms' or 300.")
     return float(text)
+
+
+@overload
+def parse_timeout(duration: float | str) -> float: ...
+
+
+@overload
+def parse_timeout(duration: float | str | None) -> float | None: ...
+
+
+def parse_timeout(duration: float | str | None) -> float | None:
+    """Return the seconds that somebody is ready to wait.
+
+    Parameters
+    ----------
+    duration : float, str or None
+        A text as :func:`parse_duration` takes it.  A number means itself, also if it is infinite, or less than nothing
+        because it is what is left of something; ``None``, which means for ever, stays ``None``.
+
+    Raises
+    ------
+    UsageError
+        If it is none of these.
+    """
+    if duration is None:
+        return None
+    if isinstance(duration, str):
+        return sum_of_pieces(duration)
+    if isinstance(duration, int | float):
+        return float(duration)
+    raise UsageError(f"{duration!r} is not a duration; write it like '5m', '1h 30m', '500ms' or 300 (seconds).")
 
 
 def sum_of_pieces(text: str) -> float:

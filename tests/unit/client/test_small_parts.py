@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from himalia import exceptions, serialize
-from himalia.client.durations import seconds
 from himalia.client.engine.errors_view import error_of, rebuild
 from himalia.client.engine.gathering import clock
 from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
@@ -39,22 +38,6 @@ X = Key("x")
 
 def finished(key: str = "x") -> Record:
     return Record(Key(key), FINISHED)
-
-
-# Durations
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("10s", 10), ("500 ms", 0.5), ("2 minutes", 120), (3, 3), ("1.5", 1.5), (".5h", 1800)]
-)
-def test_times_as_users_write_them(text: str | float, value: float) -> None:
-    assert seconds(text) == value
-
-
-@pytest.mark.parametrize("text", ["soon", "10 parsecs", None, ""])
-def test_what_is_no_time(text: Any) -> None:
-    with pytest.raises(UsageError, match="is not a time"):
-        seconds(text)
 
 
 # Groups

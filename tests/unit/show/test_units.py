@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from himalia.errors import UsageError
-from himalia.show.units import format_ago, format_bytes, parse_bytes, parse_duration, parse_resources
+from himalia.show.units import format_ago, format_bytes, parse_bytes, parse_duration, parse_resources, parse_timeout
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,31 @@ def test_durations_mean_seconds(text: str | float, seconds: float) -> None:
 def test_what_is_no_duration_is_refused_with_an_example(text: str | float) -> None:
     with pytest.raises(UsageError, match="5m"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("duration", "seconds"),
+    [
+        ("10s", 10.0),
+        ("500 ms", 0.5),
+        ("2 minutes", 120.0),
+        ("1.5", 1.5),
+        (".5h", 1800.0),
+        ("1m 30s", 90.0),
+        (3, 3.0),
+        (-1.0, -1.0),
+        (float("inf"), float("inf")),
+        (None, None),
+    ],
+)
+def test_a_timeout_is_a_duration_or_any_number_or_none(duration: float | str | None, seconds: float | None) -> None:
+    assert parse_timeout(duration) == seconds
+
+
+@pytest.mark.parametrize("duration", ["soon", "10 parsecs", "", [], b"1s"])
+def test_what_is_no_timeout_is_refused_with_an_example(duration: Any) -> None:
+    with pytest.raises(UsageError, match="5m"):
+        parse_timeout(duration)
 
 
 def test_resources_are_amounts_by_name() -> None:
