@@ -269,7 +269,7 @@ def test_done_callbacks(client: Client) -> None:
 def test_a_submission_that_waits_for_room_goes_on_when_there_is_some(client: Client) -> None:
     assert client.submit(inc, 1).result(timeout=20) == 2
     time.sleep(0.5)  # the link is direct by now: submissions would leave without the loop
-    client._shell.congested = True
+    client._engine.outbox.congested = True
     assert client.gather(client.map(inc, range(10))) == list(range(1, 11))
 
 

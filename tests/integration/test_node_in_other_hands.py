@@ -129,8 +129,7 @@ def test_it_takes_over_neither_the_nanny_s_session_nor_the_client_s(cluster: Loc
 
 
 def hosts_of(client: Client) -> list[HostInfo]:
-    assert client._shell is not None
-    return list(client._shell.machine.hosts.values())
+    return list(client._engine.known_hosts.values())
 
 
 def test_it_neither_maps_nor_places_data_at_another_nanny(cluster: LocalCluster, client: Client) -> None:

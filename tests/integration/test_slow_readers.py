@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from himalia import Client, LocalCluster
-from himalia.client.engine.shell import CONGESTION
+from himalia.client.engine.outbox import CONGESTION
 from himalia.settings import DEFAULT
 from tests.waiting import wait_until
 
@@ -163,7 +163,7 @@ def test_who_submits_to_a_scheduler_that_stands_still_waits_instead_of_filling_i
     thread = threading.Thread(target=submit)
     try:
         thread.start()
-        wait_until(lambda: client._shell.congested)
+        wait_until(lambda: client._engine.outbox.congested)
         wait_until(stands(lambda: memory(me)))
         grown = memory(me) - before
     finally:

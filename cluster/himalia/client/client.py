@@ -1,59 +1,76 @@
 """The client: a user's connection to a cluster.
 
-Decides nothing of its own: it checks arguments, and hands them to the submitter, the machine (through the shell), or,
-for Dask, to ``collections.py``.  What it owns is lifetime: its shell, its share of the loop's thread, a cluster that
-it started.
+Decides nothing: each method checks its arguments and hands them to who does the work.  That is the engine, the
+submitter, or a function of the engine in one of the files next to this one.  Everything that people call is here, in
+one class without bases, so that ``help()``, an editor and a reader find it in one place (docs/notes/0018).
+
+Methods are typed as what they return when they block.  Only what a user passed or named comes back as ``Any``:
+values (``result()``, ``gather()``, ``compute()``, ``run()``), containers and collections (``scatter()``,
+``persist()``), names (``future.key``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
-import logging
-import os
 import time
-import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Self, TypeVar, overload
 
-from himalia.cells import find_cells, has_to_tell, tell_closing
-from himalia.client import default, listing
-from himalia.client.dask.collections import Collections
-from himalia.client.engine import portal
-from himalia.client.engine.callbacks import CallbackThread
+from himalia.client import default, holdings, running
+from himalia.client import workers as workers_of
+from himalia.client.dask.collections import Collections, given_options
+from himalia.client.described import SchedulerInfo
 from himalia.client.engine.config import EngineConfig
-from himalia.client.engine.events import MessageMade
-from himalia.client.engine.shell import ClientShell
-from himalia.client.engine.submitting import Submitter
-from himalia.client.future import AnyFuture
-from himalia.client.inquiries import Inquiries
-from himalia.client.output import OutputForwarder
-from himalia.client.recreate import Recreating
+from himalia.client.engine.engine import Engine
+from himalia.client.engine.errors_view import folded
+from himalia.client.engine.events import CancelAsked, RetryAsked
+from himalia.client.engine.explaining import explain
+from himalia.client.engine.state import Record
+from himalia.client.engine.submitting import CHUNK, Submitter
+from himalia.client.engine.timing import clock
+from himalia.client.future import AnyFuture, Future, known_future, own_records, record_of
+from himalia.client.futures_in import futures_of
+from himalia.client.lifetime import CLOSE_TIMEOUT, Lifetime
+from himalia.client.nesting import gather_nested
+from himalia.client.packing.calls import check_callable, make_options
+from himalia.client.profile import Profile
+from himalia.client.recreate import fetch_failed, read_call, recreate_in_loop, without_first
 from himalia.client.reprs import client_html, client_text, info_task_words
+from himalia.client.scattering import Scattering
+from himalia.client.selecting import names_of
+from himalia.client.telemetry import follow, take_profile
+from himalia.client.versions import Versions
 from himalia.comm.security import Credentials
 from himalia.errors import HimaliaError, UsageError
-from himalia.messages.answers import ClusterInfo
-from himalia.messages.client import CancelSpan
-from himalia.messages.parts import Close
-from himalia.names import ClientId, new_incarnation
+from himalia.messages.answers import ClusterInfo, TelemetryReport
+from himalia.messages.client import CancelSpan, GetInfo, GetTelemetry, Restart, RunFunction, Telemetry
+from himalia.names import ClientId, Key, new_incarnation
 from himalia.registry import clusters
 from himalia.registry.dashboard_link import HasDashboard, login_link, plain_link
-from himalia.registry.target import FILE_VARIABLE, Target, find_target
 from himalia.settings import DEFAULT, Settings
 from himalia.show.summary import ClusterSummary, summarize
 from himalia.show.units import parse_timeout
 from himalia.views import find_live_views
+from himalia.wellformed import key_of, name_of, text_of, well_formed
 
-logger = logging.getLogger("himalia.client")
+if TYPE_CHECKING:
+    from pathlib import Path
 
-CONNECT_TIMEOUT = 10.0
+    from himalia.client.executor import ClientExecutor
+    from himalia.follow.recorder import Recorder
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT: Final = 10.0
 """Seconds for a connection, if nothing else is said.  A local scheduler answers in 10 ms; distributed waits 30 s."""
-CLOSE_TIMEOUT = 3.0
-"""Seconds that a goodbye may take."""
+QUICK: Final = 1.0
+"""Seconds that a representation waits for the scheduler."""
+REASON_LIMIT: Final = 1000
+"""Characters of the reason for which something is cancelled.  Guess."""
 
 
-class Client(Inquiries, Recreating, Collections):
+class Client:
     """A connection to a cluster: submit calls, get futures, wait for results.
 
     Its methods may be called from any thread.
@@ -116,125 +133,64 @@ class Client(Inquiries, Recreating, Collections):
         self.id = ClientId(new_incarnation("client"))
         self.name = name or self.id
         self.settings = settings
-        self._status = "created"
-        self.cluster: Any = None
-        self._asynchronous = asynchronous
-        self._timeout = CONNECT_TIMEOUT if timeout is None else parse_timeout(timeout)
-        self._set_as_default = set_as_default
-        self._address = address
-        self._cluster_file = cluster_file or scheduler_file
-        self._cluster_options = kwargs
-        self._owns_cluster = False
-        self._scheduler_address = ""
-        self._cluster_name = ""
-        self.addresses: list[str] = []
-        """The scheduler's, and ``credentials`` to get in: another session, like a feed's, is opened with these."""
-        self.credentials: Credentials | None = None
-        self._portal: portal.Portal | None = None
-        self._callbacks = CallbackThread()
-        self._forward_output = forward_output
-        self._cancel_on_interrupt = cancel_on_interrupt
-        self._output: OutputForwarder | None = None
-        self._kept: dict[int, AnyFuture] = {}
+        self._engine = Engine(EngineConfig(me=self.id, asynchronous=asynchronous, settings=settings), self)
+        self._submitter = Submitter(self._engine)
+        self._collections = Collections(self._engine, self._submitter)
         self._last_info: ClusterInfo | None = None
-        if kwargs and (address is not None or self._cluster_file):
+        named = cluster_file or scheduler_file
+        if kwargs and (address is not None or named):
             raise UsageError(
                 f"{', '.join(sorted(kwargs))}: options of a cluster that a client starts; this one connects to another."
             )
-        if not asynchronous:
-            self._start_here()
-
-    # Beginning
-
-    def _start_here(self) -> None:
-        """Connect from a thread that may block; on failure nothing is left."""
-        self._status = "connecting"
-        try:
-            target = self._target() or self._target_of(self._start_cluster(asynchronous=False))
-            self._portal = portal.acquire()
-            try:
-                self._open(target, self._portal.loop)
-                self._scheduler_address = self._portal.run(self._shell.connect(), self._timeout + 5)
-            except BaseException:
-                self._portal = None
-                portal.release()
-                raise
-        except BaseException:
-            self._status = "closed"
-            if self._owns_cluster and self.cluster is not None:
-                self.cluster.close()
-            raise
-        self._opened()
-
-    async def _start_in_loop(self) -> Self:
-        """Connect in the running loop."""
-        if self._status != "created":
-            return self
-        self._status = "connecting"
-        try:
-            target = self._target()
-            if target is None:
-                target = self._target_of(await self._start_cluster(asynchronous=True))
-            self._open(target, asyncio.get_running_loop())
-            self._scheduler_address = await self._shell.connect()
-        except BaseException:
-            self._status = "closed"
-            if self._owns_cluster and self.cluster is not None:
-                await self.cluster.close()
-            raise
-        self._opened()
-        return self
-
-    def _target(self) -> Target | None:
-        """Return the cluster to connect to; ``None``: one has to be started."""
-        if self._address is None and not self._cluster_file and FILE_VARIABLE not in os.environ:
-            return None
-        target = find_target(self._address, self._cluster_file)
-        self.cluster = target.cluster
-        return target
-
-    def _start_cluster(self, *, asynchronous: bool) -> Any:
-        from himalia.deploy.local import LocalCluster
-
-        self.cluster = LocalCluster(asynchronous=asynchronous, **self._cluster_options)
-        self._owns_cluster = True
-        return self.cluster
-
-    def _target_of(self, cluster: object) -> Target:
-        return find_target(cluster, None)
-
-    def _open(self, target: Target, loop: asyncio.AbstractEventLoop) -> None:
-        self.addresses, self.credentials = target.addresses, target.credentials
-        self._cluster_name = target.name
-        config = EngineConfig(
-            me=self.id,
-            scheduler=target.addresses,
-            credentials=target.credentials,
-            timeout=self._timeout,
-            settings=self.settings,
+        self._lifetime = Lifetime(
+            self._engine,
+            address,
+            named,
+            kwargs,
+            timeout=CONNECT_TIMEOUT if timeout is None else parse_timeout(timeout),
+            set_as_default=set_as_default,
+            forward_output=forward_output,
+            cancel_on_interrupt=cancel_on_interrupt,
         )
-        self._shell = ClientShell(config, loop=loop)
-        self._submitter = Submitter(self._shell, None if self._asynchronous else self._run)
-        if self._forward_output:
-            self._output = OutputForwarder(loop, self._callbacks)
-            self._shell.show_output = self._output.take
+        if not asynchronous:
+            self._lifetime.open_here()
 
-    def _opened(self) -> None:
-        self._status = "running"
-        listing.register()
-        _open_clients.add(self)
-        cells = find_cells()
-        if cells is not None and self._cancel_on_interrupt:
-            cells.listeners.add(self)
-        if self._set_as_default:
-            default.push(self)
+    # How it stands
+
+    @property
+    def status(self) -> str:
+        """``created``, ``connecting``, ``running``, ``closed``, or ``lost``: the scheduler is gone."""
+        return self._engine.status
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether methods that wait return awaitables: the client was made so, or this is its own loop's thread."""
+        return self._engine.asynchronous
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop of its connections."""
-        return self._shell.loop
+        return self._engine.loop
 
-    # The cluster as a whole
+    @property
+    def cluster(self) -> Any:
+        """The cluster object, if it was given or is this client's own; else ``None``."""
+        return self._lifetime.cluster
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the scheduler listens; another session, like a feed's, is opened there with ``credentials``."""
+        return self._engine.target.addresses if self._engine.target is not None else []
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """What opens a session with the scheduler; its repr shows no secret."""
+        return self._engine.target.credentials if self._engine.target is not None else None
+
+    @property
+    def scheduler_address(self) -> str:
+        """Where the scheduler is, as this client reached it."""
+        return self._engine.scheduler_address
 
     @property
     def dashboard_link(self) -> str | None:
@@ -243,10 +199,6 @@ class Client(Inquiries, Recreating, Collections):
             return getattr(self.cluster, "dashboard_link", None)
         return login_link(self._dashboard()) or None
 
-    def _dashboard(self) -> HasDashboard | None:
-        """Return the cluster file of a cluster that somebody else started, if it is this user's."""
-        return clusters.find(self._scheduler_address) if self._status == "running" else None
-
     @property
     def dashboard_address(self) -> str:
         """Where the dashboard's first page is, without what opens it; empty if there is none, or none known."""
@@ -254,92 +206,688 @@ class Client(Inquiries, Recreating, Collections):
             return str(getattr(self.cluster, "dashboard_address", ""))
         return plain_link(self._dashboard())
 
-    @property
-    def scheduler_address(self) -> str:
-        """Where the scheduler is, as this client reached it."""
-        return self._scheduler_address
+    def _dashboard(self) -> HasDashboard | None:
+        """Return the cluster file of a cluster that somebody else started, if it is this user's."""
+        return clusters.find(self.scheduler_address) if self.status in ("running", "lost") else None
 
-    def cell_interrupted(self, number: int) -> None:
-        """Cancel what was submitted from a notebook's cell that was interrupted."""
-        if self.status == "running":
-            self._shell.tell(MessageMade(CancelSpan(f"{self.id}/{number}", "its cell was interrupted")))
+    @staticmethod
+    def seconds(duration: float | str) -> float:
+        """Return a number of seconds; see :func:`himalia.show.units.parse_timeout`."""
+        return parse_timeout(duration)
+
+    # Calls and their futures
+
+    def submit(
+        self,
+        func: Callable[..., T],
+        /,
+        *args: object,
+        key: str | None = None,
+        workers: str | Iterable[str] | None = None,
+        resources: Mapping[str, float] | None = None,
+        retries: int | None = None,
+        priority: float = 0,
+        allow_other_workers: bool = False,
+        pure: bool = True,
+        **kwargs: object,
+    ) -> Future[T]:
+        """Run ``func(*args, **kwargs)`` on the cluster; return at once with a future of the result.
+
+        Futures anywhere in the arguments are replaced by their values where the call runs.
+
+        Parameters
+        ----------
+        func : callable
+        key : str, optional
+            Name of the call. A key that is held already keeps its result and nothing is run, with a warning if it is
+            the name of another call; once its futures are gone it is free.
+        workers : str or iterable of str, optional
+            Where it may run: names or addresses of workers, hosts or nannies.
+        resources : dict, optional
+            What it occupies of what workers were declared to have, ``{"GPU": 1}``.
+        retries : int, optional
+            How often it is run again if it raises.
+        priority : float
+            Higher runs earlier.
+        allow_other_workers : bool
+            Whether ``workers`` is a wish only.
+        pure : bool
+            Whether the same call gives the same result, so that it isn't run again while a future of it lives.
+
+        Returns
+        -------
+        Future
+        """
+        check_callable(func, "submit")
+        self._engine.check_open()
+        if key is not None:
+            key = key_of(key)
+            known = known_future(self._engine, key)
+            if known is not None:
+                self._submitter.compare(record_of(known), func, args, kwargs)
+                return known
+        options = make_options(
+            priority=priority,
+            retries=retries,
+            workers=workers,
+            allow_other_workers=allow_other_workers,
+            resources=resources,
+        )
+        record = self._submitter.submit(
+            func, args, kwargs, key=None if key is None else Key(key), pure=pure, options=options
+        )
+        return Future(self._engine, record)
+
+    def map(
+        self,
+        func: Callable[..., T],
+        *iterables: Iterable[object],
+        key: str | Sequence[str] | None = None,
+        workers: str | Iterable[str] | None = None,
+        retries: int | None = None,
+        resources: Mapping[str, float] | None = None,
+        priority: float = 0,
+        allow_other_workers: bool = False,
+        pure: bool = True,
+        batch_size: int | None = None,
+        **kwargs: object,
+    ) -> list[Future[T]]:
+        """Run ``func`` once for each item (with several iterables: for each tuple of items, until the shortest ends).
+
+        Parameters
+        ----------
+        *iterables : iterables
+            Also generators; an endless one is the caller's mistake.
+        key : str or sequence of str, optional
+            A prefix of the calls' names, or their names.
+        batch_size : int, optional
+            Calls sent in one message at most.
+        **kwargs
+            Passed to each call.
+
+        Returns
+        -------
+        list of Future
+
+        See Also
+        --------
+        submit : the other parameters
+        """
+        check_callable(func, "map")
+        self._engine.check_open()
+        if not iterables:
+            raise UsageError("map() needs at least one iterable of arguments.")
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"batch_size is at least 1, not {batch_size}.")
+        options = make_options(
+            priority=priority,
+            retries=retries,
+            workers=workers,
+            allow_other_workers=allow_other_workers,
+            resources=resources,
+        )
+        records = self._submitter.map(
+            func,
+            iterables,
+            kwargs,
+            keys=name_of(key) if isinstance(key, str) else None if key is None else list(key),
+            pure=pure,
+            options=options,
+            chunk=CHUNK if batch_size is None else batch_size,
+        )
+        return [Future(self._engine, record) for record in records]
+
+    def get_executor(
+        self,
+        *,
+        workers: str | Iterable[str] | None = None,
+        resources: Mapping[str, float] | None = None,
+        retries: int | None = None,
+        priority: float = 0,
+        allow_other_workers: bool = False,
+        pure: bool = False,
+    ) -> ClientExecutor:
+        """Return a ``concurrent.futures.Executor`` that runs its calls on the cluster; see :meth:`submit`."""
+        from himalia.client.executor import ClientExecutor
+
+        return ClientExecutor(
+            self,
+            workers=workers,
+            resources=resources,
+            retries=retries,
+            priority=priority,
+            allow_other_workers=allow_other_workers,
+            pure=pure,
+        )
+
+    def get_future(self, key: str, name: Hashable = None) -> AnyFuture:
+        """Return a future of a key that was submitted by another client, or earlier.
+
+        If the cluster doesn't know the key, its status becomes ``lost``.
+        """
+        self._engine.check_open()
+        return Future(self._engine, self._engine.shell.hold([key_of(key)])[0], name)
+
+    # Values
+
+    def scatter(
+        self,
+        data: object,
+        workers: str | Iterable[str] | None = None,
+        broadcast: bool = False,
+        direct: bool | None = None,
+        hash: bool = True,
+        timeout: float | str | None = None,
+    ) -> Any:
+        """Store values on the cluster, and return futures of them.
+
+        Parameters
+        ----------
+        data : list, tuple, set, dict, iterator or other object
+            Several values: futures come in the same container. Anything else is one value.
+        workers : str or iterable of str, optional
+            Store them on hosts of these workers.
+        broadcast : bool
+            Store each on every host.
+        direct : bool, optional
+            Without meaning: values always go to hosts directly.
+        hash : bool
+            Name values by their content (up to a megabyte), so that the same value is stored once.
+        timeout : float or str, optional
+            Seconds to wait.
+        """
+        self._engine.check_open()
+        limit = parse_timeout(timeout)
+        scattering = Scattering(self._engine, self._submitter, data, broadcast=broadcast, hash=hash)
+        return self._engine.sync(scattering.store(workers), limit)
+
+    def gather(self, futures: object, errors: Literal["raise", "skip"] = "raise", direct: bool | None = None) -> Any:
+        """Wait for futures and return their results, in the same nested lists, tuples, sets and dicts.
+
+        Parameters
+        ----------
+        futures : future, or containers of futures
+        errors : str
+            ``raise`` what the first failed call raised, or ``skip``: leave those results out of lists.
+        direct : bool, optional
+            Without meaning: results always come from hosts directly.
+        """
+        if errors not in ("raise", "skip"):
+            raise UsageError(f"errors is 'raise' or 'skip', not {errors!r}.")
+        with folded():
+            return gather_nested(self._engine, futures, skip_errors=errors == "skip")
+
+    # What becomes of calls
+
+    def cancel(self, futures: object, force: bool = False, reason: str | None = None) -> None:
+        """Stop calls and everything that depends on them; what runs is interrupted, then its worker replaced.
+
+        Parameters
+        ----------
+        futures : future, collection, or containers of these
+        force : bool
+            Also what other clients want.
+        reason : str, optional
+            Shown in the CancelledError.
+        """
+        records = own_records(self._engine, futures_of(futures))
+        self._engine.shell.tell(CancelAsked(records, force, text_of(reason or "", REASON_LIMIT)))
+        return self._engine.nothing()
+
+    def retry(self, futures: object) -> None:
+        """Run calls that failed again."""
+        self._engine.shell.tell(RetryAsked(own_records(self._engine, futures_of(futures)), clock()))
+        return self._engine.nothing()
+
+    def explain(self, future: AnyFuture | str) -> str:
+        """Return why a call is in the state it is in: what it waits for, since when, what will be done.
+
+        It takes some seconds at most; a scheduler that says nothing is part of the answer.
+
+        Parameters
+        ----------
+        future : Future or str
+            A future, or its key; the name of a group stands for one of its calls that wait.
+
+        Raises
+        ------
+        TypeError
+            If it is a collection: each future has its own story.
+        """
+        if isinstance(future, list | set | dict):
+            raise TypeError(
+                "explain() takes one future, or its key. For several: [future.explain() for future in futures]."
+            )
+        if isinstance(future, Future):
+            return self._engine.sync(explain(self._engine, record_of(future)))
+        key = key_of(future)
+        return self._engine.sync(explain(self._engine, self._engine.records.get(key) or Record(key)))
+
+    def recreate_error_locally(self, future: object) -> Any:
+        """Repeat a failed call in this process, so that it raises here, and ``%debug`` or ``pdb.pm()`` see its frames.
+
+        Parameters
+        ----------
+        future : future, Dask collection, or containers of these
+            The first that failed counts; if that only depends on a call that failed, the latter is repeated.
+
+        Returns
+        -------
+        object
+            What the call returned, if it doesn't fail here: then it depends on where it runs.
+
+        Raises
+        ------
+        UsageError
+            If none of them failed, or if the call killed its workers, as it would this process.
+        DataLostError
+            If an input is gone and can't be computed again.
+        """
+        self._engine.check_open()
+        futures = futures_of(future)
+        if self.asynchronous:
+            return recreate_in_loop(self._engine, futures)
+        with folded():
+            call, inputs = self._engine.run(fetch_failed(self._engine, futures))
+        function, args, kwargs = read_call(call, inputs)
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            error.__traceback__ = without_first(error)
+            raise
+
+    # Dask collections
+
+    def get(
+        self,
+        dsk: object,
+        keys: object,
+        workers: str | Iterable[str] | None = None,
+        allow_other_workers: bool | None = None,
+        resources: Mapping[str, float] | None = None,
+        sync: bool = True,
+        retries: int | None = None,
+        priority: float = 0,
+        **kwargs: object,
+    ) -> Any:
+        """Compute keys of a Dask graph: the scheduler function that Dask collections call.
+
+        Parameters
+        ----------
+        dsk : expression, HighLevelGraph or dict
+        keys : key, or nested lists of keys
+        sync : bool
+            Return values; else futures.
+        workers, allow_other_workers, resources, retries, priority
+            For all tasks that have no annotation of their own; see :meth:`Client.submit`.
+        """
+        nested = self._collections.get(
+            dsk, keys, given_options(priority, retries, workers, allow_other_workers, resources)
+        )
+        if not sync:
+            return nested
+        with folded():
+            return self.gather(nested)
+
+    def compute(
+        self,
+        collections: Any,
+        sync: bool = False,
+        optimize_graph: bool = True,
+        workers: str | Iterable[str] | None = None,
+        allow_other_workers: bool = False,
+        resources: Mapping[str, float] | None = None,
+        retries: int | None = None,
+        priority: float = 0,
+        traverse: bool = True,
+        **kwargs: object,
+    ) -> Any:
+        """Compute Dask collections to single values.
+
+        Parameters
+        ----------
+        collections : collection, or list, tuple, set of collections
+            Whatever else is among them is given back as it is.
+        sync : bool
+            Return values; else a future for each collection.
+        optimize_graph : bool
+            Whether Dask optimises the graphs first.
+        traverse : bool
+            Whether to look for collections in nested containers.
+        workers, allow_other_workers, resources, retries, priority
+            For all tasks that have no annotation of their own; see :meth:`Client.submit`.
+
+        Returns
+        -------
+        Future or list of Future
+            Or the values themselves, with ``sync``.
+        """
+        options = given_options(priority, retries, workers, allow_other_workers, resources)
+        results = self._collections.compute(collections, options, optimize_graph=optimize_graph, traverse=traverse)
+        if not sync:
+            return results
+        with folded():
+            return self.gather(results)
+
+    def persist(
+        self,
+        collections: Any,
+        optimize_graph: bool = True,
+        workers: str | Iterable[str] | None = None,
+        allow_other_workers: bool | None = None,
+        resources: Mapping[str, float] | None = None,
+        retries: int | None = None,
+        priority: float = 0,
+        **kwargs: object,
+    ) -> Any:
+        """Compute Dask collections and keep the results on the cluster.
+
+        Parameters
+        ----------
+        collections : collection, or list, tuple, set of collections
+        optimize_graph, workers, allow_other_workers, resources, retries, priority
+            See :meth:`compute`.
+
+        Returns
+        -------
+        collection or list of collections
+            Of the same kinds, whose graphs are futures; at once, while they are being computed.
+        """
+        options = given_options(priority, retries, workers, allow_other_workers, resources)
+        return self._collections.persist(collections, options, optimize_graph=optimize_graph)
+
+    # Questions to the cluster
+
+    def scheduler_info(self, n_workers: int = -1) -> SchedulerInfo:
+        """Return what the scheduler says of itself, its hosts and its workers: a dict, shown as tables in a notebook.
+
+        Parameters
+        ----------
+        n_workers : int
+            Workers to show; -1: all.
+        """
+        return self._engine.sync(workers_of.describe(self._engine, n_workers))
+
+    def nthreads(self, workers: str | Iterable[str] | None = None) -> dict[str, int]:
+        """Return the number of threads of each worker, by its address."""
+        return self._engine.sync(workers_of.threads_of(self._engine, workers))
+
+    ncores = nthreads
+
+    def who_has(self, futures: object = None) -> dict[str, tuple[str, ...]]:
+        """Return which hosts hold each result: ``{key: (nanny address, …)}``.
+
+        Parameters
+        ----------
+        futures : futures or Dask collections, optional
+            Everything that is in memory, if left out.
+        """
+        return self._engine.sync(holdings.holders_of(self._engine, holdings.keys_of(futures)))
+
+    def has_what(self, workers: str | Iterable[str] | None = None) -> dict[str, tuple[str, ...]]:
+        """Return which results each host holds: ``{nanny address: (key, …)}``.
+
+        Parameters
+        ----------
+        workers : str or iterable of str, optional
+            Nanny addresses, host names, or names or addresses of workers: those of their hosts.
+        """
+        return self._engine.sync(holdings.keys_held_by(self._engine, workers))
+
+    def nbytes(self, keys: object = None, summary: bool = True) -> dict[str, int]:
+        """Return the bytes of results in memory, by their group, or by key with ``summary=False``."""
+        return self._engine.sync(holdings.sizes_of(self._engine, holdings.keys_of(keys), by_group=summary))
+
+    def wait_for_workers(self, n_workers: int = 1, timeout: float | str | None = None) -> None:
+        """Wait until there are so many workers.
+
+        Raises
+        ------
+        TimeoutError
+            If they are not there within ``timeout`` seconds.
+        """
+        return self._engine.sync(workers_of.wait_for_workers(self._engine, n_workers, parse_timeout(timeout)))
+
+    def get_versions(self, check: bool = False, packages: Sequence[str] | None = None) -> Versions:
+        """Return the versions of packages in the client, the scheduler, the nannies and the workers.
+
+        Parameters
+        ----------
+        check : bool
+            Raise if they differ where it matters.
+        packages : sequence of str, optional
+            More packages to look at in client and workers.
+
+        Raises
+        ------
+        UsageError
+            With ``check``, if versions differ: a table of them.
+        """
+        return self._engine.sync(running.collect_versions(self._engine, list(packages or ()), check=check))
+
+    def get_worker_logs(self, n: int | None = None, workers: str | Sequence[str] | None = None) -> dict[str, list[str]]:
+        """Return the last lines of output of workers and nannies: ``{name: [line, …]}``, ``n`` lines at most."""
+        return self._engine.sync(workers_of.last_lines(self._engine, n, names_of(workers)))
+
+    # Its workers
+
+    def run(
+        self,
+        function: Callable[..., object],
+        *args: object,
+        workers: str | Sequence[str] | None = None,
+        wait: bool = True,
+        nanny: bool = False,
+        on_error: Literal["raise", "return", "ignore"] = "raise",
+        **kwargs: object,
+    ) -> Any:
+        """Call a function once in every worker process, beside the tasks, and return ``{address: value}``.
+
+        Parameters
+        ----------
+        workers : str or sequence of str, optional
+            Addresses or names of workers; all, if left out.
+        wait : bool
+            Whether to wait for the values; without, nothing is returned.
+        on_error : str
+            ``raise`` the first error, ``return`` errors in the place of values, or ``ignore`` those workers.
+        """
+        if nanny:
+            raise UsageError("A nanny runs no user code, so that no user code can harm it. Run it on the workers.")
+        if on_error not in ("raise", "return", "ignore"):
+            raise UsageError(f"on_error is 'raise', 'return' or 'ignore', not {on_error!r}.")
+        call = running.pack_call(self._engine, function, args, kwargs)
+        names = names_of(workers)
+        if not wait:
+            self._engine.start(self._engine.ask(lambda number: RunFunction(number, call, names)))
+            return None
+        with folded():
+            return self._engine.sync(running.run_on_workers(self._engine, call, names, on_error))
+
+    def run_on_scheduler(self, function: Callable[..., object], *args: object, **kwargs: object) -> NoReturn:
+        """Refuse: the scheduler runs no user code.
+
+        Raises
+        ------
+        UsageError
+            Always.
+        """
+        raise UsageError(
+            "The scheduler runs no user code, so that none can stop the cluster or read what other clients do. "
+            "client.run() calls a function on workers; scheduler_info(), who_has() and telemetry() tell what it knows."
+        )
+
+    def restart(self, timeout: float | str | None = None, wait_for_workers: bool = True) -> None:
+        """Cancel every task of every client and replace every worker process: modules are imported anew.
+
+        Parameters
+        ----------
+        timeout : float or str, optional
+            Seconds to wait for the new workers.
+        wait_for_workers : bool
+            Whether to wait at all.
+        """
+        if not wait_for_workers:
+            self._engine.start(self._engine.ask(Restart))
+            return self._engine.nothing()
+        return self._engine.sync(workers_of.restart(self._engine), parse_timeout(timeout))
+
+    def restart_workers(self, names: str | Iterable[str], timeout: float | str | None = None) -> dict[str, str]:
+        """Replace these worker processes: what they ran is run again, results stay, and the others go on.
+
+        Parameters
+        ----------
+        names : str or iterable of str
+            Names or addresses of workers; see :meth:`scheduler_info`.
+        timeout : float or str, optional
+            Seconds to wait until they are back.
+
+        Returns
+        -------
+        dict
+            ``{name: "OK"}``, or why one can't be replaced in the place of ``"OK"``.
+
+        Raises
+        ------
+        TimeoutError
+            If it takes longer; they are replaced all the same.
+        """
+        return self._engine.sync(workers_of.restart_workers(self._engine, names_of(names)), parse_timeout(timeout))
+
+    # What was measured
+
+    @overload
+    def profile(
+        self,
+        start: float | None = None,
+        stop: float | None = None,
+        workers: str | Sequence[str] | None = None,
+        filename: str | None = None,
+        plot: Literal[False] = False,
+    ) -> Profile: ...
+
+    @overload
+    def profile(
+        self,
+        start: float | None = None,
+        stop: float | None = None,
+        workers: str | Sequence[str] | None = None,
+        filename: str | None = None,
+        *,
+        plot: Literal[True],
+    ) -> tuple[Profile, object]: ...
+
+    def profile(
+        self,
+        start: float | None = None,
+        stop: float | None = None,
+        workers: str | Sequence[str] | None = None,
+        filename: str | None = None,
+        plot: bool = False,
+    ) -> Profile | tuple[Profile, object]:
+        """Return what calls were doing, function by function, as seen by looking at them from outside.
+
+        Calls that run for longer than a second are looked at once a second, always; for ten seconds after you asked,
+        all that runs is looked at closely.
+
+        Parameters
+        ----------
+        start, stop : float, optional
+            Only what was seen between these, seconds since the epoch; nannies keep the last ten minutes.
+        workers : str or sequence of str, optional
+            Names or addresses of workers; all, if left out.
+        filename : str, optional
+            Write a flame graph to this file, which opens without a network.
+        plot : bool
+            Return ``(profile, figure)``: a flame graph as a Bokeh figure.
+
+        Returns
+        -------
+        Profile
+            With a text and an HTML form; ``samples`` has the stacks, ``problems`` says which hosts can't look, and why.
+
+        Raises
+        ------
+        UsageError
+            If a flame graph is asked for and ``himalia[jupyter]`` isn't installed.
+        """
+        since, until = 0.0 if start is None else start, float("inf") if stop is None else stop
+        return self._engine.sync(take_profile(self._engine, since, until, names_of(workers), filename, plot=plot))
+
+    def telemetry(self, since: float = 0.0, span: str = "") -> TelemetryReport:
+        """Return what the cluster measured: a summary for each group of calls, and records of single calls.
+
+        Parameters
+        ----------
+        since : float
+            Records that started then or later, seconds since the epoch; the scheduler keeps a bounded number.
+        span : str
+            Summaries of what was submitted under this only (``GroupSummary.span``): one cell, or one client.
+
+        Returns
+        -------
+        TelemetryReport
+        """
+        return self._engine.sync(self._engine.ask(lambda number: GetTelemetry(number, since, well_formed(span))))
+
+    def follow_telemetry(self, callback: Callable[[Telemetry], object], interval: float = 0.25) -> Callable[[], None]:
+        """Have ``callback(telemetry)`` called with what changed, at most every ``interval`` seconds.
+
+        It is called in the client's thread for callbacks.
+
+        Returns
+        -------
+        callable
+            Call it to end this.
+
+        Raises
+        ------
+        UsageError
+            If ``interval`` isn't positive.
+        """
+        if interval <= 0:
+            raise UsageError(f"interval is a positive number of seconds, not {interval!r}.")
+        self._engine.check_open()
+        return follow(self._engine, callback, float(interval))
+
+    def record(
+        self,
+        path: str | Path,
+        *,
+        last: float | str = 300.0,
+        limit: int | str = "256 MiB",
+        logs: bool = True,
+    ) -> Recorder:
+        """Record what the cluster does to a file; see :meth:`himalia.deploy.cluster.Cluster.record`."""
+        from himalia.follow.recorder import record
+
+        self._engine.check_open()
+        return record(self, path, last=last, limit=limit, logs=logs)
 
     # The end
 
     def close(self, timeout: float | str | None = None) -> None:
         """Let go of all futures and of the cluster; one that this client started is closed with it."""
         limit = CLOSE_TIMEOUT if timeout is None else parse_timeout(timeout)
-        if self._asynchronous or (self._portal is not None and self._portal.is_here()):
-            return self._close_in_loop(limit)  # type: ignore[return-value]  # awaitable there
-        self._close_here(limit)
-
-    def _close_here(self, timeout: float) -> None:
-        if self.status == "running":
-            tell_closing()
-        if not self._begin_close():
-            return
-        try:
-            if self._portal is not None:
-                self._portal.run(self._shell.close("the client was closed"), timeout)
-        except HimaliaError as error:
-            logger.debug("the client did not close cleanly: %s", error)
-        finally:
-            held, self._portal = self._portal, None
-            if held is not None:
-                portal.release()
-            self._callbacks.stop(timeout)
-            if self._owns_cluster and self.cluster is not None:
-                self.cluster.close()
-
-    async def _close_in_loop(self, timeout: float) -> None:
-        if self.status == "running" and has_to_tell():
-            await asyncio.to_thread(tell_closing)
-        if not self._begin_close():
-            return
-        try:
-            await asyncio.wait_for(self._shell.close("the client was closed"), timeout)
-        except TimeoutError:
-            logger.debug("the client did not close within %g s", timeout)
-        finally:
-            self._callbacks.stop(0)
-            if self._owns_cluster and self.cluster is not None:
-                await self.cluster.close()
-
-    def _begin_close(self) -> bool:
-        was, self._status = self._status, "closed"
-        _open_clients.discard(self)
-        cells = find_cells()
-        if cells is not None:
-            cells.listeners.discard(self)
-        if self._output is not None:
-            self._output.flush()
-        default.remove(self)
-        self._kept.clear()
-        return was == "running"
+        if self.asynchronous:
+            return self._lifetime.close_in_loop(limit)  # type: ignore[return-value]  # awaitable there
+        self._lifetime.close_here(limit)
 
     def shutdown(self) -> None:
         """End the cluster: its workers, its scheduler, and this client."""
-        self._check_open()
-        if self._asynchronous:
-            return self._shutdown_in_loop()  # type: ignore[return-value]  # awaitable there
-        if self.cluster is None:
-            self._shell.tell(MessageMade(Close("a client asked for it")))
-            self.close()
-        else:
-            self._owns_cluster = True
-            self.close()
+        self._engine.check_open()
+        self._lifetime.begin_shutdown()
+        return self.close()
 
-    async def _shutdown_in_loop(self) -> None:
-        if self.cluster is None:
-            self._shell.tell(MessageMade(Close("a client asked for it")))
-        else:
-            self._owns_cluster = True
-        await self._close_in_loop(CLOSE_TIMEOUT)
+    def cell_interrupted(self, number: int) -> None:
+        """Cancel what was submitted from a notebook's cell that was interrupted."""
+        if self.status == "running":
+            self._engine.send(CancelSpan(f"{self.id}/{number}", "its cell was interrupted"))
 
     def __enter__(self) -> Self:
-        if self._asynchronous:
+        if self._engine.never_blocks:
             raise UsageError("An asynchronous client is entered by `async with`.")
-        self._check_open()
+        self._engine.check_open()
         return self
 
     def __exit__(
@@ -348,9 +896,10 @@ class Client(Inquiries, Recreating, Collections):
         self.close()
 
     def __await__(self) -> Generator[object, None, Self]:
-        if not self._asynchronous:
+        if not self._engine.never_blocks:
             raise UsageError("await Client(…) needs asynchronous=True; without it, the client is ready already.")
-        return self._start_in_loop().__await__()
+        yield from self._lifetime.open_in_loop().__await__()
+        return self
 
     async def __aenter__(self) -> Self:
         return await self
@@ -358,7 +907,7 @@ class Client(Inquiries, Recreating, Collections):
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._close_in_loop(CLOSE_TIMEOUT)
+        await self._lifetime.close_in_loop(CLOSE_TIMEOUT)
 
     def as_current(self) -> _Current:
         """Return a context in which this client is the default one."""
@@ -370,52 +919,18 @@ class Client(Inquiries, Recreating, Collections):
         return default.default_client()
 
     def __del__(self) -> None:
-        if getattr(self, "_status", "closed") == "running" and self._portal is not None and not self._asynchronous:
-            held, self._portal = self._portal, None  # nobody holds a future either, so there is nobody to tell
-            shell, callbacks = self._shell, self._callbacks
-
-            async def close() -> None:
-                await shell.close("the client was forgotten")
-                callbacks.stop(0)
-                portal.release()
-
-            try:
-                held.loop.call_soon_threadsafe(lambda: held.loop.create_task(close()))
-            except RuntimeError:
-                pass
+        if hasattr(self, "_engine"):  # else it was refused before it had one
+            self._engine.forget()
 
     # What it looks like
 
-    def _known_info(self) -> ClusterInfo | None:
-        """Return the cluster's description, now if it can be had quickly, else what was known last; None: nothing."""
-        if self.status != "running":
-            return None
-        if not self.asynchronous:
-            try:
-                self._last_info = self._run(self._info(), 1.0)
-            except HimaliaError:
-                pass
-        return self._last_info
-
     def __repr__(self) -> str:
-        return client_text(type(self).__name__, self.status, self._summary(self._known_info()))
+        return client_text(type(self).__name__, self.status, summary_of(self, known_info(self)))
 
     def _repr_html_(self) -> str:
-        info = self._known_info()
-        kind, summary = type(self).__name__, self._summary(info)
+        info = known_info(self)
+        kind, summary = type(self).__name__, summary_of(self, info)
         return client_html(kind, self.name, self.status, summary, info_task_words(info), taken=time.time())
-
-    def _summary(self, info: ClusterInfo | None) -> ClusterSummary:
-        return summarize(
-            info,
-            now=0.0,  # since when it runs isn't shown
-            title=type(self).__name__,
-            name=self._cluster_name,
-            status=self.status,
-            comm=self._scheduler_address,
-            dashboard=self.dashboard_address,
-            expected=None,
-        )
 
     def _ipython_display_(self, **kwargs: object) -> None:
         """Show it live in a notebook; elsewhere it is shown by what stands above."""
@@ -427,12 +942,29 @@ class Client(Inquiries, Recreating, Collections):
 
 def known_info(client: Client) -> ClusterInfo | None:
     """The cluster's description, now if it can be had quickly, else what was known last; ``None``: nothing."""
-    return client._known_info()
+    if client.status != "running":
+        return None
+    if not client.asynchronous:
+        try:
+            client._last_info = client._engine.run(client._engine.ask(GetInfo), QUICK)
+        except HimaliaError:
+            pass
+    return client._last_info
 
 
 def summary_of(client: Client, info: ClusterInfo | None) -> ClusterSummary:
     """What can be shown of a client and of its cluster, as far as that was described."""
-    return client._summary(info)
+    target = client._engine.target
+    return summarize(
+        info,
+        now=0.0,  # since when it runs isn't shown
+        title=type(client).__name__,
+        name=target.name if target is not None else "",
+        status=client.status,
+        comm=client.scheduler_address,
+        dashboard=client.dashboard_address,
+        expected=None,
+    )
 
 
 class _Current:
@@ -449,36 +981,3 @@ class _Current:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         default.pop(self._client)
-
-
-_open_clients: weakref.WeakSet[Client] = weakref.WeakSet()
-_pid = os.getpid()
-
-
-def _close_all() -> None:
-    """Close what is still open when the interpreter ends, quietly."""
-    if os.getpid() != _pid:
-        return
-    for client in list(_open_clients):
-        try:
-            if client._asynchronous:  # its loop has ended; nobody can say goodbye any more
-                client._begin_close()
-            else:
-                client._close_here(1.0)
-        except Exception:
-            logger.debug("a client did not close at the end of the process", exc_info=True)
-
-
-def _abandon_all() -> None:
-    """Forget, in a forked child, the clients of the parent."""
-    global _pid
-    _pid = -1
-    for client in list(_open_clients):
-        client._status = "closed"
-        client._portal = None
-        client._shell.abandon()
-    _open_clients.clear()
-
-
-atexit.register(_close_all)
-portal.at_fork(_abandon_all)

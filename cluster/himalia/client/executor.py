@@ -14,12 +14,11 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from himalia.client.engine.state import Record
-from himalia.client.future import Future
+from himalia.client.future import Future, engine_of, record_of
 from himalia.errors import CancelledError
 
 if TYPE_CHECKING:
-    from himalia.client.calling import Calling
+    from himalia.client.client import Client
 
 T = TypeVar("T")
 
@@ -49,7 +48,7 @@ class ClientExecutor(concurrent.futures.Executor):
         For :meth:`Client.submit`.
     """
 
-    def __init__(self, client: Calling, **options: Any) -> None:
+    def __init__(self, client: Client, **options: Any) -> None:
         self._client = client
         self._options = options
         self._lock = threading.Lock()
@@ -121,14 +120,7 @@ class ClientExecutor(concurrent.futures.Executor):
         local: ClusterFuture[T] = ClusterFuture()
         local._remote = remote
         self._futures.add(local)
-        callbacks = self._client._callbacks
-        callbacks.start()
-
-        def settled(record: Record) -> None:
-            callbacks.put(lambda: _settle(local, remote))
-
-        if not self._client._shell.watch((remote._record,), settled):
-            settled(remote._record)
+        engine_of(remote).when_settled(record_of(remote), lambda: _settle(local, remote))
         return local
 
 

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from himalia import serialize
+from himalia.client.engine.engine import Engine
 from himalia.client.engine.errors_view import error_of, folded
-from himalia.client.engine.gathering import gather_here, gather_in_loop
+from himalia.client.engine.gathering import gather_here, gather_in_loop, wait_then
 from himalia.client.engine.state import CANCELLED, FINISHED, PENDING, Record
 from himalia.client.reprs import future_html, future_text
 from himalia.errors import UsageError
@@ -21,10 +22,10 @@ from himalia.messages.client import GetLogs
 from himalia.messages.parts import HostInfo
 from himalia.messages.telemetry import LogLine
 from himalia.names import HostId, Key, shorten
+from himalia.show.units import parse_timeout
 from himalia.views import find_live_views
 
 if TYPE_CHECKING:
-    from himalia.client.calling import Calling
     from himalia.client.client import Client
 
 T = TypeVar("T")
@@ -43,19 +44,19 @@ class Future(Generic[T]):
     With a client that is ``asynchronous``, methods that wait return awaitables.
     """
 
-    __slots__ = ("__weakref__", "_client", "_name", "_record")
+    __slots__ = ("__weakref__", "_engine", "_name", "_record")
 
     __dask_future__ = True
 
-    def __init__(self, client: Calling, record: Record, name: Hashable = None) -> None:
-        self._client = client
+    def __init__(self, engine: Engine, record: Record, name: Hashable = None) -> None:
+        self._engine = engine
         self._record = record
         self._name = name
 
     def __del__(self) -> None:
         try:
-            self._client._shell.drop(self._record)
-        except AttributeError:  # released, or not even made
+            self._engine.shell.drop(self._record)
+        except AttributeError:  # not even made
             pass
 
     @property
@@ -66,7 +67,7 @@ class Future(Generic[T]):
     @property
     def client(self) -> Client:
         """The client that holds it."""
-        return cast("Client", self._client)
+        return cast("Client", self._engine.owner)
 
     @property
     def status(self) -> str:
@@ -101,19 +102,18 @@ class Future(Generic[T]):
         CancelledError
             If it was cancelled.
         """
-        client, record = self._client, self._record
-        seconds = None if timeout is None else client.seconds(timeout)
-        if client.asynchronous:
-            return self._result(seconds)  # type: ignore[return-value]  # awaitable there
+        engine, limit = self._engine, parse_timeout(timeout)
+        if engine.asynchronous:
+            return self._result(limit)  # type: ignore[return-value]  # awaitable there
         with folded():
-            values = gather_here(client._shell, (record,), client._run, timeout=seconds)
+            values = gather_here(engine, (self._record,), timeout=limit)
             if values.failure is not None:
                 raise values.failure
         return values.values[0]  # type: ignore[no-any-return]
 
     async def _result(self, timeout: float | None = None) -> T:
         with folded():
-            values = await gather_in_loop(self._client._shell, (self._record,), timeout=timeout)
+            values = await gather_in_loop(self._engine, (self._record,), timeout=timeout)
             if values.failure is not None:
                 raise values.failure
         return values.values[0]  # type: ignore[no-any-return]
@@ -131,12 +131,12 @@ class Future(Generic[T]):
         CancelledError
             If it was cancelled.
         """
-        return self._client._wait_then((self._record,), self._exception, timeout)
+        return wait_then(self._engine, (self._record,), self._exception, timeout)
 
     def _exception(self) -> BaseException | None:
         if self._record.status in (FINISHED, PENDING):
             return None
-        error = error_of(self._record, self._client._shell.machine.gone)
+        error = error_of(self._record, self._engine.gone)
         if self._record.status is CANCELLED:
             raise error
         return error
@@ -148,33 +148,26 @@ class Future(Generic[T]):
             error = self._exception()
             return None if error is None else error.__traceback__
 
-        return self._client._wait_then((self._record,), traceback, timeout)
+        return wait_then(self._engine, (self._record,), traceback, timeout)
 
     def cancel(self, reason: str | None = None, force: bool = False) -> None:
         """Stop the call and everything that depends on it; one that runs is interrupted."""
-        return self._client.cancel([self], force=force, reason=reason)
+        return self.client.cancel([self], force=force, reason=reason)
 
     def retry(self) -> None:
         """Run a call that failed again."""
-        return self._client.retry([self])
+        return self.client.retry([self])
 
     def release(self) -> None:
         """Let go of the result now; the future can't be used any more and says that it is cancelled."""
         record = self._record
         if record.reason != RELEASED:
             self._record = Record(record.key, CANCELLED, reason=RELEASED)
-            self._client._shell.drop(record)
+            self._engine.shell.drop(record)
 
     def add_done_callback(self, callback: Callable[[Future[T]], object]) -> None:
         """Have ``callback(future)`` called when it settled: once, in a thread of its own, errors are logged."""
-        callbacks = self._client._callbacks
-        callbacks.start()
-
-        def ring(record: Record) -> None:
-            callbacks.put(lambda: callback(self))
-
-        if not self._client._shell.watch((self._record,), ring):
-            ring(self._record)
+        self._engine.when_settled(self._record, lambda: callback(self))
 
     def logs(self) -> list[LogLine]:
         """Return the lines that the call printed or logged, in the order of their times, as far as they are kept.
@@ -182,27 +175,27 @@ class Future(Generic[T]):
         They are kept by the nanny of the worker that ran it, also if that worker died since; the scheduler remembers
         the last ones of all calls for when the nanny is gone.
         """
-        client, key = self._client, self._record.key
+        engine, key = self._engine, self._record.key
 
         async def logs() -> list[LogLine]:
-            found = await client._answer(lambda number: GetLogs(number, None, key))
+            found = await engine.ask(lambda number: GetLogs(number, None, key))
             lines = [line for some in found.lines.values() for line in some]
             return sorted(lines, key=lambda line: line.time)
 
-        return client._sync(logs())
+        return engine.sync(logs())
 
     def explain(self) -> str:
         """Return why it is in the state it is in, and not further: what it waits for, since when, what will be done.
 
         It takes some seconds at most; a scheduler that says nothing is part of the answer.
         """
-        return self._client.explain(self)
+        return self.client.explain(self)
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         record = self._record
         if record.reason == RELEASED:
             raise UsageError("A future that was released can't be used any more.")
-        if record.status is CANCELLED and record.key in self._client._shell.machine.records:
+        if record.status is CANCELLED and record.key in self._engine.records:
             raise UsageError(
                 f"This future was cancelled, and its key {shorten(record.key)!r} stands for another call since; use "
                 f"the future of that one."
@@ -216,7 +209,7 @@ class Future(Generic[T]):
         return future_text(self._record, self.key)
 
     def _repr_html_(self) -> str:
-        return future_html(self._record, self.key, self._client._shell.machine.hosts)
+        return future_html(self._record, self.key, self._engine.known_hosts)
 
     def _ipython_display_(self, **kwargs: object) -> None:
         """Show it live in a notebook; where there is nothing to wait for, it is shown by what stands above."""
@@ -240,9 +233,38 @@ def records_of(futures: Iterable[AnyFuture]) -> list[Record]:
     return [future._record for future in futures]
 
 
+def engine_of(future: AnyFuture) -> Engine:
+    """The engine of the client that holds a future."""
+    return future._engine
+
+
+def name_of_user(future: AnyFuture) -> Hashable:
+    """What its user calls a future's key, if that isn't the record's own; else ``None``."""
+    return future._name
+
+
+def first_foreign(engine: Engine, futures: Iterable[AnyFuture]) -> AnyFuture | None:
+    """The first of these futures that another engine holds, if any."""
+    return next((future for future in futures if future._engine is not engine), None)
+
+
+def own_records(engine: Engine, futures: Iterable[AnyFuture]) -> list[Record]:
+    """The records of futures in this engine, which may be another client's: a key that it holds, too, is its own."""
+    return [
+        future._record if future._engine is engine else engine.records.get(future._record.key, future._record)
+        for future in futures
+    ]
+
+
+def known_future(engine: Engine, key: Key) -> AnyFuture | None:
+    """One more future of a key that an engine holds already; ``None`` if it doesn't."""
+    record = engine.shell.hold_known(key)
+    return None if record is None else Future(engine, record)
+
+
 def hosts_of(future: AnyFuture) -> Mapping[HostId, HostInfo]:
     """The hosts of a future's cluster, as its client knows them; a mapping that follows them."""
-    return future._client._shell.machine.hosts
+    return future._engine.known_hosts
 
 
 def find_type(name: str) -> builtins.type[object] | str:

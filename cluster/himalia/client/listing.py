@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from himalia.client.future import AnyFuture, Future
+from himalia.client.future import AnyFuture, Future, name_of_user, records_of
 from himalia.client.reprs import Futures, count_statuses, function_words, futures_html, futures_text
 from himalia.views import find_live_views, find_shell
 
@@ -37,9 +37,9 @@ def is_of_futures(value: list[object]) -> bool:
 
 def describe(value: list[AnyFuture]) -> Futures:
     """Return what is shown of these futures."""
-    names = {index: future._name for index, future in enumerate(value) if future._name is not None}
+    names = {index: name for index, future in enumerate(value) if (name := name_of_user(future)) is not None}
     step = -(-len(value) // LOOKED_AT)
-    return Futures([future._record for future in value], names, function_words(future.key for future in value[::step]))
+    return Futures(records_of(value), names, function_words(future.key for future in value[::step]))
 
 
 def show(value: list[Any]) -> None:
@@ -66,7 +66,7 @@ def text_or(before: Callable[[list[object], object, bool], None]) -> Callable[[l
 
     def print_list(value: list[Any], printer: Any, cycle: bool) -> None:
         if len(value) > SHORT and is_of_futures(value):
-            printer.text(futures_text(count_statuses([future._record for future in value])))
+            printer.text(futures_text(count_statuses(records_of(value))))
         else:
             before(value, printer, cycle)
 

@@ -1,4 +1,4 @@
-"""Futures inside of containers: found for gathering, and their values put in their places.
+"""Futures inside of containers: found, gathered, and their values put in their places.
 
 Decides which containers are looked into: list, tuple, set, frozenset, dict, and iterators (which become lists).
 """
@@ -8,10 +8,60 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from himalia.client.engine.engine import Engine
+from himalia.client.engine.errors_view import folded
+from himalia.client.engine.gathering import gather_here, gather_in_loop
 from himalia.client.engine.values import SKIPPED
-from himalia.client.future import AnyFuture, Future
+from himalia.client.future import AnyFuture, Future, engine_of, first_foreign, record_of, records_of
+from himalia.errors import UsageError
+from himalia.names import shorten
 
 Rebuild = Callable[[Iterator[object]], object]
+
+
+def gather_nested(engine: Engine, value: object, *, skip_errors: bool) -> Any:
+    """Return the results of the futures in ``value``, in the same containers; an awaitable, for an asynchronous client.
+
+    Raises
+    ------
+    UsageError
+        If one of them belongs to another cluster.
+    BaseException
+        What the first call that failed raised, unless ``skip_errors``.
+    """
+    found: list[AnyFuture]
+    rebuild: Rebuild | None = None
+    if type(value) is list and all([type(item) is Future for item in value]):
+        found = value
+    else:
+        found, rebuild = unpack_futures(value)
+    foreign = first_foreign(engine, found)
+    if foreign is not None and engine_of(foreign).cluster_id != engine.cluster_id:
+        raise UsageError(
+            f"{shorten(record_of(foreign).key)} belongs to another cluster, {foreign.client!r}: gather it there, or "
+            f"ask for its result()."
+        )
+    if engine.asynchronous:
+        return _gather_in_loop(engine, found, skip_errors, rebuild)
+    values = gather_here(engine, records_of(found), skip_errors=skip_errors)
+    if values.failure is not None:
+        raise values.failure
+    return _finish(values.values, skip_errors, rebuild)
+
+
+async def _gather_in_loop(engine: Engine, futures: list[AnyFuture], skip: bool, rebuild: Rebuild | None) -> Any:
+    # ``futures`` is kept until the end: nobody else may hold them, and who lets go of them releases the results
+    with folded():
+        values = await gather_in_loop(engine, records_of(futures), skip_errors=skip)
+        if values.failure is not None:
+            raise values.failure
+    return _finish(values.values, skip, rebuild)
+
+
+def _finish(values: list[object], skip: bool, rebuild: Rebuild | None) -> object:
+    if rebuild is not None:
+        return rebuild(iter(values))
+    return [value for value in values if value is not SKIPPED] if skip else values
 
 
 def unpack_futures(value: object) -> tuple[list[AnyFuture], Rebuild]:

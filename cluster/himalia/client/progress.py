@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TextIO
 
-from himalia.client.engine.gathering import clock, wait_here, wait_in_loop
+from himalia.client.engine.engine import Engine
+from himalia.client.engine.gathering import wait_here, wait_in_loop
 from himalia.client.engine.state import CANCELLED, ERROR, LOST, PENDING, Record
+from himalia.client.engine.timing import clock
 from himalia.client.engine.watchers import Countdown, Sleeper
-from himalia.client.future import AnyFuture
+from himalia.client.future import AnyFuture, engine_of, record_of
 from himalia.client.futures_in import futures_of
 from himalia.client.progress_html import Bar, draw
 from himalia.client.reprs import RELEASED, count_statuses, ended
@@ -62,23 +64,23 @@ def progress(
     found = futures_of(list(futures))
     if not found:
         return None
-    client = found[0].client
+    engine = engine_of(found[0])
     groups = group_records(found, group_by, multi)
     if notebook is None:
-        notebook = file is None and not client.asynchronous and in_notebook()
+        notebook = file is None and not engine.asynchronous and in_notebook()
     views = find_views() if notebook else None
     if views is not None:
-        show_bars(groups, views.show_progress, client._shell, complete=complete)
+        show_bars(groups, views.show_progress, engine.shell, complete=complete)
         return None
     out = sys.stdout if file is None else file
     counters = [Counter(name, records) for name, records in groups.items()]
-    if client.asynchronous:
-        return _show_in_loop(client._shell, counters, out)
+    if engine.asynchronous:
+        return _show_in_loop(engine, counters, out)
     records = [record for members in groups.values() for record in members]
     while True:
         _write(out, line(look_at(counters)))
         try:
-            wait_here(client._shell, records, INTERVAL)
+            wait_here(engine, records, INTERVAL)
         except TimeoutError:
             continue
         _finish(out, counters)
@@ -91,17 +93,18 @@ def group_records(
     """Return the records of futures, each once, by the name of their bar."""
     groups: dict[str, dict[int, Record]] = {}
     for future in futures:
-        name = str(group_by(future)) if group_by else group_name(future._record.key) if multi else "all"
-        groups.setdefault(name, {})[id(future._record)] = future._record
+        record = record_of(future)
+        name = str(group_by(future)) if group_by else group_name(record.key) if multi else "all"
+        groups.setdefault(name, {})[id(record)] = record
     return {name: list(members.values()) for name, members in groups.items()}
 
 
-async def _show_in_loop(shell: Any, counters: Sequence[Counter], out: TextIO) -> None:
+async def _show_in_loop(engine: Engine, counters: Sequence[Counter], out: TextIO) -> None:
     records = [record for counter in counters for record in counter.records]
     while True:
         _write(out, line(look_at(counters)))
         try:
-            await wait_in_loop(shell, records, INTERVAL)
+            await wait_in_loop(engine, records, INTERVAL)
         except TimeoutError:
             continue
         _finish(out, counters)

@@ -13,12 +13,11 @@ from typing import Any
 
 from himalia import serialize
 from himalia.callables import read_function
-from himalia.client.calling import Calling
+from himalia.client.engine.engine import Engine
 from himalia.client.engine.errors_view import error_of, folded
 from himalia.client.engine.gathering import wait_in_loop
 from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
-from himalia.client.future import AnyFuture
-from himalia.client.futures_in import futures_of
+from himalia.client.future import AnyFuture, records_of
 from himalia.client.packing.remote import JoinedCall
 from himalia.errors import DataLostError, UsageError
 from himalia.messages.answers import CallSpec
@@ -29,86 +28,57 @@ from himalia.telemetry.errors import headline
 Frames = Sequence[serialize.Buffer]
 
 
-class Recreating(Calling):
-    """How a client repeats failed calls; a part of :class:`himalia.client.client.Client`."""
+async def recreate_in_loop(engine: Engine, futures: list[AnyFuture]) -> Any:
+    """Repeat a failed call in the thread of this loop; see :meth:`Client.recreate_error_locally`."""
+    with folded():
+        call, inputs = await fetch_failed(engine, futures)
+    function, args, kwargs = read_call(call, inputs)
+    try:
+        return function(*args, **kwargs)
+    except BaseException as error:
+        error.__traceback__ = without_first(error)
+        raise
 
-    def recreate_error_locally(self, future: object) -> Any:
-        """Repeat a failed call in this process, so that it raises here, and ``%debug`` or ``pdb.pm()`` see its frames.
 
-        Parameters
-        ----------
-        future : future, Dask collection, or containers of these
-            The first that failed counts; if that only depends on a call that failed, the latter is repeated.
+async def fetch_failed(engine: Engine, futures: list[AnyFuture]) -> tuple[CallSpec, dict[Key, Frames]]:
+    """Return the description of the call to repeat, and its inputs, not unpickled yet."""
+    records = records_of(futures)
+    if any([record.status is PENDING for record in records]):
+        await wait_in_loop(engine, records, stop_at_error=True)
+    key = find_root(records)
+    call = await engine.ask(lambda number: GetSpec(number, key))
+    inputs = engine.shell.hold(list(call.dependencies))  # until their values are here
+    try:
+        return call, await _fetch(engine, inputs, key)
+    finally:
+        for record in inputs:
+            engine.shell.drop(record)
 
-        Returns
-        -------
-        object
-            What the call returned, if it doesn't fail here: then it depends on where it runs.
 
-        Raises
-        ------
-        UsageError
-            If none of them failed, or if the call killed its workers, as it would this process.
-        DataLostError
-            If an input is gone and can't be computed again.
-        """
-        self._check_open()
-        futures = futures_of(future)
-        if self.asynchronous:
-            return self._recreate_in_loop(futures)
-        with folded():
-            call, inputs = self._run(self._fetch_failed(futures))
-        function, args, kwargs = read_call(call, inputs)
-        try:
-            return function(*args, **kwargs)
-        except BaseException as error:
-            error.__traceback__ = _without_first(error)
-            raise
+async def _fetch(engine: Engine, records: list[Record], key: Key) -> dict[Key, Frames]:
+    """Return the frames of these results, waiting for those that are computed again.
 
-    async def _recreate_in_loop(self, futures: list[AnyFuture]) -> Any:
-        with folded():
-            call, inputs = await self._fetch_failed(futures)
-        function, args, kwargs = read_call(call, inputs)
-        try:
-            return function(*args, **kwargs)
-        except BaseException as error:
-            error.__traceback__ = _without_first(error)
-            raise
-
-    async def _fetch_failed(self, futures: list[AnyFuture]) -> tuple[CallSpec, dict[Key, Frames]]:
-        """Return the description of the call to repeat, and its inputs, not unpickled yet."""
-        records = [future._record for future in futures]
-        if any([record.status is PENDING for record in records]):
-            await wait_in_loop(self._shell, records, stop_at_error=True)
-        key = find_root(records)
-        call = await self._answer(lambda number: GetSpec(number, key))
-        inputs = [self.get_future(name) for name in call.dependencies]  # held until their values are here
-        return call, await self._fetch([future._record for future in inputs], key)
-
-    async def _fetch(self, records: list[Record], key: Key) -> dict[Key, Frames]:
-        """Return the frames of these results, waiting for those that are computed again.
-
-        A host that can't be read is struck from the holders, and the last of them sends the record back to pending:
-        it isn't asked twice.
-        """
-        found: dict[Key, Frames] = {}
-        missing = records
-        while True:
-            if any([record.status is PENDING for record in missing]):
-                await wait_in_loop(self._shell, missing, stop_at_error=True)
-            for record in missing:
-                if record.data is not None:
-                    found[record.key] = serialize.unpack(record.data)
-                elif record.status in (ERROR, LOST, CANCELLED):
-                    raise DataLostError(
-                        f"{shorten(key)} can't be repeated here, because its input {shorten(record.key)} is gone. "
-                        f"Submit both again.",
-                        record.key,
-                    ) from error_of(record, self._shell.machine.gone)
-            found.update(await self._shell.hosts.read([record for record in missing if record.status is FINISHED]))
-            missing = [record for record in records if record.key not in found]
-            if not missing:
-                return found
+    A host that can't be read is struck from the holders, and the last of them sends the record back to pending:
+    it isn't asked twice.
+    """
+    found: dict[Key, Frames] = {}
+    missing = records
+    while True:
+        if any([record.status is PENDING for record in missing]):
+            await wait_in_loop(engine, missing, stop_at_error=True)
+        for record in missing:
+            if record.data is not None:
+                found[record.key] = serialize.unpack(record.data)
+            elif record.status in (ERROR, LOST, CANCELLED):
+                raise DataLostError(
+                    f"{shorten(key)} can't be repeated here, because its input {shorten(record.key)} is gone. "
+                    f"Submit both again.",
+                    record.key,
+                ) from error_of(record, engine.gone)
+        found.update(await engine.stores.read([record for record in missing if record.status is FINISHED]))
+        missing = [record for record in records if record.key not in found]
+        if not missing:
+            return found
 
 
 def find_root(records: Sequence[Record]) -> Key:
@@ -159,6 +129,6 @@ def read_call(call: CallSpec, inputs: Mapping[Key, Frames]) -> JoinedCall:
     return function, args, kwargs
 
 
-def _without_first(error: BaseException) -> TracebackType | None:
+def without_first(error: BaseException) -> TracebackType | None:
     """Return a traceback without the frame that caught the error: a bare ``raise`` there doesn't add it again."""
     return error.__traceback__ and error.__traceback__.tb_next

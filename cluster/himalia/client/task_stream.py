@@ -9,8 +9,8 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from himalia.client.base import awaiting
 from himalia.client.default import default_client
+from himalia.client.engine.awaiting import awaiting
 from himalia.errors import UsageError
 from himalia.messages.answers import ClusterInfo, TelemetryReport
 from himalia.messages.telemetry import TaskRecord

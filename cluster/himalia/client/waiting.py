@@ -15,7 +15,7 @@ from himalia.client.engine.errors_view import error_of, folded
 from himalia.client.engine.gathering import gather_here, gather_in_loop, timeout_error, wait_here, wait_in_loop
 from himalia.client.engine.state import CANCELLED, FINISHED, PENDING, Record
 from himalia.client.engine.values import Values
-from himalia.client.future import AnyFuture, Future
+from himalia.client.future import AnyFuture, Future, engine_of, record_of, records_of
 from himalia.client.futures_in import futures_of
 from himalia.errors import UsageError
 from himalia.show.units import parse_timeout
@@ -67,30 +67,31 @@ def wait(
     if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
         raise UsageError(f"return_when is one of ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, not {return_when!r}.")
     futures = futures_of(fs)
-    records = list({id(future._record): future._record for future in futures}.values())
+    records = list({id(record): record for record in records_of(futures)}.values())
     limit = parse_timeout(timeout)
     stop_at_error = return_when == FIRST_EXCEPTION
     stop_at = len(records) - 1 if return_when == FIRST_COMPLETED else 0
     is_over = stop_at_error and any(record.status not in (FINISHED, PENDING) for record in records)
-    if futures and futures[0].client.asynchronous:
+    if not futures:
+        return _sort(futures)
+    engine = engine_of(futures[0])
+    if engine.asynchronous:
 
         async def wait_async() -> DoneAndNotDoneFutures:
             if not is_over:
-                await wait_in_loop(
-                    futures[0].client._shell, records, limit, stop_at=stop_at, stop_at_error=stop_at_error
-                )
+                await wait_in_loop(engine, records, limit, stop_at=stop_at, stop_at_error=stop_at_error)
             return _sort(futures)
 
         return wait_async()
-    if futures and not is_over:
-        wait_here(futures[0].client._shell, records, limit, stop_at=stop_at, stop_at_error=stop_at_error)
+    if not is_over:
+        wait_here(engine, records, limit, stop_at=stop_at, stop_at_error=stop_at_error)
     return _sort(futures)
 
 
 def _sort(futures: list[AnyFuture]) -> DoneAndNotDoneFutures:
     for future in futures:
         if future.status == CANCELLED:
-            raise error_of(future._record)
+            raise error_of(record_of(future))
     done = {future for future in futures if future.done()}
     return DoneAndNotDoneFutures(done, set(futures) - done)
 
@@ -105,7 +106,7 @@ def fire_and_forget(obj: object) -> None:
     obj : future, Dask collection, or containers of these
     """
     for future in futures_of(obj):
-        future.client._keep(future)
+        engine_of(future).keep(record_of(future), future)
 
 
 class as_completed:  # the name that users know
@@ -156,7 +157,7 @@ class as_completed:  # the name that users know
         """Add a future; from any thread."""
         if not isinstance(future, Future):
             raise TypeError(f"as_completed takes futures, not {type(future).__name__}.")
-        shell, record = future.client._shell, future._record
+        shell, record = engine_of(future).shell, record_of(future)
         self._count += 1
         with shell.lock:
             if shell.machine.watch(record, self._settled):
@@ -250,8 +251,7 @@ class as_completed:  # the name that users know
         if not self.with_results or not futures:
             return list(futures)
         good = [future for future in futures if future.status == FINISHED]
-        client = futures[0].client
-        values = gather_here(client._shell, [future._record for future in good], client._run, timeout=self._left())
+        values = gather_here(engine_of(futures[0]), records_of(good), timeout=self._left())
         return self._pair(futures, good, values)
 
     def _pair(self, futures: list[AnyFuture], good: list[AnyFuture], found: Values) -> list[Any]:
@@ -263,7 +263,7 @@ class as_completed:  # the name that users know
             if id(future) in results:
                 pairs.append((future, results[id(future)]))
                 continue
-            error = error_of(future._record, future.client._shell.machine.gone)
+            error = error_of(record_of(future), engine_of(future).gone)
             if self.raise_errors:
                 raise error
             pairs.append((future, error))
@@ -281,9 +281,8 @@ class as_completed:  # the name that users know
         if not self.with_results:
             return futures[0]
         good = [future for future in futures if future.status == FINISHED]
-        shell = futures[0].client._shell
         with folded():
-            values = await gather_in_loop(shell, [future._record for future in good], timeout=self._left())
+            values = await gather_in_loop(engine_of(futures[0]), records_of(good), timeout=self._left())
             return self._pair(futures, good, values)[0]
 
     async def _take_in_loop(self) -> AnyFuture:
@@ -314,8 +313,8 @@ class as_completed:  # the name that users know
 
     def _timeout_error(self) -> Exception:
         waiting = [future for futures in list(self._waiting.values()) for future in futures]
-        shell = waiting[0].client._shell if waiting else None
-        return timeout_error(shell, [future._record for future in waiting], self._timeout)
+        engine = engine_of(waiting[0]) if waiting else None
+        return timeout_error(engine, records_of(waiting), self._timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -19,4 +19,5 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
 def client(cluster: FakeCluster) -> Iterator[Client]:
     with Client(cluster) as client:
         yield client
-        client._shell.machine.validate()
+        with client._engine.shell.lock:  # a result may arrive at this moment
+            client._engine.shell.machine.validate()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from himalia import Client, as_completed, progress, wait
-from himalia.client.base import awaiting
+from himalia.client.engine.awaiting import awaiting
 from himalia.errors import ClosedError, StoreFullError, TimeoutError, UsageError
 from himalia.messages.answers import Reply
 from himalia.scheduler.machine import TRANSITIONS

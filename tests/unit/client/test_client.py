@@ -523,7 +523,7 @@ def test_a_scheduler_that_is_gone_wakes_those_who_wait(client: Client, cluster: 
 
 def test_shutdown_ends_the_cluster(cluster: FakeCluster) -> None:
     client = Client(cluster)
-    client.cluster = None
+    client._lifetime.cluster = None
     client.shutdown()
     assert client.status == "closed"
     assert type(cluster.seen[-1]).__name__ == "Close"

@@ -10,8 +10,8 @@ import pytest
 
 from himalia import exceptions, serialize
 from himalia.client.engine.errors_view import error_of, rebuild
-from himalia.client.engine.gathering import clock
 from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
+from himalia.client.engine.timing import clock
 from himalia.client.engine.tracebacks import traceback_of
 from himalia.client.engine.watchers import Countdown, Sleeper
 from himalia.client.nesting import pack_futures, unpack_futures

@@ -131,10 +131,10 @@ def test_a_call_that_is_forgotten_runs_to_its_end(client: Client, cluster: FakeC
     ran = threading.Event()
     EVENTS.append(ran)
     fire_and_forget(client.submit(set_last_event))
-    assert client._kept
+    assert client._engine.kept
     FORGOTTEN.set()
     assert ran.wait(5)
-    wait_until(lambda: not client._kept)
+    wait_until(lambda: not client._engine.kept)
 
 
 EVENTS: list[threading.Event] = []

@@ -57,13 +57,10 @@ def foreign_names(module: str) -> Iterator[tuple[str, str]]:
 
 
 def test_a_private_name_is_used_by_its_own_file_only() -> None:
-    """The client's files reach into each other: futures, waiting and progress hold one client, and share its engine."""
-    client = [module for module in modules() if module.startswith("himalia.client")]
-    of_client = set().union(*map(names_of, client))
-    found = {
-        (module, name): f"{module}: {text}"
+    found = [
+        f"{module}: {text}"
         for module in modules()
         for name, text in foreign_names(module)
-        if name not in (of_client if module in client else names_of(module)) and text not in OF_OTHERS
-    }
-    assert list(found.values()) == []
+        if name not in names_of(module) and text not in OF_OTHERS
+    ]
+    assert found == []

@@ -18,7 +18,7 @@ LOADS_VALUES: Final = {
     "himalia.exceptions": "makes an exception of its parts, in a client (and tries it once, where it was raised)",
     "himalia.worker.calls": "loads a call and its inputs",
     "himalia.client.engine.values": "loads results for who gathers them",
-    "himalia.client.inquiries": "loads what Client.run and get_dataset give",
+    "himalia.client.running": "loads what Client.run gives",
     "himalia.client.recreate": "loads a call and its inputs, to run it again here",
     "himalia.client.packing.remote": "what a pickled call names: runs in a worker",
     "himalia.client.packing.functions": "names the function that a worker calls",

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
-from himalia.client.calling import Calling
 from himalia.client.dask.graphs import Graph
-from himalia.client.engine.errors_view import folded
+from himalia.client.engine.engine import Engine
 from himalia.client.engine.state import Record
-from himalia.client.future import AnyFuture, Future
+from himalia.client.engine.submitting import Submitter
+from himalia.client.future import AnyFuture, Future, record_of
 from himalia.client.packing.calls import Call, make_options
 from himalia.errors import UsageError
 from himalia.messages.parts import TaskOptions
@@ -23,11 +23,6 @@ from himalia.names import Key
 
 Options: TypeAlias = dict[str, Any]
 """What :func:`make_options` takes."""
-
-if TYPE_CHECKING:
-    from himalia.client.engine.submitting import Submitter
-
-T = TypeVar("T")
 
 FIRST_CHUNK = 100
 """Calls of a graph that are sent at first, so that work begins."""
@@ -37,74 +32,19 @@ HONOURED = ("priority", "retries", "workers", "allow_other_workers", "resources"
 """Annotations that mean something here."""
 
 
-class Collections(Calling):
-    """What a client does for Dask; a part of :class:`himalia.client.client.Client`."""
+class Collections:
+    """What a client does for Dask; see its methods of the same names."""
 
-    def get(
-        self,
-        dsk: object,
-        keys: object,
-        workers: str | Iterable[str] | None = None,
-        allow_other_workers: bool | None = None,
-        resources: Mapping[str, float] | None = None,
-        sync: bool = True,
-        retries: int | None = None,
-        priority: float = 0,
-        **kwargs: object,
-    ) -> Any:
-        """Compute keys of a Dask graph: the scheduler function that Dask collections call.
+    def __init__(self, engine: Engine, submitter: Submitter) -> None:
+        self._engine = engine
+        self._submitter = submitter
 
-        Parameters
-        ----------
-        dsk : expression, HighLevelGraph or dict
-        keys : key, or nested lists of keys
-        sync : bool
-            Return values; else futures.
-        workers, allow_other_workers, resources, retries, priority
-            For all tasks that have no annotation of their own; see :meth:`Client.submit`.
-        """
-        options = _given(priority, retries, workers, allow_other_workers, resources)
-        flat = list(_flatten(keys))
-        futures = self._graph_to_futures(dsk, flat, options)
-        nested = _nest(keys, futures)
-        if not sync:
-            return nested
-        with folded():
-            return self.gather(nested)
+    def get(self, dsk: object, keys: object, options: Options) -> object:
+        """Submit what of a graph is needed, and return futures of ``keys`` in the same nested lists."""
+        return _nest(keys, self._graph_to_futures(dsk, list(_flatten(keys)), options))
 
-    def compute(
-        self,
-        collections: Any,
-        sync: bool = False,
-        optimize_graph: bool = True,
-        workers: str | Iterable[str] | None = None,
-        allow_other_workers: bool = False,
-        resources: Mapping[str, float] | None = None,
-        retries: int | None = None,
-        priority: float = 0,
-        traverse: bool = True,
-        **kwargs: object,
-    ) -> Any:
-        """Compute Dask collections to single values.
-
-        Parameters
-        ----------
-        collections : collection, or list, tuple, set of collections
-            Whatever else is among them is given back as it is.
-        sync : bool
-            Return values; else a future for each collection.
-        optimize_graph : bool
-            Whether Dask optimises the graphs first.
-        traverse : bool
-            Whether to look for collections in nested containers.
-        workers, allow_other_workers, resources, retries, priority
-            For all tasks that have no annotation of their own; see :meth:`Client.submit`.
-
-        Returns
-        -------
-        Future or list of Future
-            Or the values themselves, with ``sync``.
-        """
+    def compute(self, collections: Any, options: Options, *, optimize_graph: bool, traverse: bool) -> Any:
+        """Return a future of the whole value of a collection, or a list of these and of what else there is."""
         from dask.base import is_dask_collection
 
         single = not isinstance(collections, list | tuple | set | frozenset)
@@ -112,12 +52,8 @@ class Collections(Calling):
         if traverse:
             items = [_delay_nested(item) for item in items]
         computed = [item for item in items if is_dask_collection(item)]
-        options = _given(priority, retries, workers, allow_other_workers, resources)
         futures = iter(self._compute_all(computed, optimize_graph, options) if computed else [])
         results = [next(futures) if is_dask_collection(item) else item for item in items]
-        if sync:
-            with folded():
-                return self.gather(results[0] if single else results)
         return results[0] if single else results
 
     def _compute_all(self, collections: list[object], optimize_graph: bool, options: Options) -> list[AnyFuture]:
@@ -139,33 +75,10 @@ class Collections(Calling):
                 results[index] = futures[key]
         return [future for future in results if future is not None]
 
-    def persist(
-        self,
-        collections: Any,
-        optimize_graph: bool = True,
-        workers: str | Iterable[str] | None = None,
-        allow_other_workers: bool | None = None,
-        resources: Mapping[str, float] | None = None,
-        retries: int | None = None,
-        priority: float = 0,
-        **kwargs: object,
-    ) -> Any:
-        """Compute Dask collections and keep the results on the cluster.
-
-        Parameters
-        ----------
-        collections : collection, or list, tuple, set of collections
-        optimize_graph, workers, allow_other_workers, resources, retries, priority
-            See :meth:`compute`.
-
-        Returns
-        -------
-        collection or list of collections
-            Of the same kinds, whose graphs are futures; at once, while they are being computed.
-        """
+    def persist(self, collections: Any, options: Options, *, optimize_graph: bool) -> Any:
+        """Return a collection, or a list of them, whose graphs are futures."""
         single = not isinstance(collections, list | tuple | set | frozenset)
         items = [collections] if single else list(collections)
-        options = _given(priority, retries, workers, allow_other_workers, resources)
         results: list[object] = [None] * len(items)
         for indices in _by_optimizer(items):
             persisted = self._persist_all([items[index] for index in indices], optimize_graph, options)
@@ -187,18 +100,18 @@ class Collections(Calling):
 
     def _graph_to_futures(self, dsk: object, keys: Sequence[object], options: Options) -> dict[object, AnyFuture]:
         """Submit what of a graph is needed for ``keys``, and return a future for each of them."""
-        self._check_open()
+        self._engine.check_open()
         nodes, futures = read_graph(dsk)
-        known = KnownKeys(self._submitter)
+        known = KnownKeys(self._engine)
         made: dict[Key, Record] = {}
-        batch = self._shell.machine.next_batch()
+        batch = self._engine.shell.machine.next_batch()
         try:
             graph = Graph(
                 nodes,
-                {key: future._record.key for key, future in futures.items()},
+                {key: record_of(future).key for key, future in futures.items()},
                 keys,
                 self._submitter.calls,
-                inline_limit=self._shell.settings.inline_limit,
+                inline_limit=self._engine.settings.inline_limit,
                 options=OptionsOf(read_annotations(dsk), options),
                 is_known=known,
             )
@@ -211,30 +124,30 @@ class Collections(Calling):
             raise
         finally:
             known.let_go()
-            self._submitter.let_go(list(made.values()))
+            self._engine.shell.let_go(list(made.values()))
 
     def _future_of(self, key: object, graph: Graph, made: dict[Key, Record]) -> AnyFuture:
         wire = graph.wire_key(key)
-        record = made.pop(wire, None) or self._submitter.hold([wire])[0]
-        return Future(self, record, None if key == wire else key)
+        record = made.pop(wire, None) or self._engine.shell.hold([wire])[0]
+        return Future(self._engine, record, None if key == wire else key)
 
 
 class KnownKeys:
     """Which keys the client holds futures of; while a graph is submitted, those that it uses are held once more."""
 
-    def __init__(self, submitter: Submitter) -> None:
-        self._submitter = submitter
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._held: list[Record] = []
 
     def __call__(self, key: Key) -> bool:
-        record = self._submitter.shell.hold_known(key)
+        record = self._engine.shell.hold_known(key)
         if record is not None:
             self._held.append(record)
         return record is not None
 
     def let_go(self) -> None:
         """Undo all holds."""
-        self._submitter.let_go(self._held)
+        self._engine.shell.let_go(self._held)
 
 
 class OptionsOf:
@@ -295,7 +208,7 @@ def read_annotations(dsk: object) -> dict[str, dict[object, object]]:
     return annotations
 
 
-def _given(
+def given_options(
     priority: float,
     retries: int | None,
     workers: str | Iterable[str] | None,

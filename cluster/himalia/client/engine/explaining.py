@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from himalia.client.engine.engine import Engine
 from himalia.client.engine.state import PENDING, Record
 from himalia.comm.contact import describe_contact
 from himalia.messages.client import Explain
 from himalia.names import shorten
-
-if TYPE_CHECKING:
-    from himalia.client.calling import Calling
-    from himalia.client.engine.shell import ClientShell
 
 EXPLAIN_TIMEOUT: Final = 5.0
 """Seconds the scheduler has to answer: whoever asks why nothing happens must not wait in silence as well."""
@@ -28,42 +25,41 @@ HELD_UP: Final = (
     "Large arguments are still being stored on a host; calls are sent when theirs are there, in their order. What can "
     "be stored nowhere fails."
 )
-"""What is said of calls behind a gate (``shell.py``)."""
+"""What is said of calls behind a gate (``outbox.py``)."""
 
 
-async def explain(client: Calling, record: Record) -> str:
+async def explain(engine: Engine, record: Record) -> str:
     """Return some sentences about a record's key; it takes some seconds at most."""
-    shell = client._shell
     name = shorten(record.key)
     status = record.status if record.refs > 0 else "not held"
-    if client.status in ("lost", "closed"):
-        gone = shell.machine.gone or f"the client is {client.status}"
+    if engine.status in ("lost", "closed"):
+        gone = engine.gone or f"the client is {engine.status}"
         return f"{name} is {status}, and nothing more is known of it. {gone}"
     known = f"{name} is {status} as far as is known here"
-    if shell.is_held_up(record.key):
+    if engine.outbox.is_held_up(record.key):
         return f"{known}: it was submitted {since(record):.1f} s ago and has not been sent yet. {HELD_UP}"
     try:
-        answer = await asyncio.wait_for(client._answer(lambda number: Explain(number, record.key)), EXPLAIN_TIMEOUT)
+        answer = await asyncio.wait_for(engine.ask(lambda number: Explain(number, record.key)), EXPLAIN_TIMEOUT)
         return answer.text
     except TimeoutError:
-        if shell.is_held_up():
+        if engine.outbox.is_held_up():
             return f"{known}: the scheduler could not be asked, because what was submitted before waits here. {HELD_UP}"
         text = f"{known}: the scheduler has not answered for {EXPLAIN_TIMEOUT:g} s."
         if record.status is PENDING and record.submitted:
-            has_it = "has it" if shell.is_acknowledged(record) else "has not acknowledged it"
+            has_it = "has it" if engine.outbox.is_acknowledged(record) else "has not acknowledged it"
             text += f" The call was submitted {since(record):.1f} s ago, and the scheduler {has_it}."
-        return f"{text} {describe_contact(shell.contact())}"
+        return f"{text} {describe_contact(engine.outbox.contact())}"
 
 
-def describe_submission(shell: ClientShell, record: Record) -> str:
+def describe_submission(engine: Engine, record: Record) -> str:
     """Say of a call that nobody knows to have arrived since when it is under way; nothing of any other.  Any thread."""
     if record.status is not PENDING or not record.submitted or since(record) < SAID_AFTER:
         return ""
-    if shell.is_held_up(record.key):
+    if engine.outbox.is_held_up(record.key):
         return f" It was submitted {since(record):.1f} s ago and has not been sent yet. {HELD_UP}"
-    if shell.is_acknowledged(record):
+    if engine.outbox.is_acknowledged(record):
         return ""
-    contact = describe_contact(shell.contact())
+    contact = describe_contact(engine.outbox.contact())
     return f" It was submitted {since(record):.1f} s ago, and the scheduler has not acknowledged it. {contact}"
 
 

@@ -9,28 +9,26 @@ from __future__ import annotations
 import asyncio
 import builtins
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Final, TypeVar
 
+from himalia.client.engine.engine import Engine
 from himalia.client.engine.explaining import describe_submission
-from himalia.client.engine.shell import ClientShell
 from himalia.client.engine.state import PENDING, Record
 from himalia.client.engine.values import Values
 from himalia.client.engine.watchers import Countdown, Sleeper
 from himalia.errors import TimeoutError
 from himalia.names import shorten
+from himalia.show.units import parse_timeout
 
 T = TypeVar("T")
 
 RETRY_PAUSE: Final = 0.05
 """Seconds before a value that could not be read is asked for again, times the number of times it failed.  Guess."""
 
-Run = Callable[[Coroutine[object, object, Any], float | None], Any]
-"""Runs a coroutine in the client's loop and waits for it, so many seconds at most: ``Portal.run``."""
-
 
 def wait_here(
-    shell: ClientShell,
+    engine: Engine,
     records: Sequence[Record],
     timeout: float | None = None,
     *,
@@ -46,19 +44,19 @@ def wait_here(
     """
     sleeper = Sleeper()
     countdown = Countdown(sleeper.wake, stop_at=stop_at, stop_at_error=stop_at_error)
-    shell.watch(records, countdown, countdown.begin)
+    engine.shell.watch(records, countdown, countdown.begin)
     done = False
     try:
         done = sleeper.sleep(timeout)
     finally:
         if not done or stop_at or stop_at_error:
-            shell.unwatch(records, countdown)
+            engine.shell.unwatch(records, countdown)
     if not done:
-        raise timeout_error(shell, records, timeout)
+        raise timeout_error(engine, records, timeout)
 
 
 async def wait_in_loop(
-    shell: ClientShell,
+    engine: Engine,
     records: Sequence[Record],
     timeout: float | None = None,
     *,
@@ -69,17 +67,17 @@ async def wait_in_loop(
     loop = asyncio.get_running_loop()
     woken = asyncio.Event()
     countdown = Countdown(lambda: loop.call_soon_threadsafe(woken.set), stop_at=stop_at, stop_at_error=stop_at_error)
-    shell.watch(records, countdown, countdown.begin)
+    engine.shell.watch(records, countdown, countdown.begin)
     try:
         await asyncio.wait_for(woken.wait(), timeout)
     except builtins.TimeoutError:
-        raise timeout_error(shell, records, timeout) from None
+        raise timeout_error(engine, records, timeout) from None
     finally:
-        shell.unwatch(records, countdown)
+        engine.shell.unwatch(records, countdown)
 
 
 def gather_here(
-    shell: ClientShell, records: Sequence[Record], run: Run, *, timeout: float | None = None, skip_errors: bool = False
+    engine: Engine, records: Sequence[Record], *, timeout: float | None = None, skip_errors: bool = False
 ) -> Values:
     """Block this thread until the values of all records are here, or (unless ``skip_errors``) one has failed.
 
@@ -89,58 +87,74 @@ def gather_here(
         If ``timeout`` seconds pass first.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    values = Values(shell.machine, records, skip_errors=skip_errors)
+    values = Values(engine.shell.machine, records, skip_errors=skip_errors)
     missing: Sequence[Record] = records
     failures = 0
     while True:
         if any([record.status is PENDING for record in missing]):
-            wait_here(shell, missing, _left(deadline), stop_at_error=not skip_errors)
+            wait_here(engine, missing, _left(deadline), stop_at_error=not skip_errors)
         missing = values.load_inline()
         if not missing:
             return values
         if any([record.status is PENDING for record in missing]):
             continue
-        if values.load(run(shell.hosts.read(missing), _left(deadline))):
+        if values.load(engine.run(engine.stores.read(missing), _left(deadline))):
             return values
         failures += 1
         time.sleep(min(RETRY_PAUSE * failures, 1.0))
 
 
 async def gather_in_loop(
-    shell: ClientShell, records: Sequence[Record], *, timeout: float | None = None, skip_errors: bool = False
+    engine: Engine, records: Sequence[Record], *, timeout: float | None = None, skip_errors: bool = False
 ) -> Values:
     """Wait in a coroutine of any loop until the values are here; see :func:`gather_here`."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    values = Values(shell.machine, records, skip_errors=skip_errors)
+    values = Values(engine.shell.machine, records, skip_errors=skip_errors)
     missing: Sequence[Record] = records
     failures = 0
     while True:
         if any([record.status is PENDING for record in missing]):
-            await wait_in_loop(shell, missing, _left(deadline), stop_at_error=not skip_errors)
+            await wait_in_loop(engine, missing, _left(deadline), stop_at_error=not skip_errors)
         missing = values.load_inline()
         if not missing:
             return values
         if any([record.status is PENDING for record in missing]):
             continue
-        if values.load(await in_loop_of(shell, shell.hosts.read(missing))):
+        if values.load(await in_loop_of(engine, engine.stores.read(missing))):
             return values
         failures += 1
         await asyncio.sleep(min(RETRY_PAUSE * failures, 1.0))
 
 
-async def in_loop_of(shell: ClientShell, coroutine: Coroutine[object, object, T]) -> T:
+def wait_then(
+    engine: Engine, records: Sequence[Record], then: Callable[[], T], timeout: float | str | None = None
+) -> T:
+    """Return ``then()`` once all records have settled; an awaitable of it, if the client is asynchronous."""
+    limit = parse_timeout(timeout)
+    if engine.asynchronous:
+
+        async def wait() -> T:
+            await wait_in_loop(engine, records, limit)
+            return then()
+
+        return wait()  # type: ignore[return-value]  # awaitable there
+    wait_here(engine, records, limit)
+    return then()
+
+
+async def in_loop_of(engine: Engine, coroutine: Coroutine[object, object, T]) -> T:
     """Run a coroutine in the client's loop, which may be another one than this."""
-    if asyncio.get_running_loop() is shell.loop:
+    if asyncio.get_running_loop() is engine.loop:
         return await coroutine
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, shell.loop))
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, engine.loop))
 
 
-def timeout_error(shell: ClientShell | None, records: Sequence[Record], timeout: float | None) -> TimeoutError:
-    """Return the error of a wait that took too long; ``shell`` may be left out if there is no record."""
+def timeout_error(engine: Engine | None, records: Sequence[Record], timeout: float | None) -> TimeoutError:
+    """Return the error of a wait that took too long; ``engine`` may be left out if there is no record."""
     pending = [record for record in records if record.status is PENDING]
     name = shorten(pending[0].key) if pending else "the result"
     more = f" and {len(pending) - 1} more" if len(pending) > 1 else ""
-    submission = describe_submission(shell, pending[0]) if shell is not None and pending else ""
+    submission = describe_submission(engine, pending[0]) if engine is not None and pending else ""
     return TimeoutError(
         f"{name}{more} did not finish within {round(timeout or 0, 3):g} s, and goes on.{submission} "
         f"Wait longer, or ask future.explain()."
@@ -149,41 +163,3 @@ def timeout_error(shell: ClientShell | None, records: Sequence[Record], timeout:
 
 def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
-
-
-def wall_clock() -> float:
-    """Return the time of day, seconds since the epoch."""
-    return time.time()
-
-
-def clock() -> float:
-    """Return seconds, monotonic."""
-    return time.monotonic()
-
-
-async def within(timeout: float, coroutine: Coroutine[object, object, T]) -> T:
-    """Await a coroutine, and cancel it if ``timeout`` seconds pass first.
-
-    Raises
-    ------
-    TimeoutError
-        If they do.
-    """
-    limit = asyncio.timeout(timeout)
-    try:
-        async with limit:
-            return await coroutine
-    except builtins.TimeoutError:
-        if not limit.expired():
-            raise
-        raise TimeoutError(f"There was no answer within {timeout:g} s.") from None
-
-
-async def poll(look: Callable[[], Awaitable[bool]], interval: float, timeout: float | None) -> bool:
-    """Look every ``interval`` seconds until it is so; return ``False`` if ``timeout`` seconds passed first."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    while not await look():
-        if deadline is not None and time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(interval)
-    return True

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from himalia import serialize
 from himalia.cells import current_span
-from himalia.client.engine.events import CallsRefused, CallsSubmitted, FuturesDropped, ValuePlaced
-from himalia.client.engine.shell import ClientShell, Gate
+from himalia.client.engine.engine import Engine
+from himalia.client.engine.events import CallsRefused, CallsSubmitted, ValuePlaced
+from himalia.client.engine.outbox import Gate
+from himalia.client.engine.placing import place_behind
 from himalia.client.engine.state import Record
 from himalia.client.packing import origin
 from himalia.client.packing.calls import Call, CallMaker, KeyMaker, Parcel, named_options
@@ -33,25 +35,17 @@ CHUNK: Final = 1000
 CHUNK_BYTES: Final = 64 * 1024 * 1024
 """Bytes of large arguments after which a chunk of a map ends, so that they don't all wait in this process."""
 
-Run = Callable[[Coroutine[object, object, object], float | None], Any]
-
 
 class Submitter:
     """Submits what one client's user asks for; any thread.
 
-    Parameters
-    ----------
-    shell : ClientShell
-    run : callable or None
-        Runs a coroutine in the client's loop and waits for it; ``None`` in a client that must not wait, where what is
-        stored first is stored behind a gate.
+    In a client that must not block, what is stored first is stored behind a gate.
     """
 
-    def __init__(self, shell: ClientShell, run: Run | None) -> None:
-        self.shell = shell
-        self.keys = KeyMaker(shell.me)
-        self.calls = CallMaker(shell.functions, self.keys, shell.settings.inline_limit)
-        self._run = run
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.keys = KeyMaker(engine.me)
+        self.calls = CallMaker(engine.functions, self.keys, engine.settings.inline_limit)
 
     def submit(
         self,
@@ -64,7 +58,7 @@ class Submitter:
         options: TaskOptions | None,
     ) -> Record:
         """Submit one call and return its record, held once."""
-        pickled = self.shell.functions.pickle(function)
+        pickled = self._engine.functions.pickle(function)
         call = self.calls.make(pickled, args, kwargs, key=key, pure=pure, options=options)
         return self.send([call])[0]
 
@@ -75,11 +69,10 @@ class Submitter:
         specs = [call.spec for call in calls]
         made: list[Record] = []
         before = self.store(parcels, made) if parcels else []
-        batch = batch or self.shell.machine.next_batch()
-        event = CallsSubmitted(batch, specs, last, current_span(self.shell.me))
-        if self.shell.congested and self._run is not None:
-            self.shell.wait_for_room()
-        made += self.shell.submit(event, tuple(named.values()), before)
+        batch = batch or self._engine.shell.machine.next_batch()
+        event = CallsSubmitted(batch, specs, last, current_span(self._engine.me))
+        self._wait_for_room()
+        made += self._engine.shell.submit(event, tuple(named.values()), before)
         return self._compared(made, specs)
 
     def _compared(self, made: list[Record], specs: Sequence[TaskSpec]) -> list[Record]:
@@ -103,7 +96,7 @@ class Submitter:
         try:
             with serialize.collecting():
                 frames = serialize.dumps((args, kwargs))
-            now = origin.of_call(self.shell.functions.pickle(function), frames)
+            now = origin.of_call(self._engine.functions.pickle(function), frames)
         except Exception:  # what can't be pickled isn't sent, so it isn't wrong either
             return
         origin.warn_if_other(record, now)
@@ -113,9 +106,9 @@ class Submitter:
 
         ``made`` will be the records of these calls, once they are submitted.
         """
-        if self._run is not None:
+        if not self._engine.never_blocks:
             placed: list[ClientToScheduler | Gate] = []
-            for messages in self._run(self.shell.hosts.place_all(parcels), None):
+            for messages in self._engine.run(self._engine.stores.place_all(parcels)):
                 placed += messages
             return placed
 
@@ -125,9 +118,9 @@ class Submitter:
         def refuse(error: Exception) -> None:
             if made:
                 text = f"Its arguments can't be stored: {error}"
-                self.shell.tell(CallsRefused(made, TaskError("refused", made[0].key, text)))
+                self._engine.shell.tell(CallsRefused(made, TaskError("refused", made[0].key, text)))
 
-        return [self.shell.place_behind(parcels, refuse)]
+        return [place_behind(self._engine, parcels, refuse)]
 
     def map(
         self,
@@ -141,9 +134,9 @@ class Submitter:
         chunk: int,
     ) -> Iterator[Record]:
         """Submit a call for each tuple of arguments; yield their records, each held once, while they are sent."""
-        pickled = self.shell.functions.pickle(function)
+        pickled = self._engine.functions.pickle(function)
         kwargs, held = self._store_kwargs(kwargs)
-        batch = self.shell.machine.next_batch()
+        batch = self._engine.shell.machine.next_batch()
         rows = zip(*iterables, strict=False)
         names = None if keys is None or isinstance(keys, str) else iter(keys)
         prefix = keys if isinstance(keys, str) else pickled.name
@@ -159,7 +152,7 @@ class Submitter:
         finally:
             if held:
                 for record in held:
-                    self.shell.drop(record)
+                    self._engine.shell.drop(record)
 
     def _send_rows(
         self,
@@ -179,7 +172,7 @@ class Submitter:
         large: list[int] = []
         hash_start = hashlib.blake2b(pickled.digest, digest_size=16)
         dumps, unique, name, digest = serialize.dumps, self.keys.unique, pickled.name, pickled.digest
-        limit = self.shell.settings.inline_limit
+        limit = self._engine.settings.inline_limit
         order = start
         with serialize.collecting() as found:
             for row in rows:
@@ -208,9 +201,8 @@ class Submitter:
                 order += 1
         if large:
             return self._send_mixed(pickled, rows, kwargs, specs, large, batch, pure and keys is None, prefix, options)
-        if self.shell.congested and self._run is not None:
-            self.shell.wait_for_room()
-        made = self.shell.submit(CallsSubmitted(batch, specs, True, current_span(self.shell.me)), (pickled,))
+        self._wait_for_room()
+        made = self._engine.shell.submit(CallsSubmitted(batch, specs, True, current_span(self._engine.me)), (pickled,))
         return made if keys is None else self._compared(made, specs)
 
     def _send_mixed(
@@ -274,17 +266,17 @@ class Submitter:
 
     def _store_kwargs(self, kwargs: Mapping[str, object]) -> tuple[Mapping[str, object], list[Record]]:
         """Store keyword arguments that would make every call of a map large, once."""
-        if not kwargs or self._run is None:
+        if not kwargs or self._engine.never_blocks:
             return kwargs, []
         with serialize.collecting():
-            small = serialize.nbytes(serialize.dumps(kwargs)) <= self.shell.settings.inline_limit // 4
+            small = serialize.nbytes(serialize.dumps(kwargs)) <= self._engine.settings.inline_limit // 4
         if small:
             return kwargs, []
         replaced, held = dict(kwargs), []
         for name, value in kwargs.items():
             with serialize.collecting() as found:
                 frames = serialize.dumps(value)
-            if not found and serialize.nbytes(frames) > self.shell.settings.inline_limit // 8:
+            if not found and serialize.nbytes(frames) > self._engine.settings.inline_limit // 8:
                 key = self.keys.unique("himalia-argument")
                 held += self.scatter([Parcel(key, "himalia-argument", frames, label_of(type(value)), True)], None)
                 replaced[name] = Reference(key)
@@ -294,38 +286,34 @@ class Submitter:
         self, parcels: Sequence[Parcel], hosts: Sequence[HostInfo] | None, broadcast: bool = False
     ) -> list[Record]:
         """Store each value on one of these hosts (or a near one), or on all; return their records, each held once."""
-        assert self._run is not None
-        return self._announce(parcels, self._run(self.shell.hosts.place_all(parcels, hosts, broadcast), None))
+        return self._announce(parcels, self._engine.run(self._engine.stores.place_all(parcels, hosts, broadcast)))
 
     async def scatter_in_loop(
         self, parcels: Sequence[Parcel], hosts: Sequence[HostInfo] | None, broadcast: bool = False
     ) -> list[Record]:
         """Do as :meth:`scatter` in the client's own loop."""
-        return self._announce(parcels, await self.shell.hosts.place_all(parcels, hosts, broadcast))
+        return self._announce(parcels, await self._engine.stores.place_all(parcels, hosts, broadcast))
 
     def _announce(self, parcels: Sequence[Parcel], placed: Sequence[Sequence[DataPlaced]]) -> list[Record]:
-        limit = self.shell.settings.inline_limit
+        limit = self._engine.settings.inline_limit
         records = []
         for parcel, messages in zip(parcels, placed, strict=True):
             data = serialize.pack(parcel.frames) if serialize.nbytes(parcel.frames) <= limit else None
             for index, message in enumerate(messages):
-                self.shell.tell(ValuePlaced(message, data, index == 0))
-            records.append(self.shell.machine.records[parcel.key])
+                self._engine.shell.tell(ValuePlaced(message, data, index == 0))
+            records.append(self._engine.records[parcel.key])
         return records
 
-    def hold(self, keys: list[Key]) -> list[Record]:
-        """Hold futures of keys that were submitted elsewhere, or earlier."""
-        return self.shell.hold(keys)
-
-    def let_go(self, records: list[Record]) -> None:
-        """Undo one hold of each."""
-        if records:
-            self.shell.tell(FuturesDropped(records))
+    def _wait_for_room(self) -> None:
+        """Block this thread while too much is under way, if this client may block."""
+        engine = self._engine
+        if engine.outbox.congested and not engine.never_blocks:
+            engine.outbox.wait_for_room(lambda: engine.gone)
 
     def give_up(self, batch: int) -> None:
         """End a submission that failed midway, so that others aren't taken for parts of it."""
         try:
-            self.shell.submit(CallsSubmitted(batch, [], True))
+            self._engine.shell.submit(CallsSubmitted(batch, [], True))
         except ClosedError:
             pass
 

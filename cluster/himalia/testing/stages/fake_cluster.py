@@ -18,7 +18,7 @@ import msgspec
 
 from himalia import exceptions, serialize
 from himalia.callables import read_function
-from himalia.client.engine import shell as client_shell
+from himalia.client.engine import engine as client_engine
 from himalia.comm.contact import Contact
 from himalia.comm.security import Credentials
 from himalia.errors import UnreachableError
@@ -341,5 +341,5 @@ class FakeData:
 
 def install(monkeypatch: Any) -> None:
     """Have clients use the fakes."""
-    monkeypatch.setattr(client_shell, "Endpoint", FakeEndpoint)
-    monkeypatch.setattr(client_shell, "DataClient", FakeData)
+    monkeypatch.setattr(client_engine, "Endpoint", FakeEndpoint)
+    monkeypatch.setattr(client_engine, "DataClient", FakeData)

@@ -9,8 +9,8 @@ import pytest
 
 from himalia import Client, as_completed
 from himalia.backlog import Backlog
-from himalia.client.base import awaiting
 from himalia.client.engine import explaining
+from himalia.client.engine.awaiting import awaiting
 from himalia.comm.contact import Contact, describe_contact
 from himalia.errors import TimeoutError
 from himalia.testing.stages.fake_cluster import FakeCluster, snooze
@@ -53,7 +53,7 @@ def test_a_submission_that_is_not_acknowledged_says_since_when(client: Client, c
 
 def test_a_submission_that_was_acknowledged_before_says_so(client: Client, cluster: FakeCluster) -> None:
     future = client.submit(snooze, 30)
-    wait_until(lambda: client._shell.is_acknowledged(future._record))
+    wait_until(lambda: client._engine.outbox.is_acknowledged(future._record))
     cluster.stands_still = True
     late = client.submit(inc, 1)
     assert "and the scheduler has it." in future.explain()
@@ -63,7 +63,7 @@ def test_a_submission_that_was_acknowledged_before_says_so(client: Client, clust
 
 def test_an_error_about_time_says_that_a_submission_is_not_acknowledged(client: Client, cluster: FakeCluster) -> None:
     slow = client.submit(snooze, 30)
-    wait_until(lambda: client._shell.is_acknowledged(slow._record))
+    wait_until(lambda: client._engine.outbox.is_acknowledged(slow._record))
     with pytest.raises(TimeoutError, match=r"goes on\. Wait longer, or ask"):
         slow.result(0.1)
     cluster.stands_still = True
@@ -81,7 +81,7 @@ def test_calls_behind_an_argument_that_is_still_being_stored_say_so_at_once(clus
     async def main() -> None:
         async with Client(cluster, asynchronous=True) as client:
             before = client.submit(snooze, 30)
-            await until(lambda: client._shell.is_acknowledged(before._record))
+            await until(lambda: client._engine.outbox.is_acknowledged(before._record))
             cluster.stores_nothing = True
             future = client.submit(size, bytes(5_000_000))
             after = client.submit(inc, 1)
@@ -90,8 +90,8 @@ def test_calls_behind_an_argument_that_is_still_being_stored_say_so_at_once(clus
                 assert "ago and has not been sent yet. Large arguments are still being stored on a host" in text
             text = await awaiting(before.explain())
             assert "could not be asked, because what was submitted before waits here" in text
-            assert client._shell.is_acknowledged(before._record)
-            assert not client._shell.is_acknowledged(after._record)
+            assert client._engine.outbox.is_acknowledged(before._record)
+            assert not client._engine.outbox.is_acknowledged(after._record)
             with pytest.raises(TimeoutError, match="has not been sent yet"):
                 await after.result(0.1)  # type: ignore[misc]
 

@@ -1,0 +1,51 @@
+"""Clocks, and coroutines that end in time."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TypeVar
+
+from himalia.errors import TimeoutError
+
+T = TypeVar("T")
+
+
+def wall_clock() -> float:
+    """Return the time of day, seconds since the epoch."""
+    return time.time()
+
+
+def clock() -> float:
+    """Return seconds, monotonic."""
+    return time.monotonic()
+
+
+async def within(timeout: float, coroutine: Coroutine[object, object, T]) -> T:
+    """Await a coroutine, and cancel it if ``timeout`` seconds pass first.
+
+    Raises
+    ------
+    TimeoutError
+        If they do.
+    """
+    limit = asyncio.timeout(timeout)
+    try:
+        async with limit:
+            return await coroutine
+    except builtins.TimeoutError:
+        if not limit.expired():
+            raise
+        raise TimeoutError(f"There was no answer within {timeout:g} s.") from None
+
+
+async def poll(look: Callable[[], Awaitable[bool]], interval: float, timeout: float | None) -> bool:
+    """Look every ``interval`` seconds until it is so; return ``False`` if ``timeout`` seconds passed first."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not await look():
+        if deadline is not None and time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(interval)
+    return True
