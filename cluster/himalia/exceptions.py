@@ -26,7 +26,7 @@ from himalia.messages.parts import Frame
 from himalia.wellformed import text_of, well_formed
 
 LINKS: Final = 64
-"""Exceptions that travel together at most.  Guess: more than anybody reads; Python prints them all."""
+"""Exceptions that travel together at most.  Sentry reports 5 (``LinkedErrors``), Python prints them all."""
 PART: Final = 32 * 1024
 """Bytes of one argument or attribute; a larger one travels as the beginning of its text."""
 WHOLE: Final = 80 * 1024
@@ -35,7 +35,8 @@ NOTE: Final = 8 * 1024
 """Characters of one note."""
 TOO_MUCH: Final = f"is larger than {PART // 1024} KiB, or can't be pickled"
 ARGS: Final = 200
-"""Arguments of an exception of which no single one is large, and all together are.  Guess."""
+"""Arguments of an exception of which no single one is large, and all together are: the beginnings of their
+texts, :data:`SHORT` characters in all, then have five each."""
 SHORT: Final = 1000
 """Characters of what stands for a part that is too large, or can't be pickled."""
 KEPT_APART: Final = frozenset(

@@ -67,7 +67,8 @@ CONNECT_TIMEOUT: Final = 10.0
 QUICK: Final = 1.0
 """Seconds that a representation waits for the scheduler."""
 REASON_LIMIT: Final = 1000
-"""Characters of the reason for which something is cancelled.  Guess."""
+"""Characters of the reason for which something is cancelled: what other texts of a user get (``SHORT`` of
+``exceptions.py``)."""
 
 
 class Client:

@@ -19,7 +19,8 @@ SILENT_GRACE: Final = 0.01
 """Seconds that a stranger has to begin to speak before another may take its place.  With 16 places that is 1,600
 strangers a second, so 600 of them cost who comes behind them 0.4 s."""
 SPEAKING_GRACE: Final = 0.1
-"""Seconds that a stranger has who speaks but has shown no proof: a TLS handshake takes some milliseconds.  Guess."""
+"""Seconds that a stranger has who speaks but has shown no proof.  Over loopback TLS and our handshake take
+13 ms together (measured), and from afar some round trips more."""
 
 T = TypeVar("T")
 

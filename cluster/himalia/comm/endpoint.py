@@ -39,7 +39,8 @@ from himalia.settings import Settings
 logger = logging.getLogger("himalia.comm")
 
 SWEEP: Final = 0.25
-"""Seconds between two looks at owed acknowledgements, silent peers and leases.  Guess: small against every lease."""
+"""Seconds between two looks at owed acknowledgements, silent peers and leases: a quarter of the
+shortest lease (``settings.local_lease``)."""
 REDIAL_PAUSE: Final = 0.05
 """Seconds before a broken connection is dialed again: one that breaks at once each time shall not keep a CPU busy."""
 _HEARD_PARTS: Final = 6

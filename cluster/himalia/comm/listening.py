@@ -38,9 +38,11 @@ BACKLOG: Final = 4096
 AT_ONCE: Final = 8
 """Connections accepted in one tick of the loop: below 1 ms, then those who are in have their turn."""
 MAX_KNOWN: Final = 1024
-"""Handshakes under way of peers whose first message was good; more can only be repetitions of one.  Guess."""
+"""Handshakes under way of peers whose first message was good; more can only be repetitions of one.
+Linux keeps as many half-open connections (``tcp_max_syn_backlog``)."""
 RESERVE: Final = 16
-"""Descriptors that no stranger gets: for spill files, logs and whatever else this process has to open.  Guess."""
+"""Descriptors that no stranger gets: for spill files, logs and whatever else this process has to open.
+PostgreSQL keeps 10 (``NUM_RESERVED_FDS``), Redis 32 (``CONFIG_MIN_RESERVED_FDS``)."""
 FULL_PAUSE: Final = 0.1
 """Seconds until we accept again after there was no descriptor for it."""
 

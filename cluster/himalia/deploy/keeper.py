@@ -17,11 +17,12 @@ from himalia.system import is_stopped
 
 START_LIMIT: Final = 60.0
 """Seconds for the process to be ready: a cold network file system has to bring Python's files."""
-LOOK: Final = 2.0
-"""Seconds between two looks whether the process was stopped (SIGSTOP).  Guess."""
 STOPPED_LIMIT: Final = 20.0
 """Seconds after which a process that was stopped is replaced: nothing else of the cluster goes on meanwhile, but it
-holds results, which a person who continues it in time keeps.  Guess."""
+holds results, which a person who continues it in time keeps.  Ray takes a node that is silent for 15 s for dead
+(``health_check_failure_threshold`` times its period), gunicorn replaces a silent worker after 30 (``timeout``)."""
+LOOK: Final = STOPPED_LIMIT / 10
+"""Seconds between two looks whether the process was stopped (SIGSTOP): replacing it may come so much late."""
 
 
 class ProcessOwner(Protocol):

@@ -12,7 +12,8 @@ FAILURES: Final = 5
 """Ends in a row that the process itself is to blame for, each soon after its start, after which it is given up:
 systemd's number (DefaultStartLimitBurst)."""
 KILLS: Final = 30
-"""Starts in a row, none of which got ready because something killed the process, after which it is given up.  Guess."""
+"""Starts in a row, none of which got ready because something killed the process, after which it is given up:
+two minutes of the longest pauses, which a person who kills it by hand, or memory that is short, may take."""
 CALM: Final = 30.0
 """Seconds after which a process that is up counts as healthy again.  systemd counts starts over 10 s, Kubernetes
 forgets its back-off after 10 minutes; here a person waits."""

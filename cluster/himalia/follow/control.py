@@ -43,10 +43,11 @@ from himalia.names import SCHEDULER, Key, PeerId, new_incarnation, shorten
 from himalia.settings import DEFAULT
 
 CONNECT_TIMEOUT = 5.0
-"""Seconds to reach a scheduler that is known to run.  Guess; dask.distributed has 30, also for one that
-starts."""
+"""Seconds to reach a scheduler that is known to run; as Ray (``gcs_rpc_server_connect_timeout_s``).
+dask.distributed has 30, also for one that starts."""
 ANSWER_TIMEOUT = 10.0
-"""Seconds a scheduler may take for an answer out of its own tables.  Guess: its loop never blocks for long."""
+"""Seconds a scheduler may take for an answer out of its own tables; Ray gives a health check as long
+(``health_check_timeout_ms``)."""
 EXPLAIN_TIMEOUT = 5.0
 """The same when somebody asks why nothing happens, who must not wait in silence as well."""
 

@@ -24,7 +24,8 @@ RUNNING: Final = 256
 MOVES: Final = 64
 """Moves between memory and disk that one heartbeat lists one by one."""
 MOVE_GAP: Final = 0.02
-"""Seconds between two moves of a kind that count as one: spilling goes on in steps.  Guess."""
+"""Seconds between two moves of a kind that count as one: spilling goes on in steps, a few
+milliseconds apart, and a plot of 1,000 pixels shows 20 s with so much in one."""
 
 
 class Moves:

@@ -16,8 +16,9 @@ from himalia.names import Key, shorten
 from himalia.nanny.state import NannyState, NannyTask
 
 INPUT_SHARE: Final = 2
-"""Inputs of calls under way take up to this part (one half) of the store.  Guess: the other half is for results, for
-what is on its way to or from disk, and for what clients map."""
+"""Inputs of calls under way take up to this part (one half) of the store; the other half is for results, for
+what is on its way to or from disk, and for what clients map.  Ray lets arguments of running tasks take 0.7
+of its store (``max_task_args_memory_fraction``)."""
 
 
 def admits(state: NannyState, task: NannyTask) -> bool:

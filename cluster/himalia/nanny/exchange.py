@@ -41,11 +41,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("himalia.nanny")
 
 AHEAD_SHARE: Final = 16
-"""A worker is granted room ahead only if that is at most this part (one sixteenth) of the store.  Guess."""
+"""A worker is granted room ahead only if that is at most this part (one sixteenth) of the store.  Guess: a store
+of 128 MiB then still has nurseries; with half as many shares, idle workers would keep half of a small one."""
 WARN_SHARE: Final = 0.8
-"""Part of what readers may map at which it is logged who they are.  Guess."""
-WARN_AGAIN: Final = 0.4
-"""Part below which it is logged again next time.  Guess."""
+"""Part of what readers may map at which it is logged who they are; where hosts pause (``settings.memory_pause``)."""
+WARN_AGAIN: Final = WARN_SHARE / 2
+"""Part below which it is logged again next time: so much isn't let go and taken again within one computation."""
 READERS_TOLD: Final = 50
 """Clients that a heartbeat names, of those that map results: 1.6 kB, measured, and more than anybody reads."""
 WARNED_READERS: Final = 3

@@ -13,7 +13,8 @@ from himalia.nanny.state import NannyState, WorkerStatus
 from himalia.nanny.workforce import end_worker
 
 RESUME_BELOW: Final = 0.95
-"""Part of the pause threshold below which work goes on, so that it doesn't flicker.  Guess."""
+"""Part of the pause threshold below which work goes on, so that it doesn't flicker.  dask.distributed
+leaves as much on either side where it moves data between workers (``sender-recipient-gap``)."""
 
 
 def judge(state: NannyState, metrics: HostMetrics) -> None:

@@ -503,6 +503,6 @@ def move_worker(worker: NannyWorker, status: WorkerStatus) -> None:
 
 UNREAD: Final = 10_000
 """Messages that the scheduler hasn't acknowledged, beyond which it gets no lines and no heartbeats: it stands still, or
-its line is slow.  A busy host finishes some 2,000 calls between two ticks.  Guess."""
+its line is slow.  Five ticks' worth: a busy host finishes some 2,000 calls between two."""
 GROUPS: Final = 1000
 """Kinds of tasks whose durations are remembered; a job has tens.  So many take 120 kB, measured."""

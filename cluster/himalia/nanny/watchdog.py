@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from himalia.names import WorkerName
 
 STOPPED_LIMIT: Final = 45.0
-"""Seconds a stopped process is waited for: a person may have stopped it and mean to continue it.  Guess."""
+"""Seconds a stopped process is waited for: a person may have stopped it and mean to continue it.
+Kubernetes waits 40 s for a node that is silent (``node-monitor-grace-period``)."""
 IDLE_LIMIT: Final = 30.0
-"""Seconds after which a worker that takes nothing is replaced.  Guess: far more than a busy machine ever needs."""
+"""Seconds after which a worker that takes nothing is replaced: gunicorn's ``timeout``, and far more than a busy machine
+ever needs."""
 TAKEN_LIMIT: Final = 2.0
-"""Seconds a worker has to be stopped for others to get what it hasn't begun.  Guess: a tool that slows processes down
-by stopping them (cpulimit) lets them go on many times a second."""
+"""Seconds a worker has to be stopped for others to get what it hasn't begun.  A tool that slows processes down
+by stopping them lets them go on much sooner: cpulimit ten times a second (``TIME_SLOT``)."""
 LOST_LIMIT: Final = 15.0
 """Seconds between taking a call and beginning it, where nobody is stopped.  It takes microseconds."""
 SAID_AFTER: Final = 1.0

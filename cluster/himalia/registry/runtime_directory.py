@@ -28,7 +28,8 @@ LONGEST_SOCKET_NAME: Final = 20
 """Bytes kept for ``/scheduler.sock`` and its neighbours below the directory."""
 
 SQUATTED: Final = 100
-"""Names that are tried for the user's folder before it is given up.  Guess."""
+"""Names that are tried for the user's folder before it is given up: each is a folder that somebody else made in
+this one's place.  Python's ``tempfile`` tries 10,000 (``TMP_MAX``), because its names are random."""
 _told: Final[set[str]] = set()
 """Folders of somebody else that were complained of."""
 

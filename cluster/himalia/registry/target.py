@@ -22,7 +22,8 @@ from himalia.registry.cluster_file import ClusterEntry, read_file, without_missi
 
 FILE_VARIABLE: Final = "HIMALIA_CLUSTER_FILE"
 LISTEN: Final = 0.5
-"""Seconds to wait for the first words of a stranger.  Guess."""
+"""Seconds to wait for the first words of a stranger: two round trips, one to connect and one to hear, each of
+0.2 s if it is on the other side of the earth (light in a fibre)."""
 
 
 class Target(msgspec.Struct):

@@ -52,15 +52,19 @@ from himalia.scheduler.transitions import (
 )
 
 PATIENCE: Final = 20
-"""Complaints about the only copy of placed data before it is given up.  Guess: a dead host is noticed earlier."""
+"""Complaints about the only copy of placed data before it is given up.  Guess: so many that a host which is
+dead was noticed before (its lease ends), and so few that a host which never delivers doesn't hold up a call for
+good."""
 OUTSIDE_AND_NOBODY_ELSE: Final = 1 / 3
 """Strikes for a death by a signal from outside that strikes whatever runs this call, and nothing else: nine of them are
-enough.  Guess: a call that has its process killed by other means than our watched ones (``worker/self_signals.py``)."""
+enough.  Guess: less than 1, or a person who kills workers would end calls; more than :data:`OUTSIDE_AS_OTHERS`, for a
+call may have its process killed by other means than our watched ones (``worker/self_signals.py``)."""
 OUTSIDE_AS_OTHERS: Final = 0.01
 """Strikes for a death from outside while others die like that too.  A call of 2 s, while one of two workers is killed
 every 0.3 s, gets through one time in 28; 300 deaths in a row happen to one in 50,000 of those."""
 OUTSIDE_MEMORY: Final = 60.0
-"""Seconds for which deaths of others are remembered.  Guess."""
+"""Seconds for which deaths of others are remembered.  Guess: longer than a nanny pauses before it starts a worker
+again, so that kills which go on are seen as one series, and shorter than a session at a notebook."""
 
 
 def drop_holder(task: SchedulerTask, host: HostState) -> bool:

@@ -15,7 +15,9 @@ from himalia.names import Key, PeerId
 from himalia.scheduler.state import ClientState, SchedulerState
 
 CLIENT_RATE: Final = 2000
-"""Lines/s that one client is sent; two hosts at their limit.  Guess."""
+"""Lines/s that one client is sent; two hosts at their limit (``HOST_RATE`` of ``nanny/output.py``).  A Jupyter
+server drops what is beyond 1,000 messages/s (``iopub_msg_rate_limit``), but a kernel joins the lines of 0.2 s to
+one."""
 BURST: Final = 2.0
 """Seconds' worth of lines that pass at once."""
 

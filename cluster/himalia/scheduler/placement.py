@@ -32,10 +32,13 @@ from himalia.scheduler.state import (
 )
 
 DEPTH: Final = 10
-"""How many times ``queue_seconds`` of tasks with inputs a host is given before they wait here.  Guess."""
+"""How many times ``queue_seconds`` of tasks with inputs a host is given before they wait here: half a second of work.
+Guess.  With less, fast calls run out of inputs that are on their way; with more, they can't go elsewhere when a host
+turns out slow, and only stealing helps (:data:`VICTIMS`)."""
 
 VICTIMS: Final = 8
-"""Loaded hosts that an idle one looks at before it gives up until the next tick.  Guess."""
+"""Loaded hosts that an idle one looks at before it gives up until the next tick.
+dask.distributed looks at the ten most loaded (``WorkStealing.balance``)."""
 
 LEAST_ESTIMATE: Final = 20e-6
 """Seconds of a thread that even an empty call takes on its way through nanny and worker (measured: 10 to 20 µs)."""

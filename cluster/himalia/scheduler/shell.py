@@ -29,7 +29,8 @@ from himalia.usage import Usage
 MEASURE_INTERVAL: Final = 0.5
 """Seconds between two looks at this process, while somebody follows the telemetry; as nannies do."""
 FAREWELL: Final = 3.0
-"""Seconds that nannies have to stop their workers and leave before the scheduler ends without them.  Guess."""
+"""Seconds that nannies have to stop their workers and leave before the scheduler ends without them: what a nanny gives
+its workers (``FAREWELL`` of ``nanny/shell.py``)."""
 
 
 async def serve(

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from himalia.testing.cluster import SimulatedCluster
 
 KEPT = 1.0
-"""Seconds at most that a user keeps an array that maps a host's memory.  Guess."""
+"""Seconds at most that a user keeps an array that maps a host's memory: more than a call takes, and less
+than a schedule, so that both orders happen."""
 LAST_TRY = 50
 """Tries to place a value, after which it is given up."""
 

@@ -37,7 +37,8 @@ KINDS = (
     "strand",
 )
 CROSSING: Final = 0.05
-"""Seconds at most that a host which is about to leave still has for what another fetches from it.  Guess."""
+"""Seconds at most that a host which is about to leave still has for what another fetches from it: three round trips at
+:func:`draw_weather`'s worst, so that the fetch is sometimes over before the host leaves."""
 
 
 def draw_faults(random: Random, hosts: Sequence[HostPlan], clients: int, span: float) -> list[Fault]:

@@ -39,7 +39,8 @@ WORKER_MEMORY: Final = 100_000_000
 TURN: Final = 0.002
 """Seconds at most until the loop's next turn: a busy nanny's are that long."""
 WRITING: Final = 0.01
-"""Seconds at most that a client writes to its range.  Guess."""
+"""Seconds at most that a client writes to its range: as long as a frame of its own may be delayed, so
+that either comes first."""
 PRESENCE: Final = 1.0
 """Seconds at most until a nanny sees that a reader is gone."""
 SILENT: Final = 0.3

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 GOODBYE = 0.5
-"""Seconds that what a process sent last has to arrive after its end.  Guess."""
+"""Seconds that what a process sent last has to arrive after its end: more than any wire takes whose frames aren't slow
+(``draw_weather``), so that the goodbye usually comes before the news of the end."""
 
 
 class ValidMachine(Machine, Protocol):

@@ -47,7 +47,8 @@ PATIENCE: Final = 1.0
 REPORT_INTERVAL: Final = 0.5
 """Seconds between two looks for mappings that are gone, once there were any."""
 PARTING: Final = 2.0
-"""Seconds that a retired worker takes to end in order.  Guess."""
+"""Seconds that a retired worker takes to end in order: less than the nanny of a host that leaves gives it (``FAREWELL``
+of ``nanny/shell.py``), so that it ends by itself.  Jupyter has 5 for a kernel (``shutdown_wait_time``)."""
 GATE_POLL: Final = 0.002
 """Seconds between two looks whether the other threads are done, for a call that runs alone."""
 

@@ -16,7 +16,7 @@ NAME: Final = "himalia-drawn"
 LOOK: Final = 5.0
 """Seconds between two looks at who owes an answer."""
 LOOKS: Final = 12
-"""Looks after which a page is given up: a minute.  Guess: more than any line needs for a drawing, which is a few MB."""
+"""Looks after which a page is given up: a minute, as nginx has (``send_timeout``)."""
 TRY_AGAIN: Final = 1013
 """Code of a WebSocket that is closed for now (IANA's registry)."""
 REASON: Final = "This page took nothing for too long; load it again."

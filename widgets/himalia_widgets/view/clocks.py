@@ -10,14 +10,16 @@ from __future__ import annotations
 from typing import Final
 
 SLACK: Final = 5.0
-"""Seconds of delay that are ordinary; only beyond them a clock counts as another one.  Guess."""
+"""Seconds of delay that are ordinary; only beyond them a clock counts as another one.  Guess: a
+kernel or a line that stands still for less is common, and a plot of a minute that is off by more misleads."""
 CONFIRM: Final = 20.0
 """Seconds for which a larger delay has to stay the same to be a clock's.  Lag that lasts so long grows or shrinks.
-Guess."""
+Guess: four times :data:`GAP`, so that news kept coming meanwhile."""
 STEADY: Final = 1.0
 """Seconds by which such a delay may vary meanwhile."""
 GAP: Final = 5.0
-"""Seconds without news after which what comes next may be a backlog, and says nothing.  Guess."""
+"""Seconds without news after which what comes next may be a backlog, and says nothing: ten heartbeats of a
+host (``settings.heartbeat_interval``)."""
 
 
 class Offset:

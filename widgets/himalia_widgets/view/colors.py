@@ -30,7 +30,7 @@ _SECOND: Final = (
 PALETTE: Final = (*_SPECIAL, *_FIRST, *_SECOND)
 """Colours by number."""
 APART: Final = 42.0
-"""Distance of colours that nobody takes for one another in a thin bar.  Guess, from looking at them."""
+"""Distance of colours that nobody takes for one another in a thin bar; found by looking at pairs of them."""
 
 
 class Colors:

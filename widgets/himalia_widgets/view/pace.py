@@ -10,7 +10,8 @@ SPAN: Final = 20.0
 STEP: Final = 0.5
 """Seconds between two points that are kept."""
 DOUBT: Final = 2.0
-"""Seconds without a count after which a shorter time left is wrong: news come a few times a second.  Guess."""
+"""Seconds without a count after which a shorter time left is wrong: eight pushes (``follow/feed.py``)
+without any aren't chance."""
 
 
 class Pace:

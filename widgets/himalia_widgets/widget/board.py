@@ -41,7 +41,8 @@ PERIOD: Final = 0.25
 RETRY: Final = 2.0
 """Seconds between two attempts to follow a cluster."""
 QUIET: Final = 1.0
-"""Seconds without a cell after which the kernel has heard all that waited behind queued ones.  Guess."""
+"""Seconds without a cell after which the kernel has heard all that waited behind queued ones: cells that
+are run one after another follow within milliseconds."""
 LOGS: Final = 1.0
 """Seconds between two questions for output."""
 LINK: Final = 60.0

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 PERIOD: Final = 3.0
-"""Seconds between two rolls.  Guess: a page left behind costs pushes for 12 s."""
+"""Seconds between two rolls.  Jupyter asks its kernels as often whether they are alive (``time_to_dead``); a page left
+behind costs pushes for 12 s."""
 MISSES: Final = 3
 """Rolls that a view may miss.  A page in the background runs its timers once a minute, but answers messages."""
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 Question = Callable[["Control"], Coroutine[Any, Any, object]]
 
 MOST_WORKERS: Final = 100_000
-"""Workers that may be asked for: a slip of the finger shouldn't fill a machine.  Guess."""
+"""Workers that may be asked for: a slip of the finger shouldn't fill a machine.  Kubernetes is made for up to
+150,000 pods."""
 
 
 def make_question(message: Mapping[str, Any], history: History) -> Question:

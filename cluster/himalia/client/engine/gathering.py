@@ -24,7 +24,8 @@ from himalia.show.units import parse_timeout
 T = TypeVar("T")
 
 RETRY_PAUSE: Final = 0.05
-"""Seconds before a value that could not be read is asked for again, times the number of times it failed.  Guess."""
+"""Seconds before a value that could not be read is asked for again, times the number of times it failed; at most a
+second, as in Ray, which begins with 0.1 (``redis_retry_base_ms``)."""
 
 
 def wait_here(

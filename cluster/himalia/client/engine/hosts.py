@@ -28,7 +28,8 @@ from himalia.names import HostId, Key, shorten
 logger = logging.getLogger("himalia.client")
 
 HOST_PATIENCE: Final = 30.0
-"""Seconds to wait for a first host when a value has to be stored and there is none.  Guess: a batch job's start-up."""
+"""Seconds to wait for a first host when a value has to be stored and there is none; dask.distributed
+waits as long for workers to scatter to (``comm.timeouts.connect``)."""
 PUTS_AT_ONCE: Final = 64
 """Values that are under way to hosts at the same time.  A worker of dask.distributed fetches 50."""
 

@@ -29,7 +29,8 @@ from himalia.settings import Settings
 MESSAGE: Final = 300
 """Bytes of a message or a call beside what it carries.  Measured, about."""
 CONGESTION: Final = 128 * 1024 * 1024
-"""Bytes that the scheduler has not acknowledged, from which on submitting threads wait.  Guess."""
+"""Bytes that the scheduler has not acknowledged, from which on submitting threads wait.  Kafka's producer has 32 MiB
+(``buffer.memory``); here arguments of up to a MiB are among them."""
 ROOM_POLL: Final = 0.005
 """Seconds between two looks of such a thread.  Guess: long beside a flush, short beside what it waits for."""
 EXPRESS_PAUSE: Final = 100e-6

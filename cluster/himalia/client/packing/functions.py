@@ -41,7 +41,8 @@ from himalia.surroundings import Difference
 from himalia.wellformed import label_of
 
 BODY_LIMIT: Final = 1024 * 1024
-"""Bytes of a pickled function that still travels as a message; larger ones are stored like data.  Guess."""
+"""Bytes of a pickled function that still travels as a message; larger ones are stored like data.  Spark warns of
+tasks from 1,000 KiB on (``TASK_SIZE_TO_WARN_KIB``)."""
 ATOMS: Final = frozenset({
     type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, range, datetime.date,
     datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone, decimal.Decimal, re.Pattern,

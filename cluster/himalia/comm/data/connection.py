@@ -28,7 +28,8 @@ BATCH: Final = 64 * 1024
 PIECES: Final = 16
 """Writes until the loop looks after others, for a peer that reads as fast as we write: 10 ms of a large result."""
 MOST_QUEUED: Final = 10_000
-"""Answers that wait for a peer to read, beyond which a server reads no further requests of it: some 3 MB.  Guess."""
+"""Answers that wait for a peer to read, beyond which a server reads no further requests of it: 1.5 MB of the
+shortest (measured)."""
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """Bytes a Unix socket may hold (the system may allow less): each side then runs for longer before the other has to."""
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PUT_SHARE: Final = 8
 """One connection is granted up to this part (one eighth) of the store ahead of what it wrote, or one value: a client
-that is stopped while it writes keeps no more.  Guess."""
+that is stopped while it writes keeps no more.  Half of what clients may map (``nanny/store/store.py``)."""
 PRESENCE_INTERVAL: Final = 1.0
 """Seconds between two looks at whether a reader without a connection still maps something; one takes
 13 µs, measured."""

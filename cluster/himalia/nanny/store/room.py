@@ -26,16 +26,19 @@ if TYPE_CHECKING:
     from himalia.nanny.store.store import Store
 
 PATIENCE: Final = 10.0
-"""Seconds without room for anybody until one gets it over the limit though calls go on.  Guess: most end sooner."""
+"""Seconds without room for anybody until one gets it over the limit though calls go on: as long as
+a person who waits stays with it (the third of Nielsen's limits for response times)."""
 STUCK_LOOKS: Final = 3
 """Looks in a row at which nothing could end, until it is believed: a call may be on its way to a worker."""
 DISK_PATIENCE: Final = 5.0
 """Seconds that something may be released when the disk is full, before it is an error: of who waits first; who comes
-after him, and finds nothing released, is told at once.  Guess."""
+after him, and finds nothing released, is told at once.  Between Ray's 2 s (``oom_grace_period_s``) and
+:data:`PATIENCE`."""
 BUSY_DISK_PATIENCE: Final = 60.0
-"""The same while calls run: what they need no more may be freed when they end.  Guess."""
+"""The same while calls run: what they need no more may be freed when they end.  Kafka's producer waits as long for
+room in its buffer (``max.block.ms``)."""
 LOOK_INTERVAL: Final = 0.1
-"""Seconds between two looks at those who wait.  Guess."""
+"""Seconds between two looks at those who wait; dask.distributed's ``monitor-interval`` for memory."""
 
 
 class Request:

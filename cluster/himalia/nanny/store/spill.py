@@ -23,7 +23,7 @@ FILE_SIZE: Final = 1 << 42
 STEP: Final = 4 * 1024 * 1024
 """Bytes moved between two looks at the rest of the world, and still cached when they are summed up: 3 ms."""
 RESERVE: Final = 64 * 1024 * 1024
-"""Bytes of a disk that are left to others.  Guess."""
+"""Bytes of a disk that are left to others.  RabbitMQ leaves 50 MB (``disk_free_limit``)."""
 
 
 class SpillFile:

@@ -7,7 +7,8 @@ from typing import Final
 from himalia.scheduler.state import HostState
 
 MAPPED_SHOWN: Final = 1 / 8
-"""Part of a store that has to be mapped until an explanation speaks of it.  Guess: half of what clients may map."""
+"""Part of a store that has to be mapped until an explanation speaks of it: half of what clients may map
+(``MAPPED_SHARE`` of ``nanny/store/store.py``), so that it isn't the reason before."""
 
 
 def explain_room(host: HostState, needed: int, name: str, seconds: float = 0.0, *, can_fail: bool = True) -> str:

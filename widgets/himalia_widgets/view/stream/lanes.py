@@ -17,7 +17,7 @@ from himalia_widgets.view.history import History
 from himalia_widgets.view.text import hover, label, natural
 
 MOST: Final = 200
-"""Rows of one plot; at 2 pixels each they are still bars.  Guess."""
+"""Rows of one plot: in 400 pixels each still has two, a bar and what sets it off from the next."""
 SPILLS: Final = "spill"
 """Last part of the name of a host's row for what its store moved to disk and back; the worker's is empty there."""
 
