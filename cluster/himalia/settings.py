@@ -36,7 +36,8 @@ dask.distributed steals and looks at memory as often."""
     copy_limit: int = 256 * KIB
     """Bytes up to which a reader copies a range of the arena instead of mapping it (a mapping costs about 40 µs)."""
     nursery: int = 8 * MIB
-    """Bytes of arena a worker is granted at once, so that most results need no question.  Guess."""
+    """Bytes of arena a worker is granted at once, so that most results need no question.  With 1 MiB, calls
+    that return 256 KiB took a third longer; 32 MiB gained nothing (measured with two workers on two cores)."""
     strikes: int = 3
     """Worker deaths after which a call is blamed."""
     queue_seconds: float = 0.05

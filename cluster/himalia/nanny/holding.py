@@ -15,7 +15,8 @@ from himalia.nanny.state import NannyState
 
 PLACED_LIMIT: Final = 600.0
 """Seconds that a client which is here may take to announce what it placed: large arguments of one submission are
-announced with the last of them.  What it was interrupted in announcing stays for so long.  Guess."""
+announced with the last of them.  What it was interrupted in announcing stays for so long.
+Ray gives up waiting for a value after as much (``fetch_fail_timeout_milliseconds``)."""
 NOBODY: Final = PeerId("")
 """Who placed something, once that client is gone."""
 
