@@ -40,9 +40,12 @@ class Backlog:
         """Take in that all but the last ``pending`` messages, of those sent until ``now``, were acknowledged."""
         number = self.sent - pending
         marks = self._marks
+        # Bytes are known for the moments of earlier looks only: what lies between two counts as unread until the later
+        # one is reached.
         while marks and marks[0][0] <= number:
             _, self.received, self.until = marks.popleft()
         if pending <= 0:
             self.received, self.until = self.total, now
+        # One mark for a number of messages: beside a peer that doesn't read, a silent sender would leave one a tick.
         elif not marks or marks[-1][0] != self.sent:
             marks.append((self.sent, self.total, now))

@@ -64,6 +64,7 @@ class Cells:
         self._headers: dict[int, Header] = {}
         shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._end)
+        # The cell that makes the first client runs already: its pre_run_cell is over.
         self._begin()
 
     def number(self) -> int:
@@ -87,6 +88,7 @@ class Cells:
 
     def _begin(self, info: object = None) -> None:
         header = self.publisher.parent_header
+        # No message had this run: a startup file, say.
         if "msg_id" not in header:
             return
         number = self._shell.execution_count
@@ -101,6 +103,7 @@ class Cells:
     def _end(self, result: Any) -> None:
         number = self.number()
         if isinstance(result.error_in_exec, KeyboardInterrupt) and number:
+            # A copy: a listener may be collected, and leaves a WeakSet, while another is told.
             for listener in list(self.listeners):
                 listener.cell_interrupted(number)
 

@@ -73,6 +73,7 @@ class Child:
     ) -> None:
         self.title = title
         self.forward = forward
+        # A fork of this process has this object too, and must neither end nor signal what isn't its child.
         self.owner = os.getpid()
         self.lines: collections.deque[str] = collections.deque(maxlen=LINES_KEPT)
         self.answer: bytes | None = None
@@ -183,6 +184,7 @@ class Child:
         assert stdout is not None
         assert stderr is not None
         parts: dict[IO[bytes], bytearray] = {stdout: bytearray(), stderr: bytearray()}
+        # Both are read to the end whatever they say: a child that fills a pipe nobody reads stands still.
         with selectors.DefaultSelector() as selector:
             for stream in parts:
                 selector.register(stream, selectors.EVENT_READ)
@@ -197,11 +199,13 @@ class Child:
                         stream.close()
                     else:
                         self.take_lines(parts[stream], stream is stdout, ended=False)
+        # Whoever still waits for an answer learns that none will come.
         self.answered.set()
 
     def take_lines(self, buffer: bytearray, is_answer: bool, *, ended: bool) -> None:
         """Move whole lines out of ``buffer``: the first of stdout is the answer, all others are kept."""
         limit = READY_LIMIT if is_answer and self.answer is None else LINE_LIMIT
+        # A line without an end is cut at the limit: a child that prints one for ever must not fill our memory.
         while (end := buffer.find(b"\n")) >= 0 or len(buffer) > limit or (ended and buffer):
             line = bytes(buffer[: end if end >= 0 else limit])
             del buffer[: end + 1 if end >= 0 else limit]

@@ -48,6 +48,7 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is
             return self._reduce_cached(value)
         if kind is types.FunctionType or issubclass(kind, type):
             module = getattr(value, "__module__", None)
+            # What is in __main__, cloudpickle takes by value without being told.
             if module in self._by_value and module != "__main__":
                 return _by_value(module, super().reducer_override, value)
         return super().reducer_override(value)
@@ -59,6 +60,7 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is
             found: Any = sys.modules.get(module)
             for part in name.split("."):
                 found = getattr(found, part, None)
+            # By its name, as the C pickler does: the reader's own object has the reader's own cache.
             if found is value:
                 return NotImplemented
         parameters = value.cache_parameters()
@@ -95,6 +97,7 @@ def _by_value(name: str, reduce: Callable[[object], object], value: object) -> o
     if module is None or name == "__main__" or name not in LOCAL_MODULES.names():
         return reduce(value)
     with _registering:
+        # The user registered it; we would take it out again below.
         if module.__name__ in cloudpickle.list_registry_pickle_by_value():
             return reduce(value)
         cloudpickle.register_pickle_by_value(module)

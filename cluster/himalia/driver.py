@@ -85,7 +85,7 @@ class Driver:
         self._send = endpoint.send
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:
+        except RuntimeError:  # a test that feeds events by hand has no loop
             return
         interval = endpoint.settings.tick_interval
         self._timer = loop.call_later(interval, self._tick, loop, interval)
@@ -110,6 +110,8 @@ class Driver:
 
     def messages_received(self, peer: PeerId, messages: list[object]) -> None:
         """Handle messages in their order, all at one reading of the clock."""
+        # A performer that fails at once feeds an event while its machine is being used, whose tables may be half
+        # changed.
         if self._busy:
             self._waiting.extend([(message, peer) for message in messages])
             return
@@ -123,6 +125,8 @@ class Driver:
             self._busy = False
 
     def _run(self, source: PeerId, events: list[object]) -> None:
+        # One reading for all: what came in one piece happened at one time, and a decision never depends on how long the
+        # one before took.
         now = self._clock()
         handle, perform, send = self._machine.handle, self._perform, self._send
         for event in events:
@@ -133,6 +137,7 @@ class Driver:
                 continue
             for instruction in instructions:
                 try:
+                    # Most are; the table's way to the same would be a look-up and two more calls.
                     if type(instruction) is Send:
                         send(instruction.peer, instruction.message)
                     else:
@@ -153,6 +158,7 @@ class Driver:
         self._complaints.write(self._clock(), "%s %s %s failed; it is skipped", doing, name, key, error=error)
 
     def _tick(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
+        # First: whatever handling this one raises, there is a next one.
         self._timer = loop.call_later(interval, self._tick, loop, interval)
         self.feed(Ticked(self._endpoint.pending() if self._endpoint is not None else {}))
 

@@ -125,6 +125,7 @@ def unpack(data: bytes, traceback_of: Callable[[Sequence[Frame]], types.Tracebac
     made: dict[int, BaseException] = {}
     for number in range(len(links)):
         _make(number, links, made, traceback_of)
+    # After all are made: causes and contexts may run in a circle, members can't.
     for number, link in enumerate(links):
         error = made[number]
         _assign(error, "__cause__", made.get(link.cause))
@@ -211,6 +212,7 @@ def _classes(kind: type[BaseException]) -> tuple[list[str], list[bytes]]:
         return known
     names, classes = [], []
     for base in kind.__mro__:
+        # The bases go along for a reader who can't use the class itself.
         data = _pickled(base, WHOLE // 2) if issubclass(base, BaseException) else None
         if data is not None:
             names.append(_name(base))
@@ -232,6 +234,7 @@ def _own_pickle(error: BaseException) -> bytes:
         return b""
     try:
         copy = serialize.loads_packed(data)
+        # Not ==, which an array answers with an array and a user's class with anything.
         is_same = type(copy) is kind and repr(copy.args) == repr(error.args)
     except Exception:  # whatever the class does
         return b""
@@ -289,6 +292,8 @@ def _pickled(value: object, limit: int = PART) -> bytes | None:
             return None
         data = serialize.pack(frames)
         if not isinstance(value, str | int | float | bytes | type(None)):
+            # What pickles may not unpickle: a class whose constructor wants other arguments, or that can't be imported.
+            # Better to learn it here, where something can be put in its place.
             serialize.loads_packed(data)
     except BaseException:  # a user's class may raise anything here
         return None

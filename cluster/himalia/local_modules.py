@@ -48,6 +48,8 @@ class LocalModules:
         modules = sys.modules
         chosen = _chosen_by_user()
         try:
+            # An import appends, so count and last entry tell of nearly every change; to compare all modules before each
+            # pickle would cost more than most pickles.
             last = next(reversed(modules))
             signature = (len(modules), last, id(modules.get(last)), chosen)
         except (RuntimeError, StopIteration):  # another thread imports at this moment
@@ -56,12 +58,14 @@ class LocalModules:
             return
         names = {*SCRIPTS, *chosen}
         judged: dict[str, tuple[int, bool]] = {}
+        # In one step: iterating would meet another thread's import.
         found = modules.copy()
         for name, module in found.items():
             root = name.partition(".")[0]
             if root not in judged:
                 base = found.get(root, module)
                 known = self._judged.get(root)
+                # A module in whose place another was put is judged again.
                 judged[root] = known if known and known[0] == id(base) else (id(base), is_local(root, base))
             if judged[root][1] or (chosen and _is_below(name, chosen)):
                 names.add(name)
@@ -84,8 +88,10 @@ def is_local(name: str, module: object) -> bool:
         folder, base = os.path.split(file)
         if base.startswith("__init__."):
             folder = os.path.dirname(folder)
+        # The usual case, without the finders, which look into directories.
         if folder in sys.path and base.partition(".")[0] in (name, "__init__"):
             return False
+    # Not module.__spec__, which says how it came to this process, not what another one would find.
     spec = _find(name)
     if spec is None:
         return True

@@ -50,8 +50,10 @@ def replacing(path: str | os.PathLike[str], mode: int = USUAL) -> Iterator[Binar
             if kept is not None:
                 os.fchmod(file.fileno(), kept)
             yield file
+            # Whoever opens the path from now on finds all of it.
             file.flush()
             os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        # Ctrl-C, too: nobody would find a file with a random name again.
         except BaseException:
             os.unlink(temporary, dir_fd=folder)
             file.close()

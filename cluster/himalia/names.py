@@ -51,6 +51,7 @@ def role_of(peer: PeerId) -> str:
 
 def digest(key: Key, attempt: int) -> int:
     """Return what one (key, attempt) adds, by xor, to a heartbeat's digest of beliefs; the same in every process."""
+    # Not hash(), whose seed is another one in each process.
     return crc32(key.encode()) ^ attempt
 
 

@@ -16,6 +16,7 @@ def make_private(path: str) -> None:
         os.mkdir(path, 0o700)
     except FileExistsError:
         pass
+    # Whether it was made or found: what was there may be somebody else's, or a link.
     os.close(open_private(path))
 
 
@@ -39,6 +40,7 @@ def open_private(path: str) -> int:
     OSError
         If it is a symbolic link, no directory or somebody else's.  Where only its mode was too wide, it is made 0700.
     """
+    # Only for the better message: O_NOFOLLOW refuses a link that is put here in between.
     if os.path.islink(path):
         raise NotADirectoryError(f"{path} is not a directory but a symbolic link")
     try:
@@ -55,6 +57,7 @@ def open_private(path: str) -> int:
         if found.st_uid != os.geteuid():
             raise PermissionError(f"{path} belongs to another user (uid {found.st_uid})")
         if stat.S_IMODE(found.st_mode) & 0o077:
+            # By the descriptor: the name may mean another folder by now.
             os.fchmod(fd, 0o700)
     except BaseException:
         os.close(fd)

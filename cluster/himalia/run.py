@@ -32,6 +32,7 @@ Main = Callable[[asyncio.Event], Coroutine[object, object, int | None]]
 
 def run(main: Main, *, leash: bool = False) -> int:
     """Run ``main(stop)`` on a new loop (uvloop's if it is installed) and return the exit code."""
+    # What imports made lives as long as the process; no collection has to walk over it.
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -103,6 +104,8 @@ async def _supervise(main: Main, leash: bool) -> int | None:
 
     def terminate(number: int) -> None:
         if stop.is_set():
+            # Not an exception, which would only end this callback; whoever sends a second signal doesn't want to wait
+            # for what hangs.
             os._exit(128 + number)
         stop.set()
 

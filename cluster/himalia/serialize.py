@@ -62,6 +62,7 @@ def dumps(value: Any) -> list[Buffer]:
         if not LOCAL_MODULES.are_named_in(body):
             frames[0] = body
             return frames
+    # The C pickler may have met futures before it failed or was refused. cloudpickle meets them anew, in its own order.
     if found is not None:
         while len(found) > before:
             found.popitem()
@@ -88,6 +89,7 @@ def dumps_packed(value: object) -> bytes:
 
 def loads_packed(data: Buffer) -> Any:
     """Return the value of :func:`dumps_packed`; see :func:`loads`."""
+    # A lone pickle begins with this byte (comm/packing.py), and needs no view to be cut out of it.
     if data[0] == 0x80:
         return pickle.loads(data)
     return loads(unpack(data))
@@ -145,6 +147,7 @@ def _unpicklable_text(value: object, error: Exception) -> str:
             f"levels). Turn what is nested into a flat list, or build it inside the call."
         )
     if isinstance(value, types.CoroutineType):
+        # Or Python complains later, at some other line, that it was never awaited.
         value.close()
         return (
             f"{value.__qualname__} is an `async def` function: calling it gives a coroutine, which nobody awaits in a "
@@ -192,6 +195,7 @@ class collecting:  # reads as a verb: `with collecting() as found`
     __slots__ = ("found", "outer")
 
     def __enter__(self) -> dict[Key, None]:
+        # Contexts nest: a user's __reduce__ may submit another call while the first is pickled.
         self.outer = _context.found
         self.found: dict[Key, None] = {}
         _context.found = self.found

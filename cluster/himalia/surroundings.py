@@ -76,6 +76,7 @@ def arrive_with_call(folders: Folders, directory: str, call: bytes) -> tuple[Cal
 
 def add_folders(folders: Folders) -> None:
     """Put those that exist and are missing into ``sys.path``, where the client has them."""
+    # From the last on: then the one that a folder comes before is there already.
     for folder, following in reversed(folders):
         if folder not in sys.path and os.path.exists(folder):
             sys.path_importer_cache.pop(folder, None)  # from when it didn't exist
@@ -97,6 +98,7 @@ class InDirectory:
         self.function = function
         self.directory = directory
 
+    # ``/``: a user's function may take a keyword that is called ``self``.
     def __call__(self, /, *args: object, **kwargs: object) -> object:
         with PLACE.of(self.directory):
             return self.function(*args, **kwargs)
@@ -118,6 +120,7 @@ class Whereabouts:
         """Begin a visit."""
         with self._lock:
             here = _directory()
+            # Only who comes first finds the process at home; others find it where the first one went.
             if not self._visits:
                 self._home = here
             self._visits += 1

@@ -20,6 +20,7 @@ class Usage:
     def measure(self, lag: float) -> ProcessMetrics:
         """Return what was used since the last call; ``lag`` is how late the loop's timer was, seconds."""
         now, cpu, network = time.monotonic(), time.process_time(), system.network_bytes()
+        # Two looks may fall on one reading of a coarse clock.
         elapsed = max(now - self._at, 1e-3)
         received, sent = (max(0, new - old) / elapsed for new, old in zip(network, self._network, strict=True))
         used = (cpu - self._cpu) / elapsed

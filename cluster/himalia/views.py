@@ -39,6 +39,7 @@ def missing() -> str:
 
 def find_shell() -> object:
     """Return the IPython that runs in this process, or None; IPython is not imported for it."""
+    # Without an import: where IPython isn't loaded, this is no notebook.
     return getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
 
 

@@ -27,6 +27,7 @@ _SIZE: Final = 8
 
 def well_formed(text: str) -> str:
     r"""Return ``text`` itself if UTF-8 can write it, else with ``\udce9`` in the place of what it can't."""
+    # Known without a look at the characters, and so it is with nearly all.
     if text.isascii():
         return text
     try:
@@ -42,6 +43,7 @@ def text_of(value: object, limit: int) -> str:
         text = str.__str__(str(value))  # a subclass may have any __str__; what comes is a plain string
     except BaseException:  # a user's class may raise anything here
         return f"<a {label_of(type(value))} whose text can't be made>"[:limit]
+    # Cut before, for a text may have gigabytes; and after, for an escape is longer than what it stands for.
     return well_formed(text[:limit])[:limit]
 
 

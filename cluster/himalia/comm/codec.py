@@ -75,6 +75,7 @@ def encode_frame(
                     del frame[size:]
                     break
                 raise OverflowError(f"{len(frame)} bytes are more than the {MAX_FRAME} that a frame may have")
+        # One message that can't be encoded must not take along the others of its tick.
         except Exception as error:
             del frame[size:]
             skipped += 1

@@ -214,6 +214,7 @@ class _Dialing(asyncio.Protocol, Generic[P]):
 
     def _hand_over(self, transport: asyncio.Transport, peer: Peer, leftover: bytes) -> None:
         self._handshake = None
+        # Given up meanwhile, and nobody else would ever close it.
         if self.done.done():
             transport.abort()
             return
@@ -242,6 +243,7 @@ async def _dial(where: Address, dialing: _Dialing[P], timeout: float) -> tuple[a
                 connection = await loop.create_connection(lambda: dialing, where.host, where.port, ssl=context)
             del connection
             return await dialing.done
+    # Cancelled, too: a connection may be half made.
     except BaseException as error:
         dialing.abandon()
         if isinstance(error, ssl.SSLError):

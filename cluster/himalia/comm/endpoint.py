@@ -146,6 +146,7 @@ class Endpoint:
         if link is None or self._clock is None:
             return None
         now = self._clock.time()
+        # ``heard_at`` is set by the sweep only: to read the clock for each frame would cost more than this is worth.
         silent = 0.0 if link.heard else max(0.0, now - link.heard_at)
         if link.transport is not None or not link.lost_at:
             return Contact(silent, link.lease)
@@ -228,6 +229,7 @@ class Endpoint:
                 timeout=timeout,
             )
         except asyncio.CancelledError:
+            # The connection may be made already, and its link registered.
             self.disconnect(alias, "nobody waits for it any more")
             raise
         return peer.incarnation
@@ -252,6 +254,7 @@ class Endpoint:
     def flush(self) -> None:
         """Write everything that is queued now."""
         self._flush_scheduled = False
+        # Swapped first: a link whose peer takes more than a burst marks itself again, for the next tick.
         dirty = self._dirty
         self._dirty = []
         for link in dirty:
@@ -289,6 +292,7 @@ class Endpoint:
     def unsendable(self, link: Link, rejected: list[tuple[Any, str]]) -> None:
         """Answer for messages that can't be encoded; any thread."""
         if self._clock is not None:
+            # In the loop, and later: whoever sends may be another thread, or a machine in the middle of an event.
             self._clock.call_soon_threadsafe(self._substitute, link, rejected)
 
     def _substitute(self, link: Link, rejected: list[tuple[Any, str]]) -> None:
@@ -325,10 +329,12 @@ class Endpoint:
     def lost(self, link: Link, reason: str) -> None:
         """Begin to wait for a peer whose connection broke."""
         assert self._clock is not None
+        # A peer that began a new session has another link under the same name.
         if self._links.get(link.peer) is not link:
             return
         link.lost_at = self._clock.time()
         link.lost_why = reason
+        # Only who dialed knows where to; the other side waits to be found.
         if link.address is not None:
             link.redialing = self._clock.call_later(REDIAL_PAUSE, self._redial, link, link.address)
 
@@ -392,6 +398,7 @@ class Endpoint:
         link = self._links.get(peer.incarnation)
         if link is not None and link.role != peer.role:
             raise HandshakeError(f"{peer.incarnation} is the name of another process")
+        # The name alone proves nothing, for all peers know it; the claim is made of a secret of that process.
         if not peer.claim or (link is not None and not peer.is_same_as(link.claim)):
             raise HandshakeError(f"{peer.incarnation} is the name of another process, which has its session here")
         if peer.resume:
@@ -481,10 +488,13 @@ class Endpoint:
         """Look after all sessions; time during which this process itself stood still counts against nobody."""
         assert self._clock is not None
         now = self._clock.time()
+        # A suspended laptop, a stopped process, a GIL held for a minute: peers could have spoken all the time and
+        # weren't heard.
         late = max(0.0, now - self._sweep_due - SWEEP)
         for link in list(self._links.values()):
             if link.transport is None:
                 link.lost_at += late
+                # Who dialed gives up by the timeout of its dialing, which is the same lease.
                 if link.address is None and link.joined and now - link.lost_at > link.lease:
                     self._leave(link, f"no connection for {link.lease:g} s: {link.lost_why}")
             else:
@@ -505,6 +515,7 @@ class Endpoint:
             return
         if now - link.wrote_at > link.lease / _HEARD_PARTS:
             link.keep_alive()
+        # Half: then the other half is left for coming back over a new connection before the lease ends.
         if now - link.heard_at > link.lease / 2 and link.wire is not None:
             text, silence = "nothing was heard of %s for %g s; its connection is cut", now - link.heard_at
             self._complain(text, link.peer, silence, level=logging.WARNING)

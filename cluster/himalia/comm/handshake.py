@@ -174,6 +174,7 @@ class _Handshake:
     def _next(self, data: bytes) -> object:
         """Return the next whole message, or None if more bytes are needed."""
         self._buffer += data
+        # Before any length is believed: a stranger's first bytes would make an absurd one.
         start = bytes(self._buffer[: len(MAGIC)])
         if start != MAGIC[: len(start)]:
             raise self._describe_stranger(start)
@@ -218,7 +219,10 @@ class _Handshake:
 
     def _proof(self, hello: Hello, challenge: Challenge, side: bytes, claim: bytes = b"") -> bytes:
         """Return the proof of one side over all that was said."""
+        # The proof can't be over itself: both sides hash the challenge without it.
         said = msgspec.structs.replace(challenge, proof=b"")
+        # The side, or a proof could be sent back as the other's; the fingerprint, since who listens in the middle shows
+        # another certificate; the claim, so that nobody exchanges it on the way.
         content = [side, hello, said, self._fingerprint, claim]
         return self._keyed_hash(hello.role, challenge.incarnation, content)
 
@@ -226,6 +230,7 @@ class _Handshake:
         return self._keyed_hash(hello.role, listener, [_EARLY, msgspec.structs.replace(hello, early=b"")])
 
     def _check_proof(self, given: bytes, hello: Hello, challenge: Challenge, side: bytes, claim: bytes = b"") -> None:
+        # Unix sockets only: there the kernel says whose process the peer is.
         if self._credentials.is_empty:
             return
         if not hmac.compare_digest(given, self._proof(hello, challenge, side, claim)):
@@ -316,6 +321,7 @@ class DialerHandshake(_Handshake):
             raise self._refuse(
                 f"a {printable(challenge.role, 20)} listens there, expected {' or '.join(sorted(self._roles))}"
             )
+        # Before ours is sent: a listener without the key gets no hash to try keys on.
         self._check_proof(challenge.proof, self._hello, challenge, _LISTENER)
         self._challenge = challenge
         claim = self._claim(challenge)

@@ -133,6 +133,7 @@ class Link:
         session = self.session
         with self.lock:
             self._write(transport, session.take_frames(BURST))
+        # More than one burst: the other peers first, then this one goes on.
         if session.has_queued:
             self.owner.mark(self)
         if session.rejected:
@@ -160,6 +161,7 @@ class Link:
         """
         with self.lock:
             session = self.session
+            # What is queued has to go first, or messages would overtake each other.
             if not self.direct or session.has_queued:
                 return False
             for message in messages:
@@ -167,6 +169,7 @@ class Link:
             frames = session.take_frames()
             for number, frame in enumerate(frames):
                 if not self._write_directly(frame):
+                    # They are numbered and kept already: the session can't take them back.
                     self.rest += frames[number + 1 :]
                     break
             self.wrote = True
@@ -231,6 +234,8 @@ class Link:
         plain = transport.get_extra_info("socket") if transport.get_extra_info("ssl_object") is None else None
         if self.owner.direct and plain is not None:
             with self.lock:
+                # One of our own: the transport closes its own when it likes, and another connection may get that number
+                # while a thread writes.
                 self.fd = os.dup(plain.fileno())
                 self.serial += 1
             self.clock.call_soon(self.try_direct, self.serial)
@@ -238,6 +243,7 @@ class Link:
     def detach(self) -> Wire | None:
         """Part from the present wire, which from then on reports nothing, and return it."""
         wire = self.wire
+        # Late bytes and the loss of an old connection must not reach a session that goes on over a new one.
         if wire is not None:
             wire.link = None
         self.wire = self.transport = None
@@ -312,10 +318,13 @@ class Wire(asyncio.Protocol):
         link.heard = True
         try:
             for frame in self._splitter.feed(data):
+                # Not around the delivery: a handler may send, and another thread may express meanwhile.
                 with link.lock:
                     messages = session.receive(frame)
                 if messages:
                     link.owner.deliver(link, messages)
+                    # The handler ended the session, or the peer came back over another wire: the rest of this data is
+                    # nobody's.
                     if self.link is None:
                         return
         except FrameError as error:

@@ -118,6 +118,7 @@ class Listener:
             accepting.abort()
         with contextlib.suppress(OSError):
             status = os.stat(self._where.path) if self._inode is not None else None
+            # Another process may have bound a socket of its own there since.
             if status is not None and (status.st_dev, status.st_ino) == self._inode:
                 os.unlink(self._where.path)
 
@@ -161,6 +162,7 @@ class Listener:
             self.complain(f"{where}: {stranger}")
             connection.close()
             return
+        # The kernel gives out the lowest free number, so a high one tells that nearly all are taken.
         if connection.fileno() >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE:
             self._make_room("this process has no descriptors left for more connections")
             if connection.fileno() >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE:
@@ -239,6 +241,7 @@ class _Accepting(asyncio.Protocol):
         assert self._socket is not None
         loop = asyncio.get_running_loop()
         try:
+            # Only a peek: what was said is for TLS or the handshake to read.
             spoke = self._socket.recv(1, socket.MSG_PEEK) != b""
         except BlockingIOError:
             loop.add_reader(self._socket.fileno(), self._spoke)
@@ -348,9 +351,11 @@ async def _bind_all(host: str, port: int) -> list[socket.socket]:
             sock = socket.socket(family, kind, protocol)
             sockets.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Else ``::`` takes the IPv4 port as well, and 0.0.0.0 can't be bound beside it.
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind((name[0], port, *name[2:]))
+            # Where any port will do, all addresses get the one that the first got.
             port = port or sock.getsockname()[1]
     except BaseException:
         for sock in sockets:

@@ -126,10 +126,13 @@ class Session:
                 return self._receive_control(frame)
             if seq <= self.received:  # sent again over a new connection: our acknowledgement was lost with the old one
                 return []
+            # TCP keeps the order and a new connection begins where the old one ended, so a gap is no loss: the peer is
+            # broken, or not the one it says it is.
             if seq != self.received + 1:
                 raise FrameError(f"message {seq} came after message {self.received}")
             messages = decode_body(self._decode, frame)
         except FrameError as error:
+            # From now on the two sides don't agree on what was received; going on would run a call twice or lose one.
             self._error = error
             raise
         self.received += len(messages)
@@ -152,6 +155,7 @@ class Session:
         FrameError
             If the peer can't have got that: it is not the other side of this session.
         """
+        # Less: it forgot what it acknowledged. More: it heard of messages that were never sent.
         if not self._acked <= peer_received <= self.sent:
             raise FrameError(f"the peer has seen {peer_received} messages; {self._acked} to {self.sent} are possible")
         if peer_received > self._acked:

@@ -73,6 +73,7 @@ def peer_uid(fileno: int) -> int:
     OSError
         If the system doesn't say; such a peer is not to be trusted.
     """
+    # A copy of the descriptor, for this object closes the one that it has.
     with socket.socket(fileno=os.dup(fileno)) as sock:
         if sys.platform == "linux":
             credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
@@ -87,6 +88,7 @@ def bind_unix(path: str) -> socket.socket:
     try:
         _remove_stale(path)
         sock.bind(path)
+        # Who connects before this is refused all the same: each connection's uid is looked at.
         os.chmod(path, 0o600)
         sock.setblocking(False)
     except BaseException:

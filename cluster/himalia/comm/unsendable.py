@@ -46,6 +46,7 @@ def substitutes(message: object, why: str) -> Instead:
     """Return the messages to be sent in the place of one, and those that this side gets in the place of an answer."""
     why = f"it can't be sent ({text_of(why, REASON)})"
     mended = repaired(message)
+    # A text may be mended, a name may not: the peer would take it for another's.
     if names_of(mended) == names_of(message) and fits(mended):
         return [mended], []
     make = SUBSTITUTES.get(type(message))

@@ -182,6 +182,7 @@ def write_temporary(path: str, entry: ClusterEntry) -> str:
         with open(fd, "wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(entry)))
             file.flush()
+            # A rename may reach the disk before the content, and an empty file would stand there after a crash.
             os.fsync(fd)
     except OSError:
         os.unlink(temporary)
@@ -200,12 +201,14 @@ def read_file(path: str) -> ClusterEntry:
         If somebody else could have read or written it, or it isn't a cluster file.
     """
     try:
+        # O_NONBLOCK: a pipe at this path would keep us waiting for its writer.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None
     except OSError as error:
         raise UsageError(f"The cluster file {path} can't be read: {error.strerror}.") from None
     try:
+        # By the descriptor, so that what is looked at is what is read.
         check_trust(path, os.fstat(fd))
         content = os.read(fd, SIZE_LIMIT)
     finally:
@@ -238,6 +241,7 @@ def check_trust(path: str, found: os.stat_result) -> None:
 def remove_file(path: str, cluster_id: str) -> None:
     """Remove a cluster file if it is still that of this cluster."""
     try:
+        # Another cluster may have taken the name since.
         if read_file(path).id == cluster_id:
             os.unlink(path)
     except (OSError, UsageError):
@@ -252,6 +256,7 @@ def process_started(pid: int) -> float:
     if sys.platform == "linux":
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
+                # From the last parenthesis on: the name of a process may have some itself.
                 fields = file.read().rpartition(b")")[2].split()
         except OSError:
             return 0.0

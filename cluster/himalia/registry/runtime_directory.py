@@ -54,6 +54,7 @@ def runtime_directory(cluster_id: str) -> str:
             reasons.append(f"{path} is too long for a socket")
             continue
         try:
+            # When one starts, for there is no better time: a cluster that was killed as a whole can't clean up.
             prune(base)
             make_private_below(base, cluster_id)
         except OSError as error:
@@ -69,6 +70,7 @@ def runtime_bases() -> list[str]:
     given = os.environ.get("XDG_RUNTIME_DIR")
     if given and os.path.isabs(given) and is_private(given):
         bases.append(os.path.join(given, "himalia"))
+    # The short one first: TMPDIR of macOS or of a batch system leaves little of a socket's path.
     for scratch in dict.fromkeys(("/tmp", tempfile.gettempdir())):
         bases.append(own_folder(scratch))
     return bases
@@ -82,6 +84,7 @@ def own_folder(scratch: str) -> str:
     usual = os.path.join(scratch, f"himalia-{os.getuid()}")
     for path in (usual, *(f"{usual}-{number}" for number in range(1, SQUATTED))):
         try:
+            # Not stat: a link, though to a folder of ours, is somebody else's to turn elsewhere.
             found = os.lstat(path)
         except OSError:  # not there yet
             break

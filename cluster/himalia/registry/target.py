@@ -74,6 +74,7 @@ def find_target(address: object, cluster_file: str | None) -> Target:
             raise UsageError("Which cluster? Give its scheduler's address (tcp://host:8786), its name or cluster file.")
         return _target_of_file(path, None)
     address = os.fspath(address)
+    # A name may end like this as well; a file that is there is meant before that.
     if address.endswith(".json") and os.path.exists(address):
         return _target_of_file(address, None)
     if path is not None:

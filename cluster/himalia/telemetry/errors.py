@@ -36,6 +36,7 @@ class ErrorTable:
         """Count one failed call; ``now`` in seconds of the scheduler's clock."""
         self.version += 1
         cause = identify(error, group)
+        # Out and in again: the order of the dict is that of the last change.
         known = self._causes.pop(cause, None)
         workers = known[1].workers if known is not None else ()
         if error.worker and error.worker not in workers and len(workers) < EXAMPLES:
@@ -63,6 +64,7 @@ def identify(error: TaskError, group: str) -> str:
     """Return what errors of the same cause share: a digest."""
     if error.frames:
         frame = error.frames[-1]
+        # The class only: texts name keys, numbers and addresses, which differ from call to call.
         facts = [error.kind, frame.filename, str(frame.line), frame.function, headline(error).partition(":")[0]]
     else:
         facts = [error.kind, group]

@@ -34,8 +34,10 @@ def group_name(key: object) -> str:
 def _group_of_text(text: str) -> str:
     if text.startswith("("):  # a tuple that was made a string
         text = text[1:].split(",", 1)[0].strip("'\" ")
+    # UUID first: its last part by itself is a digest, too.
     for pattern in (UUID, DIGEST, NUMBER):
         shorter = pattern.sub("", text)
+        # What is nothing but a digest stays whole: a legend needs some name.
         if shorter and shorter != text:
             return shorter
     return text

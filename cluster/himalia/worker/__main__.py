@@ -26,6 +26,7 @@ OOM_SCORE = 500
 
 def main() -> None:
     """Run a worker; returns when its nanny retired it."""
+    # First: should the nanny end while the configuration is read, this would be whoever adopted us.
     parent = os.getppid()
     config = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerConfig)
     die_with(parent)
@@ -62,6 +63,7 @@ def offer_to_oom_killer() -> None:
 
 def look_like_home(config: WorkerConfig) -> None:
     """Set up what user code sees: directory, path, an empty ``__main__``, no input, output line by line."""
+    # In the place of the pipe that the configuration came from: ``input()`` would wait at it for ever.
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
@@ -78,6 +80,7 @@ def look_like_home(config: WorkerConfig) -> None:
         own = [path for path in sys.path if path not in config.sys_path]
         sys.path[:] = [*config.sys_path, *own]
     sys.argv = [""]
+    # Or a pickle that names something of the client's __main__ would find what is in this file.
     sys.modules["__main__"] = types.ModuleType("__main__")
 
 

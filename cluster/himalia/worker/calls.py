@@ -81,11 +81,15 @@ class Calls:
         executing, early = self._interrupts.executing, self._interrupts.early
         try:
             try:
+                # Set before the look at ``early``, into which the listening thread puts a run before it looks here: one
+                # of them sees it.
                 executing[thread] = run.run
                 if early and run.run in early:
                     self.skip(run.inputs)
                     raise KeyboardInterrupt("this call was cancelled")
                 function = self._functions.get(run.function) if run.function else None
+                # Most calls have a known function, arguments inside, and no inputs; the short way saves them two calls
+                # and a dict.
                 if function is None or run.inputs or not run.call:
                     function, args, kwargs = self._read(run, function)
                 else:
@@ -95,6 +99,7 @@ class Calls:
                 value = function(*args, **kwargs)
                 returned = perf_counter()
                 before = WRITING
+                # Still interruptible: pickling a large value runs a user's code, too, and takes seconds.
                 frames = serialize.dumps(value)
             finally:
                 if thread:
@@ -111,6 +116,7 @@ class Calls:
             return Returned(run.run, nbytes, name, place, timing)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end the call, not the worker
             ended = perf_counter()
+            # It knows by the traceback whether an interrupt landed where something stayed half done.
             self._interrupts.arrived(error)
             if not before:
                 returned = ended
@@ -175,6 +181,7 @@ class Calls:
             with serialize.resolving(values):
                 parts = serialize.loads(self.read(call.pop()[1])) if call else serialize.loads_packed(run.call)
         except BaseException:
+            # Those that were not read count as mapped here all the same, and would never be freed.
             self.skip([*call, *left])
             raise
         if function is not None:
@@ -199,6 +206,7 @@ class Calls:
                 body = self._bodies.pop(digest, None)
                 if body is not None:
                     break
+                # Threads of one worker may need the same new function at once; its body comes once.
                 if digest not in self._asked:
                     self._asked.add(digest)
                     self._send(NeedFunction(Digest(digest)))

@@ -82,7 +82,10 @@ class Interrupts:
         """Interrupt a run that executes or is about to; any thread.  One that is over already stays as it is."""
         with self._lock:
             if len(self.early) >= EARLY_LIMIT:
+                # Nearly all of them are over long since. One that isn't runs on, until its nanny replaces the worker.
                 self.early.clear()
+            # First this, then the look; ``Calls.perform`` does it the other way round, so one of the two sees the
+            # other.
             self.early.add(run)
             if run not in self.executing:
                 return
@@ -113,6 +116,7 @@ class Interrupts:
             with self._lock:
                 self._pursue()
                 if not self._wanted:
+                    # Under the lock: a request that comes now starts another one.
                     self._pursuer = None
                     return
 
@@ -140,6 +144,7 @@ class Interrupts:
             del frame  # it would keep the call's variables alive
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        # A SIGINT of somebody else interrupts nothing, and one that comes late finds another run here, or none.
         run = self.executing[0]
         stand = self._wanted.get(run) if run else None
         if stand is None or frame is None or not may_land(frame, is_resting=stand.is_resting(frame)):

@@ -95,10 +95,12 @@ class Worker:
         self.alone = 0
         """Run that keeps the gate closed; 0: it is open."""
         self.waker, self.alarm = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else _pipe()
+        # A user's code may fork (multiprocessing does), and the child must not take runs from the queue.
         os.register_at_fork(after_in_child=self._forget_sockets)
 
     def run(self) -> None:
         """Serve until the nanny retires us; main thread only."""
+        # Before the threads: signals are the main thread's, and a call could be cancelled as soon as one can run.
         self.interrupts.install()
         self.output.install()
         watch_own_end(lambda number: self.send(EndsItself(number)))
@@ -109,6 +111,7 @@ class Worker:
         threading.Thread(target=self.listen, name="himalia-control", daemon=True).start()
         for thread in threads:
             thread.start()
+        # Last: the nanny sends what is for this worker alone as soon as it hears this.
         self.send(WorkerReady(os.getpid()))
         self.serve(0)
         for thread in threads:
@@ -151,8 +154,11 @@ class Worker:
             if self.attention:
                 run = self._attend()
                 until_look = 0
+                # Runs in the queue are others' to take; those that were given to this worker it finishes first.
                 leaves = self.is_retiring
             if receive_own is not None and run is None:
+                # The lane first, now and then: its runs are for an idle worker, but a look costs something
+                # (:data:`LANE_EVERY`).
                 until_look -= 1
                 if until_look < 0:
                     until_look = LANE_EVERY
@@ -184,6 +190,8 @@ class Worker:
     def answer(self, run: Run, thread: int) -> None:
         """Run a call unless it was recalled, and send the answer."""
         slots, slot = self.slots, self.page + thread
+        # Before the look at what was recalled: the nanny writes there first and reads the slots then, so that one of
+        # the two sees the other.
         slots[slot] = run.run
         if self.alone or run.alone:
             self._pass_gate(run, slot)
@@ -201,6 +209,7 @@ class Worker:
             self.channel.send(data)
         except OSError:
             self._end()
+        # After the answer is sent: a death in between would leave a run that nobody ran, and nobody answered.
         slots[slot] = 0
         if run.alone:
             self._open_gate()
@@ -261,6 +270,8 @@ class Worker:
             self.attention = True
         slots[slot] = 0
         first, last = self.page, self.page + self.config.nthreads
+        # Polled, for a slot is cleared by a plain store into shared memory, of which nobody is told; this happens after
+        # a crash only.
         while any(slots[first:last]):
             time.sleep(GATE_POLL)
         slots[slot] = run.run
@@ -283,6 +294,7 @@ class Worker:
         while True:
             watching = self.calls.reader is not None or sys.platform != "linux"
             if not poll.poll(REPORT_INTERVAL * 1000 if watching else None):
+                # Not `== 1`: a subreaper may have adopted us.
                 if os.getppid() != parent:  # macOS: its datagram sockets don't say that their other end is gone
                     self._end()
                 if self.calls.reader is not None and self.calls.reader.unmapped:
@@ -315,6 +327,8 @@ class Worker:
                 self.interrupts.request(run)
             case CallFunction(request=request, call=call):
                 target = self._call_beside
+                # In a thread of its own: this one has to hear of interrupts and grants meanwhile, for which the call
+                # itself may wait.
                 threading.Thread(target=target, args=(request, call), name="himalia-beside", daemon=True).start()
             case RetireWorker():
                 self._retire()
@@ -363,6 +377,7 @@ class Worker:
 
     def _end(self) -> NoReturn:
         """End at once: the nanny is gone, and with it everybody who could want anything of us."""
+        # No cleaning up: a user's atexit or finalizer may wait for ever, and nobody is left to end it.
         os._exit(1)
 
 

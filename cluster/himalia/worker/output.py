@@ -132,6 +132,7 @@ class CallStream(io.TextIOBase):
         """Write text, and return how many characters that were."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        # By the thread: a call's own threads print for nobody, and a callback of the loop for the call it interrupts.
         run = self._output.current()
         if run:
             self._output.write(run, self._source, text)

@@ -50,6 +50,7 @@ def type_name(value: object) -> str:
     if name is None:
         module, name = kind.__module__, kind.__qualname__
         name = text_of(name if module == "builtins" else f"{module}.{name}", LABEL_LIMIT)
+        # A dict of classes keeps them alive, and a call may make a new one each time.
         if len(_type_names) >= TYPES:
             _type_names.clear()
         _type_names[kind] = name
@@ -84,6 +85,7 @@ def explain(error: BaseException, causes: int = CAUSES) -> str:
         text = "\n".join([text, *[text_of(note, TEXT_LIMIT) for note in notes if isinstance(note, str)]])
     name = text_of(type(error).__name__, LABEL_LIMIT)
     line = f"{name}: {text}" if text else name
+    # As Python prints it: ``raise … from None`` hides the context.
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None and causes:
         line += f"\ncaused by {explain(cause, causes - 1)}"
@@ -95,6 +97,7 @@ def user_frames(trace: TracebackType | None) -> tuple[Frame, ...]:
     frames = []
     while trace is not None:
         code = trace.tb_frame.f_code
+        # Not by module: a user's function that was pickled by value has whatever globals it was given.
         if not code.co_filename.startswith(OWN_FILES):
             file, function = text_of(code.co_filename, PATH_LIMIT), text_of(code.co_qualname, PATH_LIMIT)
             frames.append(Frame(file, max(0, trace.tb_lineno or 0), function, max(0, code.co_firstlineno)))

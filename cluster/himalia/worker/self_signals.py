@@ -21,6 +21,7 @@ def watch_own_end(tell: Callable[[int], None]) -> None:
     def watched(send: Callable[..., Any], is_own: Callable[[Any], bool]) -> Callable[..., Any]:
         @functools.wraps(send)
         def wrapper(*args: Any) -> Any:
+            # A fork that ends itself ends no worker; signal 0 only asks whether somebody is there.
             if args and args[-1] and os.getpid() == own and is_own(args[0]) and _may_end(args[-1]):
                 tell(int(args[-1]))
             return send(*args)

@@ -58,6 +58,7 @@ class Space:
 
     def forget(self) -> None:
         """In a child that user code forked: what was granted is the parent's, which writes there."""
+        # The old one may be held by a thread that the child doesn't have.
         self._lock = threading.Lock()
         self._offset = self._end = 0
         self._answers.clear()
@@ -81,7 +82,10 @@ class Space:
             return offset
 
     def _ask(self, length: int) -> None:
+        # What is left is handed back, though a smaller result would fit: keeping several ranges would need the nanny's
+        # allocator here again.
         unused = [(self._offset, self._end - self._offset)] if self._end > self._offset else []
+        # Before the wait, which an interrupt may end: what is handed back must not be written to any more.
         self._offset = self._end = 0
         while self._answers:
             _, late = self._answers.popitem()
@@ -91,6 +95,7 @@ class Space:
         self._send(NeedSpace(self._request, max(length, self._nursery), length, unused))
         while self._request not in self._answers:
             self._answered.wait()
+            # Before the next look at the answers, so that one which comes in between wakes us again.
             self._answered.clear()
         granted = self._answers.pop(self._request)
         if granted.length < length:

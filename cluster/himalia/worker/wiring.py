@@ -80,6 +80,7 @@ def create_slots() -> int:
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("himalia-slots", os.MFD_CLOEXEC)
     else:
+        # macOS has no anonymous files; one that lost its name is as good.
         fd, path = tempfile.mkstemp(prefix="himalia-slots-")
         os.unlink(path)
     os.ftruncate(fd, (1 + WORKERS) * PAGE)

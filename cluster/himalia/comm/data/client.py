@@ -280,6 +280,7 @@ class _Host:
                 retry=False,
             )
             self._check(link, peer)
+            # Kept over connections: arrays of the first one are views of its mappings.
             if self._is_local and self.reader is None:
                 self._open_arena()
             self._link = link
@@ -350,6 +351,7 @@ class _Link(DataConnection):
                 future.set_exception(UnreachableError(f"{self.name} went away: {reason}."))
 
     def _check_open(self, future: asyncio.Future[None] | asyncio.Future[PutGranted | PutStored]) -> None:
+        # It broke while its request was being prepared, and whoever waited then has been told already.
         if not self.is_open:
             self.lost("the connection is closed")
             assert future.done()
@@ -380,6 +382,7 @@ async def _write(
     place = await granted
     if place.error or isinstance(place, PutStored):
         return place
+    # Beside the loop what is larger: at 3 ms a MiB it would stand still for others.
     if sum(message.sizes) <= CHUNK:
         writer.write(place.offset, frames)
     else:

@@ -123,6 +123,7 @@ class DataServer:
         if self._is_closed:
             raise HandshakeError("this nanny is closing")
         # owners of ranges are called by these names: "/" is in those of the workers', and ours is our own fetches'
+        # In the name of a reader one can hand back and unmap what it has; a name is no secret, its claim is.
         known = self._claims.get(peer.incarnation)
         if "/" in peer.incarnation or peer.incarnation == self._greeting.incarnation or not peer.claim:
             raise HandshakeError(f"{peer.incarnation} is no name of a reader")
@@ -134,6 +135,7 @@ class DataServer:
         """Count a connection of a reader."""
         self._connections.setdefault(connection.peer, []).append(connection)
         self._claims[connection.peer] = connection.claim
+        # It is back, over a new connection: what it maps stays counted.
         if (timer := self._leaving.pop(connection.peer, None)) is not None:
             timer.cancel()
 
@@ -193,6 +195,7 @@ class _Serving(DataConnection):
 
     def _get(self, message: GetData) -> None:
         request, is_mapped = message.request, message.map and self._may_map
+        # Each is looked up when its turn to be written comes: by then it may be freed, or on disk.
         for key, attempt in message.data:
             self.send_later(lambda key=key, attempt=attempt: self._answer(request, key, attempt, is_mapped))  # type: ignore[misc]
 
@@ -235,6 +238,7 @@ class _Serving(DataConnection):
 
     def _next_puts(self) -> None:
         """Ask for room for what this client wants to write, unless enough of its own is under way."""
+        # One of them waits for room at a time, or a small one would overtake a large one for ever.
         while self._puts and not self._waiting:
             granted = sum(length for _, _, length in self._granted.values())
             message = self._puts[0]
@@ -274,6 +278,7 @@ class _Serving(DataConnection):
             self.send(PutGranted(message.request, 0, error))
             self._next_puts()
         else:
+            # Its bytes are on their way already, and the next message is behind them.
             self._expect(nowhere(sum(message.sizes)), lambda: self.send(PutStored(message.request, 0, error)))
 
     def _expect(self, targets: Iterator[memoryview], received: Callable[[], None]) -> None:

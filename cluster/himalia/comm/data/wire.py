@@ -162,10 +162,11 @@ class DataReader:
 
     def _next_target(self) -> None:
         for target in self._targets:
-            if target:
+            if target:  # an array may have no bytes at all
                 self._target = target
                 return
         self._target = None
+        # Taken first: it may expect the next bytes itself.
         received, self._received = self._received, _nothing
         received()
 
