@@ -20,6 +20,7 @@ import pytest
 
 import himalia
 from himalia import Client, LocalCluster, as_completed, fire_and_forget, wait
+from himalia.client.engine.awaiting import awaiting
 from himalia.errors import CancelledError, KilledWorkerError, TimeoutError, UsageError
 from tests.waiting import hold, wait_until
 
@@ -437,7 +438,7 @@ async def use_asynchronously(address: str) -> int:
     async with Client(address, asynchronous=True) as client:
         future = client.submit(inc, 1)
         first: int = await future
-        rest: list[int] = await client.gather(client.map(inc, range(3)))
+        rest = await awaiting(client.gather(client.map(inc, range(3))))
         async for done in as_completed(client.map(inc, range(3))):
             first += await done.result()
         return first + sum(rest)

@@ -4,22 +4,21 @@ Decides nothing: each method checks its arguments and hands them to who does the
 submitter, or a function of the engine in one of the files next to this one.  Everything that people call is here, in
 one class without bases, so that ``help()``, an editor and a reader find it in one place (docs/notes/0018).
 
-Methods are typed as what they return when they block.  Only what a user passed or named comes back as ``Any``:
-values (``result()``, ``gather()``, ``compute()``, ``run()``), containers and collections (``scatter()``,
-``persist()``), names (``future.key``).
+Methods are typed as what they return when they block.  Where what comes back depends on what a user passed, overloads
+say how; ``object`` is what nobody can say, like the values of nested containers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
 from himalia.client import default, holdings, running
 from himalia.client import workers as workers_of
-from himalia.client.dask.collections import Collections, given_options
+from himalia.client.dask.collections import Collections, GraphOptions, given_options
 from himalia.client.described import SchedulerInfo
 from himalia.client.engine.config import EngineConfig
 from himalia.client.engine.engine import Engine
@@ -37,7 +36,7 @@ from himalia.client.packing.calls import check_callable, make_options
 from himalia.client.profile import Profile
 from himalia.client.recreate import fetch_failed, read_call, recreate_in_loop, without_first
 from himalia.client.reprs import client_html, client_text, info_task_words
-from himalia.client.scattering import Scattering
+from himalia.client.scattering import Scattering, ScatterOptions
 from himalia.client.selecting import names_of
 from himalia.client.telemetry import follow, take_profile
 from himalia.client.versions import Versions
@@ -58,9 +57,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from himalia.client.executor import ClientExecutor
+    from himalia.deploy.cluster import Cluster
     from himalia.follow.recorder import Recorder
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+Workers: TypeAlias = str | Iterable[str] | None
+Named: TypeAlias = str | Sequence[str] | None
+Errors: TypeAlias = Literal["raise", "skip"]
+OnError: TypeAlias = Literal["raise", "return", "ignore"]
+Several: TypeAlias = list[T] | tuple[T, ...] | set[T] | frozenset[T]
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds for a connection, if nothing else is said.  A local scheduler answers in 10 ms; distributed waits 30 s."""
@@ -174,9 +181,9 @@ class Client:
         return self._engine.loop
 
     @property
-    def cluster(self) -> Any:
+    def cluster(self) -> Cluster | None:
         """The cluster object, if it was given or is this client's own; else ``None``."""
-        return self._lifetime.cluster
+        return cast("Cluster | None", self._lifetime.cluster)
 
     @property
     def addresses(self) -> list[str]:
@@ -371,6 +378,30 @@ class Client:
 
     # Values
 
+    @overload
+    def scatter(self, data: list[T], workers: Workers = None, **options: Unpack[ScatterOptions]) -> list[Future[T]]: ...  # type: ignore[overload-overlap]  # a container is not one value
+
+    @overload
+    def scatter(  # type: ignore[overload-overlap]  # a container is not one value
+        self, data: tuple[T, ...], workers: Workers = None, **options: Unpack[ScatterOptions]
+    ) -> tuple[Future[T], ...]: ...
+
+    @overload
+    def scatter(self, data: set[T], workers: Workers = None, **options: Unpack[ScatterOptions]) -> set[Future[T]]: ...  # type: ignore[overload-overlap]  # a container is not one value
+
+    @overload
+    def scatter(  # type: ignore[overload-overlap]  # a container is not one value
+        self, data: dict[K, T], workers: Workers = None, **options: Unpack[ScatterOptions]
+    ) -> dict[K, Future[T]]: ...
+
+    @overload
+    def scatter(  # type: ignore[overload-overlap]  # a container is not one value
+        self, data: Iterator[T], workers: Workers = None, **options: Unpack[ScatterOptions]
+    ) -> list[Future[T]]: ...
+
+    @overload
+    def scatter(self, data: T, workers: Workers = None, **options: Unpack[ScatterOptions]) -> Future[T]: ...
+
     def scatter(
         self,
         data: object,
@@ -379,7 +410,7 @@ class Client:
         direct: bool | None = None,
         hash: bool = True,
         timeout: float | str | None = None,
-    ) -> Any:
+    ) -> object:
         """Store values on the cluster, and return futures of them.
 
         Parameters
@@ -402,7 +433,29 @@ class Client:
         scattering = Scattering(self._engine, self._submitter, data, broadcast=broadcast, hash=hash)
         return self._engine.sync(scattering.store(workers), limit)
 
-    def gather(self, futures: object, errors: Literal["raise", "skip"] = "raise", direct: bool | None = None) -> Any:
+    @overload
+    def gather(self, futures: Future[T], errors: Errors = "raise", direct: bool | None = None) -> T: ...
+
+    @overload
+    def gather(self, futures: list[Future[T]], errors: Errors = "raise", direct: bool | None = None) -> list[T]: ...
+
+    @overload
+    def gather(
+        self, futures: tuple[Future[T], ...], errors: Errors = "raise", direct: bool | None = None
+    ) -> tuple[T, ...]: ...
+
+    @overload
+    def gather(self, futures: set[Future[T]], errors: Errors = "raise", direct: bool | None = None) -> set[T]: ...
+
+    @overload
+    def gather(
+        self, futures: dict[K, Future[T]], errors: Errors = "raise", direct: bool | None = None
+    ) -> dict[K, T]: ...
+
+    @overload
+    def gather(self, futures: object, errors: Errors = "raise", direct: bool | None = None) -> object: ...
+
+    def gather(self, futures: object, errors: Literal["raise", "skip"] = "raise", direct: bool | None = None) -> object:
         """Wait for futures and return their results, in the same nested lists, tuples, sets and dicts.
 
         Parameters
@@ -464,7 +517,13 @@ class Client:
         key = key_of(future)
         return self._engine.sync(explain(self._engine, self._engine.records.get(key) or Record(key)))
 
-    def recreate_error_locally(self, future: object) -> Any:
+    @overload
+    def recreate_error_locally(self, future: Future[T]) -> T: ...
+
+    @overload
+    def recreate_error_locally(self, future: object) -> object: ...
+
+    def recreate_error_locally(self, future: object) -> object:
         """Repeat a failed call in this process, so that it raises here, and ``%debug`` or ``pdb.pm()`` see its frames.
 
         Parameters
@@ -510,7 +569,7 @@ class Client:
         retries: int | None = None,
         priority: float = 0,
         **kwargs: object,
-    ) -> Any:
+    ) -> object:
         """Compute keys of a Dask graph: the scheduler function that Dask collections call.
 
         Parameters
@@ -530,6 +589,29 @@ class Client:
         with folded():
             return self.gather(nested)
 
+    @overload
+    def compute(  # type: ignore[overload-overlap]  # several are not one
+        self,
+        collections: Several[object],
+        sync: Literal[False] = False,
+        optimize_graph: bool = True,
+        **options: Unpack[GraphOptions],
+    ) -> list[AnyFuture]: ...
+
+    @overload
+    def compute(
+        self,
+        collections: object,
+        sync: Literal[False] = False,
+        optimize_graph: bool = True,
+        **options: Unpack[GraphOptions],
+    ) -> AnyFuture: ...
+
+    @overload
+    def compute(
+        self, collections: object, sync: bool, optimize_graph: bool = True, **options: Unpack[GraphOptions]
+    ) -> object: ...
+
     def compute(
         self,
         collections: Any,
@@ -542,7 +624,7 @@ class Client:
         priority: float = 0,
         traverse: bool = True,
         **kwargs: object,
-    ) -> Any:
+    ) -> object:
         """Compute Dask collections to single values.
 
         Parameters
@@ -570,6 +652,14 @@ class Client:
         with folded():
             return self.gather(results)
 
+    @overload
+    def persist(
+        self, collections: Several[T], optimize_graph: bool = True, **options: Unpack[GraphOptions]
+    ) -> list[T]: ...
+
+    @overload
+    def persist(self, collections: T, optimize_graph: bool = True, **options: Unpack[GraphOptions]) -> T: ...
+
     def persist(
         self,
         collections: Any,
@@ -580,7 +670,7 @@ class Client:
         retries: int | None = None,
         priority: float = 0,
         **kwargs: object,
-    ) -> Any:
+    ) -> object:
         """Compute Dask collections and keep the results on the cluster.
 
         Parameters
@@ -672,6 +762,42 @@ class Client:
 
     # Its workers
 
+    @overload
+    def run(
+        self,
+        function: Callable[..., T],
+        *args: object,
+        workers: Named = None,
+        wait: Literal[True] = True,
+        nanny: bool = False,
+        on_error: Literal["raise", "ignore"] = "raise",
+        **kwargs: object,
+    ) -> dict[str, T]: ...
+
+    @overload
+    def run(
+        self,
+        function: Callable[..., T],
+        *args: object,
+        workers: Named = None,
+        wait: Literal[True] = True,
+        nanny: bool = False,
+        on_error: Literal["return"],
+        **kwargs: object,
+    ) -> dict[str, T | BaseException]: ...
+
+    @overload
+    def run(
+        self,
+        function: Callable[..., object],
+        *args: object,
+        workers: Named = None,
+        wait: bool,
+        nanny: bool = False,
+        on_error: OnError = "raise",
+        **kwargs: object,
+    ) -> dict[str, object] | None: ...
+
     def run(
         self,
         function: Callable[..., object],
@@ -681,7 +807,7 @@ class Client:
         nanny: bool = False,
         on_error: Literal["raise", "return", "ignore"] = "raise",
         **kwargs: object,
-    ) -> Any:
+    ) -> object:
         """Call a function once in every worker process, beside the tasks, and return ``{address: value}``.
 
         Parameters

@@ -60,9 +60,9 @@ class Future(Generic[T]):
             pass
 
     @property
-    def key(self) -> Any:  # what a user named it, mostly a string
+    def key(self) -> str:
         """Its name, unique on the cluster: a string, or a tuple for a chunk of a Dask collection."""
-        return self._record.key if self._name is None else self._name
+        return self._record.key if self._name is None else cast("str", self._name)  # so that most code is simple
 
     @property
     def client(self) -> Client:

@@ -6,7 +6,7 @@ Decides what they are called, and which have to be stored at all: a value that i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypedDict
 
 from himalia import serialize
 from himalia.client.engine.engine import Engine
@@ -20,6 +20,15 @@ from himalia.errors import UsageError
 from himalia.messages.client import GetInfo
 from himalia.messages.parts import HostInfo
 from himalia.wellformed import key_of, label_of
+
+
+class ScatterOptions(TypedDict, total=False):
+    """Arguments of ``scatter()`` that don't decide what it returns."""
+
+    broadcast: bool
+    direct: bool | None
+    hash: bool
+    timeout: float | str | None
 
 
 class Scattering:

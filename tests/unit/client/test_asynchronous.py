@@ -25,8 +25,8 @@ def test_everything_is_awaited(cluster: FakeCluster) -> None:
             future = client.submit(abs, -1)
             assert await future == 1
             assert await future.result() == 1
-            assert await client.gather([future, [future]]) == [1, [1]]
-            assert await (await client.scatter(5)) == 5
+            assert await awaiting(client.gather([future, [future]])) == [1, [1]]
+            assert await (await awaiting(client.scatter(5))) == 5
             assert await client.submit(len, bytes(100_000)) == 100_000
             assert list(await awaiting(client.nthreads())) == ["tcp://nanny-0:1/0"]
             assert (await wait(future)).done == {future}

@@ -26,6 +26,7 @@ from himalia.errors import (
 )
 from himalia.messages.client import CancelKeys, FollowTelemetry, ReleaseKeys, Submit
 from himalia.messages.parts import FunctionBody, TaskOptions
+from himalia.names import Key
 from himalia.testing.stages.fake_cluster import FakeCluster, snooze
 from tests.waiting import wait_until
 
@@ -217,7 +218,7 @@ def test_errors_of_gather_are_raised_or_skipped(client: Client) -> None:
     assert client.gather(futures, errors="skip") == [2, 4]
     assert client.gather({"a": futures[:2]}, errors="skip") == {"a": [2]}
     with pytest.raises(UsageError):
-        client.gather(futures, errors="ignore")  # type: ignore[arg-type]
+        client.gather(futures, errors="ignore")  # type: ignore[call-overload]
 
 
 def test_gather_does_not_wait_for_others_once_one_has_failed(client: Client) -> None:
@@ -248,7 +249,7 @@ def test_large_results_are_fetched(client: Client) -> None:
 def test_a_result_that_was_lost_is_computed_again(client: Client, cluster: FakeCluster) -> None:
     future = client.submit(bytes, 200_000)
     future.exception(5)
-    cluster.lose.add(future.key)
+    cluster.lose.add(Key(future.key))
     assert len(future.result(5)) == 200_000
 
 
@@ -257,7 +258,7 @@ def test_scattered_data_that_were_lost_are_an_error_with_a_name(
 ) -> None:
     monkeypatch.setattr("himalia.client.engine.gathering.RETRY_PAUSE", 0.001)  # it has to hear it several times
     future = client.scatter(bytes(200_000))
-    cluster.lose.add(future.key)
+    cluster.lose.add(Key(future.key))
     with pytest.raises(DataLostError):
         future.result(20)
 

@@ -55,6 +55,7 @@ TYPES: Final = {
     ("ground", "client"): "a type checker has to see what `himalia.Client` is; it is loaded when it is used",
     ("ground", "deploy"): "the same for `himalia.LocalCluster`",
     ("comm", "nanny"): "the data plane writes into a store that it is handed; a Protocol would repeat its 14 methods",
+    ("client", "deploy"): "what Client.cluster is",
     ("deploy", "client"): "what Cluster.get_client() returns",
 }
 """What only a type checker imports beyond that."""

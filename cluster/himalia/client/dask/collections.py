@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 from himalia.client.dask.graphs import Graph
 from himalia.client.engine.engine import Engine
@@ -30,6 +30,17 @@ CHUNK = 500
 """Calls of a graph that are sent at once later: about 20 ms of pickling."""
 HONOURED = ("priority", "retries", "workers", "allow_other_workers", "resources")
 """Annotations that mean something here."""
+
+
+class GraphOptions(TypedDict, total=False):
+    """Arguments of ``compute()`` and ``persist()`` that don't decide what they return."""
+
+    workers: str | Iterable[str] | None
+    allow_other_workers: bool
+    resources: Mapping[str, float] | None
+    retries: int | None
+    priority: float
+    traverse: bool
 
 
 class Collections:

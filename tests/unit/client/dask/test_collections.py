@@ -15,6 +15,8 @@ from dask import delayed  # noqa: E402
 from dask._task_spec import Alias, List, Task, TaskRef  # noqa: E402
 
 from himalia import Client, futures_of, wait  # noqa: E402
+from himalia.client.engine.awaiting import awaiting  # noqa: E402
+from himalia.client.future import record_of  # noqa: E402
 from himalia.errors import UsageError  # noqa: E402
 from himalia.messages.parts import TaskOptions  # noqa: E402
 from himalia.testing.stages.fake_cluster import FakeCluster, install  # noqa: E402
@@ -132,7 +134,7 @@ def test_an_error_of_a_task_is_raised(client: Client) -> None:
 def test_get_takes_graphs_of_the_old_kind_and_nested_keys(client: Client) -> None:
     graph = {"x": 1, "y": (inc, "x"), "z": "y", ("t", 0): (sum, ["x", "y"])}
     assert client.get(graph, ["x", ["y", "z"], ("t", 0)]) == [1, [2, 2], 3]
-    futures = client.get(graph, ["y"], sync=False)
+    futures: Any = client.get(graph, ["y"], sync=False)
     assert futures[0].key == "y"
 
 
@@ -149,7 +151,8 @@ def test_compute_gives_a_future_for_each_collection_in_their_order(client: Clien
     assert client.gather(client.compute(mixed)) == [4, 2, 0, 5, 3]
     assert client.compute(mixed[0]).result(5) == 4
     assert client.compute({"a": mixed[1], "b": [mixed[3]]}, sync=True) == {"a": 2, "b": [5]}
-    assert client.compute([1, 2]) == [1, 2]
+    as_they_are: object = client.compute([1, 2])
+    assert as_they_are == [1, 2]
 
 
 def test_persisted_collections_are_made_of_futures(client: Client, cluster: FakeCluster) -> None:
@@ -205,7 +208,7 @@ def test_aliases_are_not_computed(client: Client, cluster: FakeCluster) -> None:
 
 def test_every_key_that_is_asked_for_keeps_its_name(client: Client, cluster: FakeCluster) -> None:
     graph = {"x": (inc, 1), "a": "x", "b": "a", "c": "x"}
-    futures = client.get(graph, ["a", "b", "c"], sync=False)
+    futures: Any = client.get(graph, ["a", "b", "c"], sync=False)
     assert client.gather(futures) == [2, 2, 2]
     assert {task.key for task in cluster.submitted()} == {"a", "b", "c"}
     by_name = Task("y", inc, TaskRef("b"))  # what Dask may leave of a future
@@ -215,7 +218,8 @@ def test_every_key_that_is_asked_for_keeps_its_name(client: Client, cluster: Fak
 def test_integers_of_numpy_in_keys_are_integers(client: Client) -> None:
     graph = {("x", np.int64(0)): (inc, 1), "y": (inc, ("x", 0))}
     assert client.get(graph, [("x", 0), "y"]) == [2, 3]
-    assert client.get(graph, [("x", np.int64(0))], sync=False)[0]._record.key == "('x', 0)"
+    futures: Any = client.get(graph, [("x", np.int64(0))], sync=False)
+    assert record_of(futures[0]).key == "('x', 0)"
 
 
 def test_an_alias_of_itself_and_a_key_that_is_not_there_are_explained(client: Client) -> None:
@@ -305,7 +309,7 @@ def test_an_asynchronous_client_computes(monkeypatch: pytest.MonkeyPatch) -> Non
     async def main(cluster: FakeCluster) -> None:
         async with Client(cluster, asynchronous=True) as client:
             assert await client.compute(delayed(inc)(1)) == 2
-            assert await client.get({"x": (inc, 1)}, ["x"]) == [2]
+            assert await awaiting(client.get({"x": (inc, 1)}, ["x"])) == [2]
             assert "scheduler" not in dask.config.config
 
     with FakeCluster() as cluster:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import himalia
 from himalia import Client, wait
+from himalia.client.engine.awaiting import awaiting
 from himalia.client.engine.errors_view import folded, note_on_others
 from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, Record
 from himalia.client.recreate import find_root
@@ -54,7 +56,12 @@ def boom(x: int) -> None:
 def test_a_traceback_goes_from_the_users_line_to_the_line_of_the_call(client: Client) -> None:
     futures = client.map(boom, range(3))
     wait(futures)
-    for ask in (futures[0].result, lambda: client.gather(futures), lambda: client.gather({"a": futures})):
+    asks: list[Callable[[], object]] = [
+        futures[0].result,
+        lambda: client.gather(futures),
+        lambda: client.gather({"a": futures}),
+    ]
+    for ask in asks:
         with pytest.raises(ValueError, match="no 0") as caught:
             ask()
         assert [name for name in frames_of(caught.value) if name != __file__] == ["/somewhere/user.py"] * 2
@@ -121,7 +128,7 @@ def test_an_asynchronous_client_repeats_in_its_loop(cluster: FakeCluster) -> Non
         async with Client(cluster, asynchronous=True) as client:
             future = client.submit(add_or_raise, client.submit(add_or_raise, 1, 0), 2)
             with pytest.raises(ZeroDivisionError, match="1/2"):
-                await client.recreate_error_locally(future)
+                await awaiting(client.recreate_error_locally(future))
 
     asyncio.run(main())
 
