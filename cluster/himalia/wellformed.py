@@ -9,7 +9,8 @@ different from each other: one that had to be changed ends with a digest of what
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, overload
 
 import msgspec
 
@@ -60,6 +61,19 @@ def name_of(given: object, limit: int = NAME_LIMIT) -> str:
         return text
     digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=_SIZE).hexdigest()
     return f"{well_formed(text[:limit])[: limit - 2 * _SIZE - 1]}-{digest}"
+
+
+@overload
+def names_of(given: str | Iterable[str]) -> list[str]: ...
+
+
+@overload
+def names_of(given: str | Iterable[str] | None) -> list[str] | None: ...
+
+
+def names_of(given: str | Iterable[str] | None) -> list[str] | None:
+    """Return several names, or the one, as a list; ``None``, which means all, as it is."""
+    return None if given is None else list(map(name_of, [given] if isinstance(given, str) else given))
 
 
 def key_of(given: object) -> Key:

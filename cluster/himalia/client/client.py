@@ -37,11 +37,11 @@ from himalia.client.profile import Profile
 from himalia.client.recreate import fetch_failed, read_call, recreate_in_loop, without_first
 from himalia.client.reprs import client_html, client_text, info_task_words
 from himalia.client.scattering import Scattering, ScatterOptions
-from himalia.client.selecting import names_of
 from himalia.client.telemetry import follow, take_profile
 from himalia.client.versions import Versions
 from himalia.comm.security import Credentials
 from himalia.errors import HimaliaError, UsageError
+from himalia.follow.arrivals import wait_for_workers
 from himalia.messages.answers import ClusterInfo, TelemetryReport
 from himalia.messages.client import CancelSpan, GetInfo, GetTelemetry, Restart, RunFunction, Telemetry
 from himalia.names import ClientId, Key, new_incarnation
@@ -51,7 +51,7 @@ from himalia.settings import DEFAULT, Settings
 from himalia.show.summary import ClusterSummary, summarize
 from himalia.show.units import parse_timeout
 from himalia.views import find_live_views
-from himalia.wellformed import key_of, name_of, text_of, well_formed
+from himalia.wellformed import key_of, name_of, names_of, text_of, well_formed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +73,8 @@ CONNECT_TIMEOUT: Final = 10.0
 """Seconds for a connection, if nothing else is said.  A local scheduler answers in 10 ms; distributed waits 30 s."""
 QUICK: Final = 1.0
 """Seconds that a representation waits for the scheduler."""
+ADVICE: Final = "client.get_worker_logs() may tell why."
+"""What to do when workers don't come."""
 REASON_LIMIT: Final = 1000
 """Characters of the reason for which something is cancelled: what other texts of a user get (``SHORT`` of
 ``exceptions.py``)."""
@@ -737,7 +739,8 @@ class Client:
         TimeoutError
             If they are not there within ``timeout`` seconds.
         """
-        return self._engine.sync(workers_of.wait_for_workers(self._engine, n_workers, parse_timeout(timeout)))
+        limit = parse_timeout(timeout)
+        return self._engine.sync(wait_for_workers(lambda: self._engine.ask(GetInfo), n_workers, limit, advice=ADVICE))
 
     def get_versions(self, check: bool = False, packages: Sequence[str] | None = None) -> Versions:
         """Return the versions of packages in the client, the scheduler, the nannies and the workers.

@@ -6,19 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from himalia.messages.answers import ClusterInfo, WorkerView
 from himalia.names import HostId
-from himalia.wellformed import name_of
-
-
-def names_of(workers: str | Iterable[str] | None) -> list[str] | None:
-    """Return workers that were named, or the one, as a list; ``None``, which means all, as it is."""
-    return None if workers is None else list(map(name_of, [workers] if isinstance(workers, str) else workers))
+from himalia.wellformed import names_of
 
 
 def select_workers(found: Mapping[str, WorkerView], wanted: str | Iterable[str] | None) -> dict[str, WorkerView]:
     """Return those workers that are meant by name, address, host or nanny."""
     if wanted is None:
         return dict(found)
-    names = set(map(name_of, [wanted] if isinstance(wanted, str) else wanted))
+    names = set(names_of(wanted))
     return {
         address: worker
         for address, worker in found.items()
@@ -30,7 +25,7 @@ def select_hosts(info: ClusterInfo, wanted: str | Iterable[str] | None) -> list[
     """Return the ids of the hosts that are meant by their own names, or by those of their workers."""
     if wanted is None:
         return list(info.hosts)
-    names = set(map(name_of, [wanted] if isinstance(wanted, str) else wanted))
+    names = set(names_of(wanted))
     chosen = {worker.host_id for worker in select_workers(info.workers, names).values()}
     for host, view in info.hosts.items():
         if names & {host, view.address, view.name, view.hostname}:

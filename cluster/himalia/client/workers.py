@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 import msgspec
 
 from himalia.client.described import SchedulerInfo
 from himalia.client.engine.engine import Engine
-from himalia.client.engine.timing import poll, wall_clock
+from himalia.client.engine.timing import wall_clock
 from himalia.client.selecting import select_workers
-from himalia.errors import TimeoutError
 from himalia.messages.client import GetInfo, GetLogs, Restart
 from himalia.show.logs import texts_of
-
-POLL: Final = 0.05
-"""Seconds between two looks at who is there, while waiting for workers."""
 
 
 async def describe(engine: Engine, n_workers: int) -> SchedulerInfo:
@@ -31,27 +26,6 @@ async def threads_of(engine: Engine, workers: str | Iterable[str] | None) -> dic
     """Return the number of threads of each worker, by its address."""
     found = select_workers((await engine.ask(GetInfo)).workers, workers)
     return {address: worker.nthreads for address, worker in found.items()}
-
-
-async def wait_for_workers(engine: Engine, n_workers: int, timeout: float | None) -> None:
-    """Look until there are so many workers.
-
-    Raises
-    ------
-    TimeoutError
-        If they are not there within ``timeout`` seconds.
-    """
-    count = 0
-
-    async def are_there() -> bool:
-        nonlocal count
-        count = len((await engine.ask(GetInfo)).workers)
-        return count >= n_workers
-
-    if not await poll(are_there, POLL, timeout):
-        raise TimeoutError(
-            f"{count} of {n_workers} workers came within {timeout:g} s. client.get_worker_logs() may tell why."
-        )
 
 
 async def last_lines(engine: Engine, n: int | None, workers: list[str] | None) -> dict[str, list[str]]:

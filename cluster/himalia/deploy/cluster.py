@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from himalia.cells import tell_closing
 from himalia.deploy.apart import run_apart
 from himalia.deploy.layout import check_count
-from himalia.errors import ClosedError, HimaliaError, TimeoutError, UnreachableError, UsageError
+from himalia.errors import ClosedError, HimaliaError, UnreachableError, UsageError
+from himalia.follow.arrivals import wait_for_workers
 from himalia.follow.control import Control
 from himalia.messages.answers import ClusterInfo
 from himalia.names import shorten
@@ -32,6 +33,7 @@ from himalia.show.plain import PlainInfo, PlainWorker, plain_info, plain_worker
 from himalia.show.summary import ClusterSummary, summarize
 from himalia.show.text import describe_cluster, describe_line
 from himalia.views import find_views, in_notebook
+from himalia.wellformed import names_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-POLL: Final = 0.01
-"""Seconds between two looks at who has arrived."""
+ADVICE: Final = "cluster.get_logs() may tell why."
+"""What to do when workers don't come."""
 REPR_TIMEOUT: Final = 2.0
 """Seconds a representation waits for the scheduler before it shows what is known without it."""
 
@@ -165,22 +167,9 @@ class Cluster:
         return self._both(lambda: self._wait_for_workers(wanted, timeout))
 
     def _wait_for_workers(self, wanted: int, timeout: float | None) -> None:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        self._ask(lambda control: self._watch_workers(control, wanted, deadline, self._check_running))
-
-    async def _watch_workers(
-        self, control: Control, wanted: int, deadline: float | None, check: Callable[[], None]
-    ) -> None:
-        """Look until the workers are there, the time is over, or ``check`` raises because they can't come."""
-        while True:
-            count = len((await control.info()).workers)
-            if count >= wanted:
-                return
-            if deadline is not None and time.monotonic() >= deadline:
-                logs = "cluster.get_logs() may tell why."
-                raise TimeoutError(f"{count} of {wanted} workers are there; the others may still come. {logs}")
-            check()
-            await asyncio.sleep(POLL)
+        self._ask(
+            lambda control: wait_for_workers(control.info, wanted, timeout, check=self._check_running, advice=ADVICE)
+        )
 
     def restart_workers(self, names: str | Iterable[str]) -> dict[str, str]:
         """Replace these worker processes: what they ran is run again, results stay, and the others go on.
@@ -202,7 +191,7 @@ class Cluster:
         TimeoutError
             If they aren't back after a minute; they are still waited for, but not here.
         """
-        wanted = [names] if isinstance(names, str) else list(map(str, names))
+        wanted = names_of(names)
         return self._both(lambda: self._ask(lambda control: control.restart_workers(wanted)))
 
     def get_client(self) -> Client:

@@ -10,17 +10,17 @@ from __future__ import annotations
 import math
 import secrets
 import threading
-import time
 import weakref
 from typing import TYPE_CHECKING
 
 from himalia.comm.addresses import parse
-from himalia.deploy.cluster import Cluster
+from himalia.deploy.cluster import ADVICE, Cluster
 from himalia.deploy.dashboard.process import DEFAULT_ADDRESS, Door
 from himalia.deploy.launch import START_TIMEOUT, Launch, LaunchPlan
 from himalia.deploy.layout import choose_layout
 from himalia.deploy.network import LOOPBACK, contact_host, listen_address, secure
 from himalia.errors import HimaliaError, UsageError
+from himalia.follow.arrivals import wait_for_workers
 from himalia.registry import clusters
 from himalia.system import cpu_count
 from himalia.system import memory_limit as memory_of_machine
@@ -127,10 +127,11 @@ class LocalCluster(Cluster):
 
     def _await_workers(self) -> None:
         """Wait until all workers are up, so that one that can't start is an error here and not a wait later."""
-        deadline = time.monotonic() + START_TIMEOUT
         wanted, check = self.expected or 0, self._launched.check
         try:
-            self._talk(lambda control: self._watch_workers(control, wanted, deadline, check))
+            self._talk(
+                lambda control: wait_for_workers(control.info, wanted, START_TIMEOUT, check=check, advice=ADVICE)
+            )
         except HimaliaError:
             check()
             raise

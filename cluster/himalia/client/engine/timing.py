@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import TypeVar
 
 from himalia.errors import TimeoutError
@@ -39,13 +39,3 @@ async def within(timeout: float, coroutine: Coroutine[object, object, T]) -> T:
         if not limit.expired():
             raise
         raise TimeoutError(f"There was no answer within {timeout:g} s.") from None
-
-
-async def poll(look: Callable[[], Awaitable[bool]], interval: float, timeout: float | None) -> bool:
-    """Look every ``interval`` seconds until it is so; return ``False`` if ``timeout`` seconds passed first."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    while not await look():
-        if deadline is not None and time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(interval)
-    return True
