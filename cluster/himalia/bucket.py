@@ -29,7 +29,7 @@ class TokenBucket:
         self._filled_at: float | None = None
 
     def take(self, now: float) -> bool:
-        """Return whether one more may pass at ``now``, seconds of a monotonic clock."""
+        """Whether one more may pass at ``now``, seconds of a monotonic clock."""
         if self._filled_at is not None:
             self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
         self._filled_at = now

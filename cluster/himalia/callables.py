@@ -1,6 +1,6 @@
 """What the body of a function becomes in a worker: the function itself, or what makes one for each call.
 
-It decides nothing: the client, which has the live object, says with the body what calls may share.
+What calls may share, the client says with the body: it has the live object.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class Child:
         return self.process.pid
 
     def is_running(self) -> bool:
-        """Return whether the process has not ended."""
+        """Whether the process has not ended."""
         return self.process.poll() is None
 
     def wait_ready(self, deadline: float) -> dict[str, Any]:
@@ -155,15 +155,15 @@ class Child:
         self.signal(signal.SIGKILL)
 
     def was_killed(self) -> bool:
-        """Return whether a signal ended it that a process doesn't send itself."""
+        """Whether a signal ended it that a process doesn't send itself."""
         return -(self.process.poll() or 0) in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
     def was_ended(self) -> bool:
-        """Return whether somebody ended it, by such a signal or by asking it to go."""
+        """Whether somebody ended it, by such a signal or by asking it to go."""
         return self.process.poll() == 0 or self.was_killed()
 
     def wait(self, timeout: float) -> bool:
-        """Return whether the process ended, after at most ``timeout`` seconds."""
+        """Whether the process ended, after at most ``timeout`` seconds."""
         deadline = time.monotonic() + max(0.0, timeout)
         self.pump.join(max(0.0, timeout))  # ends with the process's output, which is sooner seen than polled for
         try:
@@ -294,7 +294,7 @@ def stop(children: list[Child], *, patience: float, term: float = 1.0, kill: flo
 
 
 def wait_all(children: list[Child], seconds: float) -> bool:
-    """Return whether all ended, after at most so many seconds together."""
+    """Whether all ended, after at most so many seconds together."""
     deadline = time.monotonic() + seconds
     ended = [child.wait(deadline - time.monotonic()) for child in children]
     return all(ended)

@@ -1,6 +1,6 @@
 """The pickler for what the C pickler can't write or would only name: cloudpickle, told what exists here alone.
 
-It decides nothing itself: which modules those are says ``local_modules``.  Imported when it is first needed.
+Which modules those are, ``local_modules`` decides.  This one is imported when it is first needed.
 """
 
 from __future__ import annotations

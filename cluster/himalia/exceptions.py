@@ -35,8 +35,8 @@ NOTE: Final = 8 * 1024
 """Characters of one note."""
 TOO_MUCH: Final = f"is larger than {PART // 1024} KiB, or can't be pickled"
 ARGS: Final = 200
-"""Arguments of an exception of which no single one is large, and all together are: the beginnings of their
-texts, :data:`SHORT` characters in all, then have five each."""
+"""Arguments that are kept of an exception whose arguments are small one by one and too large together: the beginnings
+of their texts, :data:`SHORT` characters in all, then have five each."""
 SHORT: Final = 1000
 """Characters of what stands for a part that is too large, or can't be pickled."""
 KEPT_APART: Final = frozenset(

@@ -38,7 +38,7 @@ class LocalModules:
         return self._names
 
     def are_named_in(self, pickled: bytes) -> bool:
-        """Return whether a pickle of protocol 4 or 5 names one of them (or holds such a string, which does no harm)."""
+        """Whether a pickle of protocol 4 or 5 names one of them (or holds such a string, which does no harm)."""
         if b"\x93" not in pickled:  # STACK_GLOBAL: it names nothing at all, as most arguments
             return False
         self._refresh()
@@ -76,7 +76,7 @@ class LocalModules:
 
 
 def is_local(name: str, module: object) -> bool:
-    """Return whether a fresh process that looks for this top-level module would not find it, or would find another."""
+    """Whether a fresh process that looks for this top-level module would not find it, or would find another."""
     if name in SCRIPTS:
         return True
     if name in sys.stdlib_module_names or name in sys.builtin_module_names or not isinstance(module, types.ModuleType):

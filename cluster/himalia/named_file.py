@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, Final
 
 USUAL: Final = 0o664
-"""Mode of a new file, of which the umask takes away: as usual, without the right of everybody to write."""
+"""Mode of a new file, less what the umask takes: the usual one, but never writable by everybody."""
 FOLDER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 """How a folder is held while a name in it is replaced: whoever swaps it meanwhile changes nothing."""
 

@@ -166,7 +166,7 @@ def _unpicklable_text(value: object, error: Exception) -> str:
 
 
 def travels_by_value(module: str) -> bool:
-    """Return whether what a module defines travels by value: others don't have it, or the user wants it so."""
+    """Whether what a module defines travels by value: others don't have it, or the user wants it so."""
     return module in LOCAL_MODULES.names()
 
 

@@ -72,8 +72,10 @@ def memory_limit() -> int:
     for group in _cgroups("memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
             text = _read(group / name)
+            # Version 2 says "max", version 1 a number near 2**63: both mean that there is no limit.
             if text is not None and text.isdecimal() and 0 < int(text) < _NO_LIMIT:
                 limit = min(limit, int(text))
+    # Some batch systems limit jobs by these, and not by cgroups.
     for kind in (resource.RLIMIT_RSS, resource.RLIMIT_AS):
         soft, _ = resource.getrlimit(kind)
         if soft != resource.RLIM_INFINITY and soft > 0:
@@ -170,7 +172,7 @@ def process_state(pid: int) -> str:
 
 
 def is_stopped(pid: int) -> bool:
-    """Return whether a process was stopped by a signal (SIGSTOP); one that a debugger holds isn't meant."""
+    """Whether a process was stopped by a signal (SIGSTOP); one that a debugger holds isn't meant."""
     return process_state(pid) == "T"
 
 

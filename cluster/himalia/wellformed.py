@@ -90,7 +90,7 @@ def label_of(kind: object) -> str:
 
 
 def repaired(value: object) -> Any:
-    """Return a copy of a message in which every text is well-formed; what no wire knows at all stays as it is."""
+    """Return a copy of a message in which every text is well-formed; whatever else is in it stays as it is."""
     if isinstance(value, str):
         return well_formed(str.__str__(value))
     if isinstance(value, msgspec.Struct):

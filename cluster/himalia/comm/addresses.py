@@ -49,6 +49,7 @@ def parse(text: str) -> Address:
     scheme, separator, rest = text.strip().partition("://")
     if not separator:
         host, port = _split_host(text.strip(), text)
+        # What people type. Plain TCP is never meant beyond this host, for nothing would listen there.
         return Address("tcp" if _is_loopback_host(host) else "tls", host, port)
     if scheme == "unix":
         return Address("unix", path=_checked_path(rest, text))
@@ -59,7 +60,7 @@ def parse(text: str) -> Address:
 
 
 def is_loopback(text: str) -> bool:
-    """Return whether only processes of this host can be at that address."""
+    """Whether only processes of this host can be at that address."""
     return parse(text).is_loopback
 
 

@@ -100,6 +100,7 @@ async def open_authenticated(
     pause, reason = FIRST_RETRY, ""
     while True:
         left = deadline - loop.time()
+        # A new one for each try: a nonce is used once, and an abandoned protocol may still hear of its end.
         dialing = _Dialing(where, greeting, credentials, roles, pinned, protocol_factory)
         try:
             return await _dial(where, dialing, max(0.001, min(left, HANDSHAKE_TIMEOUT)))
@@ -137,6 +138,7 @@ async def listen_authenticated(
     _check_scheme(where, credentials)
     if where.scheme == "tls" and certificate is None:
         raise UsageError(f"to listen at {where} a certificate of the cluster is needed")
+    # A cluster has one certificate, and listens at addresses that need none.
     if where.scheme != "tls":
         certificate = None
     listener = Listener(where, greeting, credentials, roles, accept, certificate)
@@ -174,6 +176,8 @@ class _Dialing(asyncio.Protocol, Generic[P]):
             self._fail(HandshakeError(f"{self._where}: {stranger}"))
             return
         shown = _certificate_of(transport)
+        # Before a word of ours is sent. Without a pin the proof, which is over the certificate too, says the same a
+        # round trip later.
         if shown and self._pinned and shown != self._pinned:
             self._fail(HandshakeError(
                 f"{self._where} shows the certificate {shown[:16]}…, this cluster's is {self._pinned[:16]}…: another "

@@ -80,6 +80,7 @@ class Crowd(Generic[T]):
         if self.count(address) > self.per_address:
             crowded = address
         elif len(self._homes) > self.limit:
+            # Sorted, so that among equals the choice doesn't depend on the hash seed.
             crowded = max(sorted(self._silent.keys() | self._speaking.keys()), key=self.count)
         else:
             return None, 0.0

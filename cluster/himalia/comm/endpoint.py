@@ -133,7 +133,7 @@ class Endpoint:
         return self._links[peer].incarnation
 
     def is_connected(self, peer: PeerId) -> bool:
-        """Return whether there is a connection to that peer right now."""
+        """Whether there is a connection to that peer right now."""
         link = self._links.get(peer)
         return link is not None and link.transport is not None
 

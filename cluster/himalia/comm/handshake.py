@@ -144,7 +144,7 @@ class Peer:
     """The same for each connection of the same process; whoever has another one only says that it is that peer."""
 
     def is_same_as(self, claim: bytes) -> bool:
-        """Return whether this is the process that showed ``claim`` when it was here first."""
+        """Whether this is the process that showed ``claim`` when it was here first."""
         return hmac.compare_digest(self.claim, claim)
 
 
@@ -430,10 +430,13 @@ class ListenerHandshake(_Handshake):
             received=hello.received,
             claim=proof.claim,
         )
+        # Not before the proof is good: a session can't be ended, or resumed, by somebody who only knows its name.
         try:
             welcome = self._welcome(peer)
         except HandshakeError as error:
             raise self._refuse(str(error)) from error
+        # Only who has the cluster's secret can make this key: the scheduler. A nanny so never learns what opens the
+        # doors of others.
         if peer.role == "nanny" and self._credentials.secret:
             key = self._credentials.key("data-client", peer.incarnation)
             welcome = msgspec.structs.replace(welcome, holder_key=key)

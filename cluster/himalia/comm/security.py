@@ -1,6 +1,6 @@
 """What proves who a peer is: the cluster's secret, and its certificate.
 
-This module makes and checks them; it decides nothing about a conversation and touches no file or socket.
+This module makes and checks them; when they are shown is the handshake's business, and no file or socket is touched.
 """
 
 from __future__ import annotations
@@ -86,6 +86,8 @@ class Credentials:
         """Return the key of a role, for roles of :data:`HELD_ROLES` at one holder; KeyError if it isn't among ours."""
         if holder and role in HELD_ROLES:
             known = self.keys.get(f"{role}@{holder}")
+            # Clients, which have the role's key, make each host's; a host has its own alone, and can't be a client
+            # elsewhere with it.
             return known or hmac.digest(self.key(role), b"himalia holder 1:" + holder.encode(), "sha256")
         if self.secret or self.is_empty:
             return role_key(self.secret, role)

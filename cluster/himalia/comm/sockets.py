@@ -1,6 +1,6 @@
 """Sockets and transports as both sides of a connection treat them: options, the peer's uid, binding, reasons in words.
 
-It decides nothing about a conversation.
+What is said over them is none of its business.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def substitutes(message: object, why: str) -> Instead:
 
 
 def fits(message: object) -> bool:
-    """Return whether a message can be encoded."""
+    """Whether a message can be encoded."""
     try:
         return len(_encode(message)) < MAX_FRAME - 1000  # bytes of the frame around it
     except Exception:  # as many kinds as there are reasons

@@ -158,6 +158,7 @@ def find(address: str) -> ClusterEntry | None:
     wanted = endpoint_of(address)
     for entry in sorted(entries(), key=lambda entry: entry.hostname != here):
         for candidate in map(endpoint_of, entry.addresses):
+            # Loopback of another host, whose file lies in a shared home, is another place with the same name.
             if candidate == wanted and (candidate[0] != LOOPBACK or entry.hostname == here):
                 return entry
     return None
@@ -198,6 +199,7 @@ def entries() -> list[ClusterEntry]:
     found = []
     for name in names:
         stem, extension = os.path.splitext(name)
+        # Files that are being written end with .new, and those for worker nodes name the same cluster once more.
         if extension != ".json" or name.endswith(WORKER_SUFFIX) or not NAME.fullmatch(stem):
             continue
         try:
@@ -217,7 +219,7 @@ def remove(name: str, cluster_id: str) -> None:
 
 
 def is_alive(entry: ClusterEntry) -> bool:
-    """Return whether the cluster may still live; of another host nothing is known, so it may.
+    """Whether the cluster may still live; of another host nothing is known, so it may.
 
     A host that was started again has another identity but the same name: then its listeners are asked.
     """
@@ -232,7 +234,7 @@ def is_alive(entry: ClusterEntry) -> bool:
 
 
 def is_listening(address: str) -> bool:
-    """Return whether anybody accepts connections at ``address``."""
+    """Whether anybody accepts connections at ``address``."""
     from himalia.comm.addresses import parse
 
     try:

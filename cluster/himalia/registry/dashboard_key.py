@@ -31,6 +31,7 @@ def mint(key: str, purpose: str, *, now: float, seconds: float) -> str:
 
 def check(key: str, purpose: str, given: str, *, now: float) -> float:
     """Return when ``given`` expires, epoch seconds, or 0.0 if it isn't good (any more) for this purpose."""
+    # The proof first: what a stranger wrote isn't even read as a number.
     facts, _, proof = given.rpartition(".")
     if not hmac.compare_digest(prove(key, purpose, facts).encode(), proof.encode()):
         return 0.0
@@ -63,9 +64,10 @@ class UsedCodes:
         self.expiries: dict[str, float] = {}
 
     def use(self, key: str, code: str, *, now: float) -> bool:
-        """Return whether the code is good, which it is once."""
+        """Whether the code is good, which it is once."""
         self.expiries = {used: expiry for used, expiry in self.expiries.items() if expiry > now}
         expiry = check(key, "code", code, now=now)
+        # Codes are remembered in this process only: one that was used before a restart would be good again.
         if not expiry or code in self.expiries or expiry < self.since + CODE_SECONDS:
             return False
         self.expiries[code] = expiry

@@ -147,7 +147,7 @@ def prune(base: str) -> None:
 
 
 def is_abandoned(path: str) -> bool:
-    """Return whether a directory was marked as in use once, and nobody holds that mark any more."""
+    """Whether a directory was marked as in use once, and nobody holds that mark any more."""
     mark = os.path.join(path, ALIVE)
     try:
         if time.time() - os.stat(mark).st_mtime < SETTLED:

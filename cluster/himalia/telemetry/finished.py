@@ -61,6 +61,7 @@ class TelemetryLog:
         recent = self._recent
         recent.append(row)
         self.total += 1
+        # Twice: the newest thousand stay as rows, so that a view which asks for few needs no decoding.
         if len(recent) == 2 * BLOCK:
             self.pack(BLOCK)
 
@@ -70,9 +71,11 @@ class TelemetryLog:
         if rows:
             first = self.total - len(self._recent)
             del self._recent[:count]
+            # Calls end in another order than they started in; a block's last row isn't its latest.
             latest = max([row[5].start for row in rows])
             self._blocks.append(RowBlock(first, len(rows), _encode(rows), _encode(rows[::THIN]), latest))
             self._packed += len(rows)
+        # Whole blocks go, so there are up to a block more than the limit says, never less.
         while self._blocks and self._packed - self._blocks[0].length >= self._limit:
             self._packed -= self._blocks.popleft().length
 
@@ -128,6 +131,7 @@ class TelemetryLog:
                 skipped = -(-max(0, start - block.first) // THIN)
                 picked += _decode(block.sample)[skipped::coarse]
         recent = self._recent[max(0, start - (self.total - len(self._recent))) :]
+        # Backwards and turned round, so that the newest is among them whatever the step.
         return picked + [TaskRecord(*row) for row in recent[:: -coarse * THIN][::-1]]
 
     def since_time(self, start: float) -> list[TaskRecord]:

@@ -18,7 +18,7 @@ estimates round trips with 1/8 (RFC 6298); calls of one function change more at 
 
 
 class MeanDuration:
-    """Moving average of what a call of some name occupied its thread for, seconds; -1 before the first one."""
+    """Moving average of how long calls of one name keep a thread, seconds; -1 before the first one."""
 
     __slots__ = ("duration",)
 

@@ -1,6 +1,6 @@
 """Answers in recordings of format 1, where they were dicts with the fields' names, as the structs that they are now.
 
-Decides nothing: what a dict doesn't have is what the struct says of it.
+A field that a dict lacks gets the struct's default.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ P = TypeVar("P", bound=Part)
 
 
 def is_map(packed: msgspec.Raw) -> bool:
-    """Return whether packed data are a dict, which their first byte tells (``fixmap``, ``map 16``, ``map 32``)."""
+    """Whether packed data are a dict, which their first byte tells (``fixmap``, ``map 16``, ``map 32``)."""
     kind = bytes(packed)[0]
     return kind & 0xF0 == 0x80 or kind in (0xDE, 0xDF)
 

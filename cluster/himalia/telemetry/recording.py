@@ -151,6 +151,7 @@ class Packer:
             return None
         body = zlib.compress(_encode(self._frames), LEVEL)
         first, last = self._frames[0].time, self._frames[-1].time
+        # Length and sum stand before what they are of, so the head is packed without them first.
         rest = HEAD.pack(len(body), 0, first, last, self._records, self._starts)[8:]
         head = struct.pack("<II", len(body), zlib.crc32(body, zlib.crc32(rest))) + rest
         block = RecordedBlock(offset, len(head) + len(body), first, last, self._records, self._starts)
@@ -246,6 +247,7 @@ def _scan(data: memoryview) -> tuple[list[RecordedBlock], bool]:
     while offset + HEAD.size <= len(data):
         length, crc, first, last, records, starts = HEAD.unpack_from(data, offset)
         end = offset + HEAD.size + length
+        # What is behind a torn block can't be trusted either: there's no telling where the next one would begin.
         if end > len(data) or zlib.crc32(data[offset + 8 : end]) != crc:
             break
         blocks.append(RecordedBlock(offset, end - offset, first, last, records, bool(starts)))
@@ -254,6 +256,7 @@ def _scan(data: memoryview) -> tuple[list[RecordedBlock], bool]:
 
 
 def _read_header(frame: RecordedFrame, name: str) -> Header:
+    # As a dict, for another version's header may have other fields, and the error has to name that version.
     plain = msgspec.msgpack.decode(frame.payload, type=dict[str, object])
     version = plain.get("himalia", "an unknown version")
     if (plain.get("format"), plain.get("protocol")) not in READ:

@@ -47,6 +47,7 @@ class Snapshot:
         for group in telemetry.groups:
             self._groups[group.name, group.span] = group
             if len(self._groups) > GROUPS:
+                # Rather one that is over: a bar that moves would jump back to nothing.
                 idle = (place for place, known in self._groups.items() if not known.tasks)
                 del self._groups[next(idle, next(iter(self._groups)))]
         for error in telemetry.errors:

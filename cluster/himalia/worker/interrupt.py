@@ -179,11 +179,11 @@ class Stand:
             self._frame, self._position, self._since = id(frame), frame.f_lasti, monotonic()
 
     def is_at(self, frame: FrameType | None) -> bool:
-        """Return whether it is still where it was seen last."""
+        """Whether it is still where it was seen last."""
         return frame is not None and id(frame) == self._frame and frame.f_lasti == self._position
 
     def is_resting(self, frame: FrameType) -> bool:
-        """Return whether it has been there for so long that it waits for something."""
+        """Whether it has been there for so long that it waits for something."""
         return self.is_at(frame) and monotonic() - self._since > REST
 
 

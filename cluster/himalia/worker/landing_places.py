@@ -59,7 +59,7 @@ WAITING: Final = frozenset({"wait", "_wait_for_tstate_lock"})
 
 
 def may_land(frame: FrameType, *, is_resting: bool) -> bool:
-    """Return whether an exception may be raised where a thread is.
+    """Whether an exception may be raised where a thread is.
 
     Parameters
     ----------
@@ -68,14 +68,16 @@ def may_land(frame: FrameType, *, is_resting: bool) -> bool:
     is_resting : bool
         Whether it has been standing at this instruction for a while.
     """
+    # A generator that is closed because nobody refers to it any more passes no exception on.
     if not _bears_on_top(frame, is_resting) or isinstance(sys.exception(), GeneratorExit):
         return False
     return not any(is_guarded(each, each.f_code) for each in _frames_of_call(frame))
 
 
 def landed_badly(trace: TracebackType | None) -> bool:
-    """Return whether an exception passed through a place where it should not have been raised."""
+    """Whether an exception passed through a place where it should not have been raised."""
     while trace is not None and trace.tb_frame.f_code.co_filename != RAISING:
+        # By the traceback, since frames that were left in between are no longer on the stack.
         if is_guarded(trace.tb_frame, trace.tb_frame.f_code):
             return True
         trace = trace.tb_next
@@ -83,7 +85,7 @@ def landed_badly(trace: TracebackType | None) -> bool:
 
 
 def is_guarded(frame: FrameType, code: CodeType) -> bool:
-    """Return whether no interrupt may land in this frame or in what it calls."""
+    """Whether no interrupt may land in this frame or in what it calls."""
     file, name = code.co_filename, code.co_name
     if file.startswith(IMPORTING) or name in TRANSITIONS:
         return True
@@ -95,7 +97,7 @@ def is_guarded(frame: FrameType, code: CodeType) -> bool:
 
 
 def _bears_on_top(frame: FrameType, is_resting: bool) -> bool:
-    """Return whether an exception may be raised at the very instruction where this frame is."""
+    """Whether an exception may be raised at the very instruction where this frame is."""
     code = frame.f_code
     if code.co_filename == PERFORMING:
         return code.co_name in BEARING
@@ -109,6 +111,7 @@ def _frames_of_call(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
         code = frame.f_code
         yield frame
+        # What is above it is ours: no call's code, and in no state that an interrupt could spoil.
         if code.co_filename == PERFORMING and code.co_name == "perform":
             return
         frame = frame.f_back
@@ -124,20 +127,22 @@ def _library_module(file: str) -> str:
 
 
 def _is_module(frame: FrameType) -> bool:
-    """Return whether this is the body of a module that others can find already, however it is being executed."""
+    """Whether this is the body of a module that others can find already, however it is being executed."""
     name = frame.f_globals.get("__name__")
     module = sys.modules.get(name) if isinstance(name, str) and name != "__main__" else None
     return module is not None and getattr(module, "__dict__", None) is frame.f_globals
 
 
 def _is_callback(frame: FrameType, code: CodeType) -> bool:
-    """Return whether this was called by the interpreter because something is gone, or is about to be collected."""
+    """Whether this was called by the interpreter because something is gone, or is about to be collected."""
+    # The interpreter calls these from wherever the collector happens to run; no frame of theirs tells.
     if any([getattr(callback, "__code__", None) is code for callback in gc.callbacks]):
         return True
     count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 0x04)
     if not count:
         return False
     values = [value for value in map(frame.f_locals.get, code.co_varnames[:count]) if value is not None]
+    # 0x04 is CO_VARARGS: a callback that takes ``*args`` gets the dead reference among them.
     if code.co_flags & 0x04 and values and type(values[-1]) is tuple:
         values += values[-1][:2]
     return any([_is_dead(value) for value in values]) or (bool(values) and _finalizes(values[0], code))
@@ -148,13 +153,14 @@ def _is_dead(value: Any) -> bool:
 
 
 def _finalizes(value: object, code: CodeType) -> bool:
-    """Return whether code is the finalizer of this value's class, under whatever name it was written."""
+    """Whether code is the finalizer of this value's class, under whatever name it was written."""
     return getattr(getattr(type(value), "__del__", None), "__code__", None) is code
 
 
 def _called_name(code: CodeType, position: int) -> str:
     """Return the name of the method or function that is being called at this instruction; empty if none is."""
     name = ""
+    # From the start each time: instructions have caches between them, so one can't step back from where a thread is.
     for step in dis.get_instructions(code):
         if step.offset >= position:
             return name if "CALL" in step.opname else ""

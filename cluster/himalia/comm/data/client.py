@@ -108,6 +108,7 @@ class DataClient:
                 is_second = True
             finally:
                 self._watch_mappings()
+            # What came before the connection broke is kept; only the rest is asked for again.
             missing = {key: attempt for key, attempt in missing.items() if key not in results}
         return results
 
@@ -139,6 +140,7 @@ class DataClient:
         try:
             await self._ask(link, dict(data), start, False)
         except BaseException:
+            # All or nothing: the machine is told that the fetch failed, and asks elsewhere for each of its keys.
             for fetching in started:
                 fetching.abandon()
             raise
@@ -157,6 +159,7 @@ class DataClient:
             If there is no room.
         """
         record = self._host(host)
+        # Connected first: only then it is known whether this host's arena can be written to.
         link = await record.connect()
         request = next(self._requests)
         if (nbytes := size_of(frames)) <= self.settings.inline_limit:

@@ -90,6 +90,7 @@ class ArenaReader:
         self.unmapped: deque[int] = deque()
         self.reads = 0
         self._copy_limit = copy_limit
+        # Read-only, though mappings are written to: they are private, and the kernel then copies pages for us alone.
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         if reader:
             announce(self._file, reader)
@@ -101,6 +102,8 @@ class ArenaReader:
         self.reads += 1
         offsets, total = frame_offsets(place.sizes)
         memory: bytearray | mmap.mmap | None = None
+        # A mapping costs some 40 µs and a range that can't move; below the limit a copy is quicker, and lets go of the
+        # range at once.
         if total > self._copy_limit and not place.is_copied:
             memory = self._map(place.offset, total)
         if memory is None:

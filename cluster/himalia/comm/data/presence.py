@@ -26,6 +26,8 @@ def announce(file: int, reader: str) -> bool:
     if not hasattr(fcntl, "F_OFD_SETLK"):
         return False
     try:
+        # A lock for reading, which a descriptor that is open for reading may take; the question below is for writing,
+        # which any of these excludes.
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, _lock(fcntl.F_RDLCK, reader))
     except OSError:
         return False
