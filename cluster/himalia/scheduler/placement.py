@@ -33,8 +33,8 @@ from himalia.scheduler.state import (
 
 DEPTH: Final = 10
 """How many times ``queue_seconds`` of tasks with inputs a host is given before they wait here: half a second of work.
-Guess.  With less, fast calls run out of inputs that are on their way; with more, they can't go elsewhere when a host
-turns out slow, and only stealing helps (:data:`VICTIMS`)."""
+Measured on one host of two workers: with 1 and 10, a tree of 2,047 calls and 3,000 calls of one input take the same,
+with 100 a sixth more.  What is sent can go elsewhere only by stealing when a host turns out slow (:data:`VICTIMS`)."""
 
 VICTIMS: Final = 8
 """Loaded hosts that an idle one looks at before it gives up until the next tick.
