@@ -175,6 +175,7 @@ class Child:
     def release(self) -> None:
         """Close this side's descriptors of a child that ended."""
         self.end_leash()
+        # Bounded: a grandchild that inherited the pipe keeps it open for as long as it lives.
         self.pump.join(1.0)
         LIVE.discard(self)
 
@@ -239,6 +240,7 @@ def spawn(command: list[str], title: str, fds: Sequence[int], environment: dict[
     try:
         return subprocess.Popen(
             command,
+            # Python's own buffer would hide from select() what it has read ahead.
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -282,6 +284,7 @@ def stop(children: list[Child], *, patience: float, term: float = 1.0, kill: flo
     deadline = time.monotonic() + patience
     for child in children:
         child.end_leash()
+        # One after the other, so that each hears of the end from the one before and not by its own leash.
         child.wait(min(1.0, deadline - time.monotonic()))
     wait_all(children, deadline - time.monotonic())
     for number, seconds in ((signal.SIGTERM, term), (signal.SIGKILL, kill)):

@@ -102,6 +102,8 @@ def is_local(name: str, module: object) -> bool:
 
 def _find(name: str) -> Any:
     """Return the spec that a fresh process would find: on the path, or by the finder of an editable install."""
+    # Of the others on the meta path some find everything (a test runner's import hook), which a fresh process doesn't
+    # have.
     finders = [finder for finder in sys.meta_path if "editable" in str(getattr(finder, "__module__", ""))]
     finder: Any
     for finder in (PathFinder, *finders):

@@ -141,6 +141,7 @@ def _unpicklable_text(value: object, error: Exception) -> str:
         reason = f"{type(error).__name__}: {error}"
     except Exception:  # an exception may have any __str__
         reason = type(error).__name__
+    # cloudpickle says it with a PicklingError, in whose text the word is.
     if isinstance(error, RecursionError) or "recursion" in reason.lower():
         return (
             f"A value of type {name} is nested too deeply to be pickled (Python's limit is {sys.getrecursionlimit()} "

@@ -78,6 +78,7 @@ def add_folders(folders: Folders) -> None:
     """Put those that exist and are missing into ``sys.path``, where the client has them."""
     # From the last on: then the one that a folder comes before is there already.
     for folder, following in reversed(folders):
+        # One that isn't here would cost each import a look, and other hosts have other folders.
         if folder not in sys.path and os.path.exists(folder):
             sys.path_importer_cache.pop(folder, None)  # from when it didn't exist
             sys.path.insert(sys.path.index(following) if following in sys.path else len(sys.path), folder)

@@ -276,6 +276,7 @@ class Endpoint:
             self._sweep_timer.cancel()
         for peer in list(self._links):
             self.disconnect(peer, f"the {self.role} closed")
+        # Waited for, or the process ends before the goodbyes leave, and peers would wait for our leases.
         wires = list(self._lingering)
         if wires:
             await asyncio.wait([asyncio.ensure_future(wire.wait_for_close()) for wire in wires], timeout=LINGER + 0.5)

@@ -114,6 +114,7 @@ def _telemetry(message: Telemetry, why: str) -> Instead:
         list(filter(fits, message.events)),
         message.status,
     )
+    # Each part fits and all together don't: then at least the status, by which views know that they are alive.
     if not fits(shorter):
         shorter = Telemetry(message.time, [], [], message.skipped + len(message.records), {}, status=message.status)
     return [shorter], []

@@ -22,6 +22,7 @@ class GetData(Message, tag=140):
 class DataFollows(Message, tag=141):
     """One of the asked-for results: inline, as a range to map, or as ``sizes`` raw bytes right after this message."""
 
+    # Also where nothing is found: whoever asked counts answers, and would wait for this one.
     request: Count
     key: Key
     attempt: Serial

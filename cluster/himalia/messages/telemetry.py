@@ -44,6 +44,7 @@ class StoreMove(Part):
 class ProcessMetrics(Part):
     """What a scheduler or nanny process uses; ``cpu`` is a fraction of one, ``memory`` bytes, network bytes/s."""
 
+    # Rates are differences of two readings, and a counter that wrapped, or a clock that was set, makes one negative.
     cpu: Difference = 0.0
     memory: Count = 0
     fds: Count = 0
@@ -102,6 +103,8 @@ class TaskCounts(Part):
     are no tasks here.
     """
 
+    # Serial and not Count, here and in what is summed below: a number of one peer that is wrong must not end the
+    # session of whoever is shown the sum (``bounds.py``).
     waiting: Serial = 0
     """For inputs, or ready and held back."""
     assigned: Serial = 0

@@ -73,6 +73,7 @@ class EndsItself(Message, tag=128):
     signal: Count
 
 
+# One that doesn't fit is no error: calls with thousands of inputs name a place for each.
 class Stored(Message, tag=115):
     """A message too large for a datagram: its encoded bytes are the one frame at ``place``."""
 

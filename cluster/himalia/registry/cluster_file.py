@@ -163,6 +163,7 @@ def write_file(path: str, entry: ClusterEntry) -> str:
     """Write the entry to a file that the user named (``--scheduler-file``), in the place of an older one."""
     path = os.path.abspath(os.path.expanduser(path))
     try:
+        # Beside the path and renamed: whoever waits for the file reads all of it, or doesn't find it yet.
         temporary = write_temporary(path, entry)
     except OSError as error:
         raise UsageError(f"The scheduler file {path} can't be written: {error.strerror}.") from None

@@ -126,6 +126,8 @@ def hold(path: str) -> int:
     """Mark a directory as in use until this process ends, however it ends, and return the descriptor that does it."""
     fd = os.open(os.path.join(path, ALIVE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
+        # A lock and no number of a process: the kernel lets go of it however the holder ends, and numbers are used
+        # again.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # a file system without locks: then nobody can take it for dead either
         pass

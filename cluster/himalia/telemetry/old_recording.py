@@ -48,4 +48,5 @@ def read_table(found: object) -> dict[str, dict[str, object]]:
 def read_part(kind: type[P], found: Mapping[str, object]) -> P:
     """Return a part that was written as a dict, without what it doesn't know."""
     known = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    # Fields that this version dropped are left out: an old file is still worth what it shares with a new one.
     return kind(**{name: msgspec.convert(value, known[name]) for name, value in found.items() if name in known})

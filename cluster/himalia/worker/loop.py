@@ -323,6 +323,7 @@ class Worker:
                 self.calls.learn(message)
             case GrantSpace():
                 self.space.granted(message)
+            # Here, in the thread that listens: the one that runs the call reads nothing meanwhile.
             case InterruptRun(run=run):
                 self.interrupts.request(run)
             case CallFunction(request=request, call=call):

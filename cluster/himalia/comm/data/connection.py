@@ -199,10 +199,14 @@ class DataConnection(asyncio.BufferedProtocol):
         """Return queued messages, up to the first that raw bytes follow."""
         batch = bytearray()
         while self._queue and len(batch) < BATCH and self._streaming is None:
+            # Not before the queue is half empty: to be deaf and hear again for each answer would cost two system calls
+            # each time.
             item = self._queue.popleft()
             if self._is_deaf and len(self._queue) < MOST_QUEUED // 2 and self._transport is not None:
                 self._is_deaf = False
                 self._transport.resume_reading()
+            # Made only now: what it names may have been freed while it waited, and memory isn't held for a peer that
+            # doesn't read.
             outgoing = item if isinstance(item, Outgoing) else item()
             batch += outgoing.message
             if outgoing.raw is not None:

@@ -143,6 +143,7 @@ class Fetching(Transfer):
             return
         if place.inline is None:
             raise WireError("a range of memory of another host")
+        # The fetch was reported as failed, and a value that came afterwards would be nobody's to free.
         if self._is_abandoned:
             return
         nbytes = self._store.put_inline(key, message.attempt, place.inline)
@@ -177,6 +178,7 @@ class Fetching(Transfer):
         if self._waiting is not None:
             self._room.forget(self._waiting)
             self._waiting = None
+        # Half a value is in it, which nobody was told of.
         if self._granted is not None:
             self._store.hand_back(self._owner, [self._granted])
             self._granted = None
