@@ -49,7 +49,7 @@ class NannyHarness:
         )
         address = await self.endpoint.listen(f"unix://{self.directory}/s.sock")
         config = {
-            "scheduler": address,
+            "scheduler": [address],
             "credentials": self.credentials.to_config(),
             "name": "n",
             "memory_limit": 2**28,

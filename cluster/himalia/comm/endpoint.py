@@ -32,7 +32,7 @@ from himalia.comm.link import LINGER, Link, Wire
 from himalia.comm.security import NAME_SECRET, Credentials, ServerCertificate
 from himalia.comm.unsendable import substitutes
 from himalia.comm.wires import SOCKETS, OpenDoor, Wires
-from himalia.errors import ConnectError, HandshakeError, UsageError
+from himalia.errors import ConnectError, HandshakeError, UnreachableError, UsageError
 from himalia.names import PeerId
 from himalia.settings import Settings
 
@@ -43,6 +43,9 @@ SWEEP: Final = 0.25
 shortest lease (``settings.local_lease``)."""
 REDIAL_PAUSE: Final = 0.05
 """Seconds before a broken connection is dialed again: one that breaks at once each time shall not keep a CPU busy."""
+LEAST_SHARE: Final = 0.1
+"""Seconds that each of several addresses is tried for at least, however little time is left.  Guess: a listener on
+this host or nearby answers in a hundredth of that."""
 _HEARD_PARTS: Final = 6
 """Something is written at least this often in a lease, so that a peer is silent only if it is cut off."""
 
@@ -233,6 +236,37 @@ class Endpoint:
             self.disconnect(alias, "nobody waits for it any more")
             raise
         return peer.incarnation
+
+    async def connect_any(self, addresses: Sequence[str], *, alias: PeerId, timeout: float) -> str:
+        """Open a session with the first of these listeners that lets this process in, and return its address.
+
+        They are tried in their order and share the time: one that hangs leaves the others what it didn't use up, so
+        all together take ``timeout`` seconds at most.  A refusal is no reason to stop: another address may lead to
+        another process.
+
+        Raises
+        ------
+        HandshakeError
+            None lets us in, and somebody is there who refused.
+        UnreachableError
+            Nobody is at any of them.  With several addresses both say of each why.
+        UsageError
+            An address can't be used, or ``alias`` has a session already; nothing further is tried.
+        """
+        self._begin()
+        assert self._clock is not None
+        deadline = self._clock.time() + timeout
+        failures: list[ConnectError] = []
+        for left in range(len(addresses), 0, -1):
+            address = addresses[-left]
+            share = max(LEAST_SHARE, (deadline - self._clock.time()) / left)
+            try:
+                await self.connect(address, alias=alias, timeout=share)
+            except ConnectError as failure:
+                failures.append(failure)
+            else:
+                return address
+        raise _no_way(alias, failures)
 
     def send(self, peer: PeerId, message: Any) -> None:
         """Queue a message; it goes out at the end of this loop tick.  Nothing happens if the peer is gone."""
@@ -521,3 +555,14 @@ class Endpoint:
             text, silence = "nothing was heard of %s for %g s; its connection is cut", now - link.heard_at
             self._complain(text, link.peer, silence, level=logging.WARNING)
             link.wire.abort()
+
+
+def _no_way(alias: PeerId, failures: Sequence[ConnectError]) -> ConnectError:
+    """Return why there is no session: what was wrong with each address."""
+    if len(failures) == 1:
+        return failures[0]
+    if not failures:
+        return UnreachableError(f"There is no address of the {alias} to connect to.")
+    kind = HandshakeError if any(isinstance(failure, HandshakeError) for failure in failures) else UnreachableError
+    reasons = "; ".join(dict.fromkeys(map(str, failures)))
+    return kind(f"none of the {len(failures)} addresses of the {alias} lets us in: {reasons}")

@@ -316,7 +316,7 @@ def scheduler_config(plan: LaunchPlan, address: str, directories: list[str], doo
 def nanny_config(plan: LaunchPlan, scheduler: str, listen: str, local_directory: str) -> dict[str, object]:
     """Return what the nanny process is told."""
     return {
-        "scheduler": scheduler,
+        "scheduler": [scheduler],
         "credentials": plan.credentials.only_for(WORKER_ROLES).to_config(),
         "name": plan.name,
         "nworkers": plan.layout.nworkers,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from himalia.comm.contact import describe_contact
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
-from himalia.errors import ClosedError, HimaliaError, TimeoutError, UnreachableError
+from himalia.errors import ClosedError, HimaliaError, TimeoutError
 from himalia.messages.answers import (
     A,
     AnyAnswer,
@@ -95,23 +95,19 @@ class Control:
         )
 
     async def open(self, addresses: list[str], timeout: float = CONNECT_TIMEOUT) -> None:
-        """Connect to the first of these addresses where the scheduler is.
+        """Connect to the first of these addresses where the scheduler is, within ``timeout`` seconds for all of them.
 
         Raises
         ------
         ConnectError
             If none of them answers, or it refuses us.
         """
-        failure: HimaliaError = UnreachableError("The cluster has no address.")
-        for address in addresses:
-            try:
-                await self.endpoint.connect(address, alias=SCHEDULER, timeout=timeout)
-                return
-            except HimaliaError as error:
-                failure = error
-        self.end(str(failure))
-        await self.endpoint.close()
-        raise failure
+        try:
+            await self.endpoint.connect_any(addresses, alias=SCHEDULER, timeout=timeout)
+        except HimaliaError as failure:
+            self.end(str(failure))
+            await self.endpoint.close()
+            raise
 
     async def ask(self, make: Callable[[int], Question[A]], timeout: float = ANSWER_TIMEOUT) -> A:
         """Send the question that ``make`` builds for a number, and return its answer.

@@ -10,8 +10,8 @@ from himalia.settings import Settings
 class NannyConfig(msgspec.Struct, kw_only=True):
     """Everything a nanny process needs to know."""
 
-    scheduler: str | list[str]
-    """Where its scheduler listens; of several addresses the first that answers."""
+    scheduler: list[str]
+    """Addresses of its scheduler; the first that answers is used."""
     credentials: dict[str, str | dict[str, str]]
     """``Credentials.to_config()``."""
     listen: str

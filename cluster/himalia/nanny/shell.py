@@ -26,7 +26,7 @@ from himalia.comm.data.server import DataServer
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials, ServerCertificate, make_certificate
 from himalia.driver import Driver
-from himalia.errors import HimaliaError, StartError, StoreFullError, UnreachableError
+from himalia.errors import HimaliaError, StartError, StoreFullError
 from himalia.machine import Performers
 from himalia.messages.answers import ProcessLogs, ProfileSamples, Reply
 from himalia.messages.nanny import SchedulerToNanny
@@ -158,25 +158,17 @@ class NannyShell:
         return info
 
     async def _join(self) -> None:
-        """Connect to the first of the scheduler's addresses that answers."""
-        scheduler = self.config.scheduler
-        addresses = [scheduler] if isinstance(scheduler, str) else scheduler
-        failure: HimaliaError = StartError("no address of the scheduler was given")
-        for address in addresses:
-            connecting = asyncio.ensure_future(
-                self.endpoint.connect(address, alias=SCHEDULER, timeout=self.config.timeout / len(addresses))
-            )
-            waiting: list[asyncio.Future[Any]] = [connecting, self.exited]
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if not connecting.done():
-                connecting.cancel()
-                raise StartError(self.exited.result().reason)
-            try:
-                connecting.result()
-                return
-            except UnreachableError as error:
-                failure = error
-        raise failure
+        """Connect to the first of the scheduler's addresses that answers, unless this nanny has to end first."""
+        config = self.config
+        connecting = asyncio.ensure_future(
+            self.endpoint.connect_any(config.scheduler, alias=SCHEDULER, timeout=config.timeout)
+        )
+        waiting: list[asyncio.Future[Any]] = [connecting, self.exited]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not connecting.done():
+            connecting.cancel()
+            raise StartError(self.exited.result().reason)
+        connecting.result()
 
     async def close(self) -> None:
         """Leave nothing behind."""

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from himalia.comm.link import LINGER
+from himalia.comm.security import Credentials
+from himalia.errors import HandshakeError, UnreachableError, UsageError
 from himalia.messages.answers import Reply
 from himalia.messages.client import ReleaseKeys
 from himalia.names import SCHEDULER, Key, PeerId
@@ -15,7 +17,7 @@ from himalia.settings import DEFAULT
 from himalia.testing.builders import make_reply
 from himalia.testing.clock import HandLoop
 from himalia.testing.wire import MemoryWires
-from tests.unit.comm.stage import Node, impatient
+from tests.unit.comm.stage import CREDENTIALS, Node, impatient
 
 LOOPBACK = "tcp://127.0.0.1:1"
 ELSEWHERE = "tls://scheduler.example:1"
@@ -214,3 +216,53 @@ def test_a_peer_that_does_not_read_keeps_messages_waiting_unencoded() -> None:
     pair.loop.settle()
     assert [reply.request for reply in pair.peer.got] == list(range(300))
     pair.close()
+
+
+class Choice:
+    """A peer, and listeners at ``tcp://127.0.0.1:1``, ``:2`` …: each lets it in, refuses it, or isn't there."""
+
+    def __init__(self, *listeners: str) -> None:
+        self.loop = HandLoop()
+        self.wires = MemoryWires(self.loop)
+        shared: dict[str, Any] = {"clock": self.loop, "wires": self.wires}
+        self.peer = Node("client", **shared)
+        self.addresses = [f"tcp://127.0.0.1:{number}" for number in range(1, len(listeners) + 1)]
+        for address, kind in zip(self.addresses, listeners, strict=True):
+            if kind != "nobody":
+                credentials = {"friend": CREDENTIALS, "stranger": Credentials("c1", b"x" * 32)}[kind]
+                self.loop.run(Node("scheduler", credentials=credentials, **shared).listen(address))
+
+    def connect(self, timeout: float = 6.0) -> str:
+        return self.loop.run(self.peer.endpoint.connect_any(self.addresses, alias=SCHEDULER, timeout=timeout))
+
+
+def test_the_first_address_that_answers_is_taken() -> None:
+    assert Choice("friend", "friend").connect() == "tcp://127.0.0.1:1"
+    assert Choice("nobody", "stranger", "friend").connect() == "tcp://127.0.0.1:3"
+
+
+def test_addresses_share_the_time_and_leave_what_they_did_not_need() -> None:
+    choice = Choice("stranger", "nobody", "nobody")
+    with pytest.raises(HandshakeError):
+        choice.connect(6.0)
+    assert choice.loop.now == pytest.approx(6.0, abs=0.2)
+    with pytest.raises(UnreachableError, match=r"127.0.0.1:1 within 0\.1 s.*127.0.0.1:2 within 0\.1 s"):
+        Choice("nobody", "nobody").connect(0.0)
+
+
+def test_if_no_address_leads_there_the_error_says_of_each_why() -> None:
+    with pytest.raises(HandshakeError) as refused:
+        Choice("nobody", "stranger").connect()
+    assert str(refused.value).startswith("none of the 2 addresses of the scheduler lets us in: nobody answered at ")
+    assert "; tcp://127.0.0.1:2 refused: the listener has another secret than this cluster's." in str(refused.value)
+    with pytest.raises(UnreachableError, match=r"^nobody answered at tcp://127.0.0.1:1 within 6 s"):
+        Choice("nobody").connect()
+    with pytest.raises(UnreachableError, match="no address of the scheduler"):
+        Choice().connect()
+
+
+def test_an_address_that_can_t_be_used_is_no_reason_to_look_further() -> None:
+    choice = Choice("friend")
+    choice.addresses = ["tcp:/node7", *choice.addresses]
+    with pytest.raises(UsageError, match="is no address"):
+        choice.connect()

@@ -40,7 +40,7 @@ def test_a_dead_host_whose_inputs_many_calls_wait_for_costs_a_few_lines(
     async def main() -> None:
         told = Told()
         config = NannyConfig(
-            scheduler="", credentials=new_credentials().to_config(), listen="", nworkers=1, memory_limit=2**24
+            scheduler=[], credentials=new_credentials().to_config(), listen="", nworkers=1, memory_limit=2**24
         )
         shell = NannyShell(config, str(tmp_path))
         shell.driver = told  # type: ignore[assignment]  # it is fed, no more

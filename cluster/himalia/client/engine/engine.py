@@ -38,7 +38,7 @@ from himalia.client.packing.functions import FunctionCache
 from himalia.client.packing.surroundings import Surroundings
 from himalia.comm.data.client import DataClient
 from himalia.comm.endpoint import Endpoint
-from himalia.errors import ClosedError, ConnectError, HimaliaError, UnreachableError
+from himalia.errors import ClosedError, HimaliaError
 from himalia.machine import Performers
 from himalia.messages.answers import A, Question
 from himalia.messages.client import ClientToScheduler, SchedulerToClient
@@ -262,7 +262,7 @@ class Engine:
         Raises
         ------
         ConnectError
-            If none does: what the last one said.
+            If none does; the text says why not of each.
         """
         self.target = target
         self._loop = asyncio.get_running_loop()
@@ -275,21 +275,15 @@ class Engine:
             settings=self.settings,
             direct=True,
         )
-        error: ConnectError = UnreachableError("There is no address to connect to.")
         deadline = time.monotonic() + timeout
-        for number, address in enumerate(target.addresses):
-            share = max(0.1, (deadline - time.monotonic()) / (len(target.addresses) - number))
-            try:
-                await endpoint.connect(address, alias=SCHEDULER, timeout=share)
-            except ConnectError as failure:
-                error = failure
-                continue
-            await self._connected(endpoint, target, deadline - time.monotonic())
-            self.scheduler_address = address
-            self._state = "running"
-            return
-        await endpoint.close()
-        raise error
+        try:
+            address = await endpoint.connect_any(target.addresses, alias=SCHEDULER, timeout=timeout)
+        except HimaliaError:
+            await endpoint.close()
+            raise
+        await self._connected(endpoint, target, deadline - time.monotonic())
+        self.scheduler_address = address
+        self._state = "running"
 
     async def _connected(self, endpoint: Endpoint, target: Target, timeout: float) -> None:
         """Use this session, once the scheduler has said which hosts there are: what calls are made of depends on it."""

@@ -232,17 +232,18 @@ class FakeEndpoint:
         self.unread = 0
         self.timer: asyncio.TimerHandle | None = None
 
-    async def connect(self, address: str, *, alias: PeerId, timeout: float) -> PeerId:
-        cluster = _clusters.get(address)
-        if cluster is None:
-            raise UnreachableError(f"nobody at {address}")
+    async def connect_any(self, addresses: Sequence[str], *, alias: PeerId, timeout: float) -> str:
+        address = next((address for address in addresses if address in _clusters), None)
+        if address is None:
+            raise UnreachableError(f"nobody at {' or '.join(addresses)}")
+        cluster = _clusters[address]
         self.cluster = cluster
         cluster.loop = asyncio.get_running_loop()
         cluster.clients[self.me] = self
         cluster.feed(PeerJoined(self.me, "client"), self.me)
         self.handler.peer_joined(alias, "scheduler")
         self._tick()
-        return PeerId("scheduler-1")
+        return address
 
     def _tick(self) -> None:
         assert self.cluster is not None and self.cluster.loop is not None
