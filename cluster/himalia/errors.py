@@ -10,6 +10,7 @@
     │   └── UnreachableError               nobody answered in time
     ├── ClosedError (RuntimeError)         the client or cluster was closed
     ├── StartError (RuntimeError)          a process of the cluster did not start
+    ├── ScaleError (RuntimeError)          a host doesn't keep as many workers as it was asked for
     ├── CallError                          a call ended without a result of its own:
     │   ├── KilledWorkerError              it took down its worker, several times
     │   ├── DataLostError                  its data died with their host and can't be recomputed
@@ -60,6 +61,20 @@ class ClosedError(HimaliaError, RuntimeError):
 
 class StartError(HimaliaError, RuntimeError):
     """A process of the cluster did not start; the text carries its last lines."""
+
+
+class ScaleError(HimaliaError, RuntimeError):
+    """A host doesn't keep as many workers as it was asked for.
+
+    Attributes
+    ----------
+    problems : dict of str to str
+        By nanny address: why it doesn't, in its own words.
+    """
+
+    def __init__(self, text: str, problems: dict[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.problems = problems or {}
 
 
 class CallError(HimaliaError):

@@ -140,13 +140,19 @@ class Cluster:
         """Ask for so many workers; they come and go while you continue (``wait_for_workers`` waits).
 
         Results stay when a worker leaves, since its nanny holds them.
+
+        Raises
+        ------
+        ScaleError
+            If the nanny refuses, since it is ending, say.  The next one in its place starts with ``n`` workers.
         """
         check_count("n", n, least=0)
         return self._both(lambda: self._scale(n))
 
     def _scale(self, n: int) -> None:
+        self._check_running()
+        self.expected = n  # also if it is refused: the scheduler keeps the wish for the nanny that comes next
         self._ask(lambda control: control.scale(n))
-        self.expected = n
 
     def wait_for_workers(self, n_workers: int | None = None, timeout: float | None = None) -> None:
         """Wait until so many workers are ready for calls.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from himalia.comm.contact import describe_contact
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
-from himalia.errors import ClosedError, HimaliaError, TimeoutError
+from himalia.errors import ClosedError, HimaliaError, ScaleError, TimeoutError
 from himalia.messages.answers import (
     A,
     AnyAnswer,
@@ -142,8 +142,18 @@ class Control:
         return await self.ask(GetInfo)
 
     async def scale(self, workers: int) -> Scaled:
-        """Let the cluster's only host keep so many workers."""
-        return await self.ask(lambda number: Scale(number, workers))
+        """Let the cluster's only host keep so many workers.
+
+        Raises
+        ------
+        ScaleError
+            If it doesn't; the text has its words.
+        """
+        scaled = await self.ask(lambda number: Scale(number, workers))
+        if scaled.problems:
+            reasons = "; ".join(f"{address}: {why}" for address, why in scaled.problems.items())
+            raise ScaleError(f"The cluster was not scaled to {workers} workers: {reasons}.", dict(scaled.problems))
+        return scaled
 
     async def logs(self, since: float = 0.0) -> ProcessLogs:
         """Return the last lines of nannies and workers, dead ones too; only those written after ``since``, epoch s."""

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from himalia.errors import HimaliaError
+from himalia.errors import HimaliaError, ScaleError
 from himalia.follow.control import Control
 from himalia.messages.answers import ErrorView, Scaled, TaskView
 from himalia.names import Key
@@ -17,11 +17,13 @@ from himalia_widgets.widget.questions import make_question
 class FakeControl:
     """Answers as a scheduler does, with structs."""
 
-    def __init__(self, problems: dict[str, str] | None = None) -> None:
-        self.problems = problems or {}
+    def __init__(self, failure: HimaliaError | None = None) -> None:
+        self.failure = failure
 
     async def scale(self, workers: int) -> Scaled:
-        return Scaled([f"w-{n}" for n in range(workers)], self.problems)
+        if self.failure is not None:
+            raise self.failure
+        return Scaled([f"w-{n}" for n in range(workers)])
 
     async def restart_workers(self, names: list[str]) -> dict[str, str]:
         return dict.fromkeys(names, "OK")
@@ -47,5 +49,5 @@ def test_what_a_page_is_answered_can_be_sent_to_it(message: dict[str, Any]) -> N
 
 
 def test_a_nanny_that_does_not_scale_says_why_on_the_page() -> None:
-    with pytest.raises(HimaliaError, match="it is ending"):
-        ask({"action": "scale", "workers": 2}, FakeControl({"tcp://h": "it is ending"}))
+    with pytest.raises(ScaleError, match="it is ending"):
+        ask({"action": "scale", "workers": 2}, FakeControl(ScaleError("it is ending")))

@@ -46,8 +46,7 @@ def make_question(message: Mapping[str, Any], history: History) -> Question:
 
 async def scale(control: Control, workers: int) -> None:
     """Let the cluster's only host keep so many workers."""
-    for problem in (await control.scale(workers)).problems.values():
-        raise HimaliaError(problem)
+    await control.scale(workers)
 
 
 async def restart(control: Control, worker: str) -> None:
