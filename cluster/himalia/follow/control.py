@@ -7,15 +7,16 @@ come and go without anybody's results noticing.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 
 from himalia.comm.contact import describe_contact
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import Credentials
 from himalia.errors import ClosedError, HimaliaError, ScaleError, TimeoutError
+from himalia.follow.awaited_answers import AwaitedAnswers
 from himalia.messages.answers import (
     A,
-    AnyAnswer,
     ClusterInfo,
     ProcessLogs,
     ProfileSamples,
@@ -24,7 +25,6 @@ from himalia.messages.answers import (
     Scaled,
     TaskView,
     TelemetryReport,
-    read_answer,
 )
 from himalia.messages.client import (
     DescribeTask,
@@ -81,8 +81,7 @@ class Control:
     ) -> None:
         self.on_telemetry = on_telemetry
         self.on_end = on_end
-        self.waiting: dict[int, asyncio.Future[AnyAnswer | None]] = {}
-        self.count = 0
+        self.awaited = AwaitedAnswers(itertools.count(1).__next__)
         self.gone = ""
         self.left = asyncio.Event()
         self.endpoint = Endpoint(
@@ -119,23 +118,15 @@ class Control:
         TimeoutError
             If it doesn't answer in time.
         HimaliaError
-            If it can't answer; the text says why.
+            If it can't answer, or would refuse the question; the text says why.
         """
         if self.gone:
             raise ClosedError(f"The cluster has ended: {self.gone}.")
-        self.count += 1
-        number = self.count
-        answer: asyncio.Future[AnyAnswer | None] = asyncio.get_running_loop().create_future()
-        self.waiting[number] = answer
-        question = make(number)
-        self.endpoint.send(SCHEDULER, question)
         try:
             async with asyncio.timeout(timeout):
-                return read_answer(question, await answer)
+                return await self.awaited.ask(make, lambda question: self.endpoint.send(SCHEDULER, question))
         except builtin_timeout:
             raise TimeoutError(f"The scheduler did not answer within {timeout:g} s; it goes on.") from None
-        finally:
-            self.waiting.pop(number, None)
 
     async def info(self) -> ClusterInfo:
         """Return the scheduler, its hosts and its workers."""
@@ -210,9 +201,7 @@ class Control:
         first = not self.gone
         self.gone = self.gone or reason
         self.left.set()
-        for answer in self.waiting.values():
-            if not answer.done():
-                answer.set_exception(ClosedError(f"The cluster has ended: {reason}."))
+        self.awaited.end(f"The cluster has ended: {reason}.")
         if first:
             self.on_end(reason)
 
@@ -224,13 +213,7 @@ class Control:
         for message in messages:
             match message:
                 case Reply(request=number, value=value, error=text):
-                    answer = self.waiting.get(number)
-                    if answer is None or answer.done():
-                        continue
-                    if text:
-                        answer.set_exception(HimaliaError(text))
-                    else:
-                        answer.set_result(value)
+                    self.awaited.answer(number, value, HimaliaError(text) if text else None)
                 case Telemetry():
                     self.on_telemetry(message)
                 case Close(reason=reason):
