@@ -9,6 +9,7 @@ decides how long an end may take and what a failed start is called; it never kno
 from __future__ import annotations
 
 import collections
+import json
 import os
 import selectors
 import signal
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Any, Final
 
 import msgspec
@@ -49,7 +50,7 @@ class Child:
     ----------
     program : str or list of str
         What ``python -m`` runs, or a whole command.
-    config : dict
+    config : dict or Struct
         Its first and only line of input.
     title : str
         What messages call it: "scheduler", "nanny".
@@ -64,7 +65,7 @@ class Child:
     def __init__(
         self,
         program: str | list[str],
-        config: dict[str, object],
+        config: Mapping[str, object] | msgspec.Struct,
         *,
         title: str,
         forward: bool = False,
@@ -83,7 +84,7 @@ class Child:
         LIVE.add(self)
         try:
             assert self.process.stdin is not None
-            write_whole(self.process.stdin, msgspec.json.encode(config) + b"\n")
+            write_whole(self.process.stdin, line_of(config))
         except BrokenPipeError:  # it is dead already; wait_ready tells why
             pass
         self.pump = threading.Thread(target=self.read_output, name=f"himalia-{title}-output", daemon=True)
@@ -251,6 +252,14 @@ def spawn(command: list[str], title: str, fds: Sequence[int], environment: dict[
         )
     except OSError as error:
         raise StartError(f"The {title} can't be started: {command[0]}: {error.strerror}.") from None
+
+
+def line_of(config: Mapping[str, object] | msgspec.Struct) -> bytes:
+    """Return a configuration as the line that :func:`himalia.run.read_config` reads.
+
+    By the standard library's encoder: it escapes names of files that are no UTF-8, which msgspec's refuses.
+    """
+    return json.dumps(msgspec.to_builtins(config)).encode() + b"\n"
 
 
 def write_whole(stream: IO[bytes], data: bytes) -> None:

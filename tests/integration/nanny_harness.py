@@ -10,14 +10,14 @@ import tempfile
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
-import msgspec
-
 from himalia import serialize
+from himalia.child import line_of
 from himalia.comm.endpoint import Endpoint
 from himalia.comm.security import new_credentials
 from himalia.messages.nanny import Heartbeat, NannyToScheduler, RegisterNanny, TaskFinished, WorkerStarted
 from himalia.messages.parts import Dependency, FunctionBody
 from himalia.names import Key, PeerId, new_incarnation
+from himalia.nanny.config import NannyConfig
 from himalia.settings import DEFAULT
 from himalia.testing.builders import make_compute
 
@@ -29,7 +29,7 @@ class NannyHarness:
 
     def __init__(self, *, nworkers: int = 1, nthreads: int = 1, **config: Any) -> None:
         self.nworkers = nworkers
-        self.config = {"nworkers": nworkers, "nthreads": nthreads, **config}
+        self.config = {"nworkers": nworkers, "nthreads": nthreads, "memory_limit": 2**28, **config}
         self.credentials = new_credentials()
         self.directory = tempfile.mkdtemp(prefix="hn-")
         self.inbox: list[Any] = []
@@ -48,17 +48,15 @@ class NannyHarness:
             settings=DEFAULT,
         )
         address = await self.endpoint.listen(f"unix://{self.directory}/s.sock")
-        config = {
-            "scheduler": [address],
-            "credentials": self.credentials.to_config(),
-            "name": "n",
-            "memory_limit": 2**28,
-            "listen": f"unix://{self.directory}/n.sock",
-            "local_directory": self.directory,
-            "sys_path": sys.path,
-            "cwd": os.getcwd(),
+        config = NannyConfig(
+            scheduler=[address],
+            credentials=self.credentials.to_config(),
+            name="n",
+            listen=f"unix://{self.directory}/n.sock",
+            local_directory=self.directory,
+            sys_path=sys.path,
             **self.config,
-        }
+        )
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -69,7 +67,7 @@ class NannyHarness:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
         assert self.process.stdin is not None
-        self.process.stdin.write(msgspec.json.encode(config) + b"\n")
+        self.process.stdin.write(line_of(config))
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 import himalia
-from himalia.child import Child, exit_text, stop
+from himalia.child import Child, exit_text, line_of, stop
 from himalia.errors import StartError
+from himalia.run import read_config
 from tests.waiting import wait_until
 
 Start = Callable[[str], Child]
@@ -62,6 +63,21 @@ def test_what_it_is_told_is_in_no_process_list(start: Start) -> None:
     child.wait_ready(soon())
     for place in ("cmdline", "environ"):
         assert b"hush" not in Path(f"/proc/{child.pid}/{place}").read_bytes()
+
+
+def test_names_of_files_that_are_no_utf8_can_be_told() -> None:
+    told = {"cwd": os.fsdecode(b"/caf\xe9"), "paths": ["", "/usr/lib"]}
+    here, there = os.pipe()
+    os.write(there, line_of(told))
+    os.close(there)
+    saved = os.dup(0)
+    os.dup2(here, 0)
+    os.close(here)
+    try:
+        assert read_config() == told
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
 
 
 def test_an_error_that_the_child_reports_is_the_start_s(start: Start) -> None:

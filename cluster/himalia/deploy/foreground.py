@@ -18,7 +18,6 @@ from himalia.child import Child, stop
 from himalia.comm.addresses import is_loopback, parse
 from himalia.comm.security import CLIENT_ROLES
 from himalia.deploy.dashboard.process import open_door
-from himalia.deploy.launch import working_directory
 from himalia.deploy.layout import WorkerLayout
 from himalia.deploy.network import interface_host, listen_address, route_host, secure
 from himalia.errors import UsageError
@@ -62,7 +61,8 @@ class WorkerOptions(msgspec.Struct, kw_only=True):
 
 def run_scheduler(options: SchedulerOptions) -> int:
     """Run a scheduler until it is stopped, and return the exit code."""
-    from himalia.deploy.scheduler_process import ServiceConfig, serve_cluster
+    from himalia.deploy.scheduler_process import serve_cluster
+    from himalia.deploy.service_config import ServiceConfig
     from himalia.scheduler.config import SchedulerConfig
 
     address = listen_address(choose_host(options.host, options.interface) or "127.0.0.1", options.port)
@@ -81,7 +81,7 @@ def run_scheduler(options: SchedulerOptions) -> int:
             leash=False,
         ),
         kind="himalia scheduler",
-        scheduler_file=options.scheduler_file,
+        cluster_file=options.scheduler_file,
         must_be_found=not options.scheduler_file,
         directories=[directory],
         dashboard=door.dashboard if door is not None else "",
@@ -137,8 +137,7 @@ def run_worker(options: WorkerOptions) -> int:
         memory_limit=options.layout.memory_limit,
         local_directory=directories[1],
         resources=options.resources,
-        sys_path=[working_directory(), *map(os.path.abspath, sys.path[1:])],
-        cwd=working_directory(),
+        sys_path=["", *sys.path[1:]],  # the folder of the command's own script is nobody's
         leash=False,
         timeout=options.death_timeout,
         lifetime=options.lifetime,

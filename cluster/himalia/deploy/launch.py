@@ -10,19 +10,18 @@ from __future__ import annotations
 import atexit
 import glob
 import os
-import sys
 import threading
 import time
-from typing import Final, NoReturn
+from typing import Final
 
 import msgspec
 
 from himalia.child import Child, stop
-from himalia.comm.security import CLIENT_ROLES, WORKER_ROLES, Credentials, ServerCertificate, secret_stays
+from himalia.comm.security import CLIENT_ROLES
 from himalia.deploy.apart import run_apart
 from himalia.deploy.dashboard.process import Door, open_door
 from himalia.deploy.keeper import Keeper
-from himalia.deploy.layout import WorkerLayout
+from himalia.deploy.plan import LaunchPlan
 from himalia.errors import ClosedError, HimaliaError, StartError
 from himalia.follow.control import Control
 from himalia.registry import clusters
@@ -41,32 +40,6 @@ END_PATIENCE: Final = 2.0
 """Seconds in which the scheduler is seen to end too, if that is why the nanny did."""
 LIVE: Final[set[Launch]] = set()
 """Started by this process and not ended yet: what has to be ended when it exits."""
-
-
-class LaunchPlan(msgspec.Struct, kw_only=True):
-    """What to start."""
-
-    name: str
-    credentials: Credentials
-    layout: WorkerLayout
-    listen: list[str]
-    """Further addresses of the scheduler, beside its Unix socket."""
-    certificate: ServerCertificate | None = None
-    nanny_listen: str = ""
-    """Where the nanny offers its data; empty: a Unix socket."""
-    local_directory: str | None = None
-    resources: dict[str, float] = {}
-    env: dict[str, str] = {}
-    kind: str = "LocalCluster"
-    forward_logs: bool = False
-    dashboard_address: str | int | None = None
-    """Where a dashboard listens; ``None``: there is none."""
-
-    def __repr__(self) -> str:
-        return f"<Plan {self.name}>"  # the fields hold secrets
-
-    def __reduce__(self) -> NoReturn:
-        raise secret_stays("A cluster's plan")
 
 
 class Launch:
@@ -120,7 +93,7 @@ class Launch:
         self.keep_directory(scratch_directory(cluster_id, plan.local_directory))
         address = f"unix://{sockets}/scheduler.sock"
         self.door = open_door(plan.dashboard_address)
-        told = scheduler_config(plan, address, self.directories, self.door)
+        told = plan.for_scheduler(address, self.directories, self.door)
         scheduler = self.spawn("himalia.deploy.scheduler_process", told, "scheduler")
         nanny = self.spawn_nanny()
         self.start_dashboard(address)
@@ -136,10 +109,13 @@ class Launch:
         plan, number = self.plan, self.nannies
         sockets, scratch = self.directories
         self.nannies += 1
-        listen = plan.nanny_listen or f"unix://{sockets}/nanny{number or ''}.sock"
-        told = nanny_config(plan, f"unix://{sockets}/scheduler.sock", listen, scratch)
-        here = self.here()  # if its name is no text: calls go where the client is (note 0008)
-        told |= {"nworkers": self.wanted, "cwd": here if is_text(here) else os.sep}
+        told = plan.for_nanny(
+            f"unix://{sockets}/scheduler.sock",
+            nworkers=self.wanted,
+            listen=plan.nanny_listen or f"unix://{sockets}/nanny{number or ''}.sock",
+            scratch=scratch,
+            cwd=self.here(),
+        )
         with self.lock:
             gone = [child for child in self.children if child.title == "nanny"]
             self.children = [child for child in self.children if child.title != "nanny"]
@@ -149,12 +125,11 @@ class Launch:
         return self.spawn("himalia.nanny", told, "nanny", history=gone[-1] if gone else None)
 
     def here(self) -> str:
-        """Return where the user's program is now, or was last if that folder is gone by now."""
+        """Return where the user's program is now, or was last if that folder is gone by now; empty if nobody knows."""
         try:
-            self.cwd = working_directory()
-        except StartError:
-            if not self.cwd:
-                raise
+            self.cwd = os.getcwd()
+        except OSError:
+            pass
         return self.cwd
 
     def await_nanny(self, nanny: Child, deadline: float) -> Child:
@@ -208,7 +183,7 @@ class Launch:
         self.directories.append(path)
         return path
 
-    def spawn(self, module: str, config: dict[str, object], title: str, history: Child | None = None) -> Child:
+    def spawn(self, module: str, config: msgspec.Struct, title: str, history: Child | None = None) -> Child:
         """Start a child, unless the cluster was closed meanwhile by another thread."""
         with self.lock:
             if self.closed:
@@ -294,58 +269,6 @@ class Launch:
                 remove_directory(directory)
             LIVE.discard(self)
             self.ended.set()
-
-
-def scheduler_config(plan: LaunchPlan, address: str, directories: list[str], door: Door | None) -> dict[str, object]:
-    """Return what the scheduler process is told."""
-    scheduler = {
-        "credentials": plan.credentials.to_config(),
-        "listen": [address, *plan.listen],
-        "certificate": plan.certificate.to_config() if plan.certificate else None,
-        "name": plan.name,
-    }
-    return {
-        "scheduler": scheduler,
-        "kind": plan.kind,
-        "directories": directories,
-        "dashboard": door.dashboard if door is not None else "",
-        "dashboard_key": door.dashboard_key if door is not None else "",
-    }
-
-
-def nanny_config(plan: LaunchPlan, scheduler: str, listen: str, local_directory: str) -> dict[str, object]:
-    """Return what the nanny process is told."""
-    return {
-        "scheduler": [scheduler],
-        "credentials": plan.credentials.only_for(WORKER_ROLES).to_config(),
-        "name": plan.name,
-        "nworkers": plan.layout.nworkers,
-        "nthreads": plan.layout.nthreads,
-        "memory_limit": plan.layout.memory_limit,
-        "local_directory": local_directory,
-        "resources": plan.resources,
-        "env": plan.env,
-        "sys_path": [path for path in map(os.path.abspath, sys.path) if is_text(path)],
-        "listen": listen,
-        "leash": True,
-    }
-
-
-def working_directory() -> str:
-    """Return where the user's program is, so that the workers are there too."""
-    try:
-        return os.getcwd()
-    except OSError:
-        raise StartError("The current directory was removed; change into one that exists, then start again.") from None
-
-
-def is_text(path: str) -> bool:
-    """Return whether a path can be written into a configuration: its name may be bytes that are no UTF-8."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def close_all() -> None:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from himalia.comm.addresses import parse
 from himalia.deploy.cluster import ADVICE, Cluster
 from himalia.deploy.dashboard.process import DEFAULT_ADDRESS, Door
-from himalia.deploy.launch import START_TIMEOUT, Launch, LaunchPlan
+from himalia.deploy.launch import START_TIMEOUT, Launch
 from himalia.deploy.layout import choose_layout
 from himalia.deploy.network import LOOPBACK, contact_host, listen_address, secure
+from himalia.deploy.plan import LaunchPlan
 from himalia.errors import HimaliaError, UsageError
 from himalia.follow.arrivals import wait_for_workers
 from himalia.registry import clusters

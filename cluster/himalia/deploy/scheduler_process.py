@@ -17,32 +17,15 @@ import msgspec
 
 from himalia.comm.security import Credentials
 from himalia.deploy.network import contact_addresses
+from himalia.deploy.service_config import ServiceConfig
 from himalia.errors import HimaliaError, StartError
 from himalia.registry import clusters
 from himalia.registry.cluster_file import ClusterEntry, describe, remove_file, worker_entry, worker_path, write_file
 from himalia.registry.runtime_directory import hold, remove_directory
 from himalia.run import answer, fail, read_config, run
-from himalia.scheduler.config import SchedulerConfig
 from himalia.scheduler.shell import serve
 
 logger = logging.getLogger("himalia.deploy")
-
-
-class ServiceConfig(msgspec.Struct, kw_only=True):
-    """A scheduler, and where it is to be found."""
-
-    scheduler: SchedulerConfig
-    kind: str = "Cluster"
-    """Class that started it, for ``himalia ls``."""
-    scheduler_file: str = ""
-    """A further file to write the entry to."""
-    must_be_found: bool = False
-    """Whether it is of no use without a cluster file: nobody else knows its secret."""
-    directories: list[str] = []
-    """Private directories to remove at the end."""
-    dashboard: str = ""
-    """For the cluster file, with the key: who started the scheduler starts the dashboard."""
-    dashboard_key: str = ""
 
 
 async def serve_cluster(config: ServiceConfig, stop: asyncio.Event, ready: Callable[[ClusterEntry, str], None]) -> None:
@@ -64,8 +47,8 @@ async def serve_cluster(config: ServiceConfig, stop: asyncio.Event, ready: Calla
         entry = describe(config.scheduler.name, credentials, found, pid=os.getpid(), kind=config.kind)
         entry.dashboard, entry.dashboard_key = config.dashboard, config.dashboard_key
         try:
-            if config.scheduler_file:
-                path = write_file(config.scheduler_file, entry)
+            if config.cluster_file:
+                path = write_file(config.cluster_file, entry)
                 write_file(worker_path(path), worker_entry(entry, credentials))
             clusters.write(entry, credentials)
         except OSError as error:
@@ -87,9 +70,9 @@ async def serve_cluster(config: ServiceConfig, stop: asyncio.Event, ready: Calla
     finally:
         if entry is not None:
             clusters.remove(entry.name, entry.id)
-            if config.scheduler_file:
-                remove_file(config.scheduler_file, entry.id)
-                remove_file(worker_path(config.scheduler_file), entry.id)
+            if config.cluster_file:
+                remove_file(config.cluster_file, entry.id)
+                remove_file(worker_path(config.cluster_file), entry.id)
         for directory, fd in zip(config.directories, held, strict=True):
             remove_directory(directory)
             os.close(fd)

@@ -31,7 +31,9 @@ class NannyConfig(msgspec.Struct, kw_only=True):
     env: dict[str, str] = {}
     """Environment of the workers, beside the nanny's own."""
     sys_path: list[str] | None = None
+    """Where workers look for modules first, as in whoever starts it; ``None``: nobody says."""
     cwd: str = ""
+    """Where workers begin; empty: where the nanny is."""
     leash: bool = True
     """End when standard input ends: whoever started it is gone."""
     timeout: float = 30.0

@@ -39,6 +39,7 @@ from himalia.nanny.exchange import Exchange
 from himalia.nanny.machine import NannyMachine
 from himalia.nanny.meter import Meter
 from himalia.nanny.output import newest
+from himalia.nanny.paths import resolve
 from himalia.nanny.processes import WorkerPool
 from himalia.nanny.profiling.profiler import Profiler
 from himalia.nanny.store.store import Store
@@ -339,8 +340,9 @@ async def serve(config: NannyConfig, stop: asyncio.Event, *, ready: Callable[[Ho
     HimaliaError
         If it can't start.
     """
+    config = resolve(config)
     if config.local_directory:
-        make_parents(os.path.abspath(config.local_directory))
+        make_parents(config.local_directory)
     directory = tempfile.mkdtemp(prefix="himalia-nanny-", dir=config.local_directory or None)
     shell = NannyShell(config, directory)
     stopping = asyncio.ensure_future(stop.wait())

@@ -56,6 +56,7 @@ TYPES: Final = {
     ("ground", "deploy"): "the same for `himalia.LocalCluster`",
     ("comm", "nanny"): "the data plane writes into a store that it is handed; a Protocol would repeat its 14 methods",
     ("client", "deploy"): "what Client.cluster is",
+    ("deploy", "nanny"): "what a nanny is told",
     ("deploy", "client"): "what Cluster.get_client() returns",
 }
 """What only a type checker imports beyond that."""
