@@ -42,6 +42,8 @@ class Parsed(ParamType):
 DURATION = Parsed("duration", parse_duration)
 RESOURCES = Parsed("resources", parse_resources)
 PORT = click.IntRange(0, 65535)
+CLUSTER_FILE = ("--cluster-file", "--scheduler-file", "cluster_file")
+"""The option's name, and what Dask calls it."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -58,7 +60,11 @@ def commands() -> None:
     "--dashboard-address", default=":8787", show_default=True, help="Port of the dashboard on loopback, or none."
 )
 @click.option("--name", default="", help="Name of the cluster, for Client(name) and `himalia stop`.")
-@click.option("--scheduler-file", default="", help="Also write the cluster file (with its secret, mode 0600) here.")
+@click.option(
+    *CLUSTER_FILE,
+    default="",
+    help="Also write the cluster file (with its secret, mode 0600) here.  [--scheduler-file: as in Dask]",
+)
 @click.option(
     "--idle-timeout", type=DURATION, default=0.0, help="End after so long without work, like 5m.  [default: never]"
 )
@@ -68,7 +74,7 @@ def scheduler(
     port: int,
     dashboard_address: str,
     name: str,
-    scheduler_file: str,
+    cluster_file: str,
     idle_timeout: float,
 ) -> int:
     """Start a scheduler, and run it until ctrl-C, SIGTERM, `himalia stop`, or its idle timeout."""
@@ -80,7 +86,7 @@ def scheduler(
             interface=interface,
             port=port,
             name=name,
-            scheduler_file=scheduler_file,
+            cluster_file=cluster_file,
             idle_timeout=idle_timeout,
             dashboard_address=None if dashboard_address in ("", "none") else dashboard_address,
         )
@@ -108,7 +114,9 @@ def scheduler(
 )
 @click.option("--lifetime", type=DURATION, default=0.0, help="End after so long.  [default: never]")
 @click.option(
-    "--scheduler-file", "--cluster-file", "file", default="", help="Cluster file with the secret, if not this user's."
+    *CLUSTER_FILE,
+    default="",
+    help="Cluster file with the secret, if not this user's.  [--scheduler-file: as in Dask]",
 )
 def worker(
     address: str,
@@ -122,11 +130,11 @@ def worker(
     resources: dict[str, float] | None,
     death_timeout: float,
     lifetime: float,
-    file: str,
+    cluster_file: str,
 ) -> int:
     """Start workers on this host for SCHEDULER: its address (tcp://host:8786) or its cluster's name.
 
-    The cluster's secret is taken from this user's cluster files, or from a file that --scheduler-file or the variable
+    The cluster's secret is taken from this user's cluster files, or from a file that --cluster-file or the variable
     HIMALIA_CLUSTER_FILE names.
     """
     from himalia.deploy.foreground import WorkerOptions, run_worker
@@ -145,7 +153,7 @@ def worker(
     return run_worker(
         WorkerOptions(
             scheduler=address,
-            file=file,
+            cluster_file=cluster_file,
             layout=layout,
             name=name,
             local_directory=local_directory,

@@ -156,9 +156,9 @@ def test_clusters_are_listed_and_stopped_by_name(launch: Launch, scheduler: str)
     assert_clear(run("stop", "mine"), 1, "No cluster named 'mine'")
 
 
-def test_a_scheduler_file_lets_workers_in_that_have_no_other(launch: Launch, tmp_path: Path) -> None:
+def test_a_cluster_file_lets_workers_in_that_have_no_other(launch: Launch, tmp_path: Path) -> None:
     path = tmp_path / "scheduler.json"
-    scheduler = launch("scheduler", "--port", "0", "--scheduler-file", str(path))
+    scheduler = launch("scheduler", "--port", "0", "--cluster-file", str(path))
     address = scheduler.wait_for("Scheduler at:")
     scheduler.wait_for("Cluster file:")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -190,14 +190,14 @@ def test_a_file_for_worker_nodes_is_all_that_a_node_needs(launch: Launch, tmp_pa
     alone.write_bytes(Path(file).read_bytes())
     alone.chmod(0o600)
     elsewhere = {"HIMALIA_HOME": str(tmp_path / "elsewhere")}
-    launch("worker", "--scheduler-file", str(alone), "--nworkers", "1", **elsewhere).wait_for("Registered to:")
+    launch("worker", "--cluster-file", str(alone), "--nworkers", "1", **elsewhere).wait_for("Registered to:")
 
 
 def test_a_wrong_secret_is_refused_by_both_sides(launch: Launch, scheduler: str, tmp_path: Path) -> None:
     for name, wrong in (("cluster", new_credentials()), ("secret", None)):
         credentials = wrong or type(new_credentials())(clusters.read("mine").id, b"x" * 32)
         path = write_worker_file(str(tmp_path / f"{name}.json"), "mine", credentials, scheduler)
-        done = run("worker", scheduler, "--scheduler-file", path, "--death-timeout", "5")
+        done = run("worker", scheduler, "--cluster-file", path, "--death-timeout", "5")
         assert_clear(done, 1, name)
 
 
@@ -213,7 +213,7 @@ def test_nobody_there_is_one_clear_line_in_time(nothing_left: None, tmp_path: Pa
     address = f"tcp://127.0.0.1:{port}"
     path = write_worker_file(str(tmp_path / "s.json"), "x", new_credentials(), address)
     begun = time.monotonic()
-    assert_clear(run("worker", address, "--scheduler-file", path, "--death-timeout", "1s"), 1, address)
+    assert_clear(run("worker", address, "--cluster-file", path, "--death-timeout", "1s"), 1, address)
     assert time.monotonic() - begun < 8.0
 
 
@@ -222,7 +222,7 @@ def test_something_else_listens_there_is_one_clear_line(nothing_left: None, tmp_
         threading.Thread(target=other.serve_forever, name="web", daemon=True).start()
         address = f"tcp://127.0.0.1:{other.server_port}"
         path = write_worker_file(str(tmp_path / "s.json"), "x", new_credentials(), address)
-        assert_clear(run("worker", address, "--scheduler-file", path, "--death-timeout", "3s"), 1, address)
+        assert_clear(run("worker", address, "--cluster-file", path, "--death-timeout", "3s"), 1, address)
         other.shutdown()
 
 
@@ -299,6 +299,7 @@ def test_beyond_loopback_everything_speaks_tls(launch: Launch) -> None:
         ["scheduler", "--name", "a/b"],
         ["scheduler", "extra"],
         ["scheduler", "--bogus"],
+        ["scheduler", "--cluster-file", "/nowhere/at/all.json", "--port", "0"],
         ["scheduler", "--scheduler-file", "/nowhere/at/all.json", "--port", "0"],
         ["worker"],
         ["worker", "ftp://here:1"],
@@ -324,20 +325,20 @@ def test_what_cannot_be_meant_is_one_clear_line(nothing_left: None, arguments: l
 def test_missing_files_and_clusters_are_one_clear_line(nothing_left: None, tmp_path: Path) -> None:
     assert_clear(run("worker", "no-such-cluster"), 1, "no-such-cluster")
     assert_clear(run("worker", "tcp://127.0.0.1:8786"), 1, "secret", "--cluster-file")
-    assert_clear(run("worker", "--scheduler-file", str(tmp_path / "none.json")), 1, "none.json")
+    assert_clear(run("worker", "--cluster-file", str(tmp_path / "none.json")), 1, "none.json")
     path = tmp_path / "open.json"
     path.write_text("{}")
     path.chmod(0o644)
-    assert_clear(run("worker", "--scheduler-file", str(path)), 2, "chmod 600")
+    assert_clear(run("worker", "--cluster-file", str(path)), 2, "chmod 600")
 
 
 def test_a_home_that_cannot_be_written_is_one_clear_line_or_no_matter(launch: Launch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     nowhere = str(tmp_path / "file" / "home")
-    assert_clear(run("scheduler", "--port", "0", HIMALIA_HOME=nowhere), 1, "HIMALIA_HOME", "--scheduler-file")
+    assert_clear(run("scheduler", "--port", "0", HIMALIA_HOME=nowhere), 1, "HIMALIA_HOME", "--cluster-file")
     path = str(tmp_path / "s.json")
-    launch("scheduler", "--port", "0", "--scheduler-file", path, HIMALIA_HOME=nowhere).wait_for("Scheduler at:")
-    launch("worker", "--scheduler-file", path, "--nworkers", "1", HIMALIA_HOME=nowhere).wait_for("Registered to:")
+    launch("scheduler", "--port", "0", "--cluster-file", path, HIMALIA_HOME=nowhere).wait_for("Scheduler at:")
+    launch("worker", "--cluster-file", path, "--nworkers", "1", HIMALIA_HOME=nowhere).wait_for("Registered to:")
 
 
 def test_help_needs_no_cluster(nothing_left: None) -> None:

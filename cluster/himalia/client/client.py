@@ -98,8 +98,9 @@ class Client:
         Work in the running event loop: methods that wait return awaitables, ``async with`` opens and closes it.
     name : str, optional
         Shown to people.
-    cluster_file, scheduler_file : str, optional
+    cluster_file : str, optional
         A cluster file with address and secret; else the variable ``HIMALIA_CLUSTER_FILE``, or the user's own files.
+        ``scheduler_file`` is Dask's name for it, and the same.
     settings : Settings, optional
         Numbers for this client.
     forward_output : bool

@@ -38,7 +38,7 @@ class SchedulerOptions(msgspec.Struct, kw_only=True):
     interface: str = ""
     port: int = 8786
     name: str = ""
-    scheduler_file: str = ""
+    cluster_file: str = ""
     idle_timeout: float = 0.0
     dashboard_address: str | None = None
 
@@ -48,7 +48,7 @@ class WorkerOptions(msgspec.Struct, kw_only=True):
 
     scheduler: str = ""
     """An address, a cluster's name, or nothing if a file says it."""
-    file: str = ""
+    cluster_file: str = ""
     layout: WorkerLayout
     name: str = ""
     local_directory: str = ""
@@ -81,8 +81,8 @@ def run_scheduler(options: SchedulerOptions) -> int:
             leash=False,
         ),
         kind="himalia scheduler",
-        cluster_file=options.scheduler_file,
-        must_be_found=not options.scheduler_file,
+        cluster_file=options.cluster_file,
+        must_be_found=not options.cluster_file,
         directories=[directory],
         dashboard=door.dashboard if door is not None else "",
         dashboard_key=door.dashboard_key if door is not None else "",
@@ -111,7 +111,7 @@ def announce_scheduler(entry: ClusterEntry, me: str) -> None:
     say(f"Cluster name: {entry.name}, for Client({entry.name!r}) and `himalia stop {entry.name}`")
     path = os.path.join(clusters.directory(), entry.name + ".json")
     say(f"Cluster file: {path} (for clients)")
-    say(f"Worker file:  {worker_path(path)} (all that a node needs to run workers: himalia worker --scheduler-file)")
+    say(f"Worker file:  {worker_path(path)} (all that a node needs to run workers: himalia worker --cluster-file)")
 
 
 def run_worker(options: WorkerOptions) -> int:
@@ -119,7 +119,7 @@ def run_worker(options: WorkerOptions) -> int:
     from himalia.nanny.config import NannyConfig
     from himalia.nanny.shell import serve
 
-    target = find_target(options.scheduler or None, options.file or None)
+    target = find_target(options.scheduler or None, options.cluster_file or None)
     assert target.entry is not None, "no cluster object was given"
     addresses, entry = target.addresses, clusters.for_workers(target.entry)
     if addresses == entry.addresses and not entry.reachable:

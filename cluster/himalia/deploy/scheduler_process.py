@@ -54,7 +54,7 @@ async def serve_cluster(config: ServiceConfig, stop: asyncio.Event, ready: Calla
         except OSError as error:
             why = f"{clusters.directory()} can't be written: {error.strerror}"
             if config.must_be_found:
-                failure = StartError(f"{why}. Name another place by HIMALIA_HOME, or a file by --scheduler-file.")
+                failure = StartError(f"{why}. Name another place by HIMALIA_HOME, or a file by --cluster-file.")
             else:
                 logger.warning("the cluster works, but can't be found by its name: %s", why)
         except HimaliaError as error:

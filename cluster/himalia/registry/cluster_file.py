@@ -160,7 +160,7 @@ def worker_path(path: str) -> str:
 
 
 def write_file(path: str, entry: ClusterEntry) -> str:
-    """Write the entry to a file that the user named (``--scheduler-file``), in the place of an older one."""
+    """Write the entry to a file that the user named (``--cluster-file``), in the place of an older one."""
     path = os.path.abspath(os.path.expanduser(path))
     try:
         # Beside the path and renamed: whoever waits for the file reads all of it, or doesn't find it yet.

@@ -135,7 +135,7 @@ def for_workers(entry: ClusterEntry) -> ClusterEntry:
     except FileNotFoundError:
         raise ClusterNotFoundError(
             f"{entry.path} is for clients; a node that runs workers needs {path}, which is written beside it. "
-            f"Copy that one, and name it by --scheduler-file."
+            f"Copy that one, and name it by --cluster-file."
         ) from None
 
 

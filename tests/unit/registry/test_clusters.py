@@ -184,7 +184,7 @@ def test_a_directory_is_no_cluster_file(tmp_path: Path) -> None:
         read_file(str(tmp_path))
 
 
-def test_a_scheduler_file_replaces_an_older_one_and_goes_with_its_cluster(tmp_path: Path) -> None:
+def test_a_named_file_replaces_an_older_one_and_goes_with_its_cluster(tmp_path: Path) -> None:
     path = tmp_path / "scheduler.json"
     path.write_text("older")
     written = entry()
@@ -195,6 +195,6 @@ def test_a_scheduler_file_replaces_an_older_one_and_goes_with_its_cluster(tmp_pa
     assert not path.exists()
 
 
-def test_a_scheduler_file_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_named_file_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="can't be written"):
         write_file(str(tmp_path / "missing" / "scheduler.json"), entry())
