@@ -61,12 +61,6 @@ class FreeData(Message, tag=72):
     data: Many[tuple[Key, Serial]]
 
 
-class Replicate(Message, tag=73):
-    """Fetch a copy of these results from their holders and keep it."""
-
-    data: Many[Dependency]
-
-
 class RestartWorkers(Question[Restarted], tag=74):
     """Drop every task and all data, replace every worker; answered when they are ready.
 
@@ -209,7 +203,7 @@ class WorkerOutput(Message, tag=102):
 
 
 SchedulerToNanny = (
-    FunctionBody | ForgetFunctions | HostsChanged | Close | Compute | Withdraw | FreeData | Replicate | RestartWorkers
+    FunctionBody | ForgetFunctions | HostsChanged | Close | Compute | Withdraw | FreeData | RestartWorkers
     | ReportInventory | RunFunction | Scale | GetLogs | GetProfile
 )  # fmt: skip
 NannyToScheduler = (

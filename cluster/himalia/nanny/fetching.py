@@ -7,7 +7,6 @@ that did not have it.
 
 from __future__ import annotations
 
-from himalia.messages.nanny import DataLost, Replicate
 from himalia.messages.parts import Dependency, HostsChanged
 from himalia.names import PeerId, is_good_for
 from himalia.nanny.events import DataFetched, Fetch
@@ -44,15 +43,6 @@ def fetch_inputs(state: NannyState, task: NannyTask) -> None:
             del state.fetches[dependency.key]
 
 
-def replicate(state: NannyState, message: Replicate, source: PeerId) -> None:
-    """Fetch copies that no task waits for."""
-    for dependency in message.data:
-        if state.find_good(dependency.key, dependency.attempt) is None:
-            fetch = fetch_of(state, dependency)
-            if fetch.host is None:
-                ask_next(state, fetch)
-
-
 def fetch_of(state: NannyState, dependency: Dependency) -> NannyFetch:
     """Return the fetch of a key, with the holders that ``dependency`` names added to it."""
     fetch = state.fetches.get(dependency.key)
@@ -87,8 +77,6 @@ def give_up(state: NannyState, fetch: NannyFetch) -> None:
     del state.fetches[fetch.key]
     tried = fetch.tried or [state.info.host]  # no holder was named: the scheduler believes that it is here
     missing = [(fetch.key, fetch.attempt, host) for host in tried]
-    if not fetch.waiters:
-        state.send(DataLost(fetch.key, fetch.attempt))
     for task in list(fetch.waiters.values()):
         forget_waiter(state, task)
         give_back(state, task, missing)
@@ -127,8 +115,6 @@ def data_fetched(state: NannyState, event: DataFetched, source: PeerId) -> None:
 def fail_waiters(state: NannyState, fetch: NannyFetch, reason: str) -> None:
     """Fail all tasks that wait for a key for which there will be no room; its holders still have it."""
     del state.fetches[fetch.key]
-    if not fetch.waiters:
-        state.send(DataLost(fetch.key, fetch.attempt))  # the copy that was asked for won't come
     for task in list(fetch.waiters.values()):
         forget_waiter(state, task)
         fail(state, task, reason)

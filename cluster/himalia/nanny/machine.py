@@ -31,7 +31,6 @@ from himalia.messages.client import GetLogs, GetProfile, RunFunction, Scale
 from himalia.messages.nanny import (
     Compute,
     FreeData,
-    Replicate,
     ReportInventory,
     RestartWorkers,
     Withdraw,
@@ -136,7 +135,6 @@ TRANSITIONS: Final[dict[type, Transition]] = {
     Withdraw: withdrawing.withdraw,
     events.SlotsRead: withdrawing.slots_read,
     FreeData: holding.free_data,
-    Replicate: fetching.replicate,
     HostsChanged: fetching.hosts_changed,
     events.DataFetched: fetching.data_fetched,
     events.DataStored: holding.data_stored,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from himalia.machine import Send
-from himalia.messages.nanny import DataAdded, DataLost, FreeData, InputMissing, Replicate, Withdraw, Withdrawn
+from himalia.messages.nanny import DataAdded, DataLost, FreeData, InputMissing, Withdraw, Withdrawn
 from himalia.messages.parts import HeldData, HostInfo, HostsChanged
 from himalia.names import HostId, Key, PeerId
 from himalia.nanny import events as e
@@ -130,16 +130,13 @@ def test_what_arrives_for_a_withdrawn_task_is_kept_and_announced() -> None:
     assert stage.event(fetched(X)) == [sent(DataAdded(X, 1, 8))]
 
 
-def test_copies_are_fetched_when_asked_for() -> None:
+def test_what_cannot_be_had_for_a_withdrawn_task_is_nobody_s_news() -> None:
     stage = stage_with_hosts()
-    assert stage.scheduler(Replicate([make_dependency("x", 1, "nanny-2")])) == [e.Fetch(TWO, [(X, 1)])]
-    assert stage.event(fetched(X)) == [sent(DataAdded(X, 1, 8))]
-
-
-def test_a_copy_that_cannot_be_had_is_reported_as_lost() -> None:
-    stage = stage_with_hosts()
-    stage.scheduler(Replicate([make_dependency("x", 1, "nanny-2")]))
-    assert stage.event(missing(X)) == [sent(DataLost(X, 1))]
+    stage.scheduler(NEEDS_X)
+    stage.scheduler(Withdraw(NEEDS_X.key, 5, interrupt=False))
+    assert stage.event(missing(X)) == [e.Fetch(THREE, [(X, 1)])]
+    assert stage.event(missing(X, THREE)) == []
+    assert not stage.state.fetches
 
 
 def test_only_the_named_attempt_is_freed() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from himalia.messages.nanny import Compute, FreeData, Replicate, RestartWorkers, Withdraw, WorkerDied
+from himalia.messages.nanny import Compute, FreeData, RestartWorkers, Withdraw, WorkerDied
 from himalia.messages.parts import Dependency, HeldData, HostsChanged
 from himalia.messages.worker import InterruptRun, Place, Returned
 from himalia.nanny import events as e
@@ -80,7 +80,7 @@ def test_a_result_of_an_attempt_that_was_let_go_on_does_not_replace_a_newer_one(
     stage.slots({FIRST: [1]})
     holder = make_host_info("nanny-2")
     stage.scheduler(HostsChanged([holder], []))
-    stage.scheduler(Replicate([Dependency(A.key, 7, 5, (holder.host,))]))
+    stage.scheduler(make_compute("b", 8, Dependency(A.key, 7, 5, (holder.host,))))
     stage.event(e.DataFetched(A.key, holder.host, HeldData(A.key, 7, 5)))
     assert not any(isinstance(instruction, e.FreeFromStore) for instruction in stage.returns(1))
     assert stage.state.attempts_held(A.key) == [1, 7]

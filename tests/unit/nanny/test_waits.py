@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from himalia.messages.nanny import Heartbeat, Replicate
+from himalia.messages.nanny import Heartbeat, Withdraw
 from himalia.messages.parts import HeldData, HostsChanged
 from himalia.messages.telemetry import HostMetrics, HostWait
 from himalia.names import Key
@@ -55,9 +55,10 @@ def test_an_input_that_has_come_and_finds_no_room_says_so() -> None:
     assert describe(stage.state) == [HostWait("fetched", X, 2.0, 7 * MIB, "nanny-2", 1)]
 
 
-def test_copies_that_no_call_waits_for_are_not_named() -> None:
+def test_a_fetch_that_no_call_waits_for_any_more_is_not_named() -> None:
     stage = stage_with_hosts()
-    stage.scheduler(Replicate([make_dependency("x", 1, "nanny-2")]))
+    stage.scheduler(NEEDS_X)
+    stage.scheduler(Withdraw(NEEDS_X.key, NEEDS_X.attempt, interrupt=False))
     measure(stage, 5.0)
     assert describe(stage.state) == []
 
