@@ -168,6 +168,8 @@ class Lifetime:
             self._owns_cluster = True
 
     def _begin_close(self) -> bool:
+        """Let everybody forget the client; return whether there is something to be closed."""
+        is_open = self._engine.end()  # before all else: another thread may be about to close it, too
         _open.discard(self)
         cells = find_cells()
         if cells is not None:
@@ -175,7 +177,7 @@ class Lifetime:
         if self._output is not None:
             self._output.flush()
         default.remove(self._client)
-        return self._engine.end()
+        return is_open
 
     def close_at_exit(self) -> None:
         """Close at the end of the interpreter, quietly."""
