@@ -44,6 +44,7 @@ class Submitter:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._shell = engine.shell
         self.keys = KeyMaker(engine.me)
         self.calls = CallMaker(engine.functions, self.keys, engine.settings.inline_limit)
 
@@ -69,10 +70,11 @@ class Submitter:
         specs = [call.spec for call in calls]
         made: list[Record] = []
         before = self.store(parcels, made) if parcels else []
-        batch = batch or self._engine.shell.machine.next_batch()
+        batch = batch or self._shell.machine.next_batch()
         event = CallsSubmitted(batch, specs, last, current_span(self._engine.me))
-        self._wait_for_room()
-        made += self._engine.shell.submit(event, tuple(named.values()), before)
+        if self._engine.outbox.congested:
+            self._wait_for_room()
+        made += self._shell.submit(event, tuple(named.values()), before)
         return self._compared(made, specs)
 
     def _compared(self, made: list[Record], specs: Sequence[TaskSpec]) -> list[Record]:
@@ -118,7 +120,7 @@ class Submitter:
         def refuse(error: Exception) -> None:
             if made:
                 text = f"Its arguments can't be stored: {error}"
-                self._engine.shell.tell(CallsRefused(made, TaskError("refused", made[0].key, text)))
+                self._shell.tell(CallsRefused(made, TaskError("refused", made[0].key, text)))
 
         return [place_behind(self._engine, parcels, refuse)]
 
@@ -136,7 +138,7 @@ class Submitter:
         """Submit a call for each tuple of arguments; yield their records, each held once, while they are sent."""
         pickled = self._engine.functions.pickle(function)
         kwargs, held = self._store_kwargs(kwargs)
-        batch = self._engine.shell.machine.next_batch()
+        batch = self._shell.machine.next_batch()
         rows = zip(*iterables, strict=False)
         names = None if keys is None or isinstance(keys, str) else iter(keys)
         prefix = keys if isinstance(keys, str) else pickled.name
@@ -152,7 +154,7 @@ class Submitter:
         finally:
             if held:
                 for record in held:
-                    self._engine.shell.drop(record)
+                    self._shell.drop(record)
 
     def _send_rows(
         self,
@@ -201,8 +203,9 @@ class Submitter:
                 order += 1
         if large:
             return self._send_mixed(pickled, rows, kwargs, specs, large, batch, pure and keys is None, prefix, options)
-        self._wait_for_room()
-        made = self._engine.shell.submit(CallsSubmitted(batch, specs, True, current_span(self._engine.me)), (pickled,))
+        if self._engine.outbox.congested:
+            self._wait_for_room()
+        made = self._shell.submit(CallsSubmitted(batch, specs, True, current_span(self._engine.me)), (pickled,))
         return made if keys is None else self._compared(made, specs)
 
     def _send_mixed(
@@ -300,20 +303,20 @@ class Submitter:
         for parcel, messages in zip(parcels, placed, strict=True):
             data = serialize.pack(parcel.frames) if serialize.nbytes(parcel.frames) <= limit else None
             for index, message in enumerate(messages):
-                self._engine.shell.tell(ValuePlaced(message, data, index == 0))
+                self._shell.tell(ValuePlaced(message, data, index == 0))
             records.append(self._engine.records[parcel.key])
         return records
 
     def _wait_for_room(self) -> None:
         """Block this thread while too much is under way, if this client may block."""
         engine = self._engine
-        if engine.outbox.congested and not engine.never_blocks:
+        if not engine.never_blocks:
             engine.outbox.wait_for_room(lambda: engine.gone)
 
     def give_up(self, batch: int) -> None:
         """End a submission that failed midway, so that others aren't taken for parts of it."""
         try:
-            self._engine.shell.submit(CallsSubmitted(batch, [], True))
+            self._shell.submit(CallsSubmitted(batch, [], True))
         except ClosedError:
             pass
 
