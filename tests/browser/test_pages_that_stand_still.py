@@ -15,7 +15,7 @@ from himalia.registry.dashboard_key import CODE_SECONDS, mint, new_key
 from himalia_widgets.dashboard import attendance, documents, server
 from himalia_widgets.dashboard.guard import Guard
 from tests.unit.widgets import synthetic
-from tests.unit.widgets.test_dashboard_pages import Told
+from tests.unit.widgets.test_dashboard_pages import told
 from tests.waiting import wait_until
 
 SECONDS = 2.0
@@ -49,13 +49,13 @@ def link(monkeypatch: pytest.MonkeyPatch, opened: list[documents.OpenPage]) -> I
     monkeypatch.setattr(server, "LOOK", 0.1)
     monkeypatch.setattr(attendance, "LOOKS", int(SECONDS / 0.1))
     made_up = synthetic.MadeUpCluster()
-    source, key, stop, loops = Told(synthetic.history(10)), new_key(), asyncio.Event(), []
+    followed, key, stop, loops = told(), new_key(), asyncio.Event(), []
 
     async def work() -> None:
         loops.append(asyncio.get_running_loop())
-        serving = asyncio.ensure_future(server.serve(source, listener, Guard(key, "lab"), stop))
+        serving = asyncio.ensure_future(server.serve(followed, listener, Guard(key, "lab"), stop))
         while not stop.is_set():
-            source.history.take(made_up.step(), now=made_up.now)
+            followed.history.take(made_up.step(), now=made_up.now)
             await asyncio.sleep(0.1)
         await serving
         while streams():  # of the context, which is closed by now

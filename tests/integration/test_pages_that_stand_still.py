@@ -21,7 +21,7 @@ from himalia_widgets.dashboard import attendance, documents, server
 from himalia_widgets.dashboard.guard import Guard
 from himalia_widgets.view.history import History
 from tests.unit.widgets import synthetic
-from tests.unit.widgets.test_dashboard_pages import Told
+from tests.unit.widgets.test_dashboard_pages import told
 from tests.waiting import PATIENCE
 
 PAGE = "status"
@@ -67,8 +67,8 @@ def test_a_page_that_answers_nothing_is_sent_a_drawing_and_then_left(
 
     async def main() -> None:
         cluster = synthetic.MadeUpCluster(duration=0.05)
-        source = Told(History())
-        source.history.take_info(cluster.info())
+        followed = told(History())
+        followed.history.take_info(cluster.info())
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that the kernel takes no whole drawing
         host, stop, key = "{}:{}".format(*listener.getsockname()), asyncio.Event(), new_key()
@@ -77,10 +77,10 @@ def test_a_page_that_answers_nothing_is_sent_a_drawing_and_then_left(
 
         async def work() -> None:
             while True:
-                source.history.take(cluster.step(3.0, full=True), now=cluster.now)
+                followed.history.take(cluster.step(3.0, full=True), now=cluster.now)
                 await asyncio.sleep(0.1)
 
-        tasks = [asyncio.ensure_future(server.serve(source, listener, guard, stop)), asyncio.ensure_future(work())]
+        tasks = [asyncio.ensure_future(server.serve(followed, listener, guard, stop)), asyncio.ensure_future(work())]
         client = SimpleAsyncHTTPClient(force_instance=True)
         answer = await client.fetch(f"http://{host}/{PAGE}", headers={"Cookie": cookie})
         client.close()

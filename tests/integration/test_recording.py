@@ -25,7 +25,7 @@ from tests.waiting import PATIENCE, wait_until
 
 pytest.importorskip("bokeh", reason="replay needs the views: pip install 'himalia[jupyter]'")
 
-from himalia_widgets.replay.reel import Reel
+from himalia_widgets.replay.source import ReplaySource
 
 
 def double(number: int) -> int:
@@ -73,12 +73,12 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Truth]:
         yield Truth(path, {future.key for future in earlier}, {future.key for future in futures}, finished, workers)
 
 
-def open_reel(path: Path) -> Reel:
-    return Reel(Recording(path.read_bytes(), path.name))
+def open_reel(path: Path) -> ReplaySource:
+    return ReplaySource(Recording(path.read_bytes(), path.name), "moons")
 
 
-def keys_of(reel: Reel) -> list[str]:
-    calls = reel.history.calls
+def keys_of(source: ReplaySource) -> list[str]:
+    calls = source.history.calls
     return [calls.columns["key"][row] for row in calls.since(0)]
 
 
@@ -89,38 +89,38 @@ def test_every_call_is_in_it_once_also_those_from_before(truth: Truth) -> None:
 
 
 def test_at_any_moment_it_shows_what_had_ended_by_then(truth: Truth) -> None:
-    reel = open_reel(truth.path)
+    source = open_reel(truth.path)
     assert len(truth.finished) > 3
     for asked, answered, total in reversed(truth.finished):
-        reel.seek(asked)
-        early = reel.history.total
-        reel.seek(answered + 2.0)  # pushes come four times a second, if the machine is not too busy
+        source.seek(asked)
+        early = source.history.total
+        source.seek(answered + 2.0)  # pushes come four times a second, if the machine is not too busy
         assert early <= total + 4
-        assert total <= reel.history.total
+        assert total <= source.history.total
 
 
 def test_groups_workers_errors_and_lines_are_those_of_the_cluster(truth: Truth) -> None:
-    reel = open_reel(truth.path)
-    groups = {name: group for (name, _), group in reel.history.groups.items()}
+    source = open_reel(truth.path)
+    groups = {name: group for (name, _), group in source.history.groups.items()}
     assert (groups["double"].finished, groups["speak"].finished, groups["fail"].failed) == (220, 3, 4)
-    assert {worker.name for _, worker in reel.history.workers} == set(truth.workers)
-    assert [error.count for error in reel.history.errors.values()] == [4]
-    lines = {line.text for lines in reel.lines().lines.values() for line in lines if line.source == "stdout"}
+    assert {worker.name for _, worker in source.history.workers} == set(truth.workers)
+    assert [error.count for error in source.history.errors.values()] == [4]
+    lines = {line.text for lines in source.reel.lines().lines.values() for line in lines if line.source == "stdout"}
     assert lines == {"moon 0", "moon 1", "moon 2"}
 
 
 def test_before_the_recording_its_calls_are_not_there_yet(truth: Truth) -> None:
-    reel = open_reel(truth.path)
-    reel.seek(reel.recording.header.started)
-    assert set(keys_of(reel)) == truth.before
+    source = open_reel(truth.path)
+    source.seek(source.reel.recording.header.started)
+    assert set(keys_of(source)) == truth.before
 
 
 def test_a_recording_whose_end_is_missing_is_replayed_up_to_there(truth: Truth, tmp_path: Path) -> None:
     short = tmp_path / "short.himalia"
     short.write_bytes(truth.path.read_bytes()[:-10])
-    reel = open_reel(short)
-    assert reel.recording.torn
-    assert truth.before <= set(keys_of(reel))
+    source = open_reel(short)
+    assert source.reel.recording.torn
+    assert truth.before <= set(keys_of(source))
 
 
 def test_a_recording_ends_with_its_cluster(tmp_path: Path, nothing_left: None) -> None:

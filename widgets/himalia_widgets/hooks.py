@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from himalia.client.client import Client
     from himalia.client.future import Future
     from himalia.client.reprs import Futures
-    from himalia.deploy.cluster import Cluster
     from himalia.messages.answers import ClusterInfo, TelemetryReport
     from himalia.messages.client import CallOutput
     from himalia_widgets.cell.recorder import CellRecorder
+    from himalia_widgets.widget.cluster_object import ClusterObject
 
 
-def cluster_mimebundle(cluster: Cluster) -> dict[str, Any]:
+def cluster_mimebundle(cluster: ClusterObject) -> dict[str, Any]:
     """Return what shows a cluster live in a notebook's page."""
     from himalia_widgets.widget.model import show_cluster
 

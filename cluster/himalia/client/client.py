@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
@@ -42,6 +43,8 @@ from himalia.client.versions import Versions
 from himalia.comm.security import Credentials
 from himalia.errors import HimaliaError, UsageError
 from himalia.follow.arrivals import wait_for_workers
+from himalia.follow.feed import Feed
+from himalia.follow.source import Source
 from himalia.messages.answers import ClusterInfo, TelemetryReport
 from himalia.messages.client import CancelSpan, GetInfo, GetTelemetry, Restart, RunFunction, Telemetry
 from himalia.names import ClientId, Key, new_incarnation
@@ -187,6 +190,17 @@ class Client:
     def cluster(self) -> Cluster | None:
         """The cluster object, if it was given or is this client's own; else ``None``."""
         return cast("Cluster | None", self._lifetime.cluster)
+
+    @property
+    def cluster_name(self) -> str:
+        """What people call the cluster; of one that has no name here, the client's own."""
+        target = self._engine.target
+        return (target.name if target is not None else "") or self.name
+
+    def source_factory(self, *, full: bool = False) -> Callable[[], Source]:
+        """Return what makes a session of its own that follows the scheduler; see :class:`Followable`."""
+        assert self.credentials is not None  # known since it has addresses
+        return partial(Feed, self.credentials, list(self.addresses), title=self.cluster_name, full=full)
 
     @property
     def addresses(self) -> list[str]:

@@ -15,6 +15,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Coroutine, Generator, Iterable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -24,6 +25,7 @@ from himalia.deploy.layout import check_count
 from himalia.errors import ClosedError, HimaliaError, UnreachableError, UsageError
 from himalia.follow.arrivals import wait_for_workers
 from himalia.follow.control import Control
+from himalia.follow.feed import Feed
 from himalia.messages.answers import ClusterInfo
 from himalia.names import shorten
 from himalia.registry.dashboard_link import HasDashboard, login_link, plain_link
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from himalia.client.client import Client
     from himalia.comm.security import Credentials
     from himalia.follow.recorder import Recorder
+    from himalia.follow.source import Source
 
 Value = TypeVar("Value")
 
@@ -98,6 +101,17 @@ class Cluster:
         """What a client needs to be let in; its repr shows no secret."""
         raise NotImplementedError
 
+    # How views follow it: see himalia.follow.source.Followable
+
+    @property
+    def cluster_name(self) -> str:
+        """The name; a client of this cluster has one of its own."""
+        return self.name
+
+    def source_factory(self, *, full: bool = False) -> Callable[[], Source]:
+        """Return what makes a session that follows the scheduler."""
+        return partial(Feed, self.credentials, list(self.addresses), title=self.name, full=full)
+
     # What everybody may ask
 
     @property
@@ -151,8 +165,12 @@ class Cluster:
 
     def _scale(self, n: int) -> None:
         self._check_running()
-        self.expected = n  # also if it is refused: the scheduler keeps the wish for the nanny that comes next
+        self.expect(n)  # also if it is refused: the scheduler keeps the wish for the nanny that comes next
         self._ask(lambda control: control.scale(n))
+
+    def expect(self, workers: int) -> None:
+        """Take in that the scheduler was asked for so many workers, by this object or through a view of it."""
+        self.expected = workers
 
     def wait_for_workers(self, n_workers: int | None = None, timeout: float | None = None) -> None:
         """Wait until so many workers are ready for calls.

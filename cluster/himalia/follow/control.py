@@ -29,6 +29,7 @@ from himalia.messages.answers import (
 from himalia.messages.client import (
     DescribeTask,
     Explain,
+    FollowTelemetry,
     GetInfo,
     GetLogs,
     GetProfile,
@@ -171,13 +172,17 @@ class Control:
         """
         return (await self.ask(lambda number: Restart(number, names), timeout)).workers
 
-    async def telemetry(self, since: float = 0.0) -> TelemetryReport:
-        """Return the summaries of all groups, and the kept records of calls that began at ``since`` or later."""
-        return await self.ask(lambda number: GetTelemetry(number, since))
+    async def telemetry(self, since: float = 0.0, span: str = "") -> TelemetryReport:
+        """Return summaries of all groups, or those of a span, and kept records of calls that began since then."""
+        return await self.ask(lambda number: GetTelemetry(number, since, span))
 
     async def profile(self, since: float = 0.0, workers: list[str] | None = None) -> ProfileSamples:
         """Return what calls did after ``since`` (epoch seconds); see :class:`GetProfile`."""
         return await self.ask(lambda number: GetProfile(number, since, workers))
+
+    def follow(self, interval: float, *, full: bool) -> None:
+        """Have what changes pushed, at most every ``interval`` seconds; see :class:`Feed` for ``full``."""
+        self.endpoint.send(SCHEDULER, FollowTelemetry(interval, full, past=True))
 
     async def shut_down(self, reason: str, timeout: float) -> bool:
         """Ask the cluster to end, and return whether its scheduler said goodbye in time."""

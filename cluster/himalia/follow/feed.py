@@ -11,7 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -19,10 +19,10 @@ from himalia.bucket import Complaints
 from himalia.comm.security import Credentials
 from himalia.errors import HimaliaError
 from himalia.follow.control import CONNECT_TIMEOUT, Control
-from himalia.messages.answers import ClusterInfo
-from himalia.messages.client import FollowTelemetry, Telemetry
+from himalia.follow.source import Action, Subscriber
+from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples, Scaled, TaskView, TelemetryReport
+from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import TaskRecord
-from himalia.names import SCHEDULER
 from himalia.system import machine_identity
 from himalia.telemetry.snapshot import Snapshot
 
@@ -36,16 +36,8 @@ RECENT: Final = 2_000
 """Records that are kept for subscribers to come, of a feed that isn't full: some 600 bytes each."""
 
 
-class Subscriber(NamedTuple):
-    """Whom to call; see :meth:`Feed.subscribe`."""
-
-    on_telemetry: Callable[[Telemetry], object]
-    on_info: Callable[[ClusterInfo], object] | None
-    on_end: Callable[[str], object] | None
-
-
 class Feed:
-    """A session with a scheduler that pushes telemetry; all methods belong to the loop that called :meth:`open`.
+    """A session with a scheduler that pushes telemetry: the :class:`~himalia.follow.source.Source` of our clusters.
 
     The first push has the calls that the scheduler remembers of before.
 
@@ -55,6 +47,8 @@ class Feed:
         Of the cluster.
     addresses : list of str
         Of its scheduler, to be tried in this order.
+    title : str
+        Name of the cluster.
     interval : float
         Seconds between two pushes, at least.
     full : bool
@@ -64,12 +58,21 @@ class Feed:
     Attributes
     ----------
     control : Control
-        For questions.
+        Asks.
     """
 
+    is_live = True
+
     def __init__(
-        self, credentials: Credentials, addresses: list[str], *, interval: float = 0.25, full: bool = False
+        self,
+        credentials: Credentials,
+        addresses: list[str],
+        *,
+        title: str = "",
+        interval: float = 0.25,
+        full: bool = False,
     ) -> None:
+        self.title = title
         self.control = Control(credentials, on_telemetry=self._pushed, on_end=self._ended)
         self._addresses = addresses
         self._interval = interval
@@ -87,6 +90,10 @@ class Feed:
         self._over = ""
         """Why it ended."""
 
+    def now(self) -> float:
+        """See :class:`~himalia.follow.source.Source`, here and below."""
+        return time.time()
+
     async def open(self, timeout: float = CONNECT_TIMEOUT) -> None:
         """Connect and follow; if that fails, subscribers are told why, too.
 
@@ -97,7 +104,7 @@ class Feed:
         """
         try:
             await self.control.open(self._addresses, timeout)
-            self.control.endpoint.send(SCHEDULER, FollowTelemetry(self._interval, self._full, past=True))
+            self.control.follow(self._interval, full=self._full)
         except HimaliaError as error:
             self._ended(str(error))
             raise
@@ -109,25 +116,47 @@ class Feed:
             await asyncio.wait([self._asking])
         await self.control.close()
 
+    async def info(self) -> ClusterInfo:
+        """Return the scheduler, its hosts and its workers, and where they are seen from."""
+        return msgspec.structs.replace(await self.control.info(), here=machine_identity())
+
+    async def telemetry(self, since: float = 0.0, span: str = "") -> TelemetryReport:
+        """Return what the scheduler keeps of calls that began at ``since`` or later, and summaries of all."""
+        return await self.control.telemetry(since, span)
+
+    async def describe_task(self, key: str) -> TaskView:
+        """Return all that the scheduler knows of a key."""
+        return await self.control.describe_task(key)
+
+    async def logs(self, since: float = 0.0) -> ProcessLogs:
+        """Return the last lines of nannies and workers."""
+        return await self.control.logs(since)
+
+    async def profile(self, since: float = 0.0) -> ProfileSamples:
+        """Return the samples of all workers that can be looked at."""
+        return await self.control.profile(since)
+
+    def obstacle(self, action: Action) -> str:
+        """Return why that can't be done: the scheduler starts no host, and on several it wouldn't know where."""
+        return cannot_scale(self._snapshot.info) if action == "scale" else ""
+
+    async def scale(self, workers: int) -> Scaled:
+        """Let the cluster's only host keep so many workers."""
+        return await self.control.scale(workers)
+
+    async def restart_workers(self, names: list[str]) -> dict[str, str]:
+        """Replace these worker processes; what they ran is run again, results stay."""
+        return await self.control.restart_workers(names)
+
     def subscribe(
         self,
         on_telemetry: Callable[[Telemetry], object],
         on_info: Callable[[ClusterInfo], object] | None = None,
         on_end: Callable[[str], object] | None = None,
+        on_restart: Callable[[], object] | None = None,
     ) -> Callable[[], None]:
-        """Have what comes from now on handed out, after what is known already; return how to end that.
-
-        Parameters
-        ----------
-        on_telemetry : callable
-            Gets each push.
-        on_info : callable, optional
-            Gets ``Control.info()`` with the identity of this machine as ``here``, at first and whenever hosts or
-            workers came or went.
-        on_end : callable, optional
-            Gets the reason, once, when no more will come.
-        """
-        subscriber = Subscriber(on_telemetry, on_info, on_end)
+        """Have what comes from now on handed out, after what is known already; time never goes back here."""
+        subscriber = Subscriber(on_telemetry, on_info, on_end, on_restart)
         if self._over:
             self._call(on_end, self._over)
             return lambda: None
@@ -166,7 +195,7 @@ class Feed:
             asked = UNKNOWN
             while asked != self._membership:
                 asked = self._membership
-                info = msgspec.structs.replace(await self.control.info(), here=machine_identity())
+                info = await self.info()
                 self._snapshot.take_info(info)
                 for subscriber in list(self._subscribers.values()):
                     self._call(subscriber.on_info, info)
@@ -191,3 +220,15 @@ class Feed:
             callback(value)
         except Exception as error:
             self._complaints.write(time.monotonic(), "a subscriber of the telemetry failed", error=error)
+
+
+def cannot_scale(info: ClusterInfo | None) -> str:
+    """Say why the number of workers can't be chosen; empty if it can."""
+    if info is None:
+        return "Waiting for what the scheduler says about its hosts."
+    hosts = len(info.hosts)
+    if hosts == 0:
+        return "No host is here that could start workers."
+    if hosts > 1:
+        return f"Workers are on {hosts} hosts, and none of them was chosen. Start or stop nannies there instead."
+    return ""

@@ -13,24 +13,22 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from himalia.errors import HimaliaError, RecordingError, UsageError
+from himalia.follow.source import Followable, Question, Source
 from himalia.follow.tape import Tape
+from himalia.follow.thread_feed import ThreadFeed
 from himalia.follow.transcript import Transcript, newest_lines
 from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples, TelemetryReport
 from himalia.messages.client import Telemetry
 from himalia.show.look import card, fact, facts
 from himalia.show.units import format_bytes, parse_bytes, parse_duration
 from himalia.telemetry.recording import new_header
-
-if TYPE_CHECKING:
-    from himalia.follow.control import Control
-    from himalia.follow.thread_feed import ThreadFeed
 
 T = TypeVar("T")
 
@@ -44,14 +42,13 @@ ASK_TIMEOUT: Final = 3.0
 """Seconds that a question at the start or the end may take; without its answer the recording lacks just that."""
 
 
-def record(target: Any, path: str | os.PathLike[str], *, last: float | str, limit: int | str, logs: bool) -> Recorder:
+def record(
+    target: Followable, path: str | os.PathLike[str], *, last: float | str, limit: int | str, logs: bool
+) -> Recorder:
     """Record the cluster that a cluster object or a client stands for; see :meth:`Cluster.record`."""
-    from himalia.follow.thread_feed import ThreadFeed
-
-    name = getattr(getattr(target, "cluster", None), "name", None) or target.name
-    return Recorder(
-        path, ThreadFeed.of(target, full=True), name, last=parse_duration(last), limit=parse_bytes(limit), logs=logs
-    )
+    feed = ThreadFeed.of(target, full=True)
+    seconds, nbytes = parse_duration(last), parse_bytes(limit)
+    return Recorder(path, feed, target.cluster_name, last=seconds, limit=nbytes, logs=logs)
 
 
 class Recorder:
@@ -86,7 +83,7 @@ class Recorder:
         self._tape = Tape(self.path, new_header(cluster, now=started), limit)
         self._transcript = Transcript(lambda packer: self._tape.write(packer), started)
         self._unsubscribe: Callable[[], None] = lambda: None  # it may end before subscribing has returned
-        self._unsubscribe = feed.subscribe(self._take, self._take_info, self._finish)
+        self._unsubscribe = feed.subscribe(self._take, self._take_info, self._finish, self._take_restart)
         feed.post(self._ask_past, self._take_past)
 
     def __repr__(self) -> str:
@@ -136,16 +133,16 @@ class Recorder:
 
     # Questions
 
-    async def _ask_past(self, control: Control) -> TelemetryReport:
-        return await control.telemetry(self._since)
+    async def _ask_past(self, source: Source) -> TelemetryReport:
+        return await source.telemetry(self._since)
 
-    async def _ask_logs(self, control: Control) -> ProcessLogs:
-        return await control.logs(self._lines_since)
+    async def _ask_logs(self, source: Source) -> ProcessLogs:
+        return await source.logs(self._lines_since)
 
-    async def _ask_profile(self, control: Control) -> ProfileSamples:
-        return await control.profile(self._since)
+    async def _ask_profile(self, source: Source) -> ProfileSamples:
+        return await source.profile(self._since)
 
-    def _answer(self, question: Callable[[Control], Coroutine[object, object, T]]) -> T | None:
+    def _answer(self, question: Question[T]) -> T | None:
         """Return an answer, or None if none can be had: the recording lacks just that."""
         try:
             return self._feed.ask(question, ASK_TIMEOUT)
@@ -163,6 +160,9 @@ class Recorder:
 
     def _take_info(self, info: ClusterInfo) -> None:
         self._write(lambda: self._transcript.add_info(info, time.time()))
+
+    def _take_restart(self) -> None:
+        self._finish("the time of what it records was moved back")
 
     def _take_past(self, report: TelemetryReport | None, failure: BaseException | None) -> None:
         self._write(lambda: self._transcript.add_past(report))

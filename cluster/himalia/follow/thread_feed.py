@@ -14,14 +14,13 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from himalia.bucket import Complaints
-from himalia.comm.security import Credentials
 from himalia.errors import ClosedError, HimaliaError, TimeoutError
-from himalia.follow.control import CONNECT_TIMEOUT, Control, ignore
-from himalia.follow.feed import Feed, Subscriber
+from himalia.follow.control import CONNECT_TIMEOUT, ignore
+from himalia.follow.source import Action, Followable, Question, Source, Subscriber
 from himalia.messages.answers import ClusterInfo
 from himalia.messages.client import Telemetry
 from himalia.run import loop_factory
@@ -29,37 +28,34 @@ from himalia.run import loop_factory
 logger = logging.getLogger("himalia.feed")
 
 T = TypeVar("T")
-Question = Callable[[Control], Coroutine[object, object, T]]
 
 JOIN: Final = 2.0
 """Seconds that the last subscriber to leave waits for the thread; it ends by itself anyway."""
 
 
 class ThreadFeed:
-    """A cluster's :class:`Feed` for all who follow it in this process, in a thread that lives as long as they do.
+    """A :class:`Source` for all who follow it in this process, in a thread that lives as long as they do.
 
     Get it by :meth:`of`.  Its methods may be called from any thread but its own, except :meth:`post`,
     :meth:`subscribe` and what that returns, which may be called from there too.
     """
 
-    def __init__(self, credentials: Credentials, addresses: list[str], *, full: bool) -> None:
-        self._credentials = credentials
-        self._addresses = addresses
-        self._full = full
+    def __init__(self, make: Callable[[], Source]) -> None:
+        self._make = make
         self._runner: FeedThread | None = None
         self._users = 0
         self._complaints = Complaints(logger)
 
     @classmethod
-    def of(cls, target: Any, *, full: bool = False) -> ThreadFeed:
+    def of(cls, target: Followable, *, full: bool = False) -> ThreadFeed:
         """Return the feed of a cluster; nothing is started before somebody subscribes or asks.
 
         Parameters
         ----------
-        target : Cluster or Client
-            Whose ``credentials`` and ``addresses`` are used.
+        target : Followable
+            A cluster object or a client; all at the same ``addresses`` have the same feed.
         full : bool
-            See :class:`Feed`.
+            See :meth:`Followable.source_factory`.
         """
         if not target.addresses:
             raise ClosedError("There is nothing to follow: the cluster is not running (yet).")
@@ -67,7 +63,7 @@ class ThreadFeed:
         with _lock:
             feed = _feeds.get(key)
             if feed is None:
-                feed = _feeds[key] = cls(target.credentials, list(target.addresses), full=full)
+                feed = _feeds[key] = cls(target.source_factory(full=full))
             return feed
 
     def subscribe(
@@ -75,10 +71,11 @@ class ThreadFeed:
         on_telemetry: Callable[[Telemetry], object],
         on_info: Callable[[ClusterInfo], object] | None = None,
         on_end: Callable[[str], object] | None = None,
+        on_restart: Callable[[], object] | None = None,
     ) -> Callable[[], None]:
-        """See :meth:`Feed.subscribe`; all is called in the feed's thread, also that nobody is there (``on_end``)."""
+        """See :meth:`Source.subscribe`; all is called in the feed's thread, also that nobody is there (``on_end``)."""
         runner = self._acquire()
-        unsubscribe = runner.subscribe(Subscriber(on_telemetry, on_info, on_end))
+        unsubscribe = runner.subscribe(Subscriber(on_telemetry, on_info, on_end, on_restart))
         ended = False
 
         def end() -> None:
@@ -91,8 +88,18 @@ class ThreadFeed:
 
         return end
 
+    def now(self) -> float:
+        """See :meth:`Source.now`."""
+        runner = self._runner
+        return runner.source.now() if runner is not None else time.time()
+
+    def obstacle(self, action: Action) -> str:
+        """See :meth:`Source.obstacle`."""
+        runner = self._runner
+        return runner.source.obstacle(action) if runner is not None else "The cluster has ended."
+
     def ask(self, question: Question[T], timeout: float = CONNECT_TIMEOUT) -> T:
-        """Ask the scheduler something, and wait for the answer.
+        """Ask the source something, and wait for the answer.
 
         Raises
         ------
@@ -116,7 +123,7 @@ class ThreadFeed:
             self._release(runner)
 
     def post(self, question: Question[T], done: Callable[[T | None, BaseException | None], object]) -> None:
-        """Ask the scheduler something, and have ``done(answer, error)`` called, one of them None.
+        """Ask the source something, and have ``done(answer, error)`` called, one of them None.
 
         That happens in the feed's thread; in this one, before this returns, if the feed ends at this moment.
         """
@@ -145,7 +152,7 @@ class ThreadFeed:
         """Return the running thread, started if need be; each user releases it once."""
         with _lock:
             if self._runner is None or self._runner.is_over:
-                self._runner = FeedThread(Feed(self._credentials, self._addresses, full=self._full))
+                self._runner = FeedThread(self._make())
                 self._users = 0
             self._users += 1
             return self._runner
@@ -164,10 +171,10 @@ class ThreadFeed:
 class FeedThread:
     """One life of a :class:`ThreadFeed`: a daemon thread with a loop and a session."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, source: Source) -> None:
+        self.source = source
         self.is_over = False
         """Whether it takes no more work."""
-        self._feed = feed
         self._loop = loop_factory()()
         self._opened = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -180,9 +187,9 @@ class FeedThread:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        leave = self._feed.subscribe(ignore, on_end=lambda reason: self._stopping.set())
+        leave = self.source.subscribe(ignore, on_end=lambda reason: self._stopping.set())
         try:
-            await self._feed.open()
+            await self.source.open()
             self._opened.set()
             await self._stopping.wait()
         except HimaliaError:
@@ -191,7 +198,7 @@ class FeedThread:
             leave()
             with _lock:
                 self.is_over = True
-            await self._feed.close()
+            await self.source.close()
             await asyncio.sleep(0)  # what was handed over before that is known to the loop now, and cancelled by it
 
     def _hand_over(self, callback: Callable[[], object]) -> bool:
@@ -204,7 +211,7 @@ class FeedThread:
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Subscribe in the loop; what is returned may be called from any thread."""
         leave: list[Callable[[], None]] = []
-        if not self._hand_over(lambda: leave.append(self._feed.subscribe(*subscriber))):
+        if not self._hand_over(lambda: leave.append(self.source.subscribe(*subscriber))):
             if subscriber.on_end is not None:
                 subscriber.on_end("the cluster has ended")
             return lambda: None
@@ -219,7 +226,7 @@ class FeedThread:
 
         async def ask() -> T:
             await self._opened.wait()
-            return await question(self._feed.control)
+            return await question(self.source)
 
         with _lock:
             if self.is_over:

@@ -44,8 +44,8 @@ class FakeFeed:
         self.is_followed = False
         self.is_over = False
 
-    def subscribe(self, take: Any, take_info: Any, take_end: Any) -> Callable[[], None]:
-        self.take, self.take_info, self.take_end = take, take_info, take_end
+    def subscribe(self, take: Any, take_info: Any, take_end: Any, take_restart: Any) -> Callable[[], None]:
+        self.take, self.take_info, self.take_end, self.take_restart = take, take_info, take_end, take_restart
         self.is_followed = True
         if self.is_over:
             take_end("the cluster has ended")
@@ -167,6 +167,17 @@ def test_it_ends_with_its_cluster_and_stopping_it_then_does_nothing(tmp_path: Pa
     assert repr(recorder).endswith("ended: the scheduler left>")
     recorder.stop()
     assert list(read(recorder.path).frames())[-1].reason() == "the scheduler left"
+
+
+def test_it_ends_where_the_time_of_what_it_records_goes_back(tmp_path: Path) -> None:
+    feed = FakeFeed()
+    recorder = start(tmp_path / "run.himalia", feed)
+    feed.answer()
+    feed.take(push(5, 6))
+    feed.take_restart()
+    feed.take(push(0, 3))
+    assert not recorder.is_running
+    assert keys_in(read(recorder.path)) == [f"inc-{number}" for number in range(6)]
 
 
 def test_a_cluster_that_has_just_ended_leaves_a_recording_that_says_so(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from himalia.messages.answers import ClusterInfo, ProfileSamples
 from himalia.messages.telemetry import TaskCounts
 from himalia.names import HostId, PeerId
 from himalia.telemetry.recording import Recording
-from himalia_widgets.replay.reel import Reel
+from himalia_widgets.replay.described import describe
+from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.tables.summary import summarize
 from himalia_widgets.view.tables.workers import worker_rows
 
@@ -57,15 +58,15 @@ def test_its_samples_are_apart_from_why_there_are_none() -> None:
 
 
 def test_it_is_replayed() -> None:
-    reel = Reel(recording())
-    assert reel.history.total == 24
-    now = summarize(reel.history)
+    source = ReplaySource(recording(), "moons")
+    assert source.history.total == 24
+    now = summarize(source.history)
     assert (now.hosts, now.workers, now.threads, now.done, now.failed) == (2, 4, 8, 23, 1)
-    assert [row.name for row in worker_rows(reel.history)] == ["moons-1-0", "moons-1-1", "moons-2-0", "moons-2-1"]
-    assert [line.text for line in reel.lines().lines["moons-1-0"]] == ["hello"]
-    assert list(reel.samples().samples) == ["moons-1-0"]
-    failed = reel.describe("inc-3-3")
+    assert [row.name for row in worker_rows(source.history)] == ["moons-1-0", "moons-1-1", "moons-2-0", "moons-2-1"]
+    assert [line.text for line in source.reel.lines().lines["moons-1-0"]] == ["hello"]
+    assert list(source.reel.samples().samples) == ["moons-1-0"]
+    failed = describe(source.history, "inc-3-3")
     assert failed.error is not None
     assert (failed.status, failed.error.text) == ("failed", "ValueError: no")
-    reel.seek(START + 2.5)
-    assert reel.history.total == 12
+    source.seek(START + 2.5)
+    assert source.history.total == 12

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import threading
-from typing import Any
+from collections.abc import Callable, Coroutine
 
 import pytest
 
 from himalia.errors import ClosedError
+from himalia.follow.source import Groups
 from himalia.messages.answers import TelemetryReport
 from himalia.messages.telemetry import GroupSummary, TaskCounts
 from himalia_widgets.cell.cell_bar import CellBar, CellTotals, add_up, facts
@@ -15,13 +17,16 @@ from himalia_widgets.view.left import WorkLeft
 class FakeClient:
     """Answers with what a test says; closed, it raises."""
 
-    asynchronous = False
-
     def __init__(self) -> None:
         self.groups: list[GroupSummary] = []
         self.is_closed = False
 
-    def telemetry(self, **_: Any) -> TelemetryReport:
+    def ask(
+        self, question: Callable[[Groups], Coroutine[object, object, TelemetryReport]], timeout: float
+    ) -> TelemetryReport:
+        return asyncio.run(question(self))
+
+    async def telemetry(self, since: float = 0.0, span: str = "") -> TelemetryReport:
         if self.is_closed:
             raise ClosedError("This client is closed.")
         return TelemetryReport(self.groups, [])

@@ -23,48 +23,45 @@ from himalia_widgets.dashboard.documents import OpenPage, SharedColumns
 from himalia_widgets.dashboard.layout import INDIVIDUAL, PAGES, TEMPLATE, Page, frame
 from himalia_widgets.dashboard.pages import applications, handlers
 from himalia_widgets.plots import PLOTS
+from himalia_widgets.view.followed import Followed
 from himalia_widgets.view.history import History
 from tests.unit.widgets import synthetic
 from tests.unit.widgets.corpus import MARKUP
+from tests.unit.widgets.foreign import ForeignSource
 
 NASTY = [text for text in MARKUP if text.isprintable() or "<" in text]
 
 
-class Told:
-    """A source that has been told everything already."""
+class Told(ForeignSource):
+    """A source that has told everything already, under names that nobody should choose."""
 
-    is_live = True
-
-    def __init__(self, history: History, title: str = "lab") -> None:
-        self.history = history
-        self.title = title
-        self.asked = 0
+    profiled = 0
 
     async def describe_task(self, key: str) -> TaskView:
         if key == "gone":
             raise ClosedError("The cluster has ended.")
         return TaskView(Key(key), why=key)
 
-    async def logs(self) -> ProcessLogs:
+    async def logs(self, since: float = 0.0) -> ProcessLogs:
         return ProcessLogs({text: [LogLine(2.0 - number, "stderr", text, text)] for number, text in enumerate(NASTY)})
 
     async def profile(self, since: float = 0.0) -> ProfileSamples:
-        self.asked += 1
-        now = self.history.now
-        rows = [row for row in ((now - 1, "main (a.py:1);inner (b.py:2)", 3),) if row[0] > since]
-        return ProfileSamples({"w": rows})
+        self.profiled += 1
+        return ProfileSamples({"w": [(self.time, "main (a.py:1);inner (b.py:2)", 3)]})
 
 
-def told(title: str = "lab") -> Told:
-    return Told(synthetic.history(10), title)
+def told(history: History | None = None, source: Told | None = None) -> Followed:
+    followed = Followed(source or Told())
+    followed.history = history if history is not None else synthetic.history(10)
+    return followed
 
 
-def get(source: Told, *paths: str) -> list[str]:
+def get(followed: Followed, *paths: str) -> list[str]:
     """Return what a server with these pages answers."""
 
     async def ask() -> list[str]:
         listener, port = bind_unused_port()
-        server = HTTPServer(Application(handlers(source)))
+        server = HTTPServer(Application(handlers(followed)))
         server.add_sockets([listener])
         client = SimpleAsyncHTTPClient(force_instance=True)
         try:
@@ -92,13 +89,13 @@ DRAWN = [page.path for page in (*PAGES, *INDIVIDUAL) if page.plots]
 
 
 def test_every_page_with_plots_has_an_application() -> None:
-    assert set(applications(Told(History()))) == set(DRAWN)
+    assert set(applications(told(History()))) == set(DRAWN)
 
 
 @pytest.mark.parametrize("path", DRAWN)
 @pytest.mark.parametrize("history", [History(), synthetic.history(10)], ids=["empty", "full"])
 def test_every_application_makes_a_document(history: History, path: str) -> None:
-    document = applications(Told(history))[path].create_document()
+    document = applications(told(history))[path].create_document()
     assert document.roots
     assert Document.from_json(document.to_json()).roots
 
@@ -110,12 +107,12 @@ def test_each_plot_has_a_page_of_its_own_that_the_list_names() -> None:
 
 
 def test_a_document_draws_only_what_changed_and_only_while_somebody_looks() -> None:
-    source, page = told(), next(page for page in PAGES if page.path == "/status")
-    opened = OpenPage(page, source, SharedColumns(), Document())
+    followed, page = told(), next(page for page in PAGES if page.path == "/status")
+    opened = OpenPage(page, followed, SharedColumns(), Document())
     opened.draw()
     answer(opened)
     drawn = opened.version
-    source.history.take(Telemetry(1.0, [], [], 0, {}), now=source.history.now + 1)
+    followed.history.take(Telemetry(1.0, [], [], 0, {}), now=followed.history.now + 1)
     opened.visible.data = {"visible": [False]}
     opened.draw()
     assert opened.version == drawn
@@ -130,17 +127,17 @@ def answer(opened: OpenPage) -> None:
 
 
 def test_a_document_draws_nothing_more_before_its_page_has_what_was_drawn() -> None:
-    source, page = told(), next(page for page in PAGES if page.path == "/status")
-    opened = OpenPage(page, source, SharedColumns(), Document())
+    followed, page = told(), next(page for page in PAGES if page.path == "/status")
+    opened = OpenPage(page, followed, SharedColumns(), Document())
     opened.draw()
     drawn = opened.version
     for _ in range(3):
-        source.history.take(Telemetry(1.0, [], [], 0, {}), now=source.history.now + 1)
+        followed.history.take(Telemetry(1.0, [], [], 0, {}), now=followed.history.now + 1)
         opened.draw()
         assert opened.version == drawn
     answer(opened)
     opened.draw()
-    assert opened.version == source.history.stamp, "what came meanwhile is in one drawing"
+    assert opened.version == followed.history.stamp, "what came meanwhile is in one drawing"
 
 
 def test_what_a_page_says_belongs_to_its_document() -> None:
@@ -149,7 +146,7 @@ def test_what_a_page_says_belongs_to_its_document() -> None:
 
 
 def test_two_documents_of_one_page_compute_a_plot_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    source, shared = told(), SharedColumns()
+    followed, shared = told(), SharedColumns()
     page = Page("/one", "One", (("processing", 12),))
     plot, computed = PLOTS["processing"], []
     columns = plot.columns
@@ -159,7 +156,7 @@ def test_two_documents_of_one_page_compute_a_plot_once(monkeypatch: pytest.Monke
         return columns(self, history)
 
     monkeypatch.setattr(plot, "columns", counted)
-    pages = [OpenPage(page, source, shared, Document()) for _ in range(2)]
+    pages = [OpenPage(page, followed, shared, Document()) for _ in range(2)]
     for opened in pages:
         opened.draw()
     assert len(computed) == 1
@@ -168,29 +165,29 @@ def test_two_documents_of_one_page_compute_a_plot_once(monkeypatch: pytest.Monke
 
 
 def test_a_profile_page_shows_the_samples_that_it_asks_for() -> None:
-    source = told()
-    opened = OpenPage(Page("/p", "P", (("profile", 12),)), source, SharedColumns(), Document())
+    source = Told()
+    opened = OpenPage(Page("/p", "P", (("profile", 12),)), told(source=source), SharedColumns(), Document())
     asyncio.run(opened.sample())
     answer(opened)
     asyncio.run(opened.sample())
-    assert source.asked == 1
+    assert source.profiled == 1
     assert list(opened.plots[0].sources["frames"].data["name"]) == ["main", "inner"]
 
 
 def test_pages_say_the_title_of_a_cluster_as_text() -> None:
     expected = Tags(get(told(), "/workers")[0]).found
     for title in NASTY:
-        page = get(told(title), "/workers")[0]
+        page = get(told(source=Told(title)), "/workers")[0]
         assert Tags(page).found == expected, title
 
 
 def test_data_come_as_ascii_json_whatever_things_are_called() -> None:
-    source = told()
+    followed = told()
     for number, text in enumerate(NASTY):
         error = TaskError("exception", Key(text), text, frames=(Frame(text, 1, text),), worker=text)
         summary = ErrorSummary(str(number), error, text, 1, (Key(text),), (text,), 1.0)
-        source.history.take(Telemetry(1.0, [], [], 0, {}, errors=[summary]), now=source.history.now)
-    errors, logs = [json.loads(body) for body in get(source, "/errors.json", "/logs.json")]
+        followed.history.take(Telemetry(1.0, [], [], 0, {}, errors=[summary]), now=followed.history.now)
+    errors, logs = [json.loads(body) for body in get(followed, "/errors.json", "/logs.json")]
     assert set(NASTY) <= {row["text"] for row in errors["errors"]}
     assert {line["text"] for line in logs["lines"]} == set(NASTY)
     assert [line["time"] for line in logs["lines"]] == sorted(line["time"] for line in logs["lines"])
@@ -210,7 +207,7 @@ def test_a_cluster_that_cannot_answer_is_an_answer() -> None:
 
 def test_all_addresses_in_the_frame_are_relative() -> None:
     for page in PAGES:
-        text = TEMPLATE.render(frame(page, told()) | {"title": "", "roots": []})
+        text = TEMPLATE.render(frame(page, Told()) | {"title": "", "roots": []})
         assert 'href="/' not in text
         assert 'src="/' not in text
         assert "://" not in text

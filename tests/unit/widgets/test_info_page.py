@@ -10,7 +10,8 @@ from pathlib import Path
 
 from himalia.show.plain import plain_task
 from himalia_widgets.dashboard.tables import describe_calls
-from himalia_widgets.replay.reel import Reel
+from himalia_widgets.replay.described import describe
+from himalia_widgets.replay.source import ReplaySource
 from tests.unit.widgets.javascript import find_node
 from tests.unit.widgets.test_replay import recorded
 
@@ -46,9 +47,9 @@ def test_all_that_a_scheduler_knows_of_a_task_is_shown(tmp_path: Path) -> None:
 
 
 def test_each_time_that_it_was_computed_is_a_row(tmp_path: Path) -> None:
-    reel = Reel(recorded(3))
-    reel.seek(reel.ended)
-    calls = describe_calls(reel.history, "inc-2-1")
+    source = ReplaySource(recorded(3), "moons")
+    source.seek(source.reel.ended)
+    calls = describe_calls(source.history, "inc-2-1")
     assert [(call["worker"], call["failed"]) for call in calls] == [("w-0", False)]
     failed = calls[0] | {"failed": True, "worker": "w-1"}
     found = show(
@@ -60,7 +61,7 @@ def test_each_time_that_it_was_computed_is_a_row(tmp_path: Path) -> None:
 
 
 def test_of_a_call_in_a_recording_what_telemetry_told_is_shown(tmp_path: Path) -> None:
-    found = show(tmp_path, plain_task(Reel(recorded(3)).describe("inc-2-1")))
+    found = show(tmp_path, plain_task(describe(ReplaySource(recorded(3), "moons").history, "inc-2-1")))
     assert found[0] == "inc-2-1 finished"
     assert found[2:] == ["Function", "inc", "Attempts", "1", "Size", "100 B", "Worker", "w-0"]
 

@@ -1,50 +1,23 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from himalia.client.described import SchedulerInfo
-from himalia.client.profile import Profile
-from himalia.messages.answers import ProfileSamples, TelemetryReport
-from himalia.messages.client import Telemetry
+from himalia.follow.thread_feed import ThreadFeed
 from himalia_widgets.cell.recorder import CellRecorder
+from tests.unit.widgets.foreign import ForeignCluster
 from tests.unit.widgets.synthetic import MadeUpCluster
-
-
-class FakeClient:
-    """What a recorder asks of a client, of which others may follow the telemetry too."""
-
-    def __init__(self) -> None:
-        self.made = MadeUpCluster()
-        self.followers: list[Callable[[Telemetry], object]] = []
-
-    def scheduler_info(self) -> SchedulerInfo:
-        return SchedulerInfo(self.made.info())
-
-    def telemetry(self, since: float) -> TelemetryReport:
-        return TelemetryReport([], [], 0)
-
-    def profile(self, start: float) -> Profile:
-        return Profile(ProfileSamples({}))
-
-    def get_versions(self) -> dict[str, Any]:
-        return {}
-
-    def follow_telemetry(self, callback: Callable[[Telemetry], object]) -> Callable[[], None]:
-        self.followers.append(callback)
-        return lambda: self.followers.remove(callback)
+from tests.waiting import wait_until
 
 
 def test_what_others_follow_is_left_as_it_came() -> None:
-    client, seen = FakeClient(), []
-    recorder = CellRecorder(client)
+    cluster, made, seen = ForeignCluster(), MadeUpCluster(), []
+    recorder = CellRecorder(cluster)
     recorder.begin()
-    client.follow_telemetry(lambda telemetry: seen.append(len(telemetry.records)))
-    push = client.made.step(5.0)
+    leave = ThreadFeed.of(cluster).subscribe(lambda telemetry: seen.append(len(telemetry.records)))
+    push = made.step(5.0)
     told = len(push.records)
-    for follower in client.followers:
-        follower(push)
+    cluster.source.tell(push, made.info())
+    wait_until(lambda: told in seen)
     recorder.end()
-    assert seen == [told] != [0]
+    leave()
+    assert told != 0
     assert len(recorder.history.calls) == 0  # single calls are asked for at the end
     assert recorder.history.hosts

@@ -17,7 +17,7 @@ from himalia.telemetry.snapshot import Snapshot
 from himalia.testing.clock import HandLoop
 from himalia_widgets.replay.compare_page import make_plots
 from himalia_widgets.replay.comparison import compare, whole_run
-from himalia_widgets.replay.reel import Reel
+from himalia_widgets.replay.described import describe
 from himalia_widgets.replay.routes import describe_differences, move
 from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.history import History
@@ -92,64 +92,64 @@ def facts(history: History) -> Any:
 
 
 def test_it_opens_at_the_end() -> None:
-    reel = Reel(recorded(5))
-    assert (reel.started, reel.time, reel.ended) == (START + 1, START + 5, START + 5)
-    assert reel.history.total == 20
+    source = ReplaySource(recorded(5), "moons")
+    assert (source.reel.started, source.reel.time, source.reel.ended) == (START + 1, START + 5, START + 5)
+    assert source.history.total == 20
 
 
 @pytest.mark.parametrize("moments", [[3, 7, 25], [25, 7, 3], [7, 7, 8, 40, 0, 13], [29.5, 1.5]])
 def test_at_any_moment_the_history_is_that_of_who_followed_until_then(moments: list[float]) -> None:
     recording = recorded(30)
-    reel = Reel(recording)
+    source = ReplaySource(recording, "moons")
     for moment in moments:
-        reel.seek(START + moment)
-        assert facts(reel.history) == facts(followed(recording, START + max(1, moment)))
+        source.seek(START + moment)
+        assert facts(source.history) == facts(followed(recording, START + max(1, moment)))
 
 
 def test_a_long_recording_is_read_from_where_a_full_history_begins() -> None:
     recording = recorded(200, base_every=10)
-    reel = Reel(recording, records=100)
-    keys, groups, hosts, total, _ = facts(reel.history)
+    source = ReplaySource(recording, "moons", records=100)
+    keys, groups, hosts, total, _ = facts(source.history)
     truth = facts(followed(recording, START + 200))
     assert keys == truth[0][-100:]
     assert (groups, hosts, total) == truth[1:4]
-    reel.seek(START + 100)
-    keys, groups, *_ = facts(reel.history)
+    source.seek(START + 100)
+    keys, groups, *_ = facts(source.history)
     truth = facts(followed(recording, START + 100))
     assert (keys, groups) == (truth[0][-100:], truth[1])
 
 
 def test_running_time_appends_and_begins_no_new_history() -> None:
-    reel = Reel(recorded(200, base_every=10), records=100)
-    reel.seek(START)
-    first = reel.history
+    source = ReplaySource(recorded(200, base_every=10), "moons", records=100)
+    source.seek(START)
+    first = source.history
     for tenth in range(2000):
-        reel.seek(START + tenth / 10)
-    assert reel.history is first
-    reel.seek(START + 5)
-    assert reel.history is not first
+        source.seek(START + tenth / 10)
+    assert source.history is first
+    source.seek(START + 5)
+    assert source.history is not first
 
 
 def test_lines_and_samples_are_those_until_then() -> None:
-    reel = Reel(recorded(5))
-    reel.seek(START + 3)
-    assert [line.text for line in reel.lines().lines["w-0"]] == ["line 0", "line 1", "line 2"]
-    assert reel.samples().samples == {"w-0": [(START + 1.0, "main (a.py:1)", 3)]}
+    source = ReplaySource(recorded(5), "moons")
+    source.seek(START + 3)
+    assert [line.text for line in source.reel.lines().lines["w-0"]] == ["line 0", "line 1", "line 2"]
+    assert source.reel.samples().samples == {"w-0": [(START + 1.0, "main (a.py:1)", 3)]}
 
 
 def test_a_call_is_described_as_far_as_telemetry_told() -> None:
-    reel = Reel(recorded(5))
-    found = reel.describe("inc-2-1")
+    source = ReplaySource(recorded(5), "moons")
+    found = describe(source.history, "inc-2-1")
     assert (found.status, found.group, found.worker, found.nbytes) == ("finished", "inc", "w-0", 100)
     assert "250 ms to run" in found.why
-    reel.seek(START + 2)
-    assert reel.describe("inc-2-1").status == "unknown"
+    source.seek(START + 2)
+    assert describe(source.history, "inc-2-1").status == "unknown"
 
 
 def test_an_empty_recording_has_one_moment() -> None:
-    reel = Reel(Recording(begin(new_header("moons", now=START))))
-    reel.seek(START + 10)
-    assert (reel.time, reel.history.total) == (START, 0)
+    source = ReplaySource(Recording(begin(new_header("moons", now=START))), "moons")
+    source.seek(START + 10)
+    assert (source.reel.time, source.history.total) == (START, 0)
 
 
 def test_time_runs_to_the_end_and_begins_again() -> None:
@@ -178,11 +178,11 @@ def test_time_runs_to_the_end_and_begins_again() -> None:
 
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(RecordingError, match=r"nowhere\.himalia can't be read: No such file or directory"):
-        ReplaySource.open("nowhere.himalia")
+        ReplaySource.read("nowhere.himalia")
 
 
 def test_two_runs_are_compared_by_function() -> None:
-    first, second = Reel(recorded(5)).history, Reel(recorded(10, compute=0.1)).history
+    first, second = ReplaySource(recorded(5), "moons").history, ReplaySource(recorded(10, compute=0.1), "moons").history
     (row,) = compare(first, second)
     assert row.name == "inc"
     assert (row.first.calls, row.second.calls) == (20, 40)
@@ -193,7 +193,10 @@ def test_two_runs_are_compared_by_function() -> None:
 
 
 def test_a_function_of_one_run_only_is_a_row_too() -> None:
-    first, second = Reel(recorded(5)).history, Reel(recorded(5, name="dec", compute=0.5)).history
+    first, second = (
+        ReplaySource(recorded(5), "moons").history,
+        ReplaySource(recorded(5, name="dec", compute=0.5), "moons").history,
+    )
     assert [(row.name, row.first.calls, row.second.calls) for row in compare(first, second)] == [
         ("dec", 0, 20), ("inc", 20, 0),
     ]  # fmt: skip
@@ -240,7 +243,7 @@ def test_an_error_is_told_with_its_call() -> None:
     header = begin(new_header("moons", now=START))
     made = packer.take(len(header))
     assert made is not None
-    found = Reel(Recording(header + made[1])).describe("inc-0-0")
+    found = describe(ReplaySource(Recording(header + made[1]), "moons").history, "inc-0-0")
     assert found.status == "failed"
     assert found.error is not None
     assert found.error.text == "ValueError: no"

@@ -32,7 +32,7 @@ from himalia.telemetry.recording import Packer, Recording, begin, new_header
 from himalia.testing.stages.scheduler import FUNCTION, SchedulerStage
 from himalia_widgets.cell.cell_bar import CellTotals, add_up, facts
 from himalia_widgets.dashboard.tables import describe_groups, describe_summary
-from himalia_widgets.replay.reel import Reel
+from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.history import History
 from himalia_widgets.view.tables.progress import progress
 from himalia_widgets.widget.facts import describe_header
@@ -235,7 +235,7 @@ class World(SchedulerStage):
         head = begin(new_header("moons", now=EPOCH))
         made = self.packer.take(len(head))
         assert made is not None
-        return Reel(Recording(head + made[1])).history
+        return ReplaySource(Recording(head + made[1]), "moons").history
 
 
 def step(world: World, kind: int, choice: int, size: int) -> None:

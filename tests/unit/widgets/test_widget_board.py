@@ -10,83 +10,13 @@ import msgspec
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from himalia.errors import HimaliaError
-from himalia.messages.answers import ProcessLogs, Scaled, TaskView
-from himalia.messages.telemetry import LogLine
-from himalia.names import Key
 from himalia_widgets.widget import board as board_module
 from himalia_widgets.widget import leases as leases_module
 from himalia_widgets.widget import pushes as pushes_module
 from himalia_widgets.widget.board import Board
+from tests.unit.widgets.foreign import ForeignCluster
 from tests.unit.widgets.synthetic import MadeUpCluster
 from tests.waiting import wait_until
-
-
-class FakeCluster:
-    """What a board asks of a cluster."""
-
-    name = "lab"
-    scheduler_address = "unix:///run/lab"
-
-    def __init__(self) -> None:
-        self.links = 0
-        self.status = "running"
-        self.expected: int | None = 2
-
-    @property
-    def dashboard_link(self) -> str | None:
-        self.links += 1
-        return f"http://127.0.0.1:8787/login?code={self.links}" if self.status == "running" else None
-
-    def own_logs(self) -> dict[str, str]:
-        return {"scheduler": "up"}
-
-
-class FakeControl:
-    """Answers at once."""
-
-    def __init__(self) -> None:
-        self.asked: list[Any] = []
-
-    async def scale(self, workers: int) -> Scaled:
-        self.asked.append(("scale", workers))
-        return Scaled([])
-
-    async def restart_workers(self, names: list[str]) -> dict[str, str]:
-        self.asked.append(("restart", names))
-        return dict.fromkeys(names, "There is no such worker.")
-
-    async def describe_task(self, key: str) -> TaskView:
-        return TaskView(Key(key), status="waiting", why=f"{key} waits.")
-
-    async def logs(self, since: float) -> ProcessLogs:
-        return ProcessLogs({"w-0": [LogLine(2.0, "stdout", "hello")]} if since < 2.0 else {})
-
-
-class FakeFeed:
-    """A feed that a test feeds."""
-
-    def __init__(self) -> None:
-        self.control = FakeControl()
-        self.subscriptions = 0
-        self.callbacks: tuple[Any, ...] = ()
-
-    def subscribe(self, *callbacks: Any) -> Callable[[], None]:
-        self.subscriptions += 1
-        self.callbacks = callbacks
-
-        def unsubscribe() -> None:
-            self.subscriptions -= 1
-
-        return unsubscribe
-
-    def post(self, question: Callable[[Any], Any], done: Callable[[Any, BaseException | None], object]) -> None:
-        try:
-            value = asyncio.run(question(self.control))
-        except HimaliaError as error:
-            done(None, error)
-        else:
-            done(value, None)
 
 
 class Page:
@@ -95,10 +25,10 @@ class Page:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(board_module, "PERIOD", 0.02)
         monkeypatch.setattr(board_module, "RETRY", 0.05)
-        self.cluster = FakeCluster()
-        self.feed = FakeFeed()
+        self.cluster = ForeignCluster()
+        self.source = self.cluster.source
         self.sent: list[tuple[dict[str, Any], list[memoryview]]] = []
-        self.board = Board(self.cluster, lambda *one: self.sent.append(one), lambda _: self.feed)  # type: ignore[arg-type,return-value]
+        self.board = Board(self.cluster, lambda *one: self.sent.append(one))
         self.looks = 0
         self.board.step = self.count_look  # type: ignore[method-assign]
 
@@ -122,9 +52,7 @@ class Page:
         return goes_on
 
     def tell(self, made: MadeUpCluster, seconds: float = 1.0) -> None:
-        take, info, _ = self.feed.callbacks
-        info(made.info())
-        take(made.step(seconds))
+        self.source.tell(made.step(seconds), made.info())
 
 
 @pytest.fixture
@@ -139,12 +67,12 @@ def threads() -> int:
 def test_a_cluster_is_followed_only_while_somebody_looks(page: Page) -> None:
     assert threads() == 0
     page.say("look", view="a", tab="workers")
-    page.wait_for(lambda: page.feed.subscriptions == 1)
+    page.wait_for(lambda: page.source.followers == 1)
     assert threads() == 1
     page.say("bye", view="a")
-    page.wait_for(lambda: page.feed.subscriptions == 0 and not threads())
+    page.wait_for(lambda: page.source.followers == 0 and not threads())
     page.say("hello", views=[["a", "workers"]])
-    page.wait_for(lambda: page.feed.subscriptions == 1)
+    page.wait_for(lambda: page.source.followers == 1)
     page.say("bye", view="a")
     page.wait_for(lambda: not threads())
 
@@ -152,7 +80,7 @@ def test_a_cluster_is_followed_only_while_somebody_looks(page: Page) -> None:
 def test_a_new_page_gets_everything_and_then_what_changed(page: Page) -> None:
     made = MadeUpCluster(hosts=1, workers=2)
     page.say("hello", views=[["a", "workers"]])
-    page.wait_for(lambda: page.feed.callbacks)
+    page.wait_for(lambda: page.source.followers)
     page.tell(made)
     page.wait_for(lambda: any("sources" in push for push in page.messages("push")))
     page.sent.clear()
@@ -223,12 +151,13 @@ def test_sequence_numbers_have_no_gap_and_there_is_a_sign_of_life(page: Page, mo
 
 def test_actions_are_acknowledged_at_once_and_answered_also_with_an_error(page: Page) -> None:
     page.say("look", view="a", tab="workers")
-    page.wait_for(lambda: page.feed.subscriptions)
+    page.wait_for(lambda: page.source.followers)
     page.say("ask", id=1, action="scale", workers=5)
     page.say("ask", id=2, action="restart", worker="w-9")
     page.say("ask", id=3, action="describe", key="", group="inc")
     page.say("ask", id=4, action="scale", workers=-1)
-    assert page.feed.control.asked == [("scale", 5), ("restart", ["w-9"])]
+    page.wait_for(lambda: len(page.messages("answer")) == 4)
+    assert page.source.asked == [("scale", 5), ("restart", ["w-9"])]
     assert page.cluster.expected == 5
     assert [(ack["id"], ack["page"]) for ack in page.messages("ack")] == [(n, "p") for n in (1, 2, 3, 4)]
     answers = {answer["id"]: answer for answer in page.messages("answer")}
@@ -248,7 +177,7 @@ def test_pages_get_another_link_to_the_dashboard_after_a_while_or_once_it_was_us
         return [push["header"]["dashboard"][-2:] for push in page.messages("push") if "header" in push]
 
     page.say("look", view="a", tab="workers")
-    page.wait_for(lambda: page.feed.callbacks)
+    page.wait_for(lambda: page.source.followers)
     page.tell(MadeUpCluster(hosts=1, workers=2))
     page.wait_for_looks(5)
     assert set(links()) == {"=1"}
@@ -291,17 +220,14 @@ def test_output_is_fetched_again_for_a_page_that_was_forgotten_while_it_slept(
 
 
 def test_an_answer_waits_until_what_another_thread_sends_is_sent(page: Page) -> None:
-    posted: list[Callable[[Any, BaseException | None], object]] = []
-    page.feed.post = lambda question, done: posted.append(done)  # type: ignore[method-assign]
     page.say("look", view="a", tab="workers")
-    page.wait_for(lambda: page.feed.subscriptions)
-    page.say("ask", id=1, action="scale", workers=5)
+    page.wait_for(lambda: page.source.followers)
     with page.board.lock:
-        answering = threading.Thread(target=posted[0], args=(None, None))
-        answering.start()
-        answering.join(0.05)
+        page.say("ask", id=1, action="scale", workers=5)
+        page.wait_for(lambda: page.source.asked)
+        time.sleep(0.05)
         assert page.messages("answer") == []
-    answering.join()
+    page.wait_for(lambda: page.messages("answer"))
     assert [answer["id"] for answer in page.messages("answer")] == [1]
     page.say("bye", view="a")
     page.wait_for(lambda: not threads())
@@ -309,12 +235,12 @@ def test_an_answer_waits_until_what_another_thread_sends_is_sent(page: Page) -> 
 
 def test_a_cluster_that_was_closed_stays_as_a_picture_and_costs_no_thread(page: Page) -> None:
     page.say("look", view="a", tab="workers")
-    page.wait_for(lambda: page.feed.callbacks)
+    page.wait_for(lambda: page.source.followers)
     page.tell(MadeUpCluster(hosts=1, workers=2))
     page.wait_for(lambda: any("workers" in push for push in page.messages("push")))
     page.cluster.status = "closed"
     page.wait_for(lambda: not threads())
-    assert page.feed.subscriptions == 0
+    assert page.source.followers == 0
     last = page.messages("push")[-1]
     assert last["header"]["final"]
     assert last["header"]["state"] == "closed"
@@ -332,8 +258,8 @@ def test_a_cluster_that_was_closed_stays_as_a_picture_and_costs_no_thread(page: 
 def test_a_cluster_whose_scheduler_is_lost_is_said_to_have_failed(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board_module, "PATIENCE", 0.05)
     page.say("look", view="a", tab="workers")
-    page.wait_for(lambda: page.feed.callbacks)
-    page.feed.callbacks[2]("the connection was lost")
+    page.wait_for(lambda: page.source.followers)
+    page.source.end("the connection was lost")
     page.wait_for(lambda: not threads())
     header = page.messages("push")[-1]["header"]
     assert (header["state"], header["reason"]) == ("failed", "the connection was lost")
@@ -341,8 +267,8 @@ def test_a_cluster_whose_scheduler_is_lost_is_said_to_have_failed(page: Page, mo
 
 def test_a_cluster_that_nobody_holds_is_let_go(page: Page) -> None:
     page.say("look", view="a", tab="workers")
-    page.wait_for(lambda: page.feed.subscriptions)
-    page.cluster = FakeCluster()
+    page.wait_for(lambda: page.source.followers)
+    page.cluster = ForeignCluster()
     page.wait_for(lambda: not threads())
     assert page.messages("push")[-1]["header"]["state"] == "closed"
 
@@ -360,7 +286,7 @@ def test_a_thousand_workers_cost_little_and_fit_through_the_wire(page: Page, dur
         telemetry = msgspec.structs.replace(telemetry, hosts=dict(beating))
         began = time.thread_time()
         board.history.take(telemetry, now=made.now)
-        message = board.compose(page.cluster, made.now)  # type: ignore[arg-type]
+        message = board.compose(page.cluster, made.now)
         if number >= 8:  # after what a page gets once
             used += time.thread_time() - began
             sizes.append(len(msgspec.json.encode(message[0])) + sum(b.nbytes for b in message[1]) if message else 0)

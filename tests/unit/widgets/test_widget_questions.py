@@ -2,22 +2,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from himalia.errors import HimaliaError, ScaleError
-from himalia.follow.control import Control
 from himalia.messages.answers import ErrorView, Scaled, TaskView
 from himalia.names import Key
 from himalia_widgets.view.history import History
 from himalia_widgets.widget.questions import make_question
+from tests.unit.widgets.foreign import ForeignSource
 
 
-class FakeControl:
+class Answering(ForeignSource):
     """Answers as a scheduler does, with structs."""
 
     def __init__(self, failure: HimaliaError | None = None) -> None:
+        super().__init__()
         self.failure = failure
 
     async def scale(self, workers: int) -> Scaled:
@@ -32,8 +33,8 @@ class FakeControl:
         return TaskView(Key(key), status="erred", error=ErrorView(Key(key), "exception", "no", "w-0", 1))
 
 
-def ask(message: dict[str, Any], control: FakeControl) -> Any:
-    return asyncio.run(make_question(message, History())(cast("Control", control)))
+def ask(message: dict[str, Any], source: Answering) -> Any:
+    return asyncio.run(make_question(message, History())(source))
 
 
 @pytest.mark.parametrize(
@@ -45,9 +46,9 @@ def ask(message: dict[str, Any], control: FakeControl) -> Any:
     ],
 )
 def test_what_a_page_is_answered_can_be_sent_to_it(message: dict[str, Any]) -> None:
-    json.dumps(ask(message, FakeControl()))
+    json.dumps(ask(message, Answering()))
 
 
 def test_a_nanny_that_does_not_scale_says_why_on_the_page() -> None:
     with pytest.raises(ScaleError, match="it is ending"):
-        ask({"action": "scale", "workers": 2}, FakeControl(ScaleError("it is ending")))
+        ask({"action": "scale", "workers": 2}, Answering(ScaleError("it is ending")))

@@ -7,15 +7,16 @@ cell takes longer than a moment.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from html import escape
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from himalia.client.progress_html import FAILED, FAINT, GROUND, parts
-from himalia.errors import HimaliaError
+from himalia.errors import HimaliaError, TimeoutError
+from himalia.follow.source import Groups
+from himalia.messages.answers import TelemetryReport
 from himalia.messages.telemetry import GroupSummary, TaskCounts
 from himalia_widgets.view.left import WorkLeft
 from himalia_widgets.view.units import seconds, size, soon
@@ -26,6 +27,8 @@ INTERVAL: Final = 0.4
 """Seconds between two looks."""
 ASK: Final = 1.0
 """Seconds that the end of a cell waits for the newest numbers, at most: what is saved with the cell should be true."""
+ANSWER: Final = 60.0
+"""Seconds that a look waits for them: a kernel that submits a million calls has no ear for anything else meanwhile."""
 
 
 class CellTotals(NamedTuple):
@@ -43,21 +46,31 @@ class CellTotals(NamedTuple):
     """Calls that were cancelled and that still run."""
 
 
+class Asked(Protocol):
+    """A source that a thread asks: a :class:`~himalia.follow.thread_feed.ThreadFeed`, or a client's own session."""
+
+    def ask(
+        self, question: Callable[[Groups], Coroutine[object, object, TelemetryReport]], timeout: float
+    ) -> TelemetryReport:
+        """Ask, and wait so many seconds at most; raises a HimaliaError if there is no answer."""
+        ...
+
+
 class CellBar:
     """The bar of one cell, which has begun to submit.
 
     Parameters
     ----------
-    client : Client
-        Whose calls are counted.
+    asked : Asked
+        Where its calls are counted.
     span : str
         What the cell submits under.
     replace : callable
         Shows HTML and the text that stands for it, instead of what it showed before.
     """
 
-    def __init__(self, client: Any, span: str, replace: Callable[[str, str], None]) -> None:
-        self._client = client
+    def __init__(self, asked: Asked, span: str, replace: Callable[[str, str], None]) -> None:
+        self._asked = asked
         self._span = span
         self._replace = replace
         self._totals = CellTotals(TaskCounts())
@@ -74,10 +87,10 @@ class CellBar:
         """Nothing more is to be told."""
         threading.Thread(target=self._run, name="himalia-cell-bar", daemon=True).start()
 
-    def end(self) -> None:
-        """Take in that the cell has ended; its calls may go on."""
+    def end(self, *, wait: bool = True) -> None:
+        """Take in that the cell has ended; its calls may go on.  Not to ``wait`` is for who is asked in this thread."""
         self._has_ended.set()
-        if not self._client.asynchronous:  # whose loop may run in this very thread
+        if wait:
             self._is_told.wait(ASK)
 
     def drop(self) -> None:
@@ -114,6 +127,8 @@ class CellBar:
                 return
             try:
                 self._update(self._ask())
+            except TimeoutError:
+                return
             except HimaliaError:
                 self._is_over = True
                 # Most often the client was closed; what was left then was let go of, and is not to come any more.
@@ -124,11 +139,8 @@ class CellBar:
                 self._show(self._left.seconds(time.monotonic()), "")
 
     def _ask(self) -> list[GroupSummary]:
-        report = self._client.telemetry(since=time.time(), span=self._span)
-        if self._client.asynchronous:
-            report = asyncio.run_coroutine_threadsafe(report, self._client.loop).result(ASK)
-        groups: list[GroupSummary] = report.groups
-        return groups
+        now = time.time()  # single calls aren't wanted
+        return self._asked.ask(lambda source: source.telemetry(now, self._span), ANSWER).groups
 
     def _update(self, groups: list[GroupSummary]) -> None:
         now = time.monotonic()

@@ -16,6 +16,7 @@ from himalia.client.default import default_client
 from himalia.errors import HimaliaError
 from himalia_widgets.cell.cell_bar import CellBar
 from himalia_widgets.cell.display import show_under
+from himalia_widgets.cell.own_session import OwnSession
 
 USAGE = "%himalia on: a bar under every cell that submits something; %himalia off: none; %%himalia: under this cell."
 
@@ -32,6 +33,8 @@ class CellBars:
         self._wanted = False
         """Whether it shall have a bar."""
         self._bar: CellBar | None = None
+        self._may_wait = True
+        """Whether the end of the cell may wait for it."""
         self._bars: weakref.WeakSet[CellBar] = weakref.WeakSet()
         """All that may have something to tell yet, also those of earlier cells."""
 
@@ -78,7 +81,7 @@ class CellBars:
         bar, self._bar = self._bar, None
         self._wanted = False
         if bar is not None:
-            bar.end()
+            bar.end(wait=self._may_wait)
 
     def _submitted(self, number: int) -> None:
         """Begin the bar of the cell that runs, if it is this one that submitted something and it shall have one."""
@@ -89,7 +92,8 @@ class CellBars:
         except HimaliaError:
             return  # it submits by a client that is not the default one any more
         span = f"{client.id}/{number}"
-        self._bar = CellBar(client, span, show_under(self._cells.publisher, self._cells.header_of(span)))
+        self._may_wait = not client.asynchronous  # else its loop may run in this very thread
+        self._bar = CellBar(OwnSession(client), span, show_under(self._cells.publisher, self._cells.header_of(span)))
         self._bars.add(self._bar)
 
     def _look_last(self) -> None:

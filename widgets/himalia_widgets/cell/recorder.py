@@ -12,52 +12,67 @@ from typing import Any, Final
 
 import msgspec
 
-from himalia.client.profile import Profile
 from himalia.errors import HimaliaError
-from himalia.messages.answers import ProfileSamples
+from himalia.follow.source import Followable
+from himalia.follow.thread_feed import ThreadFeed
+from himalia.messages.answers import ProfileSamples, TelemetryReport
 from himalia.messages.client import Telemetry
-from himalia.system import machine_identity
 from himalia_widgets.view.history import History
 
 ASK_INTERVAL: Final = 5.0
 """Seconds between two questions for profiles; less than ``settings.profile_lease``."""
+ANSWER: Final = 60.0
+"""Seconds that an answer may take: the machine is busy with what is reported."""
 
 
 class CellRecorder:
-    """Follows a client's cluster from :meth:`begin` to :meth:`end`; both are called by the user's thread."""
+    """Follows a source from :meth:`begin` to :meth:`end`; both are called by the user's thread.
 
-    def __init__(self, client: Any) -> None:
-        self.client = client
+    Parameters
+    ----------
+    target : Followable
+        A client.
+
+    Attributes
+    ----------
+    samples : ProfileSamples
+        What profilers saw; known at the end.
+    """
+
+    def __init__(self, target: Followable) -> None:
+        self.feed = ThreadFeed.of(target)
         self.history = History()
         self.started = time.time()
         self.stopped = 0.0
-        self.profile = Profile(ProfileSamples({}))
-        self.versions: dict[str, Any] = {}
+        self.samples = ProfileSamples({})
+        self._lock = threading.Lock()
+        """Held by whoever tells the history something."""
         self._ended = threading.Event()
 
     def begin(self) -> None:
         """Begin to follow."""
-        self._take_info()
-        self._known = {(group.name, group.span): group for group in self.client.telemetry(since=self.started).groups}
-        self._unfollow = self.client.follow_telemetry(self._take)
-        self._asking = threading.Thread(target=self._ask, name="himalia-report", daemon=True)
+        self._unfollow = self.feed.subscribe(self._take)
+        self._ask_info()
+        self._known = {(group.name, group.span): group for group in self._ask_report().groups}
+        self._asking = threading.Thread(target=self._ask_often, name="himalia-report", daemon=True)
         self._asking.start()
 
     def end(self) -> None:
         """Ask for what is only known at the end; follow no more."""
         self.stopped = time.time()
-        self._unfollow()
         self._ended.set()
         self._asking.join()
         try:
-            report = self.client.telemetry(since=self.started)
-            self.profile = self.client.profile(start=self.started)
-            self.versions = self.client.get_versions()
-            self._take_info()
+            report = self._ask_report()
+            self.samples = self.feed.ask(lambda source: source.profile(self.started), ANSWER)
+            self._ask_info()
         except HimaliaError:  # the cluster ended in the block: what was followed is what there is
             return
+        finally:
+            self._unfollow()
         telemetry = Telemetry(self.stopped, report.groups, report.records, 0, {})
-        self.history.take(telemetry, now=self.stopped)
+        with self._lock:
+            self.history.take(telemetry, now=self.stopped)
 
     def groups(self) -> list[dict[str, Any]]:
         """Return what each function did in the block: its tasks by :class:`TaskCounts`, and its calls' times.
@@ -88,18 +103,23 @@ class CellRecorder:
             "among the newest, of which the scheduler keeps settings.telemetry_ring. The numbers here count all."
         )
 
-    def _take_info(self) -> None:
-        told = self.client.scheduler_info().told
-        self.history.take_info(msgspec.structs.replace(told, here=machine_identity()))
+    def _ask_info(self) -> None:
+        info = self.feed.ask(lambda source: source.info(), ANSWER)
+        with self._lock:
+            self.history.take_info(info)
+
+    def _ask_report(self) -> TelemetryReport:
+        return self.feed.ask(lambda source: source.telemetry(self.started), ANSWER)
 
     def _take(self, telemetry: Telemetry) -> None:
         thin = msgspec.structs.replace(telemetry, records=[], skipped=0)  # others follow the same push
-        self.history.take(thin, now=time.time())
+        with self._lock:
+            self.history.take(thin, now=self.feed.now())
 
-    def _ask(self) -> None:
+    def _ask_often(self) -> None:
         while not self._ended.is_set():
             try:
-                self.client.profile(start=time.time())
+                self.feed.ask(lambda source: source.profile(time.time()), ANSWER)
             except HimaliaError:
                 return
             self._ended.wait(ASK_INTERVAL)

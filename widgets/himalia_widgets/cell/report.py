@@ -13,6 +13,7 @@ from typing import Any, Final
 from bokeh.embed import json_item
 from bokeh.resources import Resources
 
+from himalia.client.versions import versions_here
 from himalia.named_file import write_text
 from himalia.version import __version__
 from himalia_widgets.cell.recorder import CellRecorder
@@ -59,7 +60,7 @@ def page(recorder: CellRecorder, problem: str = "") -> str:
     items = {theme: draw(recorder, dark=theme == "dark") for theme in ("light", "dark")}
     data = json.dumps(items).replace("<", "\\u003c")
     profile = "".join(
-        f"<p class='bad'>{escape(f'{host}: {why}')}</p>" for host, why in recorder.profile.problems.items()
+        f"<p class='bad'>{escape(f'{host}: {why}')}</p>" for host, why in recorder.samples.problems.items()
     )
     missing = recorder.missing()
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(recorder.started))
@@ -68,7 +69,7 @@ def page(recorder: CellRecorder, problem: str = "") -> str:
         f"<link rel='icon' href='data:,'><style>{STYLE}</style>{BOKEH.render_js()}</head><body>"
         f"<h1>Performance report</h1><div class='faint'>{began}, himalia {__version__}</div>"
         f"{cards(recorder)}{notice('p', missing)}{notice('pre', problem)}"
-        f"<h2>Functions</h2>{table(recorder)}{plots}{profile}<h2>Versions</h2>{versions(recorder)}"
+        f"<h2>Functions</h2>{table(recorder)}{plots}{profile}<h2>Versions</h2>{versions()}"
         f"<script type='application/json' id='items'>{data}</script><script>{DRAW}</script></body></html>"
     )
 
@@ -79,7 +80,7 @@ def draw(recorder: CellRecorder, *, dark: bool) -> dict[str, Any]:
     for name, _ in SECTIONS:
         plot = make_plot(name, dark=dark, live=False)
         if isinstance(plot, ProfilePlot):
-            plot.samples = recorder.profile.samples
+            plot.samples = recorder.samples.samples
         plot.update(recorder.history)
         items[name] = json_item(plot.root)
     return items
@@ -117,9 +118,9 @@ def table(recorder: CellRecorder) -> str:
     return f"<table><tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>{rows}</table>"
 
 
-def versions(recorder: CellRecorder) -> str:
-    """Return the packages of the client."""
-    found = recorder.versions.get("client", {})
+def versions() -> str:
+    """Return the packages of this process, which is the client's."""
+    found = versions_here([])
     return f"<p class='faint'>{escape(', '.join(f'{name} {version}' for name, version in found.items()))}</p>"
 
 

@@ -16,12 +16,13 @@ import msgspec
 
 from himalia.comm.security import Credentials
 from himalia.errors import HimaliaError
+from himalia.follow.control import ignore
 from himalia.follow.feed import Feed
 from himalia.run import fail, read_config, run
 from himalia.system import give_way
 from himalia_widgets.dashboard.guard import Guard
-from himalia_widgets.dashboard.live_source import LiveSource
 from himalia_widgets.dashboard.server import serve
+from himalia_widgets.view.followed import Followed
 
 PATIENCE: Final = 60.0
 """Seconds for a scheduler to come up: the first visitor may be faster than the start of the cluster."""
@@ -50,9 +51,10 @@ async def show_cluster(config: DashboardConfig, stop: asyncio.Event) -> int:
     """Serve the dashboard of a cluster until that ends or ``stop`` is set."""
     feed = await follow(config)
     with socket.socket(fileno=config.listener) as listener:
-        source = LiveSource(feed, config.name, on_end=stop.set)
+        followed = Followed(feed)
+        feed.subscribe(ignore, on_end=lambda reason: stop.set())
         try:
-            await serve(source, listener, Guard(config.key, config.name, config.since), stop)
+            await serve(followed, listener, Guard(config.key, config.name, config.since), stop)
         finally:
             await feed.close()
     return 0
@@ -68,7 +70,7 @@ async def follow(config: DashboardConfig) -> Feed:
     """
     deadline = time.monotonic() + PATIENCE
     while True:
-        feed = Feed(Credentials.from_config(config.credentials), config.addresses, full=True)
+        feed = Feed(Credentials.from_config(config.credentials), config.addresses, title=config.name, full=True)
         try:
             await feed.open()
         except HimaliaError:

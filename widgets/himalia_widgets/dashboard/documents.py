@@ -21,13 +21,14 @@ from bokeh.document import Document
 from bokeh.models import ColumnDataSource, CustomJS
 
 from himalia.errors import HimaliaError
+from himalia.follow.source import Source
 from himalia_widgets.dashboard.attendance import Drawn
 from himalia_widgets.dashboard.layout import TEMPLATE, Page, encodable, frame, read_arguments
 from himalia_widgets.plots import make_plot
 from himalia_widgets.plots.base import Plot
 from himalia_widgets.plots.profile import ProfilePlot
 from himalia_widgets.plots.task_stream import TaskStreamPlot
-from himalia_widgets.view.source import Source
+from himalia_widgets.view.followed import Followed
 from himalia_widgets.view.stream.marks import Columns
 
 logger = logging.getLogger("himalia.dashboard")
@@ -49,18 +50,18 @@ class SharedColumns:
         self._version: tuple[int, int] = (-1, -1)
         self._columns: dict[tuple[Any, ...], dict[str, Columns]] = {}
 
-    def update(self, plot: Plot, source: Source) -> None:
+    def update(self, plot: Plot, followed: Followed) -> None:
         """Bring a plot up to date."""
         if not plot.follows_history_only:
-            plot.update(source.history)
+            plot.update(followed.history)
             return
-        version = source.history.stamp
+        version = followed.history.stamp
         if version != self._version:
             self._version = version
             self._columns.clear()
         key = (plot.name, plot.theme, plot.pixels, plot.live, plot.worker)
         if key not in self._columns:
-            self._columns[key] = plot.columns(source.history)
+            self._columns[key] = plot.columns(followed.history)
         plot.assign(self._columns[key])
 
 
@@ -95,9 +96,9 @@ class SampleReader:
 class OpenPage:
     """One document: the plots of a page, as the arguments of its address want them."""
 
-    def __init__(self, page: Page, source: Source, shared: SharedColumns, document: Document) -> None:
+    def __init__(self, page: Page, followed: Followed, shared: SharedColumns, document: Document) -> None:
         arguments = read_arguments(document)
-        self.source = source
+        self.followed = followed
         self.shared = shared
         self.version: tuple[int, int] | None = None
         self.samples = SampleReader()
@@ -123,19 +124,19 @@ class OpenPage:
         document.js_on_event("connection_lost", CustomJS(code=LOST))
         document.config.reconnect_session = False  # to a document that is made anew, whose plots have no place there
         document.config.notify_connection_status = False
-        document.title = f"{page.title}: {encodable(source.title)}"
+        document.title = f"{page.title}: {encodable(followed.source.title)}"
         document.template = TEMPLATE
         headings = {plot.name: plot.title for plot in self.plots if not has_title(plot)}
-        document.template_variables.update(frame(page, source, dark=dark) | {"headings": headings})
+        document.template_variables.update(frame(page, followed.source, dark=dark) | {"headings": headings})
 
     def draw(self) -> None:
         """Show the history as it is now, if it changed and anybody looks."""
-        version = self.source.history.stamp
+        version = self.followed.history.stamp
         if version == self.version or not self.may_draw:
             return
         self.version = version
         for plot in self.plots:
-            self.shared.update(plot, self.source)
+            self.shared.update(plot, self.followed)
         self.drawn.count()
 
     @property
@@ -146,11 +147,11 @@ class OpenPage:
     async def sample(self) -> None:
         """Ask for samples and show them."""
         profiles = [plot for plot in self.plots if isinstance(plot, ProfilePlot)]
-        if profiles and self.may_draw and await self.samples.ask(self.source):
+        if profiles and self.may_draw and await self.samples.ask(self.followed.source):
             for plot in profiles:
                 plot.samples = self.samples.rows
-                plot.since = self.source.history.now - self.seconds
-                plot.update(self.source.history)
+                plot.since = self.followed.history.now - self.seconds
+                plot.update(self.followed.history)
             self.drawn.count()
 
 
@@ -176,11 +177,11 @@ def has_title(plot: Plot) -> bool:
     return bool(title.text) if title is not None else hasattr(plot.root, "children")
 
 
-def make_application(page: Page, source: Source, shared: SharedColumns) -> Application:
+def make_application(page: Page, followed: Followed, shared: SharedColumns) -> Application:
     """Return what makes a document of this page for each visitor."""
 
     def fill(document: Document) -> None:
-        opened = OpenPage(page, source, shared, document)
+        opened = OpenPage(page, followed, shared, document)
         opened.draw()
         document.add_periodic_callback(opened.draw, LOOK)
         if any(isinstance(plot, ProfilePlot) for plot in opened.plots):

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 from bokeh.document import Document
 from jinja2 import Environment, FileSystemLoader, Template
 
+from himalia.follow.source import Source
 from himalia_widgets.plots import PLOTS
-from himalia_widgets.view.source import Source
 
 HERE: Final = Path(__file__).parent
 ASSETS: Final = HERE / "assets"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from bokeh.application import Application
@@ -9,17 +10,17 @@ from bokeh.application import Application
 from himalia_widgets.dashboard.documents import SharedColumns, make_application
 from himalia_widgets.dashboard.layout import INDIVIDUAL, PAGES
 from himalia_widgets.dashboard.rest import ANSWERS, FILES, JsonHandler, PageHandler
-from himalia_widgets.view.source import Source
+from himalia_widgets.view.followed import Followed
 
 
-def applications(source: Source) -> dict[str, Application]:
+def applications(followed: Followed) -> dict[str, Application]:
     """Return the pages with plots by their paths."""
     shared = SharedColumns()
-    return {page.path: make_application(page, source, shared) for page in (*PAGES, *INDIVIDUAL) if page.plots}
+    return {page.path: make_application(page, followed, shared) for page in (*PAGES, *INDIVIDUAL) if page.plots}
 
 
-def handlers(source: Source) -> list[Any]:
+def handlers(followed: Followed) -> list[Any]:
     """Return Tornado's routes of all other pages, of their data, and of scripts and styles."""
-    plain = [(page.path, PageHandler, {"page": page, "source": source}) for page in PAGES if not page.plots]
-    answers = [(f"/{name}.json", JsonHandler, {"answer": answer, "source": source}) for name, answer in ANSWERS.items()]
-    return [*plain, *answers, *FILES]
+    plain = [(page.path, PageHandler, {"page": page, "source": followed.source}) for page in PAGES if not page.plots]
+    answers = {name: partial(answer, followed) for name, answer in ANSWERS.items()}
+    return [*plain, *((f"/{name}.json", JsonHandler, {"answer": answer}) for name, answer in answers.items()), *FILES]

@@ -10,12 +10,14 @@ from typing import Any, Final
 from tornado.web import RequestHandler, StaticFileHandler
 
 from himalia.errors import HimaliaError
+from himalia.follow.source import Source
 from himalia.show.plain import plain_task
 from himalia_widgets.dashboard import tables
 from himalia_widgets.dashboard.layout import ASSETS, HERE, TEMPLATE, Page, frame
-from himalia_widgets.view.source import Source
+from himalia_widgets.view.followed import Followed
 
-Answer = Callable[[Source, Callable[[str], str]], Awaitable[dict[str, Any]]]
+Argument = Callable[[str], str]
+"""From the name of an argument to what a page gave it; empty: nothing."""
 
 
 class PageHandler(RequestHandler):
@@ -36,74 +38,75 @@ class PageHandler(RequestHandler):
 class JsonHandler(RequestHandler):
     """One answer as JSON; if the cluster can't give it, ``error`` says why."""
 
-    def initialize(self, answer: Answer, source: Source) -> None:
+    def initialize(self, answer: Callable[[Argument], Awaitable[dict[str, Any]]]) -> None:
         """Take what answers."""
         self.answer = answer
-        self.source = source
 
     async def get(self) -> None:
         """Answer."""
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
         try:
-            found = await self.answer(self.source, lambda name: self.get_query_argument(name, "", strip=False))
+            found = await self.answer(lambda name: self.get_query_argument(name, "", strip=False))
         except HimaliaError as error:
             found = {"error": str(error)}
         self.finish(json.dumps(found))  # ASCII, whatever a user called things
 
 
-async def summary(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
+async def summary(followed: Followed, argument: Argument) -> dict[str, Any]:
     """Answer with the numbers of the header."""
-    return tables.describe_summary(source.history)
+    return tables.describe_summary(followed.history)
 
 
-async def workers(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
+async def workers(followed: Followed, argument: Argument) -> dict[str, Any]:
     """Answer with all workers."""
-    return tables.describe_workers(source.history)
+    return tables.describe_workers(followed.history)
 
 
-async def worker(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
+async def worker(followed: Followed, argument: Argument) -> dict[str, Any]:
     """Answer with one worker, ``name``."""
-    return tables.describe_worker(source.history, argument("name"))
+    return tables.describe_worker(followed.history, argument("name"))
 
 
-async def groups(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
+async def groups(followed: Followed, argument: Argument) -> dict[str, Any]:
     """Answer with all functions."""
-    return tables.describe_groups(source.history)
+    return tables.describe_groups(followed.history)
 
 
-async def errors(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
+async def errors(followed: Followed, argument: Argument) -> dict[str, Any]:
     """Answer with the causes of failures."""
-    return tables.describe_errors(source.history)
+    return tables.describe_errors(followed.history)
 
 
-async def logs(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
+async def logs(followed: Followed, argument: Argument) -> dict[str, Any]:
     """Answer with the newest log lines."""
-    return tables.describe_logs(await source.logs(), time.time())
+    return tables.describe_logs(await followed.source.logs(), time.time())
 
 
-async def task(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
+async def task(followed: Followed, argument: Argument) -> dict[str, Any]:
     """Answer with all that is known of the task ``key``, and the ``calls`` that computed it."""
     key = argument("key")
-    return plain_task(await source.describe_task(key)) | {"calls": tables.describe_calls(source.history, key)}
+    found = plain_task(await followed.source.describe_task(key))
+    return found | {"calls": tables.describe_calls(followed.history, key)}
 
 
-async def events(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
+async def events(followed: Followed, argument: Argument) -> dict[str, Any]:
     """Answer with what happened lately."""
-    return {"events": tables.describe_events(source.history)}
+    return {"events": tables.describe_events(followed.history)}
 
 
-async def functions(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
+async def functions(followed: Followed, argument: Argument) -> dict[str, Any]:
     """Answer with the functions that a page can be filtered by."""
-    return tables.describe_functions(source.history, (await source.profile()).samples if argument("sampled") else {})
+    samples = (await followed.source.profile()).samples if argument("sampled") else {}
+    return tables.describe_functions(followed.history, samples)
 
 
-async def plots(source: Source, argument: Callable[[str], str]) -> dict[str, Any]:
+async def plots(followed: Followed, argument: Argument) -> dict[str, Any]:
     """Answer with the plots that have pages of their own."""
     return tables.describe_plots()
 
 
-ANSWERS: Final[dict[str, Answer]] = {
+ANSWERS: Final[dict[str, Callable[[Followed, Argument], Awaitable[dict[str, Any]]]]] = {
     "summary": summary, "workers": workers, "worker": worker, "groups": groups, "errors": errors, "logs": logs,
     "task": task, "events": events, "functions": functions, "individual-plots": plots,
 }  # fmt: skip

@@ -29,7 +29,7 @@ from himalia_widgets.dashboard.attendance import LOOK, Attendance
 from himalia_widgets.dashboard.guard import SECURITY_HEADERS, Guard, Verdict
 from himalia_widgets.dashboard.metrics import CONTENT_TYPE, render
 from himalia_widgets.dashboard.pages import applications, handlers
-from himalia_widgets.view.source import Source
+from himalia_widgets.view.followed import Followed
 
 logger = logging.getLogger("himalia.dashboard")
 
@@ -143,14 +143,14 @@ class AnswerHandler(RequestHandler):
 class MetricsHandler(RequestHandler):
     """``/metrics`` for Prometheus."""
 
-    def initialize(self, source: Source) -> None:
-        """Take the source."""
-        self.source = source
+    def initialize(self, followed: Followed) -> None:
+        """Take what to tell of."""
+        self.followed = followed
 
     def get(self) -> None:
         """Answer in Prometheus's text format."""
         self.set_header("Content-Type", CONTENT_TYPE)
-        self.finish(render(self.source.history))
+        self.finish(render(self.followed.history))
 
 
 class SecurityHeaders(OutputTransform):
@@ -171,7 +171,7 @@ def log_request(handler: RequestHandler) -> None:
 
 
 async def serve(
-    source: Source,
+    followed: Followed,
     listener: socket.socket,
     guard: Guard,
     stop: asyncio.Event,
@@ -181,12 +181,12 @@ async def serve(
 ) -> None:
     """Show a source's pages, ``more`` by their paths and other ``routes``, at a socket until ``stop`` is set."""
     patterns = [
-        (r"/metrics", MetricsHandler, {"source": source}),
-        *handlers(source),
+        (r"/metrics", MetricsHandler, {"followed": followed}),
+        *handlers(followed),
         *routes,
         (r"/", RedirectHandler, {"url": "status", "permanent": False}),
     ]
-    application = DashboardApplication(applications(source) | dict(more or {}), guard=guard, extra_patterns=patterns)
+    application = DashboardApplication(applications(followed) | dict(more or {}), guard=guard, extra_patterns=patterns)
     http = BoundedServer(application, idle_connection_timeout=IDLE, body_timeout=IDLE, max_body_size=BODY)
     application.let_in = http.let_in
     listener.setblocking(False)

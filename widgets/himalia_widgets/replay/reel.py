@@ -1,37 +1,34 @@
-"""A recording at one moment: the history that somebody who followed the cluster would have had then.
+"""A recording at one moment: it tells its audience what somebody who followed the cluster would have been told by then.
 
-Decides where reading begins: far enough back that the history is full, at a place where everything is said, so that
+Decides where reading begins: far enough back that a history is full, at a place where everything is said, so that
 moving to any moment costs the same, however long the run was.  It reads no clock and draws nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from himalia.messages.answers import ErrorView, ProcessLogs, ProfileSamples, TaskView
+from himalia.follow.source import Subscriber
+from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples
 from himalia.messages.telemetry import LogLine
-from himalia.names import Key
 from himalia.telemetry.recording import RecordedFrame, Recording
-from himalia_widgets.view.history import History
 
 Sample = tuple[float, str, int]
 
 
 class Reel:
-    """A recording, and the moment that it is at; at first the end.
+    """A recording, and the moment that it is at; at first the beginning.
 
     Parameters
     ----------
     recording : Recording
     records, seconds
-        What the history keeps, see :class:`History`.
+        What a history keeps, see :class:`~himalia_widgets.view.history.History`.
 
     Attributes
     ----------
-    history : History
-        Another one after time went back, or far ahead.
     time : float
-        The moment, epoch seconds of whoever recorded.
+        The moment, epoch seconds of whoever recorded; while something is told, the time when that was told.
     """
 
     def __init__(self, recording: Recording, *, records: int = 100_000, seconds: float = 3600.0) -> None:
@@ -39,9 +36,13 @@ class Reel:
         self.time = recording.started
         self._records = records
         self._seconds = seconds
+        self._audience: dict[int, Spectator] = {}
+        self._count = 0
+        self._start = 0
+        """The block from which on was told what the audience knows."""
         self._next: RecordedFrame | None
         self._begin(0)
-        self.seek(recording.ended)
+        self.seek(recording.started)
 
     @property
     def started(self) -> float:
@@ -59,19 +60,36 @@ class Reel:
         start = self._start_for(time)
         if time < self.time or (start and self.recording.blocks[start].first > self.time):
             self._begin(start)
-        self.time = time
         while self._next is not None and self._next.time <= time:
-            self._feed(self._next)
+            self.time = self._next.time
+            for spectator in list(self._audience.values()):
+                spectator.take(self._next)
             self._next = next(self._frames, None)
-        self.history.now = max(self.history.now, time)
-        self.history.version += 1
+        self.time = time
 
-    def lines(self) -> ProcessLogs:
-        """Return what was printed until now, by process."""
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Tell somebody what was known at this moment, and from now on what is told when time moves."""
+        self._count = number = self._count + 1
+        spectator = self._audience[number] = Spectator(subscriber)
+        now = self.time
+        for frame in self.recording.frames(self._start):
+            if frame.time > now:
+                break
+            self.time = frame.time
+            spectator.take(frame)
+        self.time = now
+
+        def leave() -> None:
+            self._audience.pop(number, None)
+
+        return leave
+
+    def lines(self, since: float = 0.0) -> ProcessLogs:
+        """Return what was printed after ``since`` and until now, by process."""
         found: dict[str, list[LogLine]] = {}
         for frame in self._told("logs"):
             for name, lines in frame.logs().items():
-                found.setdefault(name, []).extend(line for line in lines if line.time <= self.time)
+                found.setdefault(name, []).extend(line for line in lines if since < line.time <= self.time)
         return ProcessLogs({name: lines for name, lines in found.items() if lines})
 
     def samples(self, since: float = 0.0) -> ProfileSamples:
@@ -81,44 +99,6 @@ class Reel:
             for worker, samples in frame.profile().samples.items():
                 found.setdefault(worker, []).extend(sample for sample in samples if since < sample[0] <= self.time)
         return ProfileSamples(found)
-
-    def describe(self, key: str) -> TaskView:
-        """Return what is known of a call: what telemetry tells of it."""
-        calls = self.history.calls
-        found = calls.of_key(key)
-        if not found:
-            why = "No call of that key had ended by then, or it is older than what the recording keeps at this moment."
-            return TaskView(Key(key), why=why)
-        row = {name: column[found[-1]] for name, column in calls.columns.items()}
-        worker = calls.lanes[int(row["lane"])].worker
-        times = ", ".join(
-            f"{float(row[part]) * 1000:.3g} ms {word}"
-            for part, word in (
-                ("transfer", "to fetch inputs"),
-                ("deserialize", "to read them"),
-                ("compute", "to run"),
-                ("serialize", "to write the result"),
-            )
-            if row[part] > 0
-        )
-        outcome = "failed" if row["failed"] else "finished"
-        return TaskView(
-            key=Key(key),
-            group=calls.groups[int(row["group"])],
-            status=outcome,
-            why=f"It {outcome} on {worker}: {times or 'at once'}.",
-            worker=worker,
-            tries=len(found),
-            nbytes=int(row["nbytes"]),
-            error=self._error_of(key),
-        )
-
-    def _error_of(self, key: str) -> ErrorView | None:
-        for summary in self.history.errors.values():
-            error = summary.error
-            if error.key == key:
-                return ErrorView(error.key, error.kind, error.text, error.worker, error.attempts)
-        return None
 
     def _told(self, kind: str) -> Iterator[RecordedFrame]:
         """Yield all frames of a kind; those that were said at the end tell of earlier times too."""
@@ -137,18 +117,37 @@ class Reel:
         return index
 
     def _begin(self, block: int) -> None:
-        """Forget everything, and read from there on."""
-        self.history = History(records=self._records, seconds=self._seconds)
+        """Tell everything again, from there on."""
+        self._start = block
         self._frames = self.recording.frames(block)
         self._next = next(self._frames, None)
-        self._is_fresh = True
+        for spectator in list(self._audience.values()):
+            spectator.restart()
 
-    def _feed(self, frame: RecordedFrame) -> None:
-        history = self.history
+
+class Spectator:
+    """Hands frames to a subscriber as what they were when they were recorded."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
+        self._info: ClusterInfo | None = None
+        self._is_fresh = True
+        """Whether nothing was told yet, so that what everything added up to is news."""
+
+    def restart(self) -> None:
+        """Say that all is told again."""
+        self._info = None
+        self._is_fresh = True
+        if self._subscriber.on_restart is not None:
+            self._subscriber.on_restart()
+
+    def take(self, frame: RecordedFrame) -> None:
+        """Tell of a frame."""
         if frame.kind == "telemetry" or (frame.kind == "base" and self._is_fresh):
-            history.take(frame.telemetry(), now=frame.time)
+            self._subscriber.on_telemetry(frame.telemetry())
             self._is_fresh = False
-        elif frame.kind == "info":
+        elif frame.kind == "info" and self._subscriber.on_info is not None:
             info = frame.info()
-            if info != history.info:
-                history.take_info(info)
+            if info != self._info:
+                self._info = info
+                self._subscriber.on_info(info)

@@ -6,10 +6,10 @@ Whoever has the page open moves the same moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-from himalia_widgets.dashboard.rest import JsonHandler
+from himalia_widgets.dashboard.rest import Argument, JsonHandler
 from himalia_widgets.replay.comparison import FunctionTimes, compare, whole_run
 from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.stream.window import whole
@@ -19,21 +19,19 @@ SPEEDS: Final = (0.1, 1000.0)
 ROWS: Final = 200
 """Functions of two runs that are compared, those that took the longest."""
 
-Argument = Callable[[str], str]
-
 
 def routes(sources: Sequence[ReplaySource]) -> list[Any]:
     """Return Tornado's routes for one recording, or for two that are compared."""
 
-    async def moment(source: ReplaySource, argument: Argument) -> dict[str, Any]:
-        return move(source, argument) | {"runs": len(sources)}
+    async def moment(argument: Argument) -> dict[str, Any]:
+        return move(sources[0], argument) | {"runs": len(sources)}
 
-    async def differences(source: ReplaySource, argument: Argument) -> dict[str, Any]:
+    async def differences(argument: Argument) -> dict[str, Any]:
         return describe_differences(*sources)
 
-    found = [(r"/replay\.json", JsonHandler, {"answer": moment, "source": sources[0]})]
+    found = [(r"/replay\.json", JsonHandler, {"answer": moment})]
     if len(sources) == 2:
-        found.append((r"/compare\.json", JsonHandler, {"answer": differences, "source": sources[0]}))
+        found.append((r"/compare\.json", JsonHandler, {"answer": differences}))
     return found
 
 

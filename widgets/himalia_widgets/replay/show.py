@@ -40,7 +40,7 @@ def replay(paths: Sequence[str], *, port: int, browse: bool) -> int:
     UsageError
         If the port is taken.
     """
-    sources = [ReplaySource.open(path) for path in paths]
+    sources = [ReplaySource.read(path) for path in paths]
     try:
         door = Door(listen(port))
     except OSError as error:
@@ -60,7 +60,7 @@ async def show(sources: Sequence[ReplaySource], door: Door, browse: bool, stop: 
     if browse:
         await asyncio.to_thread(webbrowser.open, link)
     guard = Guard(door.dashboard_key, "replay")
-    await serve(sources[0], door.listener, guard, stop, more=pair, routes=routes(sources))
+    await serve(sources[0].followed, door.listener, guard, stop, more=pair, routes=routes(sources))
     return 0
 
 

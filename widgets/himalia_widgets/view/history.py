@@ -175,6 +175,11 @@ class History:
         self.trends.keep(set(info.hosts), {worker.name for worker in info.workers.values()})
         self.version += 1
 
+    def move(self, now: float) -> None:
+        """Take in that it is ``now``, without news."""
+        self.now = max(self.now, now)
+        self.version += 1
+
     @property
     def stamp(self) -> tuple[int, int]:
         """What differs from that of any other history, and of this one after any change."""

@@ -20,6 +20,7 @@ from himalia.follow.thread_feed import ThreadFeed
 from himalia.messages.answers import ProcessLogs
 from himalia_widgets.view.history import History
 from himalia_widgets.widget.busy import quiet, watch
+from himalia_widgets.widget.cluster_object import ClusterObject
 from himalia_widgets.widget.facts import describe_header
 from himalia_widgets.widget.leases import Leases
 from himalia_widgets.widget.lines import LineReader
@@ -28,7 +29,6 @@ from himalia_widgets.widget.questions import explain_failure, make_question
 from himalia_widgets.widget.scaling import describe_scaling
 
 if TYPE_CHECKING:
-    from himalia.deploy.cluster import Cluster
     from himalia.messages.answers import ClusterInfo
     from himalia.messages.client import Telemetry
 
@@ -57,22 +57,19 @@ class Board:
 
     Parameters
     ----------
-    cluster : Cluster
+    cluster : ClusterObject
         Not kept alive by this.
     send : callable
         Sends a message with buffers to all pages; called by any thread, one at a time.
-    feed_of : callable
-        Returns the feed of a cluster.
     """
 
-    def __init__(self, cluster: Cluster, send: Send, feed_of: Callable[[Cluster], ThreadFeed] = ThreadFeed.of) -> None:
+    def __init__(self, cluster: ClusterObject, send: Send) -> None:
         self.cluster = weakref.ref(cluster)
         self.title, self.name = type(cluster).__name__, cluster.name
         self.send = send
-        self.feed_of = feed_of
         self.lock = threading.RLock()
         self.leases = Leases()
-        self.history = History(records=20_000, seconds=600.0)
+        self.history = new_history()
         self.pushes = Pushes()
         self.reader = LineReader()
         self.kernel: asyncio.AbstractEventLoop | None = None
@@ -146,7 +143,7 @@ class Board:
     def _expect(self, workers: int) -> None:
         cluster = self.cluster()
         if cluster is not None:
-            cluster.expected = workers
+            cluster.expect(workers)
 
     def wake(self) -> None:
         """Make sure that views are served: by the thread, or by the last picture of a cluster that has ended."""
@@ -216,11 +213,16 @@ class Board:
             if quiet() > QUIET:
                 self.leases.call(time.monotonic())
 
-    def follow(self, cluster: Cluster) -> None:
+    def follow(self, cluster: ClusterObject) -> None:
         """Follow the cluster's telemetry."""
         try:
-            self.feed = self.feed_of(cluster)
-            self.unsubscribe = self.feed.subscribe(self._take_telemetry, self._take_info, self._take_end)
+            self.feed = feed = ThreadFeed.of(cluster)
+            self.unsubscribe = feed.subscribe(
+                lambda telemetry: self._take_telemetry(telemetry, feed.now()),
+                self._take_info,
+                self._take_end,
+                self._take_restart,
+            )
         except HimaliaError as error:
             self.leave_feed()
             self._reason = explain_failure(error)
@@ -231,9 +233,9 @@ class Board:
         if unsubscribe is not None:
             unsubscribe()
 
-    def _take_telemetry(self, telemetry: Telemetry) -> None:
+    def _take_telemetry(self, telemetry: Telemetry, now: float) -> None:
         with self.lock:
-            self.history.take(telemetry, now=time.time())
+            self.history.take(telemetry, now=now)
 
     def _take_info(self, info: ClusterInfo) -> None:
         with self.lock:
@@ -244,7 +246,12 @@ class Board:
             self._lost_at = time.time()
             self._reason = reason
 
-    def compose(self, cluster: Cluster | None, now: float) -> Message | None:
+    def _take_restart(self) -> None:
+        with self.lock:
+            self.history = new_history()
+            self.pushes.wants_all = True
+
+    def compose(self, cluster: ClusterObject | None, now: float) -> Message | None:
         """Return the next message to all pages, or None if there is nothing to say."""
         return self._compose(self.describe(cluster, now), self._describe_scale(cluster), now)
 
@@ -256,7 +263,7 @@ class Board:
         """Return what never changes."""
         return {"title": self.title, "name": self.name}
 
-    def describe(self, cluster: Cluster | None, now: float) -> dict[str, Any]:
+    def describe(self, cluster: ClusterObject | None, now: float) -> dict[str, Any]:
         """Return the header."""
         return {
             **self.describe_name(),
@@ -264,11 +271,12 @@ class Board:
             "address": cluster.scheduler_address if cluster is not None else "",
             "dashboard": self._link_dashboard(cluster, now) if cluster is not None else "",
             "expected": cluster.expected if cluster is not None else None,
+            "no_restart": self.feed.obstacle("restart") if self.feed is not None else "",
             "reason": self._reason,
             **describe_header(self.history),
         }
 
-    def _link_dashboard(self, cluster: Cluster, now: float) -> str:
+    def _link_dashboard(self, cluster: ClusterObject, now: float) -> str:
         """Return a link that nobody has used, as far as is known: a page can't tell while a cell keeps the kernel."""
         if cluster.status != "running":
             return ""
@@ -277,13 +285,13 @@ class Board:
             self._link = cluster.dashboard_link or ""
         return self._link
 
-    def _describe_scale(self, cluster: Cluster | None) -> dict[str, Any]:
-        ended = cluster is None or cluster.status != "running"
-        return describe_scaling(
-            self.history,
-            expected=cluster.expected if cluster is not None else None,
-            obstacle="The cluster isn't running." if ended else "",
-        )
+    def _describe_scale(self, cluster: ClusterObject | None) -> dict[str, Any]:
+        expected = cluster.expected if cluster is not None else None
+        if cluster is None or cluster.status != "running":
+            obstacle = "The cluster isn't running."
+        else:
+            obstacle = self.feed.obstacle("scale") if self.feed is not None else "The cluster isn't reached yet."
+        return describe_scaling(self.history, expected=expected, obstacle=obstacle)
 
     def read_lines(self, now: float) -> None:
         """Ask for output, if somebody looks at it."""
@@ -292,7 +300,7 @@ class Board:
         self._logs_at = now
         self._is_reading = True
         since = self.reader.since
-        self.feed.post(lambda control: control.logs(since), self._take_lines)
+        self.feed.post(lambda source: source.logs(since), self._take_lines)
 
     def _take_lines(self, found: ProcessLogs | None, error: BaseException | None) -> None:
         cluster = self.cluster()
@@ -306,7 +314,7 @@ class Board:
             if message is not None:
                 self.send(message, [])
 
-    def finish(self, cluster: Cluster | None, now: float) -> None:
+    def finish(self, cluster: ClusterObject | None, now: float) -> None:
         """Say goodbye, keep one picture for pages to come, and let go of everything else."""
         header = {**self.describe(cluster, now), "final": True, "ended": now, "running": 0, "queued": 0}
         if header["state"] not in ENDED:
@@ -319,3 +327,8 @@ class Board:
         self.last = self._compose(header, scale, now)
         self.history = History(records=1)
         self.pushes.end()
+
+
+def new_history() -> History:
+    """Return an empty memory of what a page can show."""
+    return History(records=20_000, seconds=600.0)

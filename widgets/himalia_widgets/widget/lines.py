@@ -37,7 +37,7 @@ class LineReader:
         self._own.clear()
 
     def take(self, answer: ProcessLogs, own: Mapping[str, str]) -> dict[str, Any] | None:
-        """Return the message to a page for the answer of ``Control.logs``, or None if there is nothing new.
+        """Return the message to a page for the answer of :meth:`Source.logs`, or None if there is nothing new.
 
         Parameters
         ----------

@@ -15,7 +15,7 @@ from himalia_widgets.widget.board import ENDED, Board
 from himalia_widgets.widget.bokehjs import BokehJS, bokehjs
 
 if TYPE_CHECKING:
-    from himalia.deploy.cluster import Cluster
+    from himalia_widgets.widget.cluster_object import ClusterObject
 
 
 class ClusterWidget(anywidget.AnyWidget):
@@ -28,7 +28,7 @@ class ClusterWidget(anywidget.AnyWidget):
     """Who the cluster is: what a page shows before the first push, and without a kernel."""
     plots = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: ClusterObject) -> None:
         board = Board(cluster, self.send)
         about, plots = json.dumps(board.describe_name()), json.dumps(board.pushes.describe_plots())
         super().__init__(library=bokehjs(), about=about, plots=plots)
@@ -36,10 +36,10 @@ class ClusterWidget(anywidget.AnyWidget):
         self.on_msg(lambda _, message, buffers: board.take(message))
 
 
-_widgets: weakref.WeakKeyDictionary[Cluster, ClusterWidget] = weakref.WeakKeyDictionary()
+_widgets: weakref.WeakKeyDictionary[ClusterObject, ClusterWidget] = weakref.WeakKeyDictionary()
 
 
-def show_cluster(cluster: Cluster) -> dict[str, Any]:
+def show_cluster(cluster: ClusterObject) -> dict[str, Any]:
     """Return the MIME bundle of a new view; empty if there is nothing to see but that it has ended."""
     widget = _widgets.get(cluster)
     if widget is None:

@@ -5,27 +5,23 @@ Everything goes through the feed's session, without blocking the kernel; answers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from himalia.errors import HimaliaError, UsageError
+from himalia.follow.source import Question, Source
 from himalia.show.plain import Plain, plain_task
 from himalia_widgets.view.history import History
 from himalia_widgets.view.tables.progress import NAME
 from himalia_widgets.view.text import hover, label
-
-if TYPE_CHECKING:
-    from himalia.follow.control import Control
-
-Question = Callable[["Control"], Coroutine[Any, Any, object]]
 
 MOST_WORKERS: Final = 100_000
 """Workers that may be asked for: a slip of the finger shouldn't fill a machine.  Kubernetes is made for up to
 150,000 pods."""
 
 
-def make_question(message: Mapping[str, Any], history: History) -> Question:
+def make_question(message: Mapping[str, Any], history: History) -> Question[object]:
     """Return what to ask of the cluster for a page's message.
 
     Raises
@@ -35,30 +31,30 @@ def make_question(message: Mapping[str, Any], history: History) -> Question:
     """
     match message:
         case {"action": "scale", "workers": int(workers)} if 0 <= workers <= MOST_WORKERS:
-            return lambda control: scale(control, workers)
+            return lambda source: scale(source, workers)
         case {"action": "restart", "worker": str(worker)}:
-            return lambda control: restart(control, worker)
+            return lambda source: restart(source, worker)
         case {"action": "describe", "key": str(key), "group": str(group)}:
             name = find_key(key, history) or find_group(group, history) or key or group
-            return lambda control: describe(control, name)
+            return lambda source: describe(source, name)
     raise UsageError(f"The page asked for something that can't be done: {str(dict(message))[:200]}.")
 
 
-async def scale(control: Control, workers: int) -> None:
-    """Let the cluster's only host keep so many workers."""
-    await control.scale(workers)
+async def scale(source: Source, workers: int) -> None:
+    """Have so many workers kept."""
+    await source.scale(workers)
 
 
-async def restart(control: Control, worker: str) -> None:
+async def restart(source: Source, worker: str) -> None:
     """Replace one worker's process, and wait until it is back."""
-    outcome = (await control.restart_workers([worker])).get(worker, "It isn't here any more.")
+    outcome = (await source.restart_workers([worker])).get(worker, "It isn't here any more.")
     if outcome != "OK":
         raise HimaliaError(outcome)
 
 
-async def describe(control: Control, key: str) -> Plain:
+async def describe(source: Source, key: str) -> Plain:
     """Return what is known of a task, and why it is where it is."""
-    found = await control.describe_task(key)
+    found = await source.describe_task(key)
     is_known = found.status != "unknown"  # of a group, or a key that is gone, the sentence says it all
     facts = {name: value for name, value in plain_task(found).items() if name not in ("key", "why")}
     return {"key": found.key, "why": found.why, "facts": facts if is_known else {}}

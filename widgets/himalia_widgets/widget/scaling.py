@@ -27,14 +27,13 @@ def describe_scaling(history: History, *, expected: int | None, obstacle: str) -
     expected : int or None
         Workers asked for; None: as many as are there.
     obstacle : str
-        Why the cluster can't be scaled; empty if it can.
+        What its source says against scaling it; empty: nothing.
     """
     workers = list(history.info.workers.values())
     events = [event for event in history.events if event.kind in KINDS][-SHOWN:]
-    reason = obstacle or cannot_scale(history)
     return {
-        "can": not reason,
-        "reason": reason,
+        "can": not obstacle,
+        "reason": obstacle,
         "requested": len(workers) if expected is None else expected,
         "arrived": len(workers),
         "threads": workers[0].nthreads if workers else 0,
@@ -51,18 +50,6 @@ def tell(event: ClusterEvent) -> str:
     'moons-1 started: process 4711, 2 threads'
     """
     return f"{event.subject} {KINDS[event.kind]}{f': {event.text}' if event.text else '.'}"
-
-
-def cannot_scale(history: History) -> str:
-    """Say why the number of workers can't be chosen here; empty if it can."""
-    hosts = len(history.info.hosts)
-    if not history.membership:
-        return "Waiting for what the scheduler says about its hosts."
-    if hosts == 0:
-        return "No host is here that could start workers."
-    if hosts > 1:
-        return f"Workers are on {hosts} hosts, and none of them was chosen. Start or stop nannies there instead."
-    return ""
 
 
 def why_missing(history: History, arrived: int, expected: int | None) -> list[str]:

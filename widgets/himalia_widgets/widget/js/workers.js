@@ -187,7 +187,9 @@ class WorkerRow {
     this.yes.hidden = this.no.hidden = !isAsking;
     mark(this.logs, "aria-label", `Logs of ${worker.name}`);
     mark(this.ask, "aria-label", `Restart ${worker.name}`);
-    this.ask.disabled = this.table.store.isOver;
+    const { isOver, header } = this.table.store;
+    this.ask.disabled = isOver || Boolean(header.no_restart);
+    mark(this.ask, "title", header.no_restart || null);
   }
 }
 

@@ -1,0 +1,56 @@
+"""A client's own session, for a view that only asks: it is open anyway, and a cell may last a moment.
+
+Decides nothing.  A session of the view's own would be opened and closed with each cell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from himalia.errors import ClosedError, TimeoutError
+from himalia.follow.source import Groups
+from himalia.messages.answers import TelemetryReport
+
+if TYPE_CHECKING:
+    from himalia.client.client import Client
+
+T = TypeVar("T")
+
+
+class OwnSession:
+    """Asks in the loop of a client, from any other thread.
+
+    Parameters
+    ----------
+    client : Client
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def ask(self, question: Callable[[Groups], Coroutine[object, object, T]], timeout: float) -> T:
+        """Ask, and wait for the answer; see :meth:`himalia.follow.thread_feed.ThreadFeed.ask`."""
+        if self._client.status != "running":
+            raise ClosedError("This client is closed.")
+        coroutine = question(self)
+        try:
+            answer = asyncio.run_coroutine_threadsafe(coroutine, self._client.loop)
+        except RuntimeError:
+            coroutine.close()
+            raise ClosedError("The client's event loop has ended.") from None
+        try:
+            return answer.result(timeout)
+        except concurrent.futures.TimeoutError:
+            raise TimeoutError(f"The scheduler did not answer within {timeout:g} s; it goes on.") from None
+        except concurrent.futures.CancelledError:
+            raise ClosedError("The client was closed in the meantime.") from None
+        finally:
+            answer.cancel()
+
+    async def telemetry(self, since: float = 0.0, span: str = "") -> TelemetryReport:
+        """Return what is counted."""
+        asked = self._client.telemetry(since, span)
+        return await cast("Awaitable[TelemetryReport]", asked)  # in its loop, a client's methods are awaited
