@@ -15,8 +15,9 @@ from himalia.messages.answers import ClusterInfo, HostView, WorkerView
 from himalia.names import HostId
 from himalia.show.html import SHOWN
 from himalia.show.look import card, cell, code, fact, facts, section, table
+from himalia.show.natural import natural
 from himalia.show.plain import plain_info, plain_worker
-from himalia.show.summary import natural
+from himalia.show.summary import sum_of_limits
 from himalia.show.text import limit_text
 from himalia.show.units import format_bytes
 
@@ -58,7 +59,7 @@ class SchedulerInfo(Described):
             fact("Hosts", str(len(told.hosts))),
             fact("Workers", str(len(workers))),
             fact("Total threads", str(sum(worker.nthreads for worker in workers))),
-            fact("Total memory", limit_text(sum(limits) if all(limits) else 0) if limits else "0 B"),
+            fact("Total memory", limit_text(sum_of_limits(limits)) if limits else "0 B"),
             fact("Tasks", escape(info_task_words(told))),
             fact("Clients", str(told.clients)),
         )

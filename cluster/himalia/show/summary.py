@@ -6,9 +6,12 @@ what is shown of a cluster that just died is what is known.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from himalia.messages.answers import ClusterInfo, WorkerView
+from himalia.show.natural import natural
 
 
 class WorkerSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +51,7 @@ class ClusterSummary(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def total_memory(self) -> int:
         """Bytes of all workers' limits; 0 if one is unlimited."""
-        limits = [worker.memory_limit for worker in self.workers]
-        return sum(limits) if all(limits) else 0
+        return sum_of_limits(worker.memory_limit for worker in self.workers)
 
 
 def summarize(
@@ -90,8 +92,7 @@ def summarize_worker(address: str, worker: WorkerView) -> WorkerSummary:
     )
 
 
-def natural(name: str) -> tuple[str, int, str]:
-    """Return a key that sorts ``w-2`` before ``w-10``."""
-    stem = name.rstrip("0123456789")
-    digits = name[len(stem) :]
-    return stem, int(digits[:18] or 0), name
+def sum_of_limits(limits: Iterable[int]) -> int:
+    """Return what all may use together, in bytes; 0, which means unlimited, if one is."""
+    found = list(limits)
+    return sum(found) if all(found) else 0

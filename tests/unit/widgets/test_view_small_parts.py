@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from himalia.show.natural import natural
 from himalia_widgets.view import colors, profile, units
 from himalia_widgets.view.colors import PALETTE, Colors
 from himalia_widgets.view.series import Series
-from himalia_widgets.view.text import hover, label, natural
+from himalia_widgets.view.text import hover, label
 from tests.unit.widgets.corpus import MARKUP
 
 

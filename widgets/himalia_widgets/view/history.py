@@ -23,6 +23,7 @@ from himalia.messages.telemetry import (
     TaskCounts,
 )
 from himalia.names import HostId, PeerId
+from himalia.show.natural import natural
 from himalia.telemetry.errors import CAUSES
 from himalia.telemetry.events import EVENTS
 from himalia.telemetry.snapshot import GROUPS
@@ -31,7 +32,6 @@ from himalia_widgets.view.clocks import CONFIRM, SLACK, Offset
 from himalia_widgets.view.colors import Colors
 from himalia_widgets.view.links import Links
 from himalia_widgets.view.pace import Pace
-from himalia_widgets.view.text import natural
 from himalia_widgets.view.trends import Trends
 
 STALE: Final = 40.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from himalia.show.natural import natural
 from himalia_widgets.view.history import History
 from himalia_widgets.view.series import Floats
-from himalia_widgets.view.text import natural
 
 NANNIES: Final = 24
 """Hosts drawn one by one; of more, those that are highest now."""

@@ -40,8 +40,3 @@ def hover(text: str) -> str:
 
 def _split(match: re.Match[str]) -> str:
     return match[0] + ZERO_WIDTH
-
-
-def natural(text: str) -> list[tuple[int, str]]:
-    """Return a sort key by which ``worker-10`` comes after ``worker-9``."""
-    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", text[:200]) if piece]

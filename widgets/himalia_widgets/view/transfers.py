@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from himalia.show.natural import natural
 from himalia_widgets.view.history import History
 from himalia_widgets.view.series import Floats
-from himalia_widgets.view.text import natural
 
 
 @dataclass(slots=True, frozen=True)

@@ -12,9 +12,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from himalia.show.natural import natural
 from himalia_widgets.view.calls import Lane
 from himalia_widgets.view.history import History
-from himalia_widgets.view.text import hover, label, natural
+from himalia_widgets.view.text import hover, label
 
 MOST: Final = 200
 """Rows of one plot: in 400 pixels each still has two, a bar and what sets it off from the next."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from himalia.show.natural import natural
 from himalia_widgets.view.history import History
-from himalia_widgets.view.text import natural
 
 
 class HostMemory(NamedTuple):

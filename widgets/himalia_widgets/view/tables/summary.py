@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from himalia.show.summary import sum_of_limits
 from himalia_widgets.view.history import History
 
 
@@ -50,7 +51,6 @@ def summarize(history: History) -> Summary:
     """Return the numbers of now."""
     info = history.info
     workers = list(info.workers.values())
-    limits = [worker.memory_limit for worker in workers]
     counts = history.counts
     status = history.status
     return Summary(
@@ -63,7 +63,7 @@ def summarize(history: History) -> Summary:
         spilled=sum([metrics.spilled_bytes for metrics in history.hosts.values()]),
         held=holders(history),
         own_memory=sum([memory for one in history.hosts.values() for _, memory, _ in one.workers.values()]),
-        memory_limit=sum(limits) if all(limits) else 0,
+        memory_limit=sum_of_limits(worker.memory_limit for worker in workers),
         assigned=counts.assigned,
         waiting=counts.waiting,
         done=counts.done,
