@@ -10,10 +10,21 @@ import importlib
 import importlib.util
 import sys
 from types import ModuleType
-from typing import Final
+from typing import Final, NamedTuple
 
 NEEDED: Final = ("anywidget", "bokeh", "ipywidgets")
 """Packages that ``himalia_widgets`` stands on; the extra ``himalia[jupyter]`` brings them."""
+
+
+class Look(NamedTuple):
+    """How something looks now that is shown live."""
+
+    markup: str
+    """HTML."""
+    text: str
+    """What stands for it where there is no HTML."""
+    is_final: bool
+    """Whether it will look like this for ever."""
 
 
 def find_views() -> ModuleType | None:

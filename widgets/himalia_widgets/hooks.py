@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from himalia.cells import Cells
     from himalia.client.client import Client
-    from himalia.client.future import Future
-    from himalia.client.reprs import Futures
     from himalia.messages.answers import ClusterInfo, TelemetryReport
     from himalia.messages.client import CallOutput
+    from himalia.views import Look
     from himalia_widgets.cell.recorder import CellRecorder
     from himalia_widgets.widget.cluster_object import ClusterObject
 
@@ -33,25 +32,11 @@ def profile_figure(samples: Mapping[str, Iterable[tuple[float, str, int]]], file
     return profile_figure(samples, filename)
 
 
-def show_future(future: Future[Any]) -> None:
-    """Show a future live."""
-    from himalia_widgets.cell import live
+def show_live(look: Callable[[], Look], *, calm: bool = False) -> None:
+    """Show something live that is looked at: a future, a list of them, a client."""
+    from himalia_widgets.cell.live import show_live
 
-    live.show_future(future)
-
-
-def show_futures(futures: Futures) -> None:
-    """Show a list of futures live."""
-    from himalia_widgets.cell import live
-
-    live.show_futures(futures)
-
-
-def show_client(client: Client) -> None:
-    """Show a client live."""
-    from himalia_widgets.cell import live
-
-    live.show_client(client)
+    show_live(look, calm=calm)
 
 
 def show_output(outputs: list[CallOutput], cells: Cells) -> None:

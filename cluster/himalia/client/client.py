@@ -34,6 +34,7 @@ from himalia.client.futures_in import futures_of
 from himalia.client.lifetime import CLOSE_TIMEOUT, Lifetime
 from himalia.client.nesting import gather_nested
 from himalia.client.packing.calls import check_callable, make_options
+from himalia.client.pictures import ClientLook
 from himalia.client.profile import Profile
 from himalia.client.recreate import fetch_failed, read_call, recreate_in_loop, without_first
 from himalia.client.reprs import client_html, client_text, info_task_words
@@ -1082,7 +1083,7 @@ class Client:
         views = find_live_views()
         if views is None or self.status != "running":
             raise NotImplementedError  # which tells IPython to look for another form
-        views.show_client(self)
+        views.show_live(ClientLook(self, known_info(self), summary_of), calm=True)
 
 
 def known_info(client: Client) -> ClusterInfo | None:

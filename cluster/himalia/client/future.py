@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
@@ -16,12 +16,12 @@ from himalia.client.engine.engine import Engine
 from himalia.client.engine.errors_view import error_of, folded
 from himalia.client.engine.gathering import gather_here, gather_in_loop, wait_then
 from himalia.client.engine.state import CANCELLED, FINISHED, PENDING, Record
+from himalia.client.pictures import look_at_future
 from himalia.client.reprs import future_html, future_text
 from himalia.errors import UsageError
 from himalia.messages.client import GetLogs
-from himalia.messages.parts import HostInfo
 from himalia.messages.telemetry import LogLine
-from himalia.names import HostId, Key, shorten
+from himalia.names import Key, shorten
 from himalia.show.units import parse_timeout
 from himalia.views import find_live_views
 
@@ -216,7 +216,7 @@ class Future(Generic[T]):
         views = find_live_views()
         if views is None or self.done():
             raise NotImplementedError  # which tells IPython to look for another form
-        views.show_future(self)
+        views.show_live(look_at_future(self._record, self.key, self._engine.known_hosts))
 
 
 AnyFuture: TypeAlias = Future[Any]
@@ -260,11 +260,6 @@ def known_future(engine: Engine, key: Key) -> AnyFuture | None:
     """One more future of a key that an engine holds already; ``None`` if it doesn't."""
     record = engine.shell.hold_known(key)
     return None if record is None else Future(engine, record)
-
-
-def hosts_of(future: AnyFuture) -> Mapping[HostId, HostInfo]:
-    """The hosts of a future's cluster, as its client knows them; a mapping that follows them."""
-    return future._engine.known_hosts
 
 
 def find_type(name: str) -> builtins.type[object] | str:

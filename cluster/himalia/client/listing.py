@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from himalia.client.future import AnyFuture, Future, name_of_user, records_of
+from himalia.client.pictures import look_at_futures
 from himalia.client.reprs import Futures, count_statuses, function_words, futures_html, futures_text
 from himalia.views import find_live_views, find_shell
 
@@ -47,7 +48,7 @@ def show(value: list[Any]) -> None:
     views = find_live_views()
     if views is None or not is_of_futures(value) or all([future.done() for future in value]):
         raise NotImplementedError  # which tells IPython to ask them
-    views.show_futures(describe(value))
+    views.show_live(look_at_futures(describe(value)))
 
 
 def html_or(before: Callable[[list[object]], str | None] | None) -> Callable[[list[object]], str | None]:

@@ -124,6 +124,12 @@ def test_no_exception_is_left_over(moment: str, table: dict[tuple[str, str], str
     assert [pair for pair in table if pair not in used] == []
 
 
+def test_views_know_no_engine() -> None:
+    """They are fed by a source (docs/notes/0019): what our client does inside is no business of theirs."""
+    found = [one for one in imports() if one.module.startswith("himalia_widgets")]
+    assert [one for one in found if one.target.startswith("himalia.client.engine")] == []
+
+
 def test_no_circle_of_imports_when_files_are_loaded() -> None:
     """A table of packages can't see circles inside of one."""
     below: dict[str, set[str]] = {name: set() for name in modules()}

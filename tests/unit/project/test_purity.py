@@ -23,7 +23,7 @@ client.packing.calls client.packing.functions client.packing.origin client.packi
 """They pickle values or read pickles, so that the user's classes run in them; of I/O they do none themselves."""
 CALLED: Final = """
 cli client.dask.collections client.default client.future client.futures_in client.holdings client.listing
-client.nesting client.recreate client.running client.scattering client.telemetry client.workers
+client.nesting client.pictures client.recreate client.running client.scattering client.telemetry client.workers
 """
 """What people call: it waits in their thread for what the engine does, and decides nothing about tasks."""
 THROUGH_OTHERS: Final = frozenset(f"himalia.{name}" for name in (VALUES + CALLED).split())

@@ -1,4 +1,4 @@
-"""Futures, lists of them and clients that change in their place in the notebook, until nothing more will change.
+"""What changes in its place in the notebook until nothing more will change: futures, lists of them, clients.
 
 Decides how often they are looked at, and when that ends.  They are looked at, not listened to: a look costs little,
 and nothing that is shown is kept alive or called back by what it shows.  One thread looks at all of them; it lives
@@ -10,30 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import weakref
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from himalia.client.client import Client, known_info, summary_of
-from himalia.client.engine.state import CANCELLED, PENDING, Record
-from himalia.client.future import Future, hosts_of, record_of
-from himalia.client.reprs import (
-    Futures,
-    client_html,
-    client_text,
-    count_statuses,
-    future_html,
-    future_text,
-    futures_html,
-    futures_text,
-    info_task_words,
-    is_released,
-    task_words,
-)
-from himalia.follow.thread_feed import ThreadFeed
-from himalia.messages.answers import ClusterInfo
-from himalia.messages.client import Telemetry
-from himalia.messages.telemetry import SchedulerStatus
+from himalia.views import Look
 from himalia_widgets.cell.display import show
 
 logger = logging.getLogger("himalia.widgets")
@@ -41,17 +21,9 @@ logger = logging.getLogger("himalia.widgets")
 INTERVAL: Final = 0.25
 """Seconds between two looks at what is live: faster than that nobody reads."""
 CALM: Final = 1.0
-"""Seconds between two looks at a client, whose numbers change all the time."""
+"""Seconds between two looks at what changes all the time, like the numbers of a client."""
 SHARE: Final = 0.05
 """Of a core that looks may take: what takes long, like a million futures, is looked at more rarely."""
-
-
-class Look(NamedTuple):
-    """How something looks now."""
-
-    markup: str
-    text: str
-    is_final: bool
 
 
 class View:
@@ -122,69 +94,6 @@ class Looker:
 _looker = Looker()
 
 
-def show_future(future: Future[Any]) -> None:
-    """Show a future until it has settled, or nobody holds it any more."""
-    record, name, hosts = record_of(future), future.key, hosts_of(future)
-
-    def look() -> Look:
-        known = Record(record.key, CANCELLED, reason="it was released") if is_released(record) else record
-        return Look(future_html(known, name, hosts), future_text(known, name), known.status is not PENDING)
-
-    _looker.add(View(look))
-
-
-def show_futures(futures: Futures) -> None:
-    """Show a list of futures until all of them have settled."""
-
-    def look() -> Look:
-        counts = count_statuses(futures.records)
-        return Look(futures_html(futures), futures_text(counts), not counts.get(PENDING))
-
-    _looker.add(View(look))
-
-
-def show_client(client: Client) -> None:
-    """Show a client until it is closed, forgotten, or its scheduler is gone."""
-    _looker.add(View(ClientLook(client), CALM))
-
-
-class ClientLook:
-    """How a client looks, told by the telemetry of its cluster."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = weakref.ref(client)
-        self._info = known_info(client)
-        self._status: SchedulerStatus | None = None
-        self._is_over = False
-        self._leave = ThreadFeed.of(client).subscribe(self._take, self._take_info, self._end)
-        self._last = self._draw(client)
-
-    def __call__(self) -> Look:
-        client = self._client()
-        if client is not None:
-            self._last = self._draw(client)
-        if client is None or self._last.is_final:
-            self._leave()
-            return self._last._replace(is_final=True)
-        return self._last
-
-    def _draw(self, client: Client) -> Look:
-        status = client.status
-        counts = self._status.counts if self._status is not None else None
-        tasks = task_words(counts) if counts is not None else info_task_words(self._info)
-        summary = summary_of(client, self._info if status == "running" else None)
-        kind = type(client).__name__
-        return Look(
-            client_html(kind, client.name, status, summary, tasks, taken=time.time() // 60 * 60),
-            client_text(kind, status, summary),
-            self._is_over or status != "running",
-        )
-
-    def _take(self, telemetry: Telemetry) -> None:
-        self._status = telemetry.status
-
-    def _take_info(self, info: ClusterInfo) -> None:
-        self._info = info
-
-    def _end(self, reason: str) -> None:
-        self._is_over = True
+def show_live(look: Callable[[], Look], *, calm: bool = False) -> None:
+    """Show something, and look at it again until it is final; ``calm`` is for what changes all the time."""
+    _looker.add(View(look, CALM if calm else INTERVAL))
