@@ -23,6 +23,7 @@ may follow in the same process.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import secrets
@@ -31,7 +32,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Error, expect, sync_playwright
 
 from scripts.bootstrap import BROWSERS, find_browser
 from tests.browser.chromium import Complaints, run_chromium, shot
@@ -58,7 +59,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     if report.when != "teardown" and report.failed:
         for number, page in enumerate(getattr(item, "pages", [])):
-            if not page.is_closed():
+            with contextlib.suppress(Error):  # of a page that is closed or hangs; what failed matters more
                 shot(page, f"failed-{item.name}-{number}")
     return report
 
