@@ -22,9 +22,11 @@ test: lint ## install what tests need, check the code, run all tests, notebooks 
 	@echo "[himalia] simulation ($(SEEDS) seeds) and unit tests, on all cores"
 	@HIMALIA_SEEDS=$(SEEDS) $(BIN)/python -m pytest -q -n logical --dist worksteal tests/simulation tests/unit; \
 	failed=$$?; \
-	echo "[himalia] integration, notebooks, browser: one after the other, since these wait for other processes"; \
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 120 \
-		tests/integration tests/notebooks notebooks tests/browser && exit $$failed
+	echo "[himalia] integration and notebooks: two at a time for each core, since these wait for other processes"; \
+	$(BIN)/python -m pytest -n auto --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout 120 \
+		tests/integration tests/notebooks notebooks || failed=$$?; \
+	echo "[himalia] browser: one after the other, since dashboards give way to whatever else runs"; \
+	$(BIN)/python -m pytest tests/browser && exit $$failed
 
 lint: ## ruff and mypy --strict over code, tests and scripts
 	@$(PYTHON) scripts/bootstrap.py test

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,8 @@ from tests.integration.leftovers import MARK
 
 TIMEOUTS = {"unit": 30, "simulation": 600, "integration": 120, "notebooks": 120, "browser": 180}
 """Seconds for one test of each ring; a test may say otherwise with ``@pytest.mark.timeout``."""
+MOST = 8
+"""Processes at once for tests that wait: each starts clusters, of which more want more memory than some have."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,6 +28,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(here) and item.get_closest_marker("timeout") is None:
             ring = item.path.relative_to(here).parts[0]
             item.add_marker(pytest.mark.timeout(TIMEOUTS.get(ring, 60)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Let ``-n auto`` mean twice as many processes as there are cores, for tests that wait for other processes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(2 * cores, MOST) if config.getoption("numprocesses") == "auto" else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal tests out in our way where ``--dist loadfile`` is asked for."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from tests.spreading import Spreading
+
+    config.option.loadscopereorder = False
+    return Spreading(config, log)
 
 
 def pytest_collection_finish() -> None:
