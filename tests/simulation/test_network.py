@@ -8,7 +8,7 @@ import pytest
 
 from himalia.messages.answers import Reply
 from himalia.names import PeerId
-from himalia.testing.network import End, Network, Weather
+from himalia.testing.model_network import End, Network, Weather
 from himalia.testing.world import World
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from himalia.names import PeerId
 from himalia.testing import calls
-from himalia.testing.network import Weather
+from himalia.testing.model_network import Weather
 from himalia.testing.plan import Behaviour, HostPlan
 from himalia.testing.scenario import Scenario, make_task
 

@@ -23,8 +23,8 @@ from himalia.settings import Settings
 from himalia.testing.calls import true_values
 from himalia.testing.checks import Witness
 from himalia.testing.clients import ClientProcess
+from himalia.testing.model_network import Network
 from himalia.testing.nannies import PRESENCE, NannyProcess
-from himalia.testing.network import Network
 from himalia.testing.plan import Plan
 from himalia.testing.process import Process
 from himalia.testing.world import SimulationError, World

@@ -14,8 +14,8 @@ from himalia.messages.parts import Close
 from himalia.testing import calls
 from himalia.testing.clients import ClientProcess
 from himalia.testing.cluster import SimulatedCluster
+from himalia.testing.model_network import Link, Weather
 from himalia.testing.nannies import NannyProcess
-from himalia.testing.network import Link, Weather
 from himalia.testing.plan import Behaviour, Fault, HostPlan
 from himalia.testing.workers import SimulatedWorker
 from himalia.testing.workload import maybe

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from himalia.machine import Disconnect, Machine, PeerJoined, PeerLeft, Performers, Send, Ticked
 from himalia.messages.parts import Message
 from himalia.names import PeerId
-from himalia.testing.network import End
+from himalia.testing.model_network import End
 from himalia.testing.world import SimulationError
 
 if TYPE_CHECKING:

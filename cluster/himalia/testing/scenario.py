@@ -13,8 +13,8 @@ from himalia.names import Key, PeerId
 from himalia.scheduler.state import SchedulerTask
 from himalia.testing.calls import NORMAL, SimulatedCall
 from himalia.testing.clients import ClientProcess
+from himalia.testing.model_network import Link, Weather
 from himalia.testing.nannies import NannyProcess
-from himalia.testing.network import Link, Weather
 from himalia.testing.plan import Behaviour, HostPlan, Plan, SimulatedTask, UserOp
 from himalia.testing.simulate import SimulatedRun
 from himalia.testing.workers import SimulatedWorker
