@@ -10,7 +10,7 @@ import pytest
 
 from himalia.names import PeerId
 from himalia.testing import calls
-from himalia.testing.model_network import Weather
+from himalia.testing.network import Weather
 from himalia.testing.plan import Behaviour, HostPlan
 from himalia.testing.scenario import Scenario, make_task
 
@@ -227,7 +227,7 @@ def test_p1_a_partition_that_heals_within_the_lease_changes_nothing(seconds: flo
     s = Scenario(*[make_task(f"x{n}", duration=0.05) for n in range(40)])
     s.submit(*[f"x{n}" for n in range(40)])
     s.wait_until_running("x0")
-    s.link(s.nanny(0)).cut(seconds)
+    s.line(s.nanny(0)).cut(seconds)
     s.finish()
     assert set(s.cluster.witness.executions.values()) == {1}
 
@@ -238,7 +238,7 @@ def test_p1_a_partition_longer_than_the_lease_fences_the_host() -> None:
     s.submit(*[f"x{n}" for n in range(10)])
     s.wait_until_running("x0")
     cut_off = s.nanny(0)
-    s.link(cut_off).cut(6.0)
+    s.line(cut_off).cut(6.0)
     s.finish()
     s.wait(lambda: not cut_off.is_alive)
 
@@ -263,8 +263,8 @@ def test_p8_duplicates_and_delays_across_reconnects() -> None:
     for _ in range(10):
         s.pass_time(0.1)
         for nanny in list(s.cluster.nannies.values()):
-            s.link(nanny).cut(0.05)
-        s.link(s.client()).cut(0.05)
+            s.line(nanny).cut(0.05)
+        s.line(s.client()).cut(0.05)
     s.finish()
     assert set(s.cluster.witness.executions.values()) == {1}
 
@@ -276,7 +276,7 @@ def test_c2_a_client_that_was_cut_off_for_a_moment_keeps_its_futures() -> None:
     """They go on as if nothing had happened."""
     s = Scenario(make_task("x", duration=0.5), make_task("y", "x"))
     s.submit("x", "y")
-    s.link(s.client()).cut(2.0)
+    s.line(s.client()).cut(2.0)
     s.wait_for_outcome("y", "finished")
     s.finish()
 
@@ -695,5 +695,5 @@ def test_a_client_that_dies_while_it_scatters_leaves_nothing_behind() -> None:
 def test_the_scheduler_is_called_by_its_alias() -> None:
     """What a nanny calls the scheduler, whatever its incarnation."""
     s = Scenario()
-    assert set(s.nanny(0).ends) == {PeerId("scheduler")}
+    assert set(s.nanny(0).comm.peers) == {PeerId("scheduler")}
     s.finish()

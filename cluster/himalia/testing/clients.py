@@ -84,7 +84,7 @@ class ClientProcess(Process):
             ForgetHost: lambda instruction: None,
             HostsKnown: lambda instruction: None,
         }
-        cluster.network.connect(self, cluster.scheduler, SCHEDULER, cluster.settings.client_lease)
+        self.comm.connect(SCHEDULER, cluster.settings.client_lease)
 
     @property
     def is_usable(self) -> bool:

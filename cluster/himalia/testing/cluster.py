@@ -23,8 +23,9 @@ from himalia.settings import Settings
 from himalia.testing.calls import true_values
 from himalia.testing.checks import Witness
 from himalia.testing.clients import ClientProcess
-from himalia.testing.model_network import Network
+from himalia.testing.model_network import ModelNetwork
 from himalia.testing.nannies import PRESENCE, NannyProcess
+from himalia.testing.network import Network
 from himalia.testing.plan import Plan
 from himalia.testing.process import Process
 from himalia.testing.world import SimulationError, World
@@ -81,7 +82,7 @@ class SimulatedCluster:
         calls = {key: task.call for key, task in plan.tasks.items()}
         self.truth = true_values(calls, list(plan.placed))
         self.witness = Witness(self)
-        self.network = Network(
+        self.network: Network = ModelNetwork(
             self.world,
             plan.weather,
             {

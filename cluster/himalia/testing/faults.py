@@ -14,8 +14,8 @@ from himalia.messages.parts import Close
 from himalia.testing import calls
 from himalia.testing.clients import ClientProcess
 from himalia.testing.cluster import SimulatedCluster
-from himalia.testing.model_network import Link, Weather
 from himalia.testing.nannies import NannyProcess
+from himalia.testing.network import Line, Weather
 from himalia.testing.plan import Behaviour, Fault, HostPlan
 from himalia.testing.workers import SimulatedWorker
 from himalia.testing.workload import maybe
@@ -124,12 +124,10 @@ class Breaker:
         cluster, plan = self.cluster, self.cluster.plan
         self.world.record("fault", "calm")
         cluster.is_calm = True
-        cluster.network.weather = Weather()
+        cluster.network.calm_down()
         behaviour = plan.behaviour
         behaviour.slow_fetch = behaviour.failed_fetch = behaviour.failed_start = 0.0
         cluster.parted.clear()
-        for link in cluster.network.links:
-            link.blocked_until = min(link.blocked_until, self.world.now)
         for number in range(len(plan.hosts)):
             cluster.start_nanny(number)
         for number in range(plan.clients):
@@ -202,8 +200,8 @@ class Breaker:
             self.world.call_later(CROSSING, self._strand, fault)
             return
         reader, holder = self.random.choice(crossing)
-        for end in reader.ends.values():
-            end.link.clog(end.other, fault.seconds)
+        for line in self.cluster.network.lines(reader):
+            line.clog(True, fault.seconds)
         self.world.call_later(self.random.uniform(0.0, CROSSING), holder.feed, Close("the nanny was stopped"))
         self.world.call_later(fault.back_after + 2.0, self.cluster.start_nanny, holder.number)
 
@@ -220,19 +218,19 @@ class Breaker:
         )
 
     def _cut(self, fault: Fault) -> None:
-        for link in self._links(fault):
-            link.cut(fault.seconds)
+        for line in self._lines(fault):
+            line.cut(fault.seconds)
 
     def _clog(self, fault: Fault) -> None:
-        for link in self._links(fault):
-            link.clog(self.random.choice((link.dialer, link.listener)), fault.seconds)
+        for line in self._lines(fault):
+            line.clog(self.random.choice((False, True)), fault.seconds)
 
-    def _links(self, fault: Fault) -> list[Link]:
+    def _lines(self, fault: Fault) -> Sequence[Line]:
         processes: dict[int, NannyProcess] | dict[int, ClientProcess] = (
             self.cluster.clients if fault.is_client else self.cluster.nannies
         )
         process = processes.get(fault.number)
-        return [] if process is None else [end.link for end in process.ends.values()]
+        return [] if process is None else self.cluster.network.lines(process)
 
     def _part(self, fault: Fault) -> None:
         pair = (min(fault.number, fault.other), max(fault.number, fault.other))

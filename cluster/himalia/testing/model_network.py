@@ -1,68 +1,39 @@
-"""A seeded network: links that delay, duplicate, stall and cut, under sessions that must survive it.
+"""A seeded network between sessions: lines that delay, duplicate, stall and cut, under sessions that must survive it.
 
 Decides when a frame arrives, or that it is lost; everything a session does about it (numbers, acknowledgements, sending
 again) is the real :class:`himalia.comm.session.Session`.  It never looks into a message.
 
-A link joins the process that dials with the one that listens.  It rides on numbered connections: a frame that is
+A line joins the process that dials with the one that listens.  It rides on numbered connections: a frame that is
 under way when its connection is cut is lost.  Each side learns of a cut in its own time; the dialing one then tries
 again until the lease ends, and both compare what they have seen before they go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
-
-import msgspec
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from himalia.comm.session import Session
 from himalia.names import PeerId
+from himalia.testing.network import Owner, Unions, Weather
 from himalia.testing.world import SimulationError, World
 
-
-class Weather(msgspec.Struct, kw_only=True):
-    """How the network behaves; seconds and probabilities."""
-
-    latency: float = 0.0005
-    jitter: float = 0.0005
-    slow: float = 0.0
-    """Probability that a frame takes ``slow_latency`` longer (and all behind it wait)."""
-    slow_latency: float = 0.3
-    duplicate: float = 0.0
-    """Probability that a frame arrives twice."""
-    notice: float = 0.2
-    """Longest time until a side learns of a cut."""
-
-
-class Owner(Protocol):
-    """A process, as the network sees it."""
-
-    me: PeerId
-    role: str
-    is_alive: bool
-    ends: dict[PeerId, End]
-    """Its side of every link, by the name it knows the peer by."""
-
-    def peer_joined(self, peer: PeerId, role: str) -> None:
-        """Learn that a session began."""
-
-    def messages_received(self, peer: PeerId, messages: list[object]) -> None:
-        """Take what arrived in one frame."""
-
-    def peer_left(self, peer: PeerId, reason: str) -> None:
-        """Learn that a session ended."""
+GOODBYE: Final = 0.5
+"""Seconds that what a process sent last has to arrive after its end: more than any wire takes whose frames aren't slow
+(``draw_weather``), so that the goodbye usually comes before the news of the end."""
 
 
 class End:
-    """One side of a link: its session, and the connection it believes in (0: it knows that it is cut off)."""
+    """One side of a line: its session, and the connection it believes in (0: it knows that it is cut off)."""
 
     __slots__ = (
-        "alias", "connection", "has_joined", "is_flushing", "is_over", "link", "lost", "not_before", "other", "owner",
-        "session"
+        "alias", "comm", "connection", "has_joined", "is_flushing", "is_over", "line", "lost", "not_before", "other",
+        "owner", "session",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, alias: PeerId, session: Session) -> None:
-        self.owner = owner
+    def __init__(self, comm: ModelComm, alias: PeerId, session: Session) -> None:
+        self.comm = comm
+        self.owner = comm.owner
         self.alias = alias
         self.session = session
         self.connection = 0
@@ -73,7 +44,7 @@ class End:
         self.is_over = False
         self.not_before = 0.0
         """Nothing arrives here earlier: what one connection carries keeps its order."""
-        self.link: Link
+        self.line: ModelLine
         self.other: End
 
     def send(self, message: object) -> None:
@@ -81,20 +52,21 @@ class End:
         self.session.send(message)
         if not self.is_flushing:
             self.is_flushing = True
-            self.link.world.call_later(0.0, self.link.flush, self)
+            self.line.world.call_later(0.0, self.line.flush, self)
 
     def leave(self, reason: str) -> None:
         """End the session on this side only."""
         if not self.is_over:
             self.is_over = True
-            if self.has_joined or self is self.link.dialer:  # who can't even connect learns that too
+            self.comm.ends.pop(self.alias, None)
+            if self.has_joined or self is self.line.dialer:  # who can't even connect learns that too
                 self.owner.peer_left(self.alias, reason)
 
 
-class Link:
+class ModelLine:
     """A pair of sessions and the connection between them."""
 
-    def __init__(self, network: Network, dialer: End, listener: End, lease: float) -> None:
+    def __init__(self, network: ModelNetwork, dialer: End, listener: End, lease: float) -> None:
         self.network = network
         self.world = network.world
         self.random = network.random
@@ -162,11 +134,12 @@ class Link:
                 notice = self.random.uniform(0.0, self.network.weather.notice)
                 self.world.call_later(notice, self._lose, end, self.dialed)
 
-    def clog(self, end: End, seconds: float) -> None:
-        """Let nothing arrive at this side for a while, shorter than the lease; nothing is lost.
+    def clog(self, upwards: bool, seconds: float) -> None:
+        """Let nothing arrive at one side for a while, shorter than the lease; nothing is lost.
 
         A connection that is silent for longer is taken for dead by both ends: that is a :meth:`cut`.
         """
+        end = self.listener if upwards else self.dialer
         end.not_before = max(end.not_before, self.world.now + min(seconds, 0.9 * self.lease))
 
     def _lose(self, end: End, connection: int) -> None:
@@ -238,8 +211,50 @@ class Link:
             function(*arguments)
 
 
-class Network:
-    """All links, and the weather above them.
+class ModelComm:
+    """The sessions of one process."""
+
+    def __init__(self, network: ModelNetwork, owner: Owner) -> None:
+        self.network = network
+        self.owner = owner
+        self.ends: dict[PeerId, End] = {}
+        """Its side of every line, by the name it knows the peer by."""
+
+    @property
+    def peers(self) -> Collection[PeerId]:
+        return self.ends.keys()
+
+    def connect(self, alias: PeerId, lease: float) -> None:
+        self.network.connect(self, alias, lease)
+
+    def send(self, peer: PeerId, message: object) -> None:
+        end = self.ends.get(peer)
+        if end is not None and not end.is_over:
+            end.send(message)
+
+    def disconnect(self, peer: PeerId, reason: str) -> None:
+        end = self.ends.pop(peer, None)
+        if end is not None:
+            end.line.say_goodbye(end, reason)
+
+    def pending(self) -> dict[PeerId, int]:
+        return {peer: count for peer, end in self.ends.items() if (count := end.session.pending)}
+
+    def tick(self) -> None:
+        for end in list(self.ends.values()):
+            end.line.acknowledge(end)
+
+    def close(self, reason: str) -> None:
+        for end in self.ends.values():
+            end.line.say_goodbye(end, reason)
+        self.network.world.call_later(GOODBYE, self.die)
+
+    def die(self) -> None:
+        self.network.process_died(self.owner)
+
+
+class ModelNetwork:
+    """All lines, and the weather above them.
 
     Parameters
     ----------
@@ -251,28 +266,47 @@ class Network:
         For each role that dials: what it may send, and what it may be sent (:mod:`himalia.messages`).
     """
 
-    def __init__(self, world: World, weather: Weather, unions: Mapping[str, tuple[object, object]]) -> None:
+    def __init__(self, world: World, weather: Weather, unions: Unions) -> None:
         self.world = world
         self.weather = weather
         self.random = world.chance("network")
-        self.links: list[Link] = []
         self.frames = 0
         self._unions = unions
+        self._lines: list[ModelLine] = []
+        self._listener: ModelComm | None = None
 
-    def connect(self, dialer: Owner, listener: Owner, alias: PeerId, lease: float) -> End:
-        """Let ``dialer`` dial ``listener``, which it will know as ``alias``; both learn of it by ``peer_joined``."""
-        upwards, downwards = self._unions[dialer.role]
+    def enter(self, owner: Owner) -> ModelComm:
+        """Let a process in; the first one is who the others dial."""
+        comm = ModelComm(self, owner)
+        if self._listener is None:
+            self._listener = comm
+        return comm
+
+    def connect(self, dialer: ModelComm, alias: PeerId, lease: float) -> None:
+        """Let ``dialer`` dial the scheduler, known as ``alias``; both learn of it by ``peer_joined``."""
+        listener = self._listener
+        assert listener is not None
+        upwards, downwards = self._unions[dialer.owner.role]
         here = End(dialer, alias, Session(downwards))
-        there = End(listener, dialer.me, Session(upwards))
+        there = End(listener, dialer.owner.me, Session(upwards))
         here.other, there.other = there, here
-        link = Link(self, here, there, lease)
-        here.link = there.link = link
+        line = ModelLine(self, here, there, lease)
+        here.line = there.line = line
         dialer.ends[alias] = here
-        listener.ends[dialer.me] = there
-        self.links.append(link)
-        link.cut_at = self.world.now
-        self.world.call_later(0.0, link.dial)
-        return here
+        listener.ends[dialer.owner.me] = there
+        self._lines.append(line)
+        line.cut_at = self.world.now
+        self.world.call_later(0.0, line.dial)
+
+    def lines(self, owner: Owner) -> list[ModelLine]:
+        """Return what lies between a process and the scheduler."""
+        return [line for line in self._lines if line.dialer.owner is owner and not line.dialer.is_over]
+
+    def calm_down(self) -> None:
+        """Have good weather from now on, and everybody in reach."""
+        self.weather = Weather()
+        for line in self._lines:
+            line.blocked_until = min(line.blocked_until, self.world.now)
 
     def delay(self) -> float:
         """Draw how long something is under way."""
@@ -283,11 +317,11 @@ class Network:
         return delay
 
     def process_died(self, owner: Owner) -> None:
-        """Cut all links of a dead process; what it had sent may be lost on the way."""
-        for link in self.links:
-            if owner in (link.dialer.owner, link.listener.owner):
-                link.cut(0.0)
-        self.links = [link for link in self.links if not self._is_dead(link)]
+        """Cut all lines of a dead process; what it had sent may be lost on the way."""
+        for line in self._lines:
+            if owner in (line.dialer.owner, line.listener.owner):
+                line.cut(0.0)
+        self._lines = [line for line in self._lines if not self._is_dead(line)]
 
-    def _is_dead(self, link: Link) -> bool:
-        return link.dialer.is_over and link.listener.is_over
+    def _is_dead(self, line: ModelLine) -> bool:
+        return line.dialer.is_over and line.listener.is_over

@@ -155,7 +155,7 @@ class NannyProcess(Process):
             e.Exit: lambda instruction: self.end(instruction.reason),
         }
         self.feed(e.NannyStarted())
-        cluster.network.connect(self, cluster.scheduler, SCHEDULER, cluster.settings.host_lease)
+        self.comm.connect(SCHEDULER, cluster.settings.host_lease)
         self._measure()
 
     @property

@@ -10,7 +10,7 @@ import msgspec
 
 from himalia.names import Key
 from himalia.testing.calls import NORMAL, RAISES, UNWRITABLE, SimulatedCall
-from himalia.testing.model_network import Weather
+from himalia.testing.network import Weather
 
 
 class HostPlan(msgspec.Struct, kw_only=True):

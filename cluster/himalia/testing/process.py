@@ -13,16 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 from himalia.machine import Disconnect, Machine, PeerJoined, PeerLeft, Performers, Send, Ticked
 from himalia.messages.parts import Message
 from himalia.names import PeerId
-from himalia.testing.model_network import End
+from himalia.testing.network import Comm
 from himalia.testing.world import SimulationError
 
 if TYPE_CHECKING:
     from himalia.testing.cluster import SimulatedCluster
-
-
-GOODBYE = 0.5
-"""Seconds that what a process sent last has to arrive after its end: more than any wire takes whose frames aren't slow
-(``draw_weather``), so that the goodbye usually comes before the news of the end."""
 
 
 class ValidMachine(Machine, Protocol):
@@ -55,7 +50,7 @@ class Process:
         self.role = role
         self.machine = machine
         self.is_alive = True
-        self.ends: dict[PeerId, End] = {}
+        self.comm: Comm = cluster.network.enter(self)
         self._is_busy = False
         self._waiting: deque[tuple[object, PeerId]] = deque()
         self.skew = self.random.random() * cluster.plan.behaviour.clock_skew
@@ -107,9 +102,8 @@ class Process:
         self.after(self.cluster.settings.tick_interval, self._tick_and_again)
 
     def _tick_and_again(self) -> None:
-        for end in list(self.ends.values()):
-            end.link.acknowledge(end)
-        self.feed(Ticked({peer: count for peer, end in self.ends.items() if (count := end.session.pending)}))
+        self.comm.tick()
+        self.feed(Ticked(self.comm.pending()))
         self._tick()
 
     # What the network calls
@@ -125,33 +119,26 @@ class Process:
 
     def peer_left(self, peer: PeerId, reason: str) -> None:
         """Learn that a session ended."""
-        self.ends.pop(peer, None)
         self.feed(PeerLeft(peer, reason))
 
     # What every machine may ask for
 
     def _send(self, instruction: Send) -> None:
-        end = self.ends.get(instruction.peer)
-        if end is not None and not end.is_over:
-            end.send(instruction.message)
+        self.comm.send(instruction.peer, instruction.message)
 
     def _disconnect(self, instruction: Disconnect) -> None:
-        end = self.ends.pop(instruction.peer, None)
-        if end is not None:
-            end.link.say_goodbye(end, instruction.reason)
+        self.comm.disconnect(instruction.peer, instruction.reason)
 
     def kill(self) -> None:
         """End at once, as SIGKILL does."""
         if self.is_alive:
             self.is_alive = False
             self.world.record(self.me, "killed")
-            self.cluster.network.process_died(self)
+            self.comm.die()
 
     def end(self, reason: str) -> None:
         """End politely: what was said before arrives, then a goodbye."""
         if self.is_alive:
-            for end in self.ends.values():
-                end.link.say_goodbye(end, reason)
+            self.comm.close(reason)
             self.is_alive = False
             self.world.record(self.me, "ended")
-            self.world.call_later(GOODBYE, self.cluster.network.process_died, self)

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from himalia.client.engine.state import Record
-from himalia.names import Key, PeerId
+from himalia.names import Key
 from himalia.scheduler.state import SchedulerTask
 from himalia.testing.calls import NORMAL, SimulatedCall
 from himalia.testing.clients import ClientProcess
-from himalia.testing.model_network import Link, Weather
 from himalia.testing.nannies import NannyProcess
+from himalia.testing.network import Line, Weather
 from himalia.testing.plan import Behaviour, HostPlan, Plan, SimulatedTask, UserOp
 from himalia.testing.simulate import SimulatedRun
 from himalia.testing.workers import SimulatedWorker
@@ -146,9 +146,9 @@ class Scenario:
         """Return the nanny of that incarnation."""
         return next(nanny for nanny in self.cluster.nannies.values() if nanny.me == me)
 
-    def link(self, process: NannyProcess | ClientProcess) -> Link:
-        """Return a process's link to the scheduler."""
-        return process.ends[PeerId("scheduler")].link
+    def line(self, process: NannyProcess | ClientProcess) -> Line:
+        """Return what lies between a process and the scheduler."""
+        return self.cluster.network.lines(process)[0]
 
     # Doing
 

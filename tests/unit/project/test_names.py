@@ -9,8 +9,7 @@ from typing import Any, Final
 from tests.unit.project.tree import modules, parsed
 
 SHARED: Final = {
-    "Link": "the simulator's wire stands in for ours, under the same names",
-    "Owner": "the same",
+    "Owner": "whom a link tells, and whom the simulator's network tells",
     "WorkerInfo": "what a nanny says of a worker, and what a person is shown of it",
 }
 """Names of more than one class, with the reason.  A new one needs a better reason than these."""
