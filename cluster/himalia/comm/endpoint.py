@@ -528,7 +528,7 @@ class Endpoint:
         late = max(0.0, now - self._sweep_due - SWEEP)
         for link in list(self._links.values()):
             if link.transport is None:
-                link.lost_at += late
+                link.lost_at = min(now, link.lost_at + late)  # what was learned since this process goes on is on time
                 # Who dialed gives up by the timeout of its dialing, which is the same lease.
                 if link.address is None and link.joined and now - link.lost_at > link.lease:
                     self._leave(link, f"no connection for {link.lease:g} s: {link.lost_why}")
@@ -538,11 +538,11 @@ class Endpoint:
 
     def _look_after(self, link: Link, now: float, late: float) -> None:
         """Acknowledge what is owed, be heard, and cut a connection on which nothing is heard."""
+        link.heard_at = min(now, link.heard_at + late)
         if link.heard:
             link.heard, link.heard_at = False, now
         if link.wrote:
             link.wrote, link.wrote_at = False, now
-        link.heard_at += late
         if link.fd >= 0 and not link.direct and self._clock is not None:
             self._clock.call_soon(link.try_direct, link.serial)
         link.acknowledge()

@@ -184,6 +184,31 @@ def test_time_during_which_this_process_stood_still_counts_against_nobody() -> N
     pair.close()
 
 
+def test_time_during_which_this_process_stood_still_excuses_no_silence_afterwards() -> None:
+    pair = Pair("nanny", ELSEWHERE)
+    pair.peer.endpoint.send(SCHEDULER, Reply(1))
+    pair.loop.settle()
+    assert pair.scheduler.got == [Reply(1)]
+    pair.wires.stall()
+    pair.loop.now += 1000.0
+    pair.loop.advance(DEFAULT.host_lease / 2 + 1.0)
+    assert not pair.scheduler.endpoint.is_connected(pair.peer.me)
+    pair.wires.flow()
+    pair.close()
+
+
+def test_a_connection_that_broke_while_this_process_stood_still_gets_one_lease_from_now_on() -> None:
+    pair = Pair("nanny", ELSEWHERE)
+    pair.wires.reachable = False
+    pair.loop.now += 1000.0
+    pair.wires.cut()  # it learns of that first, and only then how late it is
+    pair.loop.advance(DEFAULT.host_lease - 1.0)
+    assert pair.scheduler.left == []
+    pair.loop.advance(2.0)
+    assert len(pair.scheduler.left) == 1
+    pair.close()
+
+
 def test_what_is_owed_is_acknowledged_although_nothing_else_is_said() -> None:
     pair = Pair("client", LOOPBACK)
     pair.peer.endpoint.send(SCHEDULER, release(1))
