@@ -24,7 +24,7 @@ PIECES = 24
 
 DIGESTS = """
 from himalia.testing.simulate import run_seed
-print([run_seed(seed).digest for seed in range(40)])
+print([run_seed(seed, "model").digest for seed in range(30)] + [run_seed(seed, "real").digest for seed in range(30)])
 """
 
 
@@ -45,7 +45,12 @@ def test_the_same_seed_gives_the_same_trace_whatever_the_hash_seed() -> None:
             ).stdout
         )
     assert traces[0] == traces[1]
-    assert len(set(traces[0].split())) > 30
+    assert len(set(traces[0].split())) > 45
+
+
+def test_some_seeds_have_real_endpoints() -> None:
+    wires = [draw_plan(seed).wires for seed in range(200)]
+    assert 10 < wires.count("real") < 50
 
 
 def test_a_plan_survives_being_written_down() -> None:

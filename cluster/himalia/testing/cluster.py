@@ -25,9 +25,10 @@ from himalia.testing.checks import Witness
 from himalia.testing.clients import ClientProcess
 from himalia.testing.model_network import ModelNetwork
 from himalia.testing.nannies import PRESENCE, NannyProcess
-from himalia.testing.network import Network
+from himalia.testing.network import REAL, Network, Unions
 from himalia.testing.plan import Plan
 from himalia.testing.process import Process
+from himalia.testing.real_network import RealNetwork
 from himalia.testing.world import SimulationError, World
 
 QUICK = {"host_lease": 2.0, "client_lease": 3.0, "local_lease": 2.0}
@@ -82,14 +83,7 @@ class SimulatedCluster:
         calls = {key: task.call for key, task in plan.tasks.items()}
         self.truth = true_values(calls, list(plan.placed))
         self.witness = Witness(self)
-        self.network: Network = ModelNetwork(
-            self.world,
-            plan.weather,
-            {
-                "client": (ClientToScheduler, SchedulerToClient),
-                "nanny": (NannyToScheduler, SchedulerToNanny),
-            },
-        )
+        self.network = self._make_network()
         self.started = 0
         """Processes ever started: every one is another incarnation."""
         self.is_calm = False
@@ -106,6 +100,15 @@ class SimulatedCluster:
         """The living nannies by the number of their host."""
         self.clients: dict[int, ClientProcess] = {}
         """The living clients by the number of their user."""
+
+    def _make_network(self) -> Network:
+        unions: Unions = {
+            "client": (ClientToScheduler, SchedulerToClient),
+            "nanny": (NannyToScheduler, SchedulerToNanny),
+        }
+        if self.plan.wires == REAL:
+            return RealNetwork(self.world, self.plan.weather, unions, self.settings)
+        return ModelNetwork(self.world, self.plan.weather, unions)
 
     def start(self) -> None:
         """Start what the plan says, and let it run its course."""

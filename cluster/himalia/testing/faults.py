@@ -12,11 +12,11 @@ from typing import Final
 
 from himalia.messages.parts import Close
 from himalia.testing import calls
-from himalia.testing.clients import ClientProcess
 from himalia.testing.cluster import SimulatedCluster
 from himalia.testing.nannies import NannyProcess
-from himalia.testing.network import Line, Weather
-from himalia.testing.plan import Behaviour, Fault, HostPlan
+from himalia.testing.network import NetworkLine, Weather
+from himalia.testing.plan import SCHEDULER_NUMBER, Behaviour, Fault, HostPlan
+from himalia.testing.process import Process
 from himalia.testing.workers import SimulatedWorker
 from himalia.testing.workload import maybe
 
@@ -66,6 +66,25 @@ def draw_faults(random: Random, hosts: Sequence[HostPlan], clients: int, span: f
                 )
             )
     faults.sort(key=lambda fault: fault.time)
+    return faults
+
+
+def draw_wire_faults(random: Random, hosts: int, clients: int, span: float) -> list[Fault]:
+    """Draw more of what sessions have to survive: connections cut one after the other, processes that stand still."""
+    faults = []
+    for _ in range(random.choice((0, 2, 5, 15))):
+        is_client, seconds = random.random() < 0.3, random.choice((0.0, 0.0, 0.05, 0.5)) * random.uniform(0.5, 1.5)
+        faults.append(Fault(
+            time=random.uniform(0.0, span), kind="cut", number=random.randrange(clients if is_client else hosts),
+            seconds=seconds, is_client=is_client,
+        ))  # fmt: skip
+    for _ in range(random.choice((0, 0, 1, 2, 4))):
+        is_client, seconds = random.random() < 0.3, random.choice((0.05, 0.5, 1.0, 4.0)) * random.uniform(0.5, 1.5)
+        numbers = range(clients) if is_client else range(SCHEDULER_NUMBER, hosts)
+        faults.append(Fault(
+            time=random.uniform(0.0, span), kind="stall", number=random.choice(numbers), seconds=seconds,
+            is_client=is_client,
+        ))  # fmt: skip
     return faults
 
 
@@ -225,12 +244,19 @@ class Breaker:
         for line in self._lines(fault):
             line.clog(self.random.choice((False, True)), fault.seconds)
 
-    def _lines(self, fault: Fault) -> Sequence[Line]:
-        processes: dict[int, NannyProcess] | dict[int, ClientProcess] = (
-            self.cluster.clients if fault.is_client else self.cluster.nannies
-        )
-        process = processes.get(fault.number)
+    def _stall(self, fault: Fault) -> None:
+        process = self._process(fault)
+        if process is not None:
+            self.cluster.network.stand_still(process, fault.seconds)
+
+    def _lines(self, fault: Fault) -> Sequence[NetworkLine]:
+        process = self._process(fault)
         return [] if process is None else self.cluster.network.lines(process)
+
+    def _process(self, fault: Fault) -> Process | None:
+        if fault.is_client:
+            return self.cluster.clients.get(fault.number)
+        return self.cluster.scheduler if fault.number == SCHEDULER_NUMBER else self.cluster.nannies.get(fault.number)
 
     def _part(self, fault: Fault) -> None:
         pair = (min(fault.number, fault.other), max(fault.number, fault.other))

@@ -302,6 +302,15 @@ class ModelNetwork:
         """Return what lies between a process and the scheduler."""
         return [line for line in self._lines if line.dialer.owner is owner and not line.dialer.is_over]
 
+    def stand_still(self, owner: Owner, seconds: float) -> None:
+        """Let nothing arrive at a process for a while; what it says itself goes on its way."""
+        for line in self._lines:
+            if owner in (line.dialer.owner, line.listener.owner):
+                line.clog(line.listener.owner is owner, seconds)
+
+    def end(self) -> None:
+        """Let go of everything: the run is over."""
+
     def calm_down(self) -> None:
         """Have good weather from now on, and everybody in reach."""
         self.weather = Weather()

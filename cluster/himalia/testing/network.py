@@ -80,7 +80,7 @@ class Comm(Protocol):
         """End as the sessions of a killed process do; what it had sent may be lost on the way."""
 
 
-class Line(Protocol):
+class NetworkLine(Protocol):
     """What lies between a process and the scheduler."""
 
     def cut(self, blocked: float) -> None:
@@ -100,8 +100,14 @@ class Network(Protocol):
     def enter(self, owner: Owner) -> Comm:
         """Let a process in; the scheduler comes first."""
 
-    def lines(self, owner: Owner) -> Sequence[Line]:
+    def lines(self, owner: Owner) -> Sequence[NetworkLine]:
         """Return what lies between a process and the scheduler."""
+
+    def stand_still(self, owner: Owner, seconds: float) -> None:
+        """Let a process neither read nor write for a while."""
+
+    def end(self) -> None:
+        """Let go of everything: the run is over."""
 
     def calm_down(self) -> None:
         """Have good weather from now on, and everybody in reach."""

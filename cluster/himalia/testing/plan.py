@@ -6,11 +6,16 @@ by hand.  It decides nothing.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from himalia.names import Key
 from himalia.testing.calls import NORMAL, RAISES, UNWRITABLE, SimulatedCall
-from himalia.testing.network import Weather
+from himalia.testing.network import MODEL, REAL, Weather, Wires
+
+SCHEDULER_NUMBER: Final = -1
+"""Stands for the scheduler where others are hosts or clients."""
 
 
 class HostPlan(msgspec.Struct, kw_only=True):
@@ -68,7 +73,8 @@ class Fault(msgspec.Struct, kw_only=True):
     ``clog`` the link of a host or (``is_client``) client for ``seconds``, ``part`` two hosts from each other,
     ``spoil`` some data of a host on its disk, ``press``: its disk takes no more for ``seconds``, ``bloat`` a worker
     until its nanny ends it, ``leave``: a nanny is asked to end, ``stop_worker`` for ``seconds``, or for ever
-    (``back_after`` 100), ``strand`` what a host that leaves is just giving to another.
+    (``back_after`` 100), ``strand`` what a host that leaves is just giving to another, ``stall``: a process (the
+    scheduler, if ``number`` is :data:`SCHEDULER_NUMBER`) neither reads nor writes for ``seconds``.
     """
 
     time: float
@@ -123,6 +129,8 @@ class Plan(msgspec.Struct, kw_only=True):
     faults: list[Fault] = []
     weather: Weather = msgspec.field(default_factory=Weather)
     behaviour: Behaviour = msgspec.field(default_factory=Behaviour)
+    wires: Wires = MODEL
+    """What carries messages: a model of it, or real endpoints."""
     settings: dict[str, float] = {}
     """What differs from :class:`himalia.settings.Settings`."""
     calm_at: float = 1.0
@@ -134,6 +142,7 @@ class Plan(msgspec.Struct, kw_only=True):
         return (
             not self.faults
             and not (behaviour.failed_fetch or behaviour.failed_start)
+            and not (self.wires == REAL and self.weather.slow)  # then leases may end by themselves
             and all(task.call.nature in (NORMAL, RAISES, UNWRITABLE) for task in self.tasks.values())
             and all(op.kind not in ("cancel", "retry", "restart", "replace", "hold") for op in self.ops)
         )

@@ -14,7 +14,7 @@ from himalia.scheduler.state import SchedulerTask
 from himalia.testing.calls import NORMAL, SimulatedCall
 from himalia.testing.clients import ClientProcess
 from himalia.testing.nannies import NannyProcess
-from himalia.testing.network import Line, Weather
+from himalia.testing.network import NetworkLine, Weather
 from himalia.testing.plan import Behaviour, HostPlan, Plan, SimulatedTask, UserOp
 from himalia.testing.simulate import SimulatedRun
 from himalia.testing.workers import SimulatedWorker
@@ -146,7 +146,7 @@ class Scenario:
         """Return the nanny of that incarnation."""
         return next(nanny for nanny in self.cluster.nannies.values() if nanny.me == me)
 
-    def line(self, process: NannyProcess | ClientProcess) -> Line:
+    def line(self, process: NannyProcess | ClientProcess) -> NetworkLine:
         """Return what lies between a process and the scheduler."""
         return self.cluster.network.lines(process)[0]
 

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from random import Random
 
 import msgspec
@@ -23,11 +24,14 @@ import msgspec
 from himalia.nanny.watchdog import STOPPED_LIMIT
 from himalia.settings import KIB
 from himalia.testing.cluster import SimulatedCluster
-from himalia.testing.faults import Breaker, draw_behaviour, draw_faults, draw_weather
+from himalia.testing.faults import Breaker, draw_behaviour, draw_faults, draw_weather, draw_wire_faults
+from himalia.testing.network import MODEL, REAL, Wires
 from himalia.testing.plan import Plan
 from himalia.testing.shrink import copy, shrink
 from himalia.testing.workload import Workload, draw_hosts
 
+REAL_SHARE = 1 / 8
+"""Share of the seeds whose messages go through real endpoints."""
 POLL = 0.05
 """Virtual seconds between two looks whether all is over."""
 QUIET_WITHIN = 1000.0
@@ -37,11 +41,16 @@ EMPTY_WITHIN = 20.0 + STOPPED_LIMIT
 """Virtual seconds after the last release until which nothing may be left: what a worker that was stopped for good had
 taken goes with it."""
 
+DESERTED_WITHIN = 20.0
+"""Virtual seconds until the scheduler has forgotten the clients that left, or died: it may stand still for six, and
+gives those whose connection broke meanwhile a lease from then on."""
+
 
 class Outcome(msgspec.Struct, kw_only=True):
     """How a run ended."""
 
     seed: int
+    wires: Wires = MODEL
     error: str = ""
     last: list[str] = []
     events: int = 0
@@ -54,14 +63,15 @@ class Outcome(msgspec.Struct, kw_only=True):
     """Executions beyond the first of each key."""
 
 
-def draw_plan(seed: int) -> Plan:
-    """Draw everything that one seed decides."""
-    random = Random(f"{seed}/plan")
+def draw_plan(seed: int, wires: Wires | None = None) -> Plan:
+    """Draw everything that one seed decides; the wires, too, if they aren't given."""
+    random, wiring = Random(f"{seed}/plan"), Random(f"{seed}/wires")
+    is_real = wiring.random() < REAL_SHARE
     span = random.choice((0.3, 1.0, 2.0))
     hosts = draw_hosts(random)
     clients = random.choice((1, 1, 2, 3))
     workload = Workload(random, hosts, clients, span)
-    return Plan(
+    plan = Plan(
         seed=seed,
         hosts=hosts,
         clients=clients,
@@ -80,7 +90,12 @@ def draw_plan(seed: int) -> Plan:
             "nursery": random.choice((4 * KIB, 64 * KIB, 8 * KIB * KIB)),
         },
         calm_at=span + 0.5,
+        wires=wires or (REAL if is_real else MODEL),
     )
+    if plan.wires == REAL and plan.faults:
+        plan.faults += draw_wire_faults(wiring, len(hosts), clients, span)
+        plan.faults.sort(key=lambda fault: fault.time)
+    return plan
 
 
 class SimulatedRun:
@@ -117,7 +132,7 @@ class SimulatedRun:
         self.cluster.is_closing = True
         for client in list(self.cluster.clients.values()):
             client.leave()
-        self._wait(self.cluster.witness.is_deserted, 5.0)
+        self._wait(self.cluster.witness.is_deserted, DESERTED_WITHIN)
         self.cluster.witness.check_deserted()
 
     def _is_quiet(self) -> bool:
@@ -137,6 +152,7 @@ class SimulatedRun:
         world, witness = self.world, self.cluster.witness
         return Outcome(
             seed=self.cluster.plan.seed,
+            wires=self.cluster.plan.wires,
             error=error,
             last=[describe(*line) for line in world.last] if error else [],
             events=world.events,
@@ -163,22 +179,26 @@ def run_plan(plan: Plan, listener: Callable[[float, str, object], None] | None =
         return run.outcome()
     except Exception:
         error = traceback.format_exc()
-        return Outcome(seed=plan.seed, error=error) if run is None else run.outcome(error)
+        return Outcome(seed=plan.seed, wires=plan.wires, error=error) if run is None else run.outcome(error)
+    finally:
+        if run is not None:
+            run.cluster.network.end()
 
 
-def run_seed(seed: int) -> Outcome:
+def run_seed(seed: int, wires: Wires | None = None) -> Outcome:
     """Draw a plan and run it."""
-    return run_plan(draw_plan(seed))
+    return run_plan(draw_plan(seed, wires))
 
 
-def run_seeds(seeds: range, workers: int) -> Iterator[Outcome]:
+def run_seeds(seeds: range, workers: int, wires: Wires | None = None) -> Iterator[Outcome]:
     """Run many seeds, on so many processes."""
+    run = partial(run_seed, wires=wires)
     if workers <= 1:
-        yield from map(run_seed, seeds)
+        yield from map(run, seeds)
         return
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers) as pool:
-        yield from pool.imap_unordered(run_seed, seeds, chunksize=max(1, min(20, len(seeds) // (4 * workers))))
+        yield from pool.imap_unordered(run, seeds, chunksize=max(1, min(20, len(seeds) // (4 * workers))))
 
 
 def report_failure(outcome: Outcome, lines: int) -> str:
@@ -188,7 +208,7 @@ def report_failure(outcome: Outcome, lines: int) -> str:
             f"seed {outcome.seed} failed at {outcome.virtual:.5f} s, after {outcome.events} events:",
             *outcome.last[-lines:],
             outcome.error,
-            f"replay it with: python -m himalia.testing.simulate --seed {outcome.seed} --verbose",
+            f"replay it with: python -m himalia.testing.simulate --seed {outcome.seed} --wires {outcome.wires} -v",
         ]
     )
 
@@ -231,15 +251,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--start", type=int, default=0, help="the first one (default 0)")
     parser.add_argument("--workers", type=int, default=1, help="processes to use (default 1)")
     parser.add_argument("--seed", type=int, help="run this one only")
-    parser.add_argument("--verbose", action="store_true", help="with --seed: print every event")
+    parser.add_argument("-v", "--verbose", action="store_true", help="with --seed: print every event")
     parser.add_argument("--shrink", action="store_true", help="with --seed: look for a smaller plan that fails as well")
     parser.add_argument("--keep-going", action="store_true", help="don't stop at the first failing seed")
+    parser.add_argument("--wires", choices=(MODEL, REAL), help="what carries messages (default: drawn for each seed)")
     options = parser.parse_args(arguments)
     logging.getLogger("himalia").setLevel(logging.CRITICAL)  # full stores and damaged disks are what it is about
     if options.seed is not None:
-        return replay(options.seed, verbose=options.verbose, smaller=options.shrink)
+        return replay(options.seed, options.wires, verbose=options.verbose, smaller=options.shrink)
     totals = Totals()
-    for outcome in run_seeds(range(options.start, options.start + options.seeds), options.workers):
+    for outcome in run_seeds(range(options.start, options.start + options.seeds), options.workers, options.wires):
         totals.add(outcome)
         if outcome.error:
             print(
@@ -261,9 +282,9 @@ def last_line(outcome: Outcome) -> str:
     return outcome.error.strip().splitlines()[-1][:300]
 
 
-def replay(seed: int, *, verbose: bool, smaller: bool = False) -> int:
+def replay(seed: int, wires: Wires | None, *, verbose: bool, smaller: bool = False) -> int:
     """Run one seed and show it."""
-    plan = draw_plan(seed)
+    plan = draw_plan(seed, wires)
     if smaller:
         kind = failure_kind(run_plan(copy(plan)))
         if kind:
