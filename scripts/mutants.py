@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cluster" / "himalia"
+REAL = "real"
 
 
 class Mutant(NamedTuple):
@@ -32,6 +33,8 @@ class Mutant(NamedTuple):
     new: str
     why: str
     """What goes wrong with it."""
+    wires: str = ""
+    """Which wires it is looked for on; empty: those that each seed draws."""
 
 
 MUTANTS = (
@@ -338,6 +341,34 @@ MUTANTS = (
         "        while kept and kept[0][0] <= number + 1:",
         "a frame is forgotten before the peer has it",
     ),
+    Mutant(
+        "comm/endpoint.py",
+        "            link.heard, link.heard_at = False, now\n",
+        "            link.heard = False\n",
+        "what a peer says doesn't count as a sign of life",
+        REAL,
+    ),
+    Mutant(
+        "comm/endpoint.py",
+        "        link.acknowledge()\n        if link.patient:",
+        "        if link.patient:",
+        "what is owed is acknowledged only if something else is said",
+        REAL,
+    ),
+    Mutant(
+        "comm/endpoint.py",
+        "link.session.resume(peer.received)), link.session.received)",
+        "link.session.resume(peer.received)), 0)",
+        "a peer that comes back is told that nothing of what it said is here",
+        REAL,
+    ),
+    Mutant(
+        "comm/link.py",
+        "            transport.writelines(self._first)\n",
+        "",
+        "what the peer didn't get over the last connection isn't sent over the next one",
+        REAL,
+    ),
 )
 
 
@@ -362,6 +393,8 @@ def hunt(mutant: Mutant, seeds: int, start: int) -> str:
         shutil.copytree(PACKAGE, Path(directory) / "himalia", ignore=shutil.ignore_patterns("__pycache__"))
         (Path(directory) / "himalia" / mutant.file).write_text(mutated)
         command = [sys.executable, "-m", "himalia.testing.simulate", "--seeds", str(seeds), "--start", str(start)]
+        if mutant.wires:
+            command += ["--wires", mutant.wires]
         done = subprocess.run(
             command, env={"PYTHONPATH": directory, "PATH": ""}, capture_output=True, text=True, check=False
         )

@@ -325,7 +325,15 @@ class Visitor(asyncio.Protocol):
 
 
 class HonestEndpoint(Endpoint):
-    """An endpoint among peers that send what they may: anything else is somebody's bug."""
+    """An endpoint among peers that send what they may, on a network that says when it does harm."""
+
+    watch: Callable[[PeerId, str], None]
+    """Told of each connection that breaks."""
+
+    def lost(self, link: Link, reason: str) -> None:
+        """See whether there is a reason, too."""
+        self.watch(link.peer, reason)
+        super().lost(link, reason)
 
     def broken(self, link: Link, reason: str) -> None:
         """Raise it."""
@@ -366,6 +374,7 @@ class RealComm:
             clock=self.loop,
             wires=SimulatedSockets(network, self.loop),
         )
+        self.endpoint.watch = self._check_reason
         if owner.role == "scheduler":
             for address in (*NEAR, FAR):
                 self.loop.create_task(self.endpoint.listen(address))
@@ -468,10 +477,14 @@ class RealComm:
 
     def peer_left(self, peer: PeerId, reason: str) -> None:
         self._joined.pop(peer, None)
+        self._check_reason(peer, reason)
+        self._tell(self.owner.peer_left, peer, reason)
+
+    def _check_reason(self, peer: PeerId, reason: str) -> None:
+        """See whether something happened to a peer, or to the line between, that explains its loss."""
         other = self.network.comms.get(peer)
         if other is not None and not (other.has_left or self._is_troubled(peer)):
             self.loop.fail(SimulationError(f"{self.me} lost {peer} for no reason: {reason}"))
-        self._tell(self.owner.peer_left, peer, reason)
 
     @property
     def has_left(self) -> bool:
