@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from himalia.client.engine import state as client
-from himalia.nanny import state as nanny
+from himalia.nanny import tasks, workers
 from himalia.scheduler import state as scheduler
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,18 +65,18 @@ PICTURES = (
     ),
     Picture(
         "A task at its host",
-        "That is, an attempt of it which the scheduler gave to this host. The table is in `nanny/state.py`, whose "
+        "That is, an attempt of it which the scheduler gave to this host. The table is in `nanny/tasks.py`, whose "
         "docstring says what each status means.",
         "nanny",
-        named(nanny.MOVES),
-        nanny.READY,
+        named(tasks.MOVES),
+        tasks.READY,
     ),
     Picture(
         "A worker process",
-        "As its nanny sees it; the table is in `nanny/state.py`.",
+        "As its nanny sees it; the table is in `nanny/workers.py`.",
         "nanny",
-        named(nanny.WORKER_MOVES),
-        nanny.WorkerStatus.BACKING_OFF,
+        named(workers.WORKER_MOVES),
+        workers.WorkerStatus.BACKING_OFF,
         "move_worker",
     ),
     Picture(

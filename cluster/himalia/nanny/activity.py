@@ -17,7 +17,7 @@ from himalia.names import HostId, WorkerName
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from himalia.nanny.state import NannyTask
+    from himalia.nanny.tasks import NannyTask
 
 RUNNING: Final = 256
 """Calls that one heartbeat names: more bars than a person tells apart, in some 20 kB."""

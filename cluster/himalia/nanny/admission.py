@@ -1,9 +1,9 @@
 """How much of the store the inputs of calls under way may take: calls are sent ahead by bytes, not by time alone.
 
-A call that was sent to the workers, or whose inputs are being read back for it, claims its large inputs: they have to
-be in memory and can't move.  An input that several calls read is claimed once.  Claims take half of the store together,
-or one call alone takes what it needs; so no call waits for ever for its inputs, and results have room beside them.  A
-large call is never passed by those that come after it in its queue.
+A call that was sent to the workers, or whose inputs are being read back for it, reserves its large inputs: they have to
+be in memory and can't move.  An input that several calls read is reserved once.  Reservations take half of the store
+together, or one call alone takes what it needs; so no call waits for ever for its inputs, and results have room beside
+them.  A large call is never passed by those that come after it in its queue.
 
 Decides who may go; when that is asked is ``dispatching``'s business.
 """
@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import Final
 
 from himalia.names import Key, shorten
-from himalia.nanny.state import NannyState, NannyTask
+from himalia.nanny.state import NannyState
+from himalia.nanny.tasks import NannyTask
 
 INPUT_SHARE: Final = 2
 """Inputs of calls under way take up to this part (one half) of the store; the other half is for results, for
@@ -23,28 +24,29 @@ of its store (``max_task_args_memory_fraction``)."""
 
 def admits(state: NannyState, task: NannyTask) -> bool:
     """Whether there is room for a call's inputs beside those of calls under way."""
-    if not state.claimed:
+    reserved = state.reserved
+    if not reserved.nbytes:
         return True
     needed = needs(state, task)
     if not needed:
         return True
-    if not state.is_reserved and state.claimed + needed <= state.info.memory_limit // INPUT_SHARE:
+    if not reserved.is_barred and reserved.nbytes + needed <= state.info.memory_limit // INPUT_SHARE:
         return True
-    state.blocked = task
+    reserved.blocked = task
     task.waiting_since = task.waiting_since or state.now
     return False
 
 
 def needs(state: NannyState, task: NannyTask) -> int:
-    """Return the bytes that a call would claim in addition."""
-    claims = state.claims
-    return sum(nbytes for key, nbytes in large_inputs(state, task) if key not in claims)
+    """Return the bytes that a call would reserve in addition."""
+    inputs = state.reserved.inputs
+    return sum(nbytes for key, nbytes in large_inputs(state, task) if key not in inputs)
 
 
 def large_inputs(state: NannyState, task: NannyTask) -> list[tuple[Key, int]]:
     """Return those inputs of a call that workers map, and their bytes; the others travel inside messages."""
-    data, limit = state.data, state.settings.inline_limit
-    if state.largest <= limit:  # of all that was ever here
+    data, limit = state.held.newest, state.settings.inline_limit
+    if state.held.largest <= limit:  # of all that was ever here
         return []
     found = []
     for dependency in task.compute.dependencies:
@@ -54,38 +56,18 @@ def large_inputs(state: NannyState, task: NannyTask) -> list[tuple[Key, int]]:
     return found
 
 
-def claim(state: NannyState, task: NannyTask) -> None:
-    """Count the inputs of a call as taken, until :func:`unclaim`."""
+def reserve(state: NannyState, task: NannyTask) -> None:
+    """Count the inputs of a call as taken, until ``state.reserved.remove(task)``."""
     inputs = large_inputs(state, task)
-    if not inputs:
-        return
-    task.waiting_since = 0.0
-    task.claims = [key for key, _ in inputs]
-    for key, nbytes in inputs:
-        known = state.claims.get(key)
-        if known is None:
-            state.claims[key] = (1, nbytes)
-            state.claimed += nbytes
-        else:
-            state.claims[key] = (known[0] + 1, known[1])
-
-
-def unclaim(state: NannyState, task: NannyTask) -> None:
-    """Count them no longer."""
-    for key in task.claims:
-        count, nbytes = state.claims[key]
-        if count > 1:
-            state.claims[key] = (count - 1, nbytes)
-        else:
-            del state.claims[key]
-            state.claimed -= nbytes
-    task.claims = []
+    if inputs:
+        task.waiting_since = 0.0
+        state.reserved.add(task, inputs)
 
 
 def is_too_large(state: NannyState, task: NannyTask) -> int:
     """Return by how many bytes a call's inputs exceed all of the store; 0 if they don't."""
     limit = state.info.memory_limit
-    if not limit or len(task.compute.dependencies) * state.largest <= limit:
+    if not limit or len(task.compute.dependencies) * state.held.largest <= limit:
         return 0
     return max(0, sum(nbytes for _, nbytes in large_inputs(state, task)) - limit)
 

@@ -5,19 +5,9 @@ from __future__ import annotations
 from functools import reduce
 from operator import xor
 
-from himalia.names import Key, digest
-from himalia.nanny.state import (
-    DISPATCHED,
-    GONE,
-    HAVE_RUN,
-    INTERRUPTING,
-    LOADING,
-    READY,
-    WAITING,
-    WITHDRAWING,
-    NannyState,
-    WorkerStatus,
-)
+from himalia.nanny.state import NannyState
+from himalia.nanny.tasks import DISPATCHED, GONE, HAVE_RUN, INTERRUPTING, LOADING, READY, WAITING, WITHDRAWING
+from himalia.nanny.workers import WorkerStatus
 
 
 def check(state: NannyState) -> None:
@@ -56,23 +46,12 @@ def check_runs(state: NannyState) -> None:
         assert task.status is not DISPATCHED or not task.answered, task
     assert set(state.withdrawing) <= set(state.runs)
     assert set(state.interrupting) <= set(state.runs)
-    claims: dict[Key, int] = {}
-    for task in [*state.runs.values(), *state.loading.values()]:
-        for claimed in task.claims:
-            claims[claimed] = claims.get(claimed, 0) + 1
-    assert claims == {claimed: count for claimed, (count, _) in state.claims.items()}
-    assert state.claimed == sum(nbytes for _, nbytes in state.claims.values())
+    state.reserved.check([*state.runs.values(), *state.loading.values()])
 
 
 def check_data(state: NannyState) -> None:
-    """Check the digest of what is held, and that every fetch is under way."""
-    computed = [known for _, attempt, _, known in state.all_data() if attempt >= 0]
-    assert (state.data_count, state.data_digest) == (len(computed), reduce(xor, computed, 0))
-    assert all(attempt < 0 and state.has_data(key, attempt) for key, attempt in state.placed)
-    assert all(key in state.data and entries for key, entries in state.shadowed.items())
-    for key, attempt, nbytes, known in state.all_data():
-        assert known == digest(key, attempt), key
-        assert nbytes >= 0, key
+    """Check the books of what is held, and that every fetch is under way."""
+    state.held.check()
     for key, fetch in state.fetches.items():
         assert fetch.key == key
         assert fetch.host is not None, key

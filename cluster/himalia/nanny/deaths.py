@@ -15,8 +15,10 @@ from himalia.nanny.events import WorkerExited
 from himalia.nanny.evidence import judge
 from himalia.nanny.requests import add_reply
 from himalia.nanny.runs import end_run
-from himalia.nanny.state import DISPATCHED, GONE, NannyState, NannyWorker, WorkerStatus, move, move_worker
+from himalia.nanny.state import NannyState
+from himalia.nanny.tasks import DISPATCHED, GONE, move
 from himalia.nanny.withdrawing import end_withdrawn, lose_run
+from himalia.nanny.workers import NannyWorker, WorkerStatus, move_worker
 from himalia.nanny.workforce import answer_restarts, count_threads, replace_later
 
 

@@ -19,7 +19,9 @@ from typing import Final
 from himalia.names import WorkerName
 from himalia.nanny.admission import admits, excess_text, is_too_large
 from himalia.nanny.runs import fail, give_back, start
-from himalia.nanny.state import READY, NannyState, NannyTask, NannyWorker, WorkerStatus
+from himalia.nanny.state import NannyState
+from himalia.nanny.tasks import READY, NannyTask
+from himalia.nanny.workers import NannyWorker, WorkerStatus
 
 AHEAD_SECONDS: Final = 0.01
 """Seconds of expected work per thread that wait in the kernel.  A nanny's loop tick takes less than 2 ms under load."""
@@ -83,7 +85,8 @@ def dispatch_targeted(state: NannyState) -> None:
                     fail(state, task, excess_text(state, task, excess))
                     continue
                 if not admits(state, task):
-                    state.is_reserved = True  # else calls of the shared queue claim for ever what this one waits for
+                    # else calls of the shared queue reserve for ever what this one waits for
+                    state.reserved.is_barred = True
                     break
                 start(state, task, worker)
             heappop(ready)
@@ -92,8 +95,8 @@ def dispatch_targeted(state: NannyState) -> None:
 
 
 def in_turn(state: NannyState) -> Iterable[NannyWorker]:
-    """Return all workers, the one first whose own task waits for claims to end: else others could claim for ever."""
-    blocked = state.blocked
+    """Return all workers, the one first whose own task waits for room for its inputs: else others take it for ever."""
+    blocked = state.reserved.blocked
     if blocked is None or blocked.status is not READY or not blocked.compute.worker:
         return state.workers.values()
     return sorted(state.workers.values(), key=lambda worker: worker.name != blocked.compute.worker)
@@ -115,7 +118,7 @@ def dispatch_alone(state: NannyState) -> None:
                 worker.alone = task
                 start(state, task, worker)
             else:
-                state.is_reserved = True
+                state.reserved.is_barred = True
                 waiting.append(entry)
         elif is_hopeless(state, task):
             give_back(state, task, [])

@@ -12,17 +12,18 @@ from himalia.names import PeerId, is_good_for
 from himalia.nanny.events import DataFetched, Fetch
 from himalia.nanny.holding import keep
 from himalia.nanny.runs import fail, give_back, make_ready
-from himalia.nanny.state import WAITING, NannyFetch, NannyState, NannyTask, move
+from himalia.nanny.state import NannyFetch, NannyState
+from himalia.nanny.tasks import WAITING, NannyTask, move
 
 
 def fetch_inputs(state: NannyState, task: NannyTask) -> None:
     """Ask for the inputs of a new task that aren't here; it becomes WAITING if there are such."""
-    data = state.data
+    data = state.held.newest
     missing = []
     for dependency in task.compute.dependencies:
         held = data.get(dependency.key)
         if held is None or held[0] != dependency.attempt:  # mostly it is the one in front
-            if state.find_good(dependency.key, dependency.attempt) is None:
+            if state.held.find_good(dependency.key, dependency.attempt) is None:
                 missing.append(dependency)
     if not missing:
         return

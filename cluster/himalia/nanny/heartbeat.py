@@ -38,9 +38,9 @@ def beat(state: NannyState) -> None:
     if state.registered and state.scheduler_reads and state.now >= state.next_heartbeat:
         state.next_heartbeat = state.now + state.settings.heartbeat_interval
         attempts = (len(state.tasks), state.tasks_digest)
-        data = (state.data_count, state.data_digest)
+        data = (state.held.count, state.held.digest)
         metrics = msgspec.structs.replace(state.metrics, still=watchdog.describe(state))
         metrics = state.activity.report(metrics, state.runs, state.settings.heartbeat_interval)
-        use = msgspec.structs.replace(metrics.use, calls=state.claimed, waiting=waits.for_room(state))
+        use = msgspec.structs.replace(metrics.use, calls=state.reserved.nbytes, waiting=waits.for_room(state))
         metrics = msgspec.structs.replace(metrics, use=use, waits=waits.describe(state), quiet=waits.quiet(state))
         state.send(Heartbeat(metrics, attempts, data, state.seen, state.paused))

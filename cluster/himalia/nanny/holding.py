@@ -23,21 +23,21 @@ NOBODY: Final = PeerId("")
 
 def keep(state: NannyState, key: Key, attempt: int, nbytes: int) -> None:
     """Count and announce a copy; of two computed results of a key the older one is dropped."""
-    if state.has_data(key, attempt):
+    if state.held.has(key, attempt):
         return
-    held = state.data.get(key)
+    held = state.held.newest.get(key)
     if held is not None and 0 <= attempt < held[0]:
         state.out.append(FreeFromStore(key, attempt))
         return
     if held is not None and 0 <= held[0] < attempt:
         drop(state, key, held[0])
-    state.add_data(key, attempt, nbytes, digest(key, attempt))
+    state.held.add(key, attempt, nbytes, digest(key, attempt))
     state.send(DataAdded(key, attempt, nbytes))
 
 
 def drop(state: NannyState, key: Key, attempt: int) -> bool:
     """Free a result; return whether it was here."""
-    if not state.remove_data(key, attempt):
+    if not state.held.remove(key, attempt):
         return False
     state.out.append(FreeFromStore(key, attempt))
     return True
@@ -52,25 +52,25 @@ def free_data(state: NannyState, message: FreeData, source: PeerId) -> None:
 def data_stored(state: NannyState, event: DataStored, source: PeerId) -> None:
     """Count what a client put here; it tells the scheduler itself, after which the scheduler may name it."""
     key, attempt, nbytes = event.held.key, event.held.attempt, event.held.nbytes
-    state.remove_data(key, attempt)
-    state.add_data(key, attempt, nbytes, digest(key, attempt))
+    state.held.remove(key, attempt)
+    state.held.add(key, attempt, nbytes, digest(key, attempt))
     if attempt < 0:
-        state.placed[key, attempt] = (state.now, nbytes, event.writer)
+        state.held.placed[key, attempt] = (state.now, nbytes, event.writer)
 
 
 def writer_gone(state: NannyState, event: WriterGone, source: PeerId) -> None:
     """Note that whoever placed some data may not have lived to announce them."""
-    for name, (_, nbytes, writer) in state.placed.items():
+    for name, (_, nbytes, writer) in state.held.placed.items():
         if writer == event.writer:
-            state.placed[name] = (state.now, nbytes, NOBODY)
+            state.held.placed[name] = (state.now, nbytes, NOBODY)
 
 
 def announce_placed(state: NannyState) -> None:
     """Announce placed data whose client had time to do it: if it died before, the scheduler has them freed."""
     late = 2 * state.settings.client_lease
-    for (key, attempt), (since, nbytes, writer) in list(state.placed.items()):
+    for (key, attempt), (since, nbytes, writer) in list(state.held.placed.items()):
         if state.now - since >= (PLACED_LIMIT if writer else late):
-            del state.placed[key, attempt]
+            del state.held.placed[key, attempt]
             state.send(DataAdded(key, attempt, nbytes))
 
 

@@ -108,7 +108,7 @@ class NannyMachine:
         if state.closing is not None:
             session.finish_closing(state)
             return out
-        state.is_reserved = False
+        state.reserved.is_barred = False
         if state.alone:
             dispatching.dispatch_alone(state)
         if state.targeted:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from himalia.messages.telemetry import HostMetrics
-from himalia.nanny.state import NannyState, WorkerStatus
+from himalia.nanny.state import NannyState
+from himalia.nanny.workers import WorkerStatus
 from himalia.nanny.workforce import end_worker
 
 RESUME_BELOW: Final = 0.95

@@ -9,7 +9,8 @@ from himalia.messages.parts import ForgetFunctions, FunctionBody, TaskError
 from himalia.messages.worker import CallFunction, CallReturned, NeedFunction
 from himalia.names import Digest, Key, PeerId, WorkerName
 from himalia.nanny.events import AnswerLogs, AnswerProfile, SendToWorker
-from himalia.nanny.state import NannyCall, NannyState, WorkerStatus
+from himalia.nanny.state import NannyCall, NannyState
+from himalia.nanny.workers import WorkerStatus
 
 
 def run_function(state: NannyState, message: RunFunction, source: PeerId) -> None:
@@ -95,4 +96,4 @@ def get_profile(state: NannyState, message: GetProfile, source: PeerId) -> None:
 
 def report_inventory(state: NannyState, message: ReportInventory, source: PeerId) -> None:
     """Say what is here; true where it stands in the session."""
-    state.send(Inventory(state.held(), state.attempts(), state.seen))
+    state.send(Inventory(state.held.inventory(), state.attempts(), state.seen))

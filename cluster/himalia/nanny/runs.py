@@ -7,9 +7,11 @@ from heapq import heappush
 from himalia.messages.nanny import InputMissing, TaskFailed
 from himalia.messages.parts import TaskError, Timing
 from himalia.names import HostId, Key, WorkerName
-from himalia.nanny.admission import claim, unclaim
+from himalia.nanny.admission import reserve
 from himalia.nanny.events import Dispatch, LoadInputs, Unload
-from himalia.nanny.state import DISPATCHED, GONE, LOADING, READY, NannyState, NannyTask, NannyWorker, move
+from himalia.nanny.state import NannyState
+from himalia.nanny.tasks import DISPATCHED, GONE, LOADING, READY, NannyTask, move
+from himalia.nanny.workers import NannyWorker
 
 
 def make_ready(state: NannyState, task: NannyTask) -> None:
@@ -37,8 +39,8 @@ def start(state: NannyState, task: NannyTask, worker: NannyWorker | None) -> Non
     task.run = run
     move(task, DISPATCHED)
     state.runs[run] = task
-    if task.compute.dependencies and not task.claims:
-        claim(state, task)
+    if task.compute.dependencies and not task.reserved:
+        reserve(state, task)
     if worker is None:
         state.out.append(Dispatch(run, task.compute, None))
     else:
@@ -51,8 +53,8 @@ def end_run(state: NannyState, task: NannyTask) -> None:
     """Forget a task's run; whoever calls this decides what becomes of the task."""
     del state.runs[task.run]
     task.run = 0
-    if task.claims:
-        unclaim(state, task)
+    if task.reserved:
+        state.reserved.remove(task)
     if task.worker is not None:
         worker = state.workers.get(task.worker)
         task.worker = None
@@ -63,11 +65,11 @@ def end_run(state: NannyState, task: NannyTask) -> None:
 
 
 def begin_loading(state: NannyState, task: NannyTask) -> None:
-    """Have the inputs of a task read back that was about to run; they are claimed meanwhile."""
+    """Have the inputs of a task read back that was about to run; they are reserved meanwhile."""
     end_run(state, task)
     move(task, LOADING)
     state.loading[task.key] = task
-    claim(state, task)
+    reserve(state, task)
     task.waiting_since = state.now
     inputs = [(dependency.key, dependency.attempt) for dependency in task.compute.dependencies]
     state.out.append(LoadInputs(task.key, task.attempt, inputs))
@@ -76,7 +78,7 @@ def begin_loading(state: NannyState, task: NannyTask) -> None:
 def end_loading(state: NannyState, task: NannyTask) -> None:
     """Let go of inputs that were read back, or are being; whoever calls this decides what becomes of the task."""
     del state.loading[task.key]
-    unclaim(state, task)
+    state.reserved.remove(task)
     state.out.append(Unload(task.key, task.attempt))
 
 

@@ -18,7 +18,7 @@ def scheduler_joined(state: NannyState, event: PeerJoined, source: PeerId) -> No
         state.seen = 0
         state.next_heartbeat = state.now
         workers = [state.worker_info(worker) for worker in state.workers_up()]
-        state.send(RegisterNanny(state.info, workers, state.held(), state.attempts()))
+        state.send(RegisterNanny(state.info, workers, state.held.inventory(), state.attempts()))
 
 
 def scheduler_left(state: NannyState, event: PeerLeft, source: PeerId) -> None:
@@ -47,7 +47,7 @@ def ticked(state: NannyState, event: Ticked, source: PeerId) -> None:
     if state.suspects or state.withdrawing:
         state.read_slots()
     requests.sweep_functions(state)
-    if state.placed:
+    if state.held.placed:
         holding.announce_placed(state)
     heartbeat.beat(state)
 
@@ -60,7 +60,7 @@ def restart(state: NannyState, message: RestartWorkers, source: PeerId) -> None:
         for fetch in state.fetches.values():
             fetch.waiters.clear()
             fetch.holders.clear()
-        for key, attempt, _, _ in state.all_data():
+        for key, attempt, _, _ in state.held.all():
             holding.drop(state, key, attempt)
     workforce.restart_workers(state, message)
 

@@ -27,8 +27,10 @@ from himalia.nanny.events import (
 from himalia.nanny.fetching import fetch_inputs
 from himalia.nanny.holding import data_unreadable
 from himalia.nanny.runs import begin_loading, end_loading, end_run, fail, give_back, make_ready, start
-from himalia.nanny.state import DISPATCHED, GONE, READY, NannyGroup, NannyState, NannyTask, WorkerStatus, move
+from himalia.nanny.state import NannyState
+from himalia.nanny.tasks import DISPATCHED, GONE, READY, NannyGroup, NannyTask, move
 from himalia.nanny.withdrawing import drop, end_withdrawn, keep_after_all, refused
+from himalia.nanny.workers import WorkerStatus
 
 SMOOTHING = 0.2
 """Weight of the newest call in the moving average of a group's duration; as in ``telemetry/groups.py``."""
@@ -67,12 +69,12 @@ def returned(state: NannyState, message: Returned, source: PeerId) -> None:
     move(task, GONE)
     state.remove_task(task)
     key, attempt, out = task.key, task.attempt, state.out
-    if key in state.data:
-        for older in state.attempts_held(key):
+    if key in state.held.newest:
+        for older in state.held.attempts_of(key):
             if 0 <= older < attempt:  # others are of a later use of the key, of which this host may not have heard yet
                 out.append(FreeFromStore(key, older))
-                state.remove_data(key, older)
-    state.add_data(key, attempt, message.nbytes, task.digest)
+                state.held.remove(key, older)
+    state.held.add(key, attempt, message.nbytes, task.digest)
     data = place.inline
     if data is not None:
         out.append(StoreInline(key, attempt, data))
@@ -159,7 +161,7 @@ def give_up(state: NannyState, task: NannyTask, unreadable: list[Key], reason: s
         return
     attempts = {dependency.key: dependency.attempt for dependency in task.compute.dependencies}
     for key in unreadable:
-        held = state.find_good(key, attempts[key])
+        held = state.held.find_good(key, attempts[key])
         if held is not None:
             data_unreadable(state, DataUnreadable(key, held, reason), source=PeerId(""))
     give_back(state, task, [(key, attempts[key], state.info.host) for key in unreadable])

@@ -20,7 +20,8 @@ from typing import Final
 from himalia.messages.telemetry import HostWait
 from himalia.names import Key
 from himalia.nanny.admission import needs
-from himalia.nanny.state import READY, NannyState, NannyTask
+from himalia.nanny.state import NannyState
+from himalia.nanny.tasks import READY, NannyTask
 
 SAID_AFTER: Final = 1.0
 """Seconds that something waits before it is worth a word."""
@@ -53,8 +54,8 @@ def for_room(state: NannyState) -> dict[Key, int]:
     """Return the calls that wait for room at this moment, and the bytes that each needs."""
     waiting = {task.key: nbytes for task, nbytes, _ in writers(state)}
     for task in islice(state.loading.values(), SHOWN):
-        waiting[task.key] = claimed_by(state, task)
-    blocked = state.blocked
+        waiting[task.key] = state.reserved.of(task)
+    blocked = state.reserved.blocked
     if blocked is not None and blocked.status is READY:
         waiting[blocked.key] = needs(state, blocked)
     return waiting
@@ -81,7 +82,7 @@ def find_read(state: NannyState) -> Iterator[HostWait]:
 
 def find_admitted(state: NannyState) -> Iterator[HostWait]:
     """Yield the call that was refused room for its inputs last; others of its queue wait behind it."""
-    task = state.blocked
+    task = state.reserved.blocked
     if task is not None and task.status is READY and state.now - task.waiting_since >= SAID_AFTER:
         yield HostWait("admitted", task.key, state.now - task.waiting_since, needs(state, task))
 
@@ -100,8 +101,3 @@ def writers(state: NannyState) -> Iterator[tuple[NannyTask, int, float]]:
         task = state.runs.get(run)
         if found is not None and task is not None:
             yield task, *found
-
-
-def claimed_by(state: NannyState, task: NannyTask) -> int:
-    """Return the bytes of the inputs that have to be in memory for a call."""
-    return sum(state.claims[key][1] for key in task.claims)

@@ -20,8 +20,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from himalia.nanny.events import Measured
-from himalia.nanny.state import DISPATCHED, NannyState, NannyWorker, WorkerStatus
+from himalia.nanny.state import NannyState
+from himalia.nanny.tasks import DISPATCHED
 from himalia.nanny.withdrawing import forget_recalled, lose_run
+from himalia.nanny.workers import NannyWorker, WorkerStatus
 from himalia.nanny.workforce import end_worker
 
 if TYPE_CHECKING:
@@ -51,8 +53,9 @@ STATES: Final = {"T": "stopped", "t": "held", "D": "blocked"}
 
 def look(state: NannyState, event: Measured) -> None:
     """Judge all workers after a measurement."""
-    elapsed = min(state.now - state.looked_at, STEP_LIMIT)
-    state.looked_at = state.now
+    watch = state.watch
+    elapsed = min(state.now - watch.looked_at, STEP_LIMIT)
+    watch.looked_at = state.now
     untaken = find_untaken(state, event.slots)
     for worker in state.workers.values():
         how = judge(state, worker, event, untaken)
@@ -61,8 +64,8 @@ def look(state: NannyState, event: Measured) -> None:
         end_if_hopeless(state, worker)
     look_for_taken(state, untaken, elapsed)
     move_targeted(state, event.slots)
-    state.calm_for = 0.0 if any(worker.still for worker in state.workers.values()) else state.calm_for + elapsed
-    if state.calm_for >= LOST_LIMIT:
+    watch.calm_for = 0.0 if any(worker.still for worker in state.workers.values()) else watch.calm_for + elapsed
+    if watch.calm_for >= LOST_LIMIT:
         forget_recalled(state)
 
 
@@ -99,11 +102,12 @@ def end_if_hopeless(state: NannyState, worker: NannyWorker) -> None:
 
 def look_for_taken(state: NannyState, untaken: int, elapsed: float) -> None:
     """Look for a run of the shared queue that nobody begins: whoever took it may have been stopped right then."""
-    state.untaken_for = state.untaken_for + elapsed if untaken and untaken == state.untaken else 0.0
-    state.untaken = untaken
+    watch = state.watch
+    watch.untaken_for = watch.untaken_for + elapsed if untaken and untaken == watch.untaken else 0.0
+    watch.untaken = untaken
     limit = TAKEN_LIMIT if any(map(is_out, state.workers.values())) else LOST_LIMIT
-    if state.untaken_for >= limit and state.runs[untaken].worker is None:
-        state.untaken_for = 0.0
+    if watch.untaken_for >= limit and state.runs[untaken].worker is None:
+        watch.untaken_for = 0.0
         state.suspects.setdefault(untaken, 0)
         state.read_slots()
 

@@ -16,7 +16,8 @@ from himalia.names import PeerId, WorkerName, shorten
 from himalia.nanny.events import Recall, RunLost, SendToWorker, SlotsRead, Unrecall
 from himalia.nanny.fetching import forget_waiter
 from himalia.nanny.runs import end_loading, end_run, make_ready
-from himalia.nanny.state import (
+from himalia.nanny.state import NannyState
+from himalia.nanny.tasks import (
     DISPATCHED,
     GONE,
     HAVE_RUN,
@@ -25,7 +26,6 @@ from himalia.nanny.state import (
     RECALLED,
     WAITING,
     WITHDRAWING,
-    NannyState,
     NannyTask,
     move,
 )
@@ -191,7 +191,7 @@ def lose_run(state: NannyState, task: NannyTask, *, is_sure: bool) -> None:
         state.out.append(RunLost(run))
     else:
         state.recalled[run] = None
-        state.calm_for = 0.0
+        state.watch.calm_for = 0.0
 
 
 def refused(state: NannyState, run: int) -> None:

@@ -17,7 +17,9 @@ from himalia.messages.worker import RetireWorker, WorkerReady
 from himalia.names import PeerId, WorkerName
 from himalia.nanny.events import KillWorker, NannyStarted, SendToWorker, StartWorker, StopWorker
 from himalia.nanny.runs import make_ready
-from himalia.nanny.state import READY, NannyRestart, NannyState, NannyWorker, WorkerStatus, move_worker
+from himalia.nanny.state import NannyRestart, NannyState
+from himalia.nanny.tasks import READY
+from himalia.nanny.workers import NannyWorker, WorkerStatus, move_worker
 
 FREE_DEATHS: Final = 5
 """Deaths in a row that are answered by a new process at once: a call that kills its worker may do so three times."""

@@ -347,13 +347,11 @@ class NannyProcess(Process):
             "withdrawing",
             "interrupting",
             "suspects",
-            "data",
-            "shadowed",
             "fetches",
             "calls",
-            "claims",
         )
         left: dict[str, object] = {name: list(getattr(state, name)) for name in names}
+        left |= {"held": state.held.all(), "reserved": list(state.reserved.inputs)}
         return left | self.pool.leftovers() | self._kept()
 
     def _kept(self) -> dict[str, object]:

@@ -7,7 +7,7 @@ from himalia.messages.telemetry import HostMetrics, RunningCall, StoreMove, Tran
 from himalia.names import HostId, Key, PeerId
 from himalia.nanny import events as e
 from himalia.nanny.activity import MOVES, RUNNING, Activity, Moves
-from himalia.nanny.state import NannyGroup, NannyTask
+from himalia.nanny.tasks import NannyGroup, NannyTask
 from himalia.settings import Settings
 from himalia.testing.builders import make_compute
 from himalia.testing.stages.nanny import FIRST, SECOND, NannyStage

@@ -61,7 +61,7 @@ def test_an_input_that_several_calls_read_counts_once() -> None:
     for run in range(1, 20):
         assert stage.ends(run) == []
     assert stage.ends(20) == ["other"]
-    assert stage.state.claimed == 30 * MIB
+    assert stage.state.reserved.nbytes == 30 * MIB
 
 
 def test_calls_with_small_inputs_or_none_are_not_held_back() -> None:
@@ -123,11 +123,11 @@ def test_inputs_on_disk_are_read_back_first_and_kept_until_the_call_is_dispatche
     stage.scheduler(call)
 
     assert stage.event(e.DispatchDelayed(1)) == [e.LoadInputs(Key("a"), 1, [(Key("x0"), 1)])]
-    assert stage.state.claimed == 20 * MIB
+    assert stage.state.reserved.nbytes == 20 * MIB
     assert stage.event(e.InputsLoaded(Key("a"), 1, [])) == [e.Dispatch(2, call, None), e.Unload(Key("a"), 1)]
 
     assert stage.ends(2) == []
-    assert stage.state.claimed == 0
+    assert stage.state.reserved.nbytes == 0
 
 
 def test_others_go_on_while_inputs_are_read_back() -> None:
@@ -147,7 +147,7 @@ def test_a_call_that_is_withdrawn_while_its_inputs_are_read_back_lets_them_go() 
 
     assert out == [e.Unload(Key("a"), 1), withdrawn(call)]
     assert stage.event(e.InputsLoaded(Key("a"), 1, [])) == []
-    assert (stage.state.claimed, stage.state.loading) == (0, {})
+    assert (stage.state.reserved.nbytes, stage.state.loading) == (0, {})
 
 
 def test_a_newer_attempt_is_not_taken_for_the_one_that_is_read_back() -> None:
@@ -207,7 +207,7 @@ def test_claims_end_with_a_worker_that_dies() -> None:
     stage = Pressed(20, 20)
     stage.scheduler(stage.call("a", 0, duration=1.0))
     stage.dies(FIRST, 1)
-    assert stage.state.claimed == 0
+    assert stage.state.reserved.nbytes == 0
 
 
 def test_a_paused_nanny_reads_back_for_one_call_at_a_time() -> None:
@@ -223,7 +223,7 @@ def waiting(stage: Pressed) -> dict[Key, int]:
     """Return who waits for room, as the next heartbeat says."""
     stage.state.next_heartbeat = 0.0
     beats = [out.message for out in stage.tick(0.1) if isinstance(getattr(out, "message", None), Heartbeat)]
-    assert beats[0].metrics.use.calls == stage.state.claimed
+    assert beats[0].metrics.use.calls == stage.state.reserved.nbytes
     return dict(beats[0].metrics.use.waiting)
 
 

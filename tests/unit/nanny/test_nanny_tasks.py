@@ -138,9 +138,9 @@ def test_a_result_leaves_what_a_client_placed_under_its_key_meanwhile() -> None:
     stage.scheduler(A)
     stage.event(e.DataStored(HeldData(A.key, -5, 8)))
     assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value"), finished(A)]
-    assert stage.machine.state.attempts_held(A.key) == [1, -5]
+    assert stage.machine.state.held.attempts_of(A.key) == [1, -5]
     assert stage.scheduler(FreeData([(A.key, 1)])) == [e.FreeFromStore(A.key, 1)]
-    assert stage.machine.state.attempts_held(A.key) == [-5]
+    assert stage.machine.state.held.attempts_of(A.key) == [-5]
 
 
 def test_an_answer_to_an_unknown_run_frees_its_memory_and_nothing_else() -> None:

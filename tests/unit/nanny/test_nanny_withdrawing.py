@@ -83,9 +83,9 @@ def test_a_result_of_an_attempt_that_was_let_go_on_does_not_replace_a_newer_one(
     stage.scheduler(make_compute("b", 8, Dependency(A.key, 7, 5, (holder.host,))))
     stage.event(e.DataFetched(A.key, holder.host, HeldData(A.key, 7, 5)))
     assert not any(isinstance(instruction, e.FreeFromStore) for instruction in stage.returns(1))
-    assert stage.state.attempts_held(A.key) == [1, 7]
+    assert stage.state.held.attempts_of(A.key) == [1, 7]
     stage.scheduler(FreeData([(A.key, 1)]))
-    assert stage.state.attempts_held(A.key) == [7]
+    assert stage.state.held.attempts_of(A.key) == [7]
 
 
 def test_a_refusal_of_a_run_that_was_let_go_on_is_no_refusal() -> None:

@@ -203,7 +203,7 @@ def test_a_restart_of_named_workers_leaves_results_and_other_workers_alone() -> 
         sent(WorkerDied(FIRST, reason, [(B.key, 2)], False, ["log"])),
         e.StartWorker(FIRST, 0),
     ]
-    assert A.key in stage.state.data
+    assert A.key in stage.state.held.newest
     info = msgspec.structs.replace(INFO, pid=300)
     assert stage.come_up(FIRST, 300) == [sent(WorkerStarted(info)), sent(Reply(7, Restarted({str(FIRST): "OK"})))]
 
@@ -267,7 +267,7 @@ def test_a_heartbeat_carries_what_is_here() -> None:
     (beat,) = stage.tick(0.6)
     state = stage.state
     assert beat == sent(
-        Heartbeat(state.metrics, (1, state.tasks["b"].digest), (1, state.data_digest), 2)  # type: ignore[index]
+        Heartbeat(state.metrics, (1, state.tasks["b"].digest), (1, state.held.digest), 2)  # type: ignore[index]
     )
     assert stage.tick(0.1) == []
 

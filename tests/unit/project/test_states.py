@@ -43,11 +43,15 @@ def test_a_machine_is_a_table_and_one_class_and_nothing_else(folder: str) -> Non
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_status_is_changed_by_move_alone(folder: str) -> None:
+    movers = {picture.mover for picture in PICTURES}
     changed = []
     for path in sorted((PACKAGE / folder).glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        if any(isinstance(node, ast.FunctionDef) and node.name in movers for node in tree.body):
+            continue  # the table is there, and what is asked to look into it
+        for node in ast.walk(tree):
             targets = node.targets if isinstance(node, ast.Assign) else []
             flat = [part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target])]
             names = [part for part in flat if isinstance(part, ast.Attribute) and part.attr == "status"]
-            changed += [f"{path.name}:{name.lineno}" for name in names if path.name != "state.py"]
+            changed += [f"{path.name}:{name.lineno}" for name in names]
     assert changed == []
