@@ -32,7 +32,7 @@ def check_tasks(state: NannyState) -> None:
         assert not task.answered, task
         waits = [fetch.key for fetch in state.fetches.values() if fetch.waiters.get(key) is task]
         assert len(waits) == task.missing, task
-    assert state.tasks_digest == reduce(xor, [task.digest for task in state.tasks.values()], 0)
+    assert state.tasks_tally == reduce(xor, [task.digest for task in state.tasks.values()], 0)
 
 
 def check_runs(state: NannyState) -> None:

@@ -130,11 +130,11 @@ def dispatch_alone(state: NannyState) -> None:
 
 def free_for(state: NannyState, task: NannyTask) -> NannyWorker | None:
     """Return the worker that may run this alone, doesn't stand still, and has the shortest queue of its own."""
-    wish = task.compute.worker
+    bound_to = task.compute.worker
     free = [
         worker
         for worker in state.workers_up()
-        if worker.alone is None and not worker.still and wish in ("", worker.name)
+        if worker.alone is None and not worker.still and bound_to in ("", worker.name)
     ]
     return min(free, key=load_of, default=None)
 
@@ -146,8 +146,8 @@ def load_of(worker: NannyWorker) -> int:
 
 def is_hopeless(state: NannyState, task: NannyTask) -> bool:
     """Whether no planned worker may ever run this task."""
-    wish = task.compute.worker
-    return wish != "" and not any(worker.planned and worker.name == wish for worker in state.workers.values())
+    bound_to = task.compute.worker
+    return bound_to != "" and not any(worker.planned and worker.name == bound_to for worker in state.workers.values())
 
 
 def room_for(state: NannyState, task: NannyTask) -> int:

@@ -259,7 +259,7 @@ class Exchange:
         key = Key(f"himalia-message-{self._stored_messages}")
         length = range_length([len(data)])
         offset, _ = self._store.grant(SHELL, length, force=True)  # a moment's need; who waits for it frees more
-        self._store.window(SHELL, offset, length)[: len(data)] = data
+        self._store.writable(SHELL, offset, length)[: len(data)] = data
         self._store.adopt(key, 0, SHELL, offset, [len(data)])
         place = self._store.place(key, WORKERS)
         self._store.free(key, 0)

@@ -84,7 +84,7 @@ def give_up(state: NannyState, fetch: NannyFetch) -> None:
 
 
 def ask_hosts(state: NannyState) -> None:
-    """Turn what an event wished for into one request per host."""
+    """Turn what an event asks for into one request per host."""
     batches, state.fetch_batches = state.fetch_batches, {}
     for host, keys in batches.items():
         info = state.hosts.get(host)

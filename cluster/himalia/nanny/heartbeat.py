@@ -1,7 +1,7 @@
 """What is measured on a host: who judges it here, and what of it the scheduler is told, in a heartbeat.
 
 Nothing is judged in this file.  A measurement comes a few times a second and goes to all whom it concerns; a heartbeat
-carries the newest one, what happened since the last, and the digests by which the scheduler sees whether it and this
+carries the newest one, what happened since the last, and the tallies by which the scheduler sees whether it and this
 host believe the same.
 """
 
@@ -37,8 +37,8 @@ def beat(state: NannyState) -> None:
     """Send a heartbeat if it is time; one that nobody reads would only add to the heap, and says less than the next."""
     if state.registered and state.scheduler_reads and state.now >= state.next_heartbeat:
         state.next_heartbeat = state.now + state.settings.heartbeat_interval
-        attempts = (len(state.tasks), state.tasks_digest)
-        data = (state.held.count, state.held.digest)
+        attempts = (len(state.tasks), state.tasks_tally)
+        data = (state.held.count, state.held.tally)
         metrics = msgspec.structs.replace(state.metrics, still=watchdog.describe(state))
         metrics = state.activity.report(metrics, state.runs, state.settings.heartbeat_interval)
         use = msgspec.structs.replace(metrics.use, calls=state.reserved.nbytes, waiting=waits.for_room(state))

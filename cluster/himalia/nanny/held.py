@@ -21,7 +21,7 @@ class HeldResults:
         By key, the one in front: attempt, bytes, digest.
     shadowed : dict
         Other attempts of the same keys, which the store keeps as well until each is freed; the oldest first.
-    digest, count : int
+    tally, count : int
         Xor of the digests of computed results, and how many they are, which heartbeats tell.  Placed ones are left
         out: their clients announce them, out of order.
     placed : dict
@@ -34,7 +34,7 @@ class HeldResults:
     def __init__(self) -> None:
         self.newest: dict[Key, tuple[int, int, int]] = {}
         self.shadowed: dict[Key, list[tuple[int, int, int]]] = {}
-        self.digest = 0
+        self.tally = 0
         self.count = 0
         self.placed: dict[tuple[Key, int], tuple[float, int, PeerId]] = {}
         self.largest = 0
@@ -47,7 +47,7 @@ class HeldResults:
         if nbytes > self.largest:
             self.largest = nbytes
         if attempt >= 0:
-            self.digest ^= digest
+            self.tally ^= digest
             self.count += 1
 
     def remove(self, key: Key, attempt: int) -> bool:
@@ -66,7 +66,7 @@ class HeldResults:
         if not others:
             self.shadowed.pop(key, None)
         if attempt >= 0:
-            self.digest ^= held[2]
+            self.tally ^= held[2]
             self.count -= 1
         else:
             self.placed.pop((key, attempt), None)
@@ -101,7 +101,7 @@ class HeldResults:
     def check(self) -> None:
         """Check the sums, and that what is shadowed has something in front of it; for tests."""
         computed = [known for _, attempt, _, known in self.all() if attempt >= 0]
-        assert (self.count, self.digest) == (len(computed), reduce(xor, computed, 0))
+        assert (self.count, self.tally) == (len(computed), reduce(xor, computed, 0))
         assert all(attempt < 0 and self.has(key, attempt) for key, attempt in self.placed)
         assert all(key in self.newest and entries for key, entries in self.shadowed.items())
         for key, attempt, nbytes, known in self.all():

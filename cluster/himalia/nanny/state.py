@@ -129,7 +129,7 @@ class NannyState:
 
         self.tasks: dict[Key, NannyTask] = {}
         """Assigned to this host and not answered; at most one attempt of a key."""
-        self.tasks_digest = 0
+        self.tasks_tally = 0
         self.groups: dict[str, NannyGroup] = {}
         self.ready: list[tuple[tuple[float, int, int], int, NannyTask]] = []
         """Heap of tasks that any worker may run; an entry counts while its task is READY."""
@@ -226,12 +226,12 @@ class NannyState:
     def add_task(self, task: NannyTask) -> None:
         """Count an attempt as assigned to this host."""
         self.tasks[task.key] = task
-        self.tasks_digest ^= task.digest
+        self.tasks_tally ^= task.digest
 
     def remove_task(self, task: NannyTask) -> None:
         """Count it no longer; it may still have a run."""
         del self.tasks[task.key]
-        self.tasks_digest ^= task.digest
+        self.tasks_tally ^= task.digest
 
     def attempts(self) -> list[tuple[Key, int]]:
         """Return all that the scheduler assigned and that isn't answered."""

@@ -141,9 +141,11 @@ def inputs_loaded(state: NannyState, event: InputsLoaded, source: PeerId) -> Non
         end_loading(state, task)
         give_up(state, task, event.unreadable, event.problem)
         return
-    wish = task.compute.worker
-    worker = free_for(state, task) if task.compute.alone else state.workers.get(WorkerName(wish)) if wish else None
-    if (wish or task.compute.alone) and (worker is None or worker.status is not WorkerStatus.UP):
+    bound_to = task.compute.worker
+    worker = (
+        free_for(state, task) if task.compute.alone else state.workers.get(WorkerName(bound_to)) if bound_to else None
+    )
+    if (bound_to or task.compute.alone) and (worker is None or worker.status is not WorkerStatus.UP):
         end_loading(state, task)
         make_ready(state, task)
         return

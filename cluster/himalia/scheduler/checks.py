@@ -109,7 +109,7 @@ def check_host(state: SchedulerState, host: HostState) -> None:
         if not task.placed:
             data ^= digest(task.key, task.attempt)
             count += 1
-    assert (attempts, data, count) == (host.attempts_digest, host.data_digest, host.data_count), host
+    assert (attempts, data, count) == (host.attempts_tally, host.data_tally, host.data_count), host
     assert host.nthreads == sum(worker.info.nthreads for worker in host.workers.values()), host
     for worker in host.workers.values():
         bound = sum(task.worker is worker for task in host.assigned)

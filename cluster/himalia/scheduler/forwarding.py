@@ -131,7 +131,7 @@ def restart_workers(state: SchedulerState, client: ClientState, message: Restart
 
 
 def scale(state: SchedulerState, client: ClientState, message: Scale) -> None:
-    """Forward a wish for a number of workers to the one host it is for, or keep it for one that is being replaced."""
+    """Forward how many workers there shall be to the one host it is for, or keep it for one that is being replaced."""
     hosts = [host for host in state.hosts.values() if message.host in (None, host.id)]
     if not state.hosts and message.host is None and state.last_left is not None and state.last_left[0]:
         state.scaled[state.last_left[0]] = message.workers

@@ -196,7 +196,7 @@ def unbind(state: SchedulerState, host: HostState, worker: WorkerState) -> None:
         start_again(state, task)
 
 
-def take_back(state: SchedulerState, message: InputMissing, source: PeerId) -> None:
+def miss_inputs(state: SchedulerState, message: InputMissing, source: PeerId) -> None:
     """Take in that a host couldn't get inputs of an attempt: their holders are struck off, the call goes elsewhere."""
     host = state.host(source)
     task = state.tasks.get(message.key)
@@ -280,7 +280,7 @@ def report_missing(state: SchedulerState, message: ReportMissing, source: PeerId
         tell_status(state, client, task)
 
 
-def adopt(state: SchedulerState, host: HostState, message: RegisterNanny) -> None:
+def take_inventory(state: SchedulerState, host: HostState, message: RegisterNanny) -> None:
     """Compare what a nanny has from before with what is known: free unknown results, withdraw unknown attempts."""
     for data in message.data:
         task = state.tasks.get(data.key)
@@ -294,14 +294,14 @@ def adopt(state: SchedulerState, host: HostState, message: RegisterNanny) -> Non
         state.send(host, Withdraw(key, attempt, True))
 
 
-def compare_digests(
+def compare_tallies(
     state: SchedulerState, host: HostState, attempts: tuple[int, int], data: tuple[int, int], seen: int
 ) -> None:
     """Ask for an inventory if a host's beliefs differ from ours while nothing is under way between us."""
     if seen != host.sent:
         return
-    ours_attempts = (len(host.assigned) + len(host.zombies), host.attempts_digest)
-    if ours_attempts != attempts or (host.data_count, host.data_digest) != data:
+    ours_attempts = (len(host.assigned) + len(host.zombies), host.attempts_tally)
+    if ours_attempts != attempts or (host.data_count, host.data_tally) != data:
         state.drift_repaired += 1
         state.send(host, ReportInventory())
 

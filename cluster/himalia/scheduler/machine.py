@@ -16,7 +16,7 @@ Everything that decides is in the modules next to this one, each a set of transi
 ``session``      sessions, ticks, the end
 =============== =====================================================================
 
-Malformed wishes of a client (a dependency that doesn't exist, a function never sent) become errors of the task; they
+Malformed messages of a client (a dependency that doesn't exist, a function never sent) become errors of the task; they
 never change anything else.
 """
 
@@ -157,7 +157,7 @@ TRANSITIONS: Final[dict[type, Transition]] = {
     ReportMissing: loss.report_missing,
     Heartbeat: membership.take_heartbeat,
     Withdrawn: cancelling.withdrawn,
-    InputMissing: loss.take_back,
+    InputMissing: loss.miss_inputs,
     DataLost: loss.lose_data,
     Inventory: loss.reconcile,
     WorkerOutput: output.worker_output,

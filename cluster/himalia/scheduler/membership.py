@@ -9,7 +9,7 @@ from himalia.messages.client import Scale
 from himalia.messages.nanny import Heartbeat, RegisterNanny, WorkerStarted, WorkerStopped
 from himalia.messages.parts import ForgetFunctions, FunctionBody, HostsChanged, WorkerInfo
 from himalia.names import ClientId, Digest, PeerId
-from himalia.scheduler.loss import adopt, compare_digests, lose_host, remove_worker, unbind
+from himalia.scheduler.loss import compare_tallies, lose_host, remove_worker, take_inventory, unbind
 from himalia.scheduler.placement import refill, update_room
 from himalia.scheduler.state import ClientState, FunctionState, HostState, SchedulerState, WorkerState
 from himalia.scheduler.submission import end_submission
@@ -85,13 +85,13 @@ def register_nanny(state: SchedulerState, message: RegisterNanny, source: PeerId
     for client in state.clients.values():
         state.send(client, announcement)
     state.send(host, HostsChanged([other.info for other in others], []))
-    adopt(state, host, message)
+    take_inventory(state, host, message)
     state.events.add(state.now, "host-joined", host.label, message.info.address)
     for info in message.workers:
         add_worker(state, host, info)
-    wish = state.scaled.get(message.info.name)
-    if wish is not None:
-        state.send(host, Scale(UNASKED, wish, host.id))
+    count = state.scaled.get(message.info.name)
+    if count is not None:
+        state.send(host, Scale(UNASKED, count, host.id))
 
 
 def remove_host(state: SchedulerState, host: HostState, reason: str) -> None:
@@ -150,4 +150,4 @@ def take_heartbeat(state: SchedulerState, message: Heartbeat, source: PeerId) ->
         state.events.add(state.now, "paused" if message.paused else "resumed", host.label, text)
         update_room(state, host)
         refill(state, host)
-    compare_digests(state, host, message.attempts, message.data, message.seen)
+    compare_tallies(state, host, message.attempts, message.data, message.seen)

@@ -136,7 +136,7 @@ def assign(state: SchedulerState, task: SchedulerTask, host: HostState, worker: 
     host.assigned[task] = None
     host.occupancy += estimate
     task.digest = digest(task.key, attempt)
-    host.attempts_digest ^= task.digest
+    host.attempts_tally ^= task.digest
     if worker is not None:
         occupy(task, worker, +1)
     if task.function:
@@ -197,7 +197,7 @@ def leave_host(state: SchedulerState, task: SchedulerTask) -> HostState:
     assert host is not None, f"{task!r} has no host"
     del host.assigned[task]
     host.occupancy = host.occupancy - task.estimate if host.assigned or host.zombies else 0.0
-    host.attempts_digest ^= task.digest
+    host.attempts_tally ^= task.digest
     if task.worker is not None:
         occupy(task, task.worker, -1)
         task.worker = None
@@ -215,7 +215,7 @@ def abandon(state: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> N
     zombie = host.zombies[attempt] = Zombie(task.key, task.group, worker, resources, task.estimate)
     task.group.stopping += 1
     host.occupancy += zombie.estimate
-    host.attempts_digest ^= task.digest
+    host.attempts_tally ^= task.digest
     if worker is not None:
         worker.assigned += 1
         change_used(worker, zombie.resources, +1)
@@ -230,7 +230,7 @@ def bury(state: SchedulerState, host: HostState, attempt: int) -> bool:
         return False
     zombie.group.stopping -= 1
     zombie.group.changed = True
-    host.attempts_digest ^= digest(zombie.key, attempt)
+    host.attempts_tally ^= digest(zombie.key, attempt)
     host.occupancy = host.occupancy - zombie.estimate if host.assigned or host.zombies else 0.0
     if zombie.worker is not None:
         zombie.worker.assigned -= 1

@@ -90,7 +90,7 @@ def get_profile(state: SchedulerState, message: GetProfile, source: PeerId) -> N
 
 
 def scale(state: SchedulerState, message: Scale, source: PeerId) -> None:
-    """Pass on a wish for workers, if the client may ask hosts another question."""
+    """Pass on how many workers there shall be, if the client may ask hosts another question."""
     client = state.client(source)
     if forwarding.has_room(state, client, message.request):
         forwarding.scale(state, client, message)

@@ -240,9 +240,9 @@ class HostState:
 
     __slots__ = (
         "assigned",
-        "attempts_digest",
+        "attempts_tally",
         "data_count",
-        "data_digest",
+        "data_tally",
         "functions",
         "held",
         "id",
@@ -281,9 +281,9 @@ class HostState:
         """Digests it was told, oldest first."""
         self.sent = 0
         """Messages sent to it in this session."""
-        self.attempts_digest = 0
+        self.attempts_tally = 0
         """Xor of ``digest`` over assigned and zombies."""
-        self.data_digest = 0
+        self.data_tally = 0
         """Xor of ``digest`` over held results that were computed; placed ones are announced out of order."""
         self.data_count = 0
         self.metrics = HostMetrics()
@@ -406,7 +406,7 @@ class SchedulerState:
         self.membership = 0
         """Rises with every change of hosts or workers."""
         self.scaled: dict[str, int] = {}
-        """Workers that were wished for at the host of a name: a nanny that comes back under it is told again."""
+        """Workers that there shall be at the host of a name: a nanny that comes back under it is told again."""
         self.last_left: tuple[str, float, str] | None = None
         """The host that left last: its name, when, and why."""
         self.queue = TaskQueue()

@@ -175,7 +175,7 @@ def add_held(host: HostState, task: SchedulerTask) -> None:
     """Enter a result into a host's books."""
     host.held[task] = None
     if not task.placed:
-        host.data_digest ^= task.digest
+        host.data_tally ^= task.digest
         host.data_count += 1
 
 
@@ -183,7 +183,7 @@ def remove_held(host: HostState, task: SchedulerTask) -> None:
     """Strike a result from a host's books."""
     del host.held[task]
     if not task.placed:
-        host.data_digest ^= task.digest
+        host.data_tally ^= task.digest
         host.data_count -= 1
 
 

@@ -406,7 +406,7 @@ class NannyProcess(Process):
             return
 
         def granted(offset: int, length: int) -> None:
-            self.store.window(self.me, offset, length)[: len(data)] = data
+            self.store.writable(self.me, offset, length)[: len(data)] = data
             self.store.adopt(key, attempt, self.me, offset, [len(data)])
             self._kept_one(host, key, attempt, len(data), seconds)
 
@@ -461,7 +461,7 @@ class _Placing:
             return
         assert self.granted is not None
         offset, length = self.granted
-        self.nanny.store.window(self.writer, offset, length)[: len(self.data)] = self.data
+        self.nanny.store.writable(self.writer, offset, length)[: len(self.data)] = self.data
         self.nanny.store.adopt(self.key, self.attempt, self.writer, offset, [len(self.data)])
         self.nanny.feed(e.DataStored(HeldData(self.key, self.attempt, len(self.data)), self.writer))
         self._end(True)

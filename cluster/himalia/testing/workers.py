@@ -369,7 +369,7 @@ class SimulatedWorker:
             if error:
                 self._raise(running, f"StoreFullError: {error}")
             else:
-                self.nanny.store.window(self.owner, offset, length)[: len(data)] = data
+                self.nanny.store.writable(self.owner, offset, length)[: len(data)] = data
                 self._returned(running, Place(None, offset, (len(data),)))
 
         length = range_length([len(data)])

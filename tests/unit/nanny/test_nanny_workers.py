@@ -267,7 +267,7 @@ def test_a_heartbeat_carries_what_is_here() -> None:
     (beat,) = stage.tick(0.6)
     state = stage.state
     assert beat == sent(
-        Heartbeat(state.metrics, (1, state.tasks["b"].digest), (1, state.held.digest), 2)  # type: ignore[index]
+        Heartbeat(state.metrics, (1, state.tasks["b"].digest), (1, state.held.tally), 2)  # type: ignore[index]
     )
     assert stage.tick(0.1) == []
 

@@ -316,8 +316,8 @@ def test_a_cluster_without_a_nanny_says_so() -> None:
 def beat(stage: SchedulerStage, **metrics: object) -> None:
     """Let a heartbeat of host ``a`` arrive that says what is in ``metrics``."""
     host = stage.machine.state.hosts[HostId(PeerId("a"))]
-    attempts = (len(host.assigned) + len(host.zombies), host.attempts_digest)
-    data = (host.data_count, host.data_digest)
+    attempts = (len(host.assigned) + len(host.zombies), host.attempts_tally)
+    data = (host.data_count, host.data_tally)
     stage.message("a", Heartbeat(HostMetrics(time=100.0, **metrics), attempts, data, host.sent))  # type: ignore[arg-type]
 
 

@@ -138,8 +138,8 @@ class World(SchedulerStage):
             for host in list(self.machine.hosts):
                 metrics = HostMetrics(time=EPOCH + self.now - OFFSETS[str(host)], workers={f"{host}-0": (0.5, 1, 1)})
                 books = self.machine.hosts[host]
-                attempts = (len(books.assigned) + len(books.zombies), books.attempts_digest)
-                data = (books.data_count, books.data_digest)
+                attempts = (len(books.assigned) + len(books.zombies), books.attempts_tally)
+                data = (books.data_count, books.data_tally)
                 self.message(str(host), Heartbeat(metrics, attempts, data, books.sent, False))
             self.event(Ticked())
             self.deliver()

@@ -267,7 +267,7 @@ class _Serving(DataConnection):
             self.send(PutGranted(request, offset))
             self._next_puts()
             return
-        window = self._store.window(self.peer, offset, length)
+        window = self._store.writable(self.peer, offset, length)
         starts, _ = frame_offsets(sizes)
         targets = [window[start : start + size] for start, size in zip(starts, sizes, strict=True)]
         self._expect(iter(targets), lambda: self._adopt(request))

@@ -155,7 +155,7 @@ class Fetching(Transfer):
         def granted(offset: int, length: int) -> None:
             self._waiting = None
             self._granted = offset, length
-            window = self._store.window(self._owner, offset, length)
+            window = self._store.writable(self._owner, offset, length)
             offsets, _ = frame_offsets(sizes)
             targets = [window[start : start + size] for start, size in zip(offsets, sizes, strict=True)]
             expect(iter(targets), lambda: self._received(message))

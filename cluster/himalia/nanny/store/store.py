@@ -216,7 +216,7 @@ class Store:
         length = pages(nbytes)
         return length <= self.limit and self._spill(length - self._room(), self._budget)
 
-    def window(self, owner: str, offset: int, length: int) -> memoryview:
+    def writable(self, owner: str, offset: int, length: int) -> memoryview:
         """Return a writable view of a part of ``owner``'s grant, for what this process receives itself."""
         if not self._ledger.owns(owner, offset, length):
             raise ValueError(f"{owner} was not granted bytes {offset} to {offset + length} of the arena.")

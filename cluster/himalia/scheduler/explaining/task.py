@@ -140,12 +140,12 @@ def explain_no_host(state: SchedulerState, name: str, host: str, left_at: float,
 
 def explain_requirement(state: SchedulerState, requirement: Requirement, name: str) -> str:
     """Say whether anybody could run a task with this requirement."""
-    wishes = []
+    parts = []
     if requirement.workers:
-        wishes.append(f"workers={list(requirement.workers)}")
+        parts.append(f"workers={list(requirement.workers)}")
     if requirement.resources:
-        wishes.append(f"resources={dict(requirement.resources)}")
-    asked = " and ".join(wishes)
+        parts.append(f"resources={dict(requirement.resources)}")
+    asked = " and ".join(parts)
     able = sum(len(workers) for workers in eligible(state, requirement).values())
     if able:
         return f"{name} is ready and asks for {asked}; the {able} workers that offer it are busy.{explain_quiet(state)}"

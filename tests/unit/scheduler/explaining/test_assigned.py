@@ -18,8 +18,8 @@ AT_B = TaskOptions(workers=("b-0",))
 def beat(stage: SchedulerStage, name: str, **metrics: Any) -> None:
     """Let a heartbeat arrive of a host that knows what the scheduler knows."""
     host = stage.machine.state.hosts[HostId(PeerId(name))]
-    attempts = (len(host.assigned) + len(host.zombies), host.attempts_digest)
-    data = (host.data_count, host.data_digest)
+    attempts = (len(host.assigned) + len(host.zombies), host.attempts_tally)
+    data = (host.data_count, host.data_tally)
     stage.message(name, Heartbeat(HostMetrics(time=100.0, **metrics), attempts, data, host.sent))
 
 
@@ -151,7 +151,7 @@ def test_a_host_without_workers_and_a_paused_one_say_what_follows() -> None:
     stage = SchedulerStage("a")
     stage.submit("alice", spec("x"), spec("y"))
     host = stage.machine.state.hosts[HostId(PeerId("a"))]
-    attempts = (len(host.assigned), host.attempts_digest)
+    attempts = (len(host.assigned), host.attempts_tally)
     stage.message("a", Heartbeat(HostMetrics(), attempts, (0, 0), host.sent, paused=True))
     assert "The store there is nearly full, so one call is begun at a time." in said(stage, "x")
     stage.message("a", WorkerDied(next(iter(host.workers)), "signal SIGKILL", [], False, []))
