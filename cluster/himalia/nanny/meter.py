@@ -58,7 +58,7 @@ class Meter:
             self._seconds[pid] = used
             cpu = max(0.0, used - before.get(pid, used)) / elapsed
             total += cpu
-            slots[worker.name] = runs = self._pool.threads(worker)
+            slots[worker.name] = runs = self._pool.slots.threads(worker.index)
             workers[str(worker.name)] = (round(cpu, 3), system.rss(pid), len(runs) - runs.count(0))
         metrics = HostMetrics(
             store_bytes=self._store.nbytes,

@@ -7,7 +7,6 @@ take at once waits in a backlog, what workers print is read as it comes and kept
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import signal
@@ -26,17 +25,10 @@ from himalia.messages.telemetry import LogLine
 from himalia.messages.worker import DATAGRAM_LIMIT, Run, Stored, WorkerToNanny
 from himalia.names import WorkerName
 from himalia.nanny.config import NannyConfig
+from himalia.nanny.datagrams import RunQueue, send, send_some
 from himalia.nanny.out_of_memory import OutOfMemoryCount
-from himalia.worker.wiring import (
-    ENTRIES,
-    LINE,
-    RECALLS,
-    WORKERS,
-    WorkerConfig,
-    create_slots,
-    datagram_pair,
-    map_slots,
-)
+from himalia.nanny.slots import Slots
+from himalia.worker.wiring import LINE, WORKERS, WorkerConfig, datagram_pair
 
 logger = logging.getLogger("himalia.nanny")
 
@@ -118,23 +110,16 @@ class WorkerPool:
         self.workers: dict[WorkerName, WorkerProcess] = {}
         self.logs: dict[WorkerName, deque[LogLine]] = {}
         """Last lines of every worker there ever was."""
-        self.slots_fd = create_slots()
-        self.slots = map_slots(self.slots_fd)
+        self.slots = Slots(config.nthreads)
         self._arena = arena
         self._owner = owner
         self._out_of_memory = OutOfMemoryCount()
         self._loop = asyncio.get_running_loop()
         self._complaints = Complaints(logger)
-        self._queue, self._queue_end = datagram_pair()
-        self._queue.setblocking(False)
-        self._backlog: deque[bytes] = deque()
-        self._flush_due = False
-        """Whether :meth:`_flush_queue` will be called: soon, or (``_is_full``) when the socket takes more."""
-        self._is_full = False
+        self.queue = RunQueue(self._loop)
         self._buffer = bytearray(2 * DATAGRAM_LIMIT)
         self._view = memoryview(self._buffer)
         self._decode = msgspec.msgpack.Decoder(WorkerToNanny).decode
-        self._decode_run = msgspec.msgpack.Decoder(Run | Stored).decode
 
     # Starting and ending processes
 
@@ -143,7 +128,7 @@ class WorkerPool:
         if index >= WORKERS:
             self._owner.worker_gone(name, 0, f"a host has {WORKERS} workers at most", [], [], None)
             return
-        self._clear_slots(index)
+        self.slots.clear(index)
         channel, end = datagram_pair()
         lane, lane_end = datagram_pair() if self.config.nthreads > 1 else (None, None)
         try:
@@ -175,7 +160,7 @@ class WorkerPool:
         self, name: WorkerName, index: int, channel: socket.socket, lane: socket.socket | None
     ) -> subprocess.Popen[bytes]:
         config, settings = self.config, self.config.settings
-        fds = [self._queue_end.fileno(), channel.fileno(), self.slots_fd]
+        fds = [self.queue.workers_end.fileno(), channel.fileno(), self.slots.fd]
         if lane is not None:
             fds.append(lane.fileno())
         told = WorkerConfig(
@@ -227,10 +212,8 @@ class WorkerPool:
             self._signal(worker.name, signal.SIGKILL)
             self._release(worker)
             worker.process.wait()
-        self._loop.remove_writer(self._queue)
-        self._queue.close()
-        self._queue_end.close()
-        os.close(self.slots_fd)
+        self.queue.close()
+        os.close(self.slots.fd)
 
     def _signal(self, name: WorkerName, number: int) -> None:
         worker = self.workers.get(name)
@@ -272,8 +255,8 @@ class WorkerPool:
         code = worker.process.wait()
         self._release(worker)
         del self.workers[worker.name]
-        running = self.running(worker)
-        self._clear_slots(worker.index)
+        running = self.slots.running(worker.index)
+        self.slots.clear(worker.index)
         rose = self._out_of_memory.rose() if code == -signal.SIGKILL else False
         self._owner.worker_gone(worker.name, worker.process.pid, exit_text(code), running, list(worker.lines), rose)
 
@@ -298,28 +281,13 @@ class WorkerPool:
     # Datagrams
 
     def dispatch(self, data: bytes) -> None:
-        """Put a run into the queue that all workers share, at the end of this tick.
-
-        All of a tick go one right after the other: a worker that the first one wakes then finds the others, instead of
-        going to sleep and being woken for each, which costs both sides more than all the rest (docs/notes/0006).
-        """
-        self._backlog.append(data)
-        if not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._flush_queue)
+        """Put a run into the queue that all workers share, at the end of this tick."""
+        self.queue.put(data)
 
     def dispatch_to(self, name: WorkerName, data: bytes) -> None:
         """Give a run to an idle worker; dropped if that is gone, whose exit tells."""
         worker = self.workers.get(name)
-        if worker is None or worker.lane is None:
-            self.send(name, data)
-            return
-        try:
-            worker.lane.send(data)
-        except OSError as error:
-            if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED):
-                return
-            self._check_full(error)
+        if worker is None or worker.lane is None or not send(worker.lane, data):
             self.send(name, data)
 
     def send(self, name: WorkerName, data: bytes) -> None:
@@ -329,48 +297,13 @@ class WorkerPool:
             return
         if worker.backlog:
             worker.backlog.append(data)
-            return
-        try:
-            worker.channel.send(data)
-        except OSError as error:
-            if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED):
-                return
-            self._check_full(error)
+        elif not send(worker.channel, data):
             worker.backlog.append(data)
             self._loop.add_writer(worker.channel, self._flush_worker, worker)
 
-    def _flush_queue(self) -> None:
-        if self._flush(self._queue, self._backlog):
-            self._flush_due = False
-            if self._is_full:
-                self._is_full = False
-                self._loop.remove_writer(self._queue)
-        elif not self._is_full:
-            self._is_full = True
-            self._loop.add_writer(self._queue, self._flush_queue)
-
     def _flush_worker(self, worker: WorkerProcess) -> None:
-        if self._flush(worker.channel, worker.backlog):
+        if send_some(worker.channel, worker.backlog):
             self._loop.remove_writer(worker.channel)
-
-    def _flush(self, end: socket.socket, backlog: deque[bytes]) -> bool:
-        """Send what the socket takes; whether that was all."""
-        while backlog:
-            try:
-                end.send(backlog[0])
-            except OSError as error:
-                if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED):
-                    backlog.clear()
-                    return True
-                self._check_full(error)
-                return False
-            backlog.popleft()
-        return True
-
-    def _check_full(self, error: OSError) -> None:
-        """Raise ``error`` again unless it says that a socket's buffer is full."""
-        if error.errno not in (errno.EAGAIN, errno.ENOBUFS):
-            raise error
 
     def _read(self, worker: WorkerProcess) -> int:
         """Take the messages that are there, and pass them on at once; return how many."""
@@ -395,52 +328,13 @@ class WorkerPool:
             self._owner.worker_said(worker.name, messages)
         return len(messages)
 
-    # Slots
-
-    def recall(self, run: int) -> None:
-        """Let workers refuse a run; more than the table holds run in vain, and their results are thrown away."""
-        count = self.slots[0]
-        if count < RECALLS:
-            self.slots[1 + count] = run
-            self.slots[0] = count + 1
-
-    def unrecall(self, run: int) -> None:
-        """End a :meth:`recall`."""
-        slots, count = self.slots, self.slots[0]
-        for entry in range(1, count + 1):
-            if slots[entry] == run:
-                slots[entry] = slots[count]
-                slots[0] = count - 1
-                return
-
-    def threads(self, worker: WorkerProcess) -> list[int]:
-        """Return the run in the slot of each of a worker's threads; 0: none."""
-        first = (1 + worker.index) * ENTRIES
-        return self.slots[first : first + self.config.nthreads].tolist()
-
-    def running(self, worker: WorkerProcess) -> list[int]:
-        """Return the runs in a worker's slots."""
-        return [run for run in self.threads(worker) if run]
+    def head(self) -> Run | Stored | None:
+        """Return the oldest run that no worker took yet."""
+        return self.queue.head()
 
     def all_running(self) -> dict[WorkerName, list[int]]:
         """Return the runs in the slots of all workers."""
-        return {worker.name: self.running(worker) for worker in self.workers.values()}
-
-    def head(self) -> Run | Stored | None:
-        """Return the oldest datagram that no worker took yet."""
-        try:
-            data = self._queue_end.recv(2 * DATAGRAM_LIMIT, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            if not self._backlog:
-                return None
-            data = self._backlog[0]
-        head: Run | Stored = self._decode_run(data)
-        return head
-
-    def _clear_slots(self, index: int) -> None:
-        first = (1 + index) * ENTRIES
-        for entry in range(first, first + self.config.nthreads):
-            self.slots[entry] = 0
+        return {worker.name: self.slots.running(worker.index) for worker in self.workers.values()}
 
     # Output
 
