@@ -39,6 +39,8 @@ class Moves:
         moves = self._moves.setdefault(move.kind, [])
         if moves:
             last = moves[-1]
+            # Half of the list for each of the two kinds. Beyond it the last one grows: the sums stay right, only the
+            # picture is coarser.
             if len(moves) >= MOVES // 2 or move.start <= last.start + last.seconds + MOVE_GAP:
                 seconds = max(last.seconds, move.start + move.seconds - last.start)
                 moves[-1] = StoreMove(move.kind, last.start, seconds, last.nbytes + move.nbytes)
@@ -59,6 +61,7 @@ class Activity:
     def __init__(self) -> None:
         self.moves = Moves()
         self._seen = 0.0
+        # Rebuilt at every look, so that nothing of a call that ended has to be removed: hundreds end between two looks.
         self._running: dict[int, tuple[WorkerName, int, float]] = {}  # run -> worker, thread, when it was first seen
         self._transfers: dict[HostId, TransferSummary] = {}
 
@@ -107,6 +110,7 @@ class Activity:
         interval : float
             Seconds that a call has to run to be named.
         """
+        # Taken, not copied: each is told once.
         transfers, self._transfers = self._transfers, {}
         return msgspec.structs.replace(
             metrics,

@@ -25,14 +25,19 @@ of its store (``max_task_args_memory_fraction``)."""
 def admits(state: NannyState, task: NannyTask) -> bool:
     """Whether there is room for a call's inputs beside those of calls under way."""
     reserved = state.reserved
+    # Nothing large is under way: then anything may go, even what takes more than the half, or it would wait for ever.
     if not reserved.nbytes:
         return True
     needed = needs(state, task)
+    # What others read already costs nothing more, so a hundred calls on one large array go together.
     if not needed:
         return True
     if not reserved.is_barred and reserved.nbytes + needed <= state.info.memory_limit // INPUT_SHARE:
         return True
+    # Only the last one is remembered, for whoever asks why nothing happens; dispatching finds the others in their
+    # heaps.
     reserved.blocked = task
+    # Since the first refusal: it is asked for again after every event.
     task.waiting_since = task.waiting_since or state.now
     return False
 
@@ -46,6 +51,7 @@ def needs(state: NannyState, task: NannyTask) -> int:
 def large_inputs(state: NannyState, task: NannyTask) -> list[tuple[Key, int]]:
     """Return those inputs of a call that workers map, and their bytes; the others travel inside messages."""
     data, limit = state.held.newest, state.settings.inline_limit
+    # On a host of small results this is all that admission costs.
     if state.held.largest <= limit:  # of all that was ever here
         return []
     found = []
@@ -67,6 +73,7 @@ def reserve(state: NannyState, task: NannyTask) -> None:
 def is_too_large(state: NannyState, task: NannyTask) -> int:
     """Return by how many bytes a call's inputs exceed all of the store; 0 if they don't."""
     limit = state.info.memory_limit
+    # An upper bound that needs no walk; nearly every call ends here.
     if not limit or len(task.compute.dependencies) * state.held.largest <= limit:
         return 0
     return max(0, sum(nbytes for _, nbytes in large_inputs(state, task)) - limit)

@@ -25,10 +25,12 @@ def check_tasks(state: NannyState) -> None:
     for key, task in state.tasks.items():
         assert task.key == key, task
         assert task.status is not GONE, task
+        # A heap may have entries of tasks that are gone; a READY task without an entry would wait for ever.
         assert task.status is not READY or id(task) in queued or state.closing is not None, task
         assert (task.status is WAITING) == (task.missing > 0), task
         assert (task.status in HAVE_RUN) == (task.run != 0), task
         assert (task.status is LOADING) == (state.loading.get(key) is task), task
+        # Answered attempts leave the table, though their run may go on.
         assert not task.answered, task
         waits = [fetch.key for fetch in state.fetches.values() if fetch.waiters.get(key) is task]
         assert len(waits) == task.missing, task
@@ -54,6 +56,7 @@ def check_data(state: NannyState) -> None:
     state.held.check()
     for key, fetch in state.fetches.items():
         assert fetch.key == key
+        # No fetch is at rest: it has been asked of somebody, or it was given up in the same event.
         assert fetch.host is not None, key
         for task in fetch.waiters.values():
             assert task.status is WAITING, task
@@ -70,5 +73,6 @@ def check_workers(state: NannyState) -> None:
         mine = [task for task in state.runs.values() if task.worker == worker.name]
         assert worker.targeted == len(mine), worker
         assert worker.alone is None or worker.alone in mine, worker
+        # Who isn't planned any more is on its way out, and takes no new calls.
         assert not (worker.status is WorkerStatus.UP and not worker.planned), worker
         assert worker.planned or not worker.ready, worker

@@ -27,8 +27,10 @@ def send(end: socket.socket, data: bytes) -> bool:
     try:
         end.send(data)
     except OSError as error:
+        # ENOBUFS is what macOS says; Linux says EAGAIN.
         if error.errno in FULL:
             return False
+        # A worker that is gone is heard of by its exit, which knows what becomes of its calls; here it is no error.
         if error.errno not in GONE:
             raise
     return True
@@ -76,10 +78,12 @@ class RunQueue:
     def head(self) -> Run | Stored | None:
         """Return the oldest run that no worker took yet."""
         try:
+            # Peeked at through the workers' own end, which we still hold: nobody takes a datagram to look at it.
             data = self.workers_end.recv(2 * DATAGRAM_LIMIT, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             if not self._backlog:
                 return None
+            # Not in the kernel yet, and so certainly taken by nobody.
             data = self._backlog[0]
         head: Run | Stored = self._decode(data)
         return head
@@ -96,6 +100,8 @@ class RunQueue:
             if self._is_full:
                 self._is_full = False
                 self._loop.remove_writer(self._end)
+        # The writer is added once, and taken away when all is out: a socket that is nearly always writable would keep
+        # the loop busy.
         elif not self._is_full:
             self._is_full = True
             self._loop.add_writer(self._end, self._flush)

@@ -28,18 +28,27 @@ def worker_exited(state: NannyState, event: WorkerExited, source: PeerId) -> Non
     if worker is None or (worker.pid and event.pid != worker.pid):  # late news of a process that was replaced already
         return
     state.output.flush()  # the last words of what it ran go ahead of the news
+    # Known by the pid that it told itself: a process that died before it said a word couldn't be started, which is
+    # another trouble than a call that kills.
     was_up = worker.pid != 0
     was_retiring = worker.status is WorkerStatus.RETIRING
+    # Nobody here ended it, so what it ran is asked. Otherwise the reason was noted when the decision was made, and the
+    # exit code only repeats it.
     if not worker.reason:
         worker.blamed = True
         worker.reason, worker.cause = judge(event.exit, was_told=worker.ends_itself, out_of_memory=event.out_of_memory)
     move_worker(worker, WorkerStatus.STOPPING)
     worker.still = ""
+    # Before anything is dispatched again: dead threads take nothing.
     count_threads(state)
+    # Out of the table before its calls are sorted out: make_ready() then gives back what is bound to it, instead of
+    # keeping it for a successor that won't come.
     if not worker.planned or state.closing is not None:
         del state.workers[worker.name]
+    # Begun and not begun are told apart by the slots alone; what was sent to it and isn't there is innocent.
     running = end_begun(state, event.running)
     fail_calls(state, worker)
+    # It was asked to leave and left when it was done: no death.
     if was_retiring and not running:
         state.send(WorkerStopped(worker.name))
     elif was_up:
@@ -47,6 +56,7 @@ def worker_exited(state: NannyState, event: WorkerExited, source: PeerId) -> Non
     requeue(state, worker)
     if state.closing is None and worker.planned:
         replace_later(state, worker, was_up=was_up, explained=bool(running), log=event.log)
+    # Last: everything above may still ask whose end this is.
     worker.pid = 0
     answer_restarts(state)
 
@@ -80,6 +90,7 @@ def requeue(state: NannyState, worker: NannyWorker) -> None:
     for task in list(state.runs.values()):
         if task.worker == worker.name:
             lose_run(state, task, is_sure=True)  # the queue died with its only reader
+        # setdefault: a run that was missed once by the death before this one needs only one more miss.
         elif task.worker is None:
             state.suspects.setdefault(task.run, 0)
     worker.targeted = 0

@@ -35,17 +35,22 @@ def dispatch(state: NannyState) -> None:
     runs = state.runs
     loading = state.loading
     threads = state.threads
+    # With one thread each, whoever is free is idle: the shared queue is right, and nothing has to be found out.
     spread = len(state.workers) if state.nthreads > 1 and len(state.workers) > 1 else 0
     while ready:
         task = ready[0][2]
         if task.status is READY:
             under_way = len(runs) + len(loading)
+            # `under_way` counts calls whose inputs are read back: their threads are spoken for, or a disk would be
+            # asked for inputs of calls that can't start.
             if under_way >= threads and (not threads or under_way >= room_for(state, task)):
                 return
             if state.paused and under_way:  # with nothing under way one call goes on: it may be what frees memory
                 return
             if task.compute.dependencies:
+                # Only a failure that is certain: inputs that can never be in memory together.
                 if excess := is_too_large(state, task):
+                    # `continue` finds it no longer READY at the top of the heap, and pops it.
                     fail(state, task, excess_text(state, task, excess))
                     continue
                 if not admits(state, task):  # nobody overtakes it: a large call would starve behind small ones
@@ -59,8 +64,11 @@ def idle_worker(state: NannyState) -> NannyWorker | None:
 
     Of a call in the shared queue it is known which worker took it once the slots were read (:class:`Activity`).
     """
+    # Looked up, not counted: which worker a run of the queue went to is known to the slots alone, and as of the last
+    # look.
     busy: set[WorkerName] = set()
     for run, task in state.runs.items():
+        # One run of which nobody knows the worker is enough: that worker may be any.
         name = task.worker or state.activity.worker_of(run)
         if name is None:
             return None
@@ -73,9 +81,12 @@ def idle_worker(state: NannyState) -> NannyWorker | None:
 
 def dispatch_targeted(state: NannyState) -> None:
     """Start what is bound to one worker; called after every event while there is such a thing."""
+    # Set again below by each heap with something left: a flag that is only ever cleared here can't be forgotten.
     state.targeted = False
     for worker in in_turn(state):
         ready = worker.ready
+        # No more than it has threads, since nobody else can take what lies in its own queue. Its heap can be overtaken,
+        # its socket can't.
         while ready and worker.status is WorkerStatus.UP and worker.targeted < state.nthreads:
             if state.paused and (state.runs or state.loading):
                 break
@@ -97,6 +108,7 @@ def dispatch_targeted(state: NannyState) -> None:
 def in_turn(state: NannyState) -> Iterable[NannyWorker]:
     """Return all workers, the one first whose own task waits for room for its inputs: else others take it for ever."""
     blocked = state.reserved.blocked
+    # Only tasks that are bound to a worker compete here; of the shared heap nobody is overtaken anyway.
     if blocked is None or blocked.status is not READY or not blocked.compute.worker:
         return state.workers.values()
     return sorted(state.workers.values(), key=lambda worker: worker.name != blocked.compute.worker)

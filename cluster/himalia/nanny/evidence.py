@@ -33,10 +33,12 @@ def judge(exit: str, *, was_told: bool, out_of_memory: bool | None) -> tuple[str
         Whether the kernel killed something for want of memory meanwhile; ``None`` where it doesn't tell.
     """
     word, _, name = exit.partition(" ")
+    # SIGSEGV, SIGABRT and the like can be sent by anybody, too, but nobody does.
     if word != "signal" or name not in SENT:
         return exit, "crash"
     if was_told:
         return f"{exit}, which it sent to itself", "crash"
+    # The kernel kills for want of memory by SIGKILL only.
     if name != "SIGKILL":
         return f"{exit}, sent from outside", "outside"
     if out_of_memory:

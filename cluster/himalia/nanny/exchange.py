@@ -136,11 +136,15 @@ class Exchange:
         passed = []
         for message in messages:
             kind = type(message)
+            # Too large for a datagram: it lies in the arena, and this one only says where.
             if kind is Stored:
                 message = self._read_message(name, message.place)
                 kind = type(message)
             if kind is Returned or kind is Raised:
+                # Hosts of small results have no mappings to be counted, and are spared the look.
                 if self._readers.runs:
+                    # Before the machine hears of the answer: it may free inputs, whose mappings then belong to
+                    # somebody.
                     self._readers.answered(message.run, name)
                     self._stored_runs.pop(message.run, None)
                 passed.append(message)
@@ -151,6 +155,7 @@ class Exchange:
                 self._store.unmap(WORKERS, message.offsets)
             else:
                 passed.append(message)
+        # In one call: what they make the machine do is sent together.
         if passed:
             self.driver.messages_received(PeerId(name), passed)
 
@@ -158,6 +163,8 @@ class Exchange:
         self, name: WorkerName, pid: int, exit: str, running: list[int], log: list[str], out_of_memory: bool | None
     ) -> None:
         """Free what a process held, and tell the machine."""
+        # First the machine, then the memory: what it does about the death (a result that is adopted, inputs that are
+        # freed) is still about ranges of a process that the store knows.
         self.driver.feed(events.WorkerExited(name, pid, exit, running, log, out_of_memory))
         self.room.forget_owner(f"{name}/{pid}")
         for run in running:
@@ -168,13 +175,16 @@ class Exchange:
     def _grant(self, name: WorkerName, message: NeedSpace) -> None:
         """Grant a worker a range for results: a large one ahead if that is little of the store, else what it needs."""
         owner = self.pool.owner(name)
+        # Before asking for more: the rest of the last grant may be what is missing.
         self._store.hand_back(owner, message.unused)
+        # Room ahead spares a question for most results. In a small store it would be room that nobody writes to.
         ahead = message.nbytes <= self._store.limit // AHEAD_SHARE
         self.room.ask(
             owner,
             message.nbytes if ahead else message.least,
             lambda offset, length: self.send(name, GrantSpace(message.request, offset, length)),
             lambda error: self.send(name, GrantSpace(message.request, 0, 0, str(error))),
+            # By name, not by process: whether other workers go on is asked by name (_is_stuck).
             who=name,
         )
 
@@ -209,6 +219,7 @@ class Exchange:
     def _watch(self, readers: list[tuple[str, int]], verb: str, advice: str) -> None:
         """Log once that readers of a kind have nearly all that they may map."""
         total, limit = sum(nbytes for _, nbytes in readers), self._store.mapped_limit
+        # Two thresholds: at one alone a notebook that holds just so much would be logged ten times a second.
         if total < limit * (WARN_AGAIN if verb in self._warned else WARN_SHARE):
             self._warned.discard(verb)
             return
@@ -227,6 +238,7 @@ class Exchange:
             self._look_soon()
 
     def _look_soon(self) -> None:
+        # Once per turn of the loop: a call that ends frees its inputs one by one.
         if not self._is_look_due:
             self._is_look_due = True
             self._later(self._look)
@@ -236,6 +248,7 @@ class Exchange:
         self.room.look()
 
     def _is_stuck(self, waiting: set[str]) -> bool:
+        # True if nothing runs at all, too: then only releases by clients could help, and nobody knows of any.
         return all(name in waiting for name, runs in self.pool.all_running().items() if runs)
 
     def send(self, name: WorkerName, message: NannyToWorker) -> None:
@@ -249,12 +262,14 @@ class Exchange:
                 self._complaints.write(self._clock(), text, name, error)
                 self.pool.kill(name)
                 return
+            # The worker reports the end of this mapping like any other.
             self._readers.count(name, [place.offset], 1)
             data = self._encode(Stored(place))
         self.pool.send(name, data)
 
     def _write_message(self, data: bytes) -> Place:
         """Put a message into the arena, where it stays until whoever reads it has done so."""
+        # A key of its own for each: two messages to one worker may lie there at the same time.
         self._stored_messages += 1
         key = Key(f"himalia-message-{self._stored_messages}")
         length = range_length([len(data)])
@@ -262,6 +277,8 @@ class Exchange:
         self._store.writable(SHELL, offset, length)[: len(data)] = data
         self._store.adopt(key, 0, SHELL, offset, [len(data)])
         place = self._store.place(key, WORKERS)
+        # At once: the range stays until the reader has unmapped it (the ledger counts), and a worker that dies with it
+        # leaves nothing.
         self._store.free(key, 0)
         return place
 
@@ -276,6 +293,7 @@ class Exchange:
     def dispatch(self, instruction: events.Dispatch) -> None:
         """Send a run to a worker or to whoever is free first, with the places of its inputs."""
         compute, number = instruction.compute, instruction.run
+        # Filled by _place_inputs() as far as it gets: whichever way this fails, what was mapped until then is unmapped.
         inputs: list[tuple[Key, Place]] = []
         offsets: list[int] = []
         try:
@@ -300,10 +318,13 @@ class Exchange:
             self._store.unmap(WORKERS, offsets)
             self.driver.feed(events.DispatchFailed(number, [], str(error)))
             return
+        # Noted before it is sent: the answer may come in the same turn.
         if offsets:
             self._readers.dispatched(number, offsets)
         if instruction.worker is None:
             self.pool.dispatch(data)
+        # By the channel: one thread of the worker reads it, and keeps the gate for a call that has to run alone. The
+        # lane is read by all of them.
         elif compute.worker or compute.alone:
             self.pool.send(instruction.worker, data)
         else:
@@ -313,6 +334,8 @@ class Exchange:
         unreadable: list[Key] = []
         store = self._store
         for dependency in instruction.compute.dependencies:
+            # Looked up here, since it may have moved to disk after the machine decided. Nothing is read in this place:
+            # it would take seconds, with all workers and the scheduler waiting.
             if store.spilled and store.is_on_disk(dependency.key, dependency.attempt):
                 raise _OnDiskError
             try:
@@ -325,6 +348,8 @@ class Exchange:
                 continue
             if place.inline is None:
                 offsets.append(place.offset)
+                # What user code keeps mapped can't move to disk; over a fourth of the store it gets memory of its own,
+                # which its own limit counts.
                 place.is_copied = self._must_copy(place)
             inputs.append((dependency.key, place))
         if unreadable:
@@ -350,6 +375,7 @@ class Exchange:
             number = head.run
         elif head is not None:
             where = head.place.offset
+            # 1 if that can't be told: no run is older, so none is taken for lost.
             number = next((run for run, offset in self._stored_runs.items() if offset == where), 1)
         self.driver.feed(events.SlotsRead(self.pool.all_running(), number))
 

@@ -19,6 +19,8 @@ from himalia.nanny.tasks import WAITING, NannyTask, move
 def fetch_inputs(state: NannyState, task: NannyTask) -> None:
     """Ask for the inputs of a new task that aren't here; it becomes WAITING if there are such."""
     data = state.held.newest
+    # All that is missing first, then the questions: a first question may end at once in "nobody has it", and the task
+    # is given back, with the rest never asked for.
     missing = []
     for dependency in task.compute.dependencies:
         held = data.get(dependency.key)
@@ -46,12 +48,16 @@ def fetch_inputs(state: NannyState, task: NannyTask) -> None:
 
 def fetch_of(state: NannyState, dependency: Dependency) -> NannyFetch:
     """Return the fetch of a key, with the holders that ``dependency`` names added to it."""
+    # By key, not by attempt: of two attempts of a pure call either will do, and the store keeps one in front.
     fetch = state.fetches.get(dependency.key)
     if fetch is None:
         fetch = state.fetches[dependency.key] = NannyFetch(dependency.key, dependency.attempt)
+    # The newer need wins: what is good for it is good for the older one, too.
     if fetch.attempt != dependency.attempt and not is_good_for(fetch.attempt, dependency.attempt):
         fetch.attempt = dependency.attempt
     for host in dependency.holders:
+        # One that failed before may be asked again: it is named again because the scheduler heard that it has the
+        # value.
         if host != fetch.host and host not in fetch.holders:
             fetch.holders.append(host)
     return fetch
@@ -60,13 +66,17 @@ def fetch_of(state: NannyState, dependency: Dependency) -> NannyFetch:
 def ask_next(state: NannyState, fetch: NannyFetch) -> None:
     """Ask the next holder, or give up."""
     if fetch.host is not None:
+        # Who was asked and is no longer waited for has failed us, whatever it says later.
         fetch.tried.append(fetch.host)
         fetch.host = None
     while fetch.holders:
         host = fetch.holders.pop(0)
+        # The scheduler may name a host that we haven't been introduced to, or that left; and ourselves, when it
+        # believes in a copy that is gone.
         if host in state.hosts and host != state.info.host:
             fetch.host = host
             fetch.asked_at = state.now
+            # Asked at the end of the event: a call with a thousand inputs at one host is one request.
             state.fetch_batches.setdefault(host, []).append(fetch.key)
             return
         fetch.tried.append(host)
@@ -78,6 +88,7 @@ def give_up(state: NannyState, fetch: NannyFetch) -> None:
     del state.fetches[fetch.key]
     tried = fetch.tried or [state.info.host]  # no holder was named: the scheduler believes that it is here
     missing = [(fetch.key, fetch.attempt, host) for host in tried]
+    # forget_waiter() takes them out of what is walked.
     for task in list(fetch.waiters.values()):
         forget_waiter(state, task)
         give_back(state, task, missing)
@@ -97,6 +108,7 @@ def data_fetched(state: NannyState, event: DataFetched, source: PeerId) -> None:
     fetch = state.fetches.get(event.key)
     held = event.held
     if held is not None:
+        # Even if nobody waits any more: it is in the store now, and only what the scheduler knows of is ever freed.
         keep(state, held.key, held.attempt, held.nbytes)
     if fetch is None:
         return
@@ -141,11 +153,13 @@ def forget_waiter(state: NannyState, task: NannyTask) -> None:
 
 def hosts_changed(state: NannyState, message: HostsChanged, source: PeerId) -> None:
     """Note who can be asked; whoever was asked and left is not waited for."""
+    # Joined before left: a host that restarted is both, under two ids.
     for info in message.joined:
         state.hosts[info.host] = info
     for host in message.left:
         state.hosts.pop(host, None)
     left = frozenset(message.left)
     if left:
+        # Its connection may hang for minutes before it breaks; the scheduler's word comes first.
         for fetch in [fetch for fetch in state.fetches.values() if fetch.host in left]:
             ask_next(state, fetch)

@@ -42,10 +42,13 @@ class HeldResults:
     def add(self, key: Key, attempt: int, nbytes: int, digest: int) -> None:
         """Count a result as held, in front of other attempts of that key."""
         if key in self.newest:
+            # The store keeps both until the scheduler frees one by its attempt: a key that is used again may be fetched
+            # here before the old value is released.
             self.shadowed.setdefault(key, []).append(self.newest[key])
         self.newest[key] = (attempt, nbytes, digest)
         if nbytes > self.largest:
             self.largest = nbytes
+        # Placed values have negative attempts.
         if attempt >= 0:
             self.tally ^= digest
             self.count += 1
@@ -57,6 +60,8 @@ class HeldResults:
         if held is not None and held[0] == attempt:
             del self.newest[key]
             if others:
+                # As the store does it: the two books have to choose alike, or a call would be sent with another value
+                # than was counted.
                 self.newest[key] = others.pop()
         else:
             held = next((other for other in others if other[0] == attempt), None)
@@ -75,6 +80,7 @@ class HeldResults:
     def has(self, key: Key, attempt: int) -> bool:
         """Whether this attempt of a result is held."""
         held = self.newest.get(key)
+        # Nearly always; the list of others is looked at only if there is one.
         if held is None or held[0] == attempt:
             return held is not None
         return any(attempt == other[0] for other in self.shadowed.get(key, ()))

@@ -23,9 +23,11 @@ NOBODY: Final = PeerId("")
 
 def keep(state: NannyState, key: Key, attempt: int, nbytes: int) -> None:
     """Count and announce a copy; of two computed results of a key the older one is dropped."""
+    # A copy may come from two sides at once: fetched for a task, and placed here by a client.
     if state.held.has(key, attempt):
         return
     held = state.held.newest.get(key)
+    # Results of one key are equal by definition if computed; the newer attempt is the one that the scheduler asks for.
     if held is not None and 0 <= attempt < held[0]:
         state.out.append(FreeFromStore(key, attempt))
         return
@@ -52,8 +54,10 @@ def free_data(state: NannyState, message: FreeData, source: PeerId) -> None:
 def data_stored(state: NannyState, event: DataStored, source: PeerId) -> None:
     """Count what a client put here; it tells the scheduler itself, after which the scheduler may name it."""
     key, attempt, nbytes = event.held.key, event.held.attempt, event.held.nbytes
+    # The same attempt again replaces what is there: a client that was interrupted in scatter repeats it.
     state.held.remove(key, attempt)
     state.held.add(key, attempt, nbytes, digest(key, attempt))
+    # A client may be killed between storing a value here and telling the scheduler; then nobody would ever free it.
     if attempt < 0:
         state.held.placed[key, attempt] = (state.now, nbytes, event.writer)
 
@@ -62,6 +66,7 @@ def writer_gone(state: NannyState, event: WriterGone, source: PeerId) -> None:
     """Note that whoever placed some data may not have lived to announce them."""
     for name, (_, nbytes, writer) in state.held.placed.items():
         if writer == event.writer:
+            # Not announced at once: its last words to the scheduler may be on their way by another road.
             state.held.placed[name] = (state.now, nbytes, NOBODY)
 
 

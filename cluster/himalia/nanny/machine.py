@@ -102,19 +102,26 @@ class NannyMachine:
         state = self.state
         state.now = now
         out = state.out = []
+        # Counted before it is handled: a heartbeat that this event causes has to include it, or the scheduler would
+        # compare books of two moments.
         if source == SCHEDULER and type(event) is not PeerJoined:
             state.seen += 1
         TRANSITIONS[type(event)](state, event, source)
+        # Nothing is dispatched or fetched any more; what ends is waited for.
         if state.closing is not None:
             session.finish_closing(state)
             return out
+        # Decided afresh each time: whoever was barred may have been withdrawn.
         state.reserved.is_barred = False
+        # In this order: what has to run alone, then what is bound to one worker, then what anybody may run. The first
+        # two have less choice, and would starve behind a full queue.
         if state.alone:
             dispatching.dispatch_alone(state)
         if state.targeted:
             dispatching.dispatch_targeted(state)
         if state.ready:
             dispatching.dispatch(state)
+        # Last, since all of the above may have found inputs to be missing.
         if state.fetch_batches:
             fetching.ask_hosts(state)
         return out

@@ -22,6 +22,7 @@ def judge(state: NannyState, metrics: HostMetrics) -> None:
     """Compare the store, and each worker, with what they may have."""
     limit = state.info.memory_limit * state.settings.memory_pause
     if limit:
+        # What is granted isn't counted: it may be handed back unused.
         state.paused = metrics.store_bytes > limit * (RESUME_BELOW if state.paused else 1.0)
     for name, (_, memory, running) in metrics.workers.items():
         worker = state.workers.get(name)  # type: ignore[call-overload]  # names are strings on the wire
@@ -42,5 +43,8 @@ def end_large_workers(state: NannyState) -> None:
                 f"{terminate:.0%} of its limit of {state.worker_memory / 2**20:,.0f} MiB"
             )
             worker.memory = 0
+            # What it runs is blamed: memory that user code keeps is the only thing that makes a worker grow, results
+            # are in the store.
             end_worker(state, worker, reason, blamed=True)
+            # After end_worker(), which says nothing of causes; a strike for memory is a whole one.
             worker.cause = "memory"

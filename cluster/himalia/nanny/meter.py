@@ -45,6 +45,7 @@ class Meter:
     def measure(self, lag: float) -> Measured:
         """Return what is going on; ``lag`` is how late the timer was, seconds."""
         now = time.monotonic()
+        # After a stop of this process two timers may fire at once; no rate over nothing.
         elapsed = max(now - self._measured_at, 1e-3)
         self._measured_at = now
         before, self._seconds = self._seconds, {}
@@ -56,6 +57,7 @@ class Meter:
             pid = worker.process.pid
             used, states[worker.name] = look_at(pid)
             self._seconds[pid] = used
+            # A process that is new has no rate yet. By pid: a successor of the same name begins at zero.
             cpu = max(0.0, used - before.get(pid, used)) / elapsed
             total += cpu
             slots[worker.name] = runs = self._pool.slots.threads(worker.index)
@@ -76,7 +78,9 @@ class Meter:
 
     def _measure_process(self, now: float, lag: float) -> ProcessMetrics:
         """Return what the nanny itself uses, and how late its timer was at worst, as of the last look."""
+        # The worst since the last report: one pause of a second is what a person has to see, and an average hides it.
         self._worst_lag = max(self._worst_lag, lag)
+        # Rarely: it reads several files of /proc, and what it shows is drawn twice a second at most.
         if now - self._process_at >= self._interval:
             self._process = self._usage.measure(self._worst_lag)
             self._process_at = now
@@ -102,6 +106,7 @@ def look_at(pid: int) -> tuple[float, str]:
         return float(times.user + times.system), STOPPED if status == psutil.STATUS_STOPPED else ""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
+            # Behind the last bracket: a process may call itself ") R 1".
             fields = file.read().rpartition(b")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS, fields[0].decode()
     except (OSError, IndexError):

@@ -23,6 +23,7 @@ class OutOfMemoryCount:
     def rose(self) -> bool | None:
         """Return whether a count rose since the last call; ``None`` if the kernel doesn't tell."""
         before, self._last = self._last, self._read()
+        # A control group can vanish under a running process.
         known = before.keys() & self._last.keys()
         return any(self._last[path] > before[path] for path in known) if known else None
 

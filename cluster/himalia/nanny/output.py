@@ -65,6 +65,7 @@ class OutgoingLines:
 
     def add(self, key: Key, worker: WorkerName, lines: list[LogLine], dropped: int, now: float) -> None:
         """Take lines that a call wrote; ``dropped`` more were lost before."""
+        # Line by line: the first lines of a flood pass, which say what it is about.
         passing = [line for line in lines if self._bucket.take(now)]
         waiting = self.pending.get(key)
         if waiting is None:
@@ -76,6 +77,8 @@ class OutgoingLines:
     def finish(self, key: Key) -> None:
         """Send what a call wrote before its answer is passed on; mere counts wait for company."""
         waiting = self.pending.get(key)
+        # A count without lines waits for the tick: a message for each call that printed too much would be the flood
+        # again.
         if waiting is not None and waiting.lines:
             del self.pending[key]
             self._send(WorkerOutput(key, waiting.worker, waiting.lines, waiting.dropped))
@@ -101,7 +104,10 @@ def printed(state: NannyState, message: Printed, source: PeerId) -> None:
     worker = WorkerName(source)
     key = task.key if task is not None else Key("")
     lines = [LogLine(line.time, line.source, line.text, key) for line in message.lines]
+    # A run without a task ended long ago; its lines are kept here, for who asks for this worker's logs.
     if task is not None:
+        # It stands still: what is kept for it would grow for as long as calls print. They are in this host's logs all
+        # the same.
         if state.scheduler_reads:
             state.output.add(key, worker, lines, message.dropped, state.now)
         else:
@@ -113,8 +119,11 @@ def newest(logs: Mapping[str, list[LogLine]], limit: int = ANSWER) -> dict[str, 
     """Return the newest lines of each, so many characters together at most; everybody has the same share."""
     found = {}
     for name, lines in logs.items():
+        # An equal share, and no more if others need less: one worker that prints for ever must not hide what the quiet
+        # one said before it died.
         room = limit // len(logs)
         kept: list[LogLine] = []
+        # From the newest back: the end of a log is what is asked for.
         for line in reversed(lines):
             room -= len(line.text) + LINE_COST
             if room < 0:

@@ -125,9 +125,11 @@ class WorkerPool:
 
     def start(self, name: WorkerName, index: int) -> None:
         """Start a process; if that fails it counts as one that ended at once."""
+        # The page of slots has so many parts. It counts as an exit, so that the machine owes nobody a special case.
         if index >= WORKERS:
             self._owner.worker_gone(name, 0, f"a host has {WORKERS} workers at most", [], [], None)
             return
+        # What the predecessor ran last must not be taken for what this one runs, and be blamed on its death.
         self.slots.clear(index)
         channel, end = datagram_pair()
         lane, lane_end = datagram_pair() if self.config.nthreads > 1 else (None, None)
@@ -138,9 +140,11 @@ class WorkerPool:
             if lane is not None:
                 lane.close()
             reason = f"{sys.executable} could not be started: {error}"
+            # Not from inside this call: the machine is performing the instruction that led here.
             self._loop.call_soon(self._owner.worker_gone, name, 0, reason, [], [], None)
             return
         finally:
+            # Our copies of the worker's ends: while one is open, the end of the process wouldn't close the channel.
             end.close()
             if lane_end is not None:
                 lane_end.close()
@@ -186,12 +190,16 @@ class WorkerPool:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
+            # Nothing else is inherited: a worker that held the scheduler's connection, or another worker's channel,
+            # would keep it open after we are gone.
             pass_fds=fds,
+            # A group of its own, so that a ctrl-C in the terminal isn't for it, and its children end with it.
             start_new_session=True,
             env=with_paths({**ENVIRONMENT, **os.environ, **config.env}),
         )
         assert process.stdin is not None
         try:
+            # On standard input: everybody on the host can read a command line.
             write_whole(process.stdin, msgspec.json.encode(told) + b"\n")
             process.stdin.close()
         except OSError:  # it is dead already; its exit tells
@@ -219,6 +227,7 @@ class WorkerPool:
         worker = self.workers.get(name)
         if worker is not None and worker.process.returncode is None:
             try:
+                # The group, and only while its leader isn't reaped: then the number may be somebody else's.
                 os.killpg(worker.process.pid, number)
             except OSError:  # a zombie on its way out
                 pass
@@ -226,6 +235,7 @@ class WorkerPool:
     def _watch(self, worker: WorkerProcess) -> None:
         """See to it that we hear of a process's end."""
         if sys.platform == "linux":
+            # No SIGCHLD handler: that would be the process's, and `himalia worker` may run in somebody else's.
             worker.pidfd = os.pidfd_open(worker.process.pid)
             self._loop.add_reader(worker.pidfd, self._reap, worker)
         else:
@@ -234,6 +244,7 @@ class WorkerPool:
     def _look_at(self, worker: WorkerProcess) -> None:
         if worker.is_gone:
             return
+        # WNOWAIT leaves the zombie, whose number _reap() still needs.
         if os.waitid(os.P_PID, worker.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
             self._reap(worker)
         else:
@@ -247,16 +258,21 @@ class WorkerPool:
             os.killpg(worker.process.pid, signal.SIGKILL)  # while its zombie keeps the number from being reused
         except OSError:
             pass
+        # All that it said counts, a result above all: a call whose answer had been sent is done, however its process
+        # ended.
         while self._read(worker):
             pass
         self._read_output(worker)
         if worker.partial:
             self._keep_lines(worker, worker.partial)
+        # Doesn't wait: it is a zombie already.
         code = worker.process.wait()
         self._release(worker)
         del self.workers[worker.name]
+        # Read when nobody can write them any more.
         running = self.slots.running(worker.index)
         self.slots.clear(worker.index)
+        # Looked at for each death by SIGKILL, and only then, so that the count of one isn't taken for that of another.
         rose = self._out_of_memory.rose() if code == -signal.SIGKILL else False
         self._owner.worker_gone(worker.name, worker.process.pid, exit_text(code), running, list(worker.lines), rose)
 
@@ -287,6 +303,8 @@ class WorkerPool:
     def dispatch_to(self, name: WorkerName, data: bytes) -> None:
         """Give a run to an idle worker; dropped if that is gone, whose exit tells."""
         worker = self.workers.get(name)
+        # Workers of one thread have no lane: their channel is as good. And where the lane is full the worker isn't
+        # idle, whatever was believed; the channel has a backlog.
         if worker is None or worker.lane is None or not send(worker.lane, data):
             self.send(name, data)
 
@@ -295,6 +313,7 @@ class WorkerPool:
         worker = self.workers.get(name)
         if worker is None:
             return
+        # Order is kept: a message that passed one that waits could be an interrupt before its run.
         if worker.backlog:
             worker.backlog.append(data)
         elif not send(worker.channel, data):
@@ -310,6 +329,7 @@ class WorkerPool:
         receive, view, decode = worker.channel.recv_into, self._view, self._decode
         messages: list[object] = []
         try:
+            # Bounded: a worker that floods must not keep the loop from hearing the others, or the scheduler.
             for _ in range(DRAIN):
                 size = receive(view)
                 if not size:  # it closed its end: it is dying
@@ -318,6 +338,7 @@ class WorkerPool:
                 messages.append(decode(view[:size]))
         except BlockingIOError:
             pass
+        # The reader is removed, or the loop would call again at once, and for ever, until the process is reaped.
         except ConnectionError:
             self._loop.remove_reader(worker.channel)
         except msgspec.DecodeError as error:  # user code wrote to our descriptor, or over our memory
@@ -351,12 +372,14 @@ class WorkerPool:
             return
         data = worker.partial + data
         whole, _, worker.partial = data.rpartition(b"\n")
+        # A progress bar without a newline; kept, it would grow for as long as it prints.
         if len(worker.partial) > LINE:
             whole, worker.partial = data, b""
         if whole:
             self._keep_lines(worker, whole)
 
     def _keep_lines(self, worker: WorkerProcess, data: bytes) -> None:
+        # Cut before it is decoded: of a megabyte at once only the end will be kept.
         lines = data[-self.config.settings.log_lines * LINE :].decode(errors="backslashreplace").split("\n")
         lines = [line[:LINE] for line in lines[-self.config.settings.log_lines :]]
         now = time.time()

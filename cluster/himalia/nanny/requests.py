@@ -28,12 +28,14 @@ def run_function(state: NannyState, message: RunFunction, source: PeerId) -> Non
         else:
             text = f"{name} isn't running at the moment; its nanny is {state.info.address}."
             call.replies[name] = CallReply(error=TaskError(kind="lost", key=Key(""), text=text, worker=name))
+    # Maybe none of them is up.
     answer_if_complete(state, state.last_call)
 
 
 def call_returned(state: NannyState, message: CallReturned, source: PeerId) -> None:
     """Collect one worker's answer."""
     reply = CallReply(error=message.error) if message.error is not None else CallReply(message.value)
+    # The number is ours, the worker is who the channel says: a reply for another worker can't be made up.
     add_reply(state, message.request, WorkerName(source), reply)
 
 
@@ -57,6 +59,7 @@ def answer_if_complete(state: NannyState, number: int) -> None:
 def define_function(state: NannyState, message: FunctionBody, source: PeerId) -> None:
     """Keep a function for the workers that will ask for it."""
     state.functions[message.digest] = message.body
+    # Told again while it waited to be dropped: it is needed after all.
     state.forgotten.pop(message.digest, None)
 
 
@@ -71,6 +74,7 @@ def forget_functions(state: NannyState, message: ForgetFunctions, source: PeerId
 def sweep_functions(state: NannyState) -> None:
     """Drop the forgotten functions that no task names."""
     if state.forgotten:
+        # Both: a run that was withdrawn has no task any more, and its worker may still ask for the function.
         tasks = [*state.tasks.values(), *state.runs.values()]
         used = {task.compute.function for task in tasks}
         for digest in [digest for digest in state.forgotten if digest not in used]:
@@ -80,6 +84,7 @@ def sweep_functions(state: NannyState) -> None:
 
 def need_function(state: NannyState, message: NeedFunction, source: PeerId) -> None:
     """Send a worker a function; an empty body says that there is none of that name."""
+    # An answer in any case: a thread of the worker waits for it.
     body = state.functions.get(message.digest, b"")
     state.out.append(SendToWorker(WorkerName(source), FunctionBody(Digest(message.digest), body)))
 

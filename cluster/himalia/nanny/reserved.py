@@ -31,6 +31,7 @@ class Reservations:
 
     def add(self, task: NannyTask, inputs: list[tuple[Key, int]]) -> None:
         """Count these inputs as a call's, until :meth:`remove`."""
+        # Remembered by name: what is small or gone when the call ends was large when it began.
         task.reserved = [key for key, _ in inputs]
         for key, nbytes in inputs:
             known = self.inputs.get(key)

@@ -19,11 +19,14 @@ def make_ready(state: NannyState, task: NannyTask) -> None:
     move(task, READY)
     message = task.compute
     state.serial += 1
+    # The serial number breaks ties by age, and keeps tasks from being compared.
     entry = (message.priority, state.serial, task)
     if message.alone:
         heappush(state.alone, entry)
     elif message.worker:
         worker = state.workers.get(WorkerName(message.worker))
+        # Here, not when it arrives: it may have waited for inputs while its worker was retired. The scheduler binds it
+        # to another one, or says that there is none.
         if worker is None or not worker.planned:
             give_back(state, task, [])
             return
@@ -35,10 +38,13 @@ def make_ready(state: NannyState, task: NannyTask) -> None:
 
 def start(state: NannyState, task: NannyTask, worker: NannyWorker | None) -> None:
     """Dispatch a READY task under a new run number, to one worker or to whoever is free first."""
+    # Rising: judge_suspects() tells by the number what is still in the queue. Each dispatch has a new one, so a late
+    # answer to a lost dispatch is nobody's.
     run = state.last_run = state.last_run + 1
     task.run = run
     move(task, DISPATCHED)
     state.runs[run] = task
+    # A task that was LOADING has its reservations already.
     if task.compute.dependencies and not task.reserved:
         reserve(state, task)
     if worker is None:
@@ -60,12 +66,15 @@ def end_run(state: NannyState, task: NannyTask) -> None:
         task.worker = None
         if worker is not None:
             worker.targeted -= 1
+            # Opens the gate: the worker may take others again.
             if worker.alone is task:
                 worker.alone = None
 
 
 def begin_loading(state: NannyState, task: NannyTask) -> None:
     """Have the inputs of a task read back that was about to run; they are reserved meanwhile."""
+    # The dispatch was never made (DispatchDelayed): its run ends, and the task gets another one when the inputs are
+    # there.
     end_run(state, task)
     move(task, LOADING)
     state.loading[task.key] = task
@@ -94,4 +103,5 @@ def give_back(state: NannyState, task: NannyTask, missing: list[tuple[Key, int, 
     """Return an attempt to the scheduler: it can't run here, or not any more."""
     move(task, GONE)
     state.remove_task(task)
+    # With nothing missing it means: not here. The scheduler places it again, without anybody's fault.
     state.send(InputMissing(task.key, task.attempt, missing))

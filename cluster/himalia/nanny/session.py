@@ -13,9 +13,12 @@ from himalia.nanny.state import UNREAD, NannyState
 
 def scheduler_joined(state: NannyState, event: PeerJoined, source: PeerId) -> None:
     """Register: the first message of every session."""
+    # A nanny has this one peer; data connections have no sessions.
     if event.peer == SCHEDULER:
         state.registered = True
+        # Both sides count anew in each session; the heartbeat below compares.
         state.seen = 0
+        # One at once: until then the scheduler knows no measurement of this host.
         state.next_heartbeat = state.now
         workers = [state.worker_info(worker) for worker in state.workers_up()]
         state.send(RegisterNanny(state.info, workers, state.held.inventory(), state.attempts()))
@@ -36,6 +39,7 @@ def close(state: NannyState, message: Close, source: PeerId) -> None:
 def ticked(state: NannyState, event: Ticked, source: PeerId) -> None:
     """Do what is due."""
     state.scheduler_reads = event.pending.get(SCHEDULER, 0) <= UNREAD
+    # Before anything of this tick is reported: what a call wrote is never later than its end.
     if state.output.pending:
         state.output.flush()
     if state.closing is not None:
@@ -46,18 +50,23 @@ def ticked(state: NannyState, event: Ticked, source: PeerId) -> None:
     withdrawing.kill_deaf_workers(state)
     if state.suspects or state.withdrawing:
         state.read_slots()
+    # At ticks, and not at the end of each task: it walks all of them.
     requests.sweep_functions(state)
     if state.held.placed:
         holding.announce_placed(state)
+    # Last, so that it tells of what this tick did.
     heartbeat.beat(state)
 
 
 def restart(state: NannyState, message: RestartWorkers, source: PeerId) -> None:
     """Replace workers; if all of them, forget every task and all data first."""
     if message.workers is None:
+        # The scheduler has forgotten all of them already; what is kept here would be found to be too much by the next
+        # tally.
         for task in list(state.tasks.values()):
             withdrawing.drop(state, task)
         for fetch in state.fetches.values():
+            # The bytes under way can't be called back; what arrives is announced, and freed by the scheduler.
             fetch.waiters.clear()
             fetch.holders.clear()
         for key, attempt, _, _ in state.held.all():

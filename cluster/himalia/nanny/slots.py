@@ -32,6 +32,7 @@ class Slots:
         """Let workers refuse a run; more than the table holds run in vain, and their results are thrown away."""
         page, count = self._page, self._page[0]
         if count < RECALLS:
+            # The entry before the count: a worker that reads between the two sees the table as it was.
             page[1 + count] = run
             page[0] = count + 1
 
@@ -40,6 +41,8 @@ class Slots:
         page, count = self._page, self._page[0]
         for entry in range(1, count + 1):
             if page[entry] == run:
+                # The last one moves into the gap before the count shrinks: a worker that reads meanwhile sees it twice
+                # rather than not at all.
                 page[entry] = page[count]
                 page[0] = count - 1
                 return

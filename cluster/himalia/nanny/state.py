@@ -127,6 +127,7 @@ class NannyState:
         self.out: list[object] = []
         """Instructions of the event that is being handled."""
 
+        # A run may outlive its task in here: withdrawn, answered, and still in the queue or in a thread.
         self.tasks: dict[Key, NannyTask] = {}
         """Assigned to this host and not answered; at most one attempt of a key."""
         self.tasks_tally = 0
@@ -143,6 +144,7 @@ class NannyState:
         """LOADING tasks."""
         self.reserved = Reservations()
         """What calls under way take of the store for their inputs."""
+        # In the order of dispatch, which is that of the shared queue: find_untaken() relies on it.
         self.runs: dict[int, NannyTask] = {}
         """Dispatches without an end so far."""
         self.last_run = 0
@@ -206,11 +208,14 @@ class NannyState:
 
     def send(self, message: Message) -> None:
         """Queue a message for the scheduler; what happened while it wasn't there is in the registration."""
+        # Nothing is queued for later: what happened meanwhile is in the registration, and would be told twice.
         if self.registered:
             self.out.append(Send(SCHEDULER, message))
 
     def read_slots(self) -> None:
         """Ask for the slots, once for all reasons of one event."""
+        # One reading answers all who ask in one event. It comes after their Recalls in any case, since they were
+        # appended before.
         if not any(type(instruction) is ReadSlots for instruction in self.out):
             self.out.append(ReadSlots())
 
@@ -218,6 +223,8 @@ class NannyState:
         """Return what is known of a kind of tasks."""
         group = self.groups.get(name)
         if group is None:
+            # All at once: durations are learned again within a few calls, and an order of use to be kept would cost
+            # each of them.
             if len(self.groups) >= GROUPS:
                 self.groups.clear()
             group = self.groups[name] = NannyGroup(name)

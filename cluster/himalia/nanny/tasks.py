@@ -97,8 +97,11 @@ class NannyTask:
     def __init__(self, compute: Compute, group: NannyGroup) -> None:
         self.key = compute.key
         self.attempt = compute.attempt
+        # The message itself is kept: its fields are what a Run is made of, and copying them would double the memory of
+        # a waiting task.
         self.compute = compute
         self.group = group
+        # Computed once: it goes into the tally now, out of it at the end, and into that of the results.
         self.digest = digest(compute.key, compute.attempt)
         self.status: AttemptStatus = READY
         self.reserved: list[Key] = []

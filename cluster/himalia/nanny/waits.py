@@ -34,6 +34,7 @@ LOOKED_AT: Final = 1000
 def look(state: NannyState) -> None:
     """Note, after a measurement, since when no call was begun or ended here."""
     progress = (state.last_run, len(state.runs))
+    # Both numbers: a call that ends where another begins changes only one of them.
     if progress != state.progress:
         state.progress, state.progress_at = progress, state.now
 
@@ -65,6 +66,7 @@ def find_fetched(state: NannyState) -> Iterator[HostWait]:
     """Yield the inputs that calls wait for and other hosts were asked for, those asked for first in front."""
     latest = state.now - SAID_AFTER
     for fetch in islice(state.fetches.values(), LOOKED_AT):
+        # Who waited may have been withdrawn; the bytes come all the same, and concern nobody.
         if fetch.waiters and fetch.host is not None and fetch.asked_at <= latest:
             nbytes, since = state.unread.get(fetch.key, (0, fetch.asked_at))
             seconds = max(0.0, state.now - since)

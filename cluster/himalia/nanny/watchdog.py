@@ -51,29 +51,38 @@ STATES: Final = {"T": "stopped", "t": "held", "D": "blocked"}
 """States of a process (``man proc``) in which it does nothing, and what they are called here."""
 
 
+# Everything below sees processes from outside and at moments: the slots, the letter of a state, a CPU time. None of
+# these proves that somebody is stuck; only that nothing changed between two looks, for long enough.
 def look(state: NannyState, event: Measured) -> None:
     """Judge all workers after a measurement."""
     watch = state.watch
+    # Time is counted in measurements that were made, not by the clock: a laptop that slept for an hour, or this process
+    # when a debugger held it, must not condemn every worker on waking up.
     elapsed = min(state.now - watch.looked_at, STEP_LIMIT)
     watch.looked_at = state.now
     untaken = find_untaken(state, event.slots)
     for worker in state.workers.values():
         how = judge(state, worker, event, untaken)
+        # Of one kind without a break: a process that waits for its disk a hundred times a minute is slow, not stuck.
         worker.still_for = worker.still_for + elapsed if how and how == worker.still else 0.0
         worker.still = how
         end_if_hopeless(state, worker)
     look_for_taken(state, untaken, elapsed)
     move_targeted(state, event.slots)
     watch.calm_for = 0.0 if any(worker.still for worker in state.workers.values()) else watch.calm_for + elapsed
+    # Whoever took a datagram and was stopped has refused it by now.
     if watch.calm_for >= LOST_LIMIT:
         forget_recalled(state)
 
 
 def find_untaken(state: NannyState, slots: Mapping[WorkerName, list[int]]) -> int:
     """Return the oldest run that no thread has begun, if there are fewer under way than there are threads; else 0."""
+    # Of a measurement, so older than the newest dispatches: those aren't the oldest run, which alone is judged.
     begun = {run for runs in slots.values() for run in runs if run}
+    # Every thread is busy: what waits in the queue waits for a good reason.
     if len(state.runs) <= len(begun) or len(begun) >= state.threads:
         return 0
+    # The oldest: a dict keeps the order of dispatch, and the queue is read in that order.
     return next((run for run in state.runs if run not in begun), 0)
 
 
@@ -84,9 +93,11 @@ def judge(state: NannyState, worker: NannyWorker, event: Measured, untaken: int)
     cpu = event.metrics.workers.get(str(worker.name), (0.0, 0, 0))[0]
     how = STATES.get(event.states.get(worker.name, ""), "")
     if how:
+        # State and CPU time are read at different moments; who used any since the last look isn't standing still.
         return how if not cpu else ""
     if worker.status is not WorkerStatus.UP or not untaken or any(event.slots.get(worker.name, ())):
         return ""
+    # A run in somebody else's own queue is none of its business.
     wanted = state.runs[untaken].worker
     return "idle" if wanted in (None, worker.name) else ""
 
@@ -97,6 +108,7 @@ def end_if_hopeless(state: NannyState, worker: NannyWorker) -> None:
     if limit is None or worker.still_for < limit:
         return
     why = "something had stopped it (SIGSTOP)" if worker.still == "stopped" else "it took nothing though calls waited"
+    # Without blame: what it runs did nothing, and gets no strike.
     end_worker(state, worker, f"the nanny stopped it: {why} for {worker.still_for:.0f} s", blamed=False)
 
 
@@ -106,8 +118,10 @@ def look_for_taken(state: NannyState, untaken: int, elapsed: float) -> None:
     watch.untaken_for = watch.untaken_for + elapsed if untaken and untaken == watch.untaken else 0.0
     watch.untaken = untaken
     limit = TAKEN_LIMIT if any(map(is_out, state.workers.values())) else LOST_LIMIT
+    # Of its own queue a worker is the only reader, and that is looked at in move_targeted().
     if watch.untaken_for >= limit and state.runs[untaken].worker is None:
         watch.untaken_for = 0.0
+        # Not lost yet: two readings of the slots have to miss it (withdrawing.judge_suspects).
         state.suspects.setdefault(untaken, 0)
         state.read_slots()
 
@@ -122,6 +136,7 @@ def move_targeted(state: NannyState, slots: Mapping[WorkerName, list[int]]) -> N
     for worker in [worker for worker in state.workers.values() if worker.targeted and is_out(worker)]:
         begun = slots.get(worker.name, ())
         for task in list(state.runs.values()):
+            # What a person bound to this worker stays with it, and waits until it goes on or is replaced.
             bound = task.worker == worker.name and not task.compute.worker
             if bound and task.status is DISPATCHED and task.run not in begun:
                 lose_run(state, task, is_sure=False)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 def withdraw(state: NannyState, message: Withdraw, source: PeerId) -> None:
     """Give an attempt back; of one that isn't here any more the scheduler was or is being told something else."""
     task = state.tasks.get(message.key)
+    # It ended, or was replaced by a newer attempt: the message that says so is on its way, and a second answer would be
+    # one too many.
     if task is None or task.attempt != message.attempt:
         return
     if task.status not in HAVE_RUN:
@@ -45,12 +47,14 @@ def withdraw(state: NannyState, message: Withdraw, source: PeerId) -> None:
         answer(state, task)
     elif task.status is DISPATCHED:
         take_back(state, task, interrupt=message.interrupt)
+    # A second request for what is being withdrawn already: the first may have been a steal, this one wants it stopped.
     elif message.interrupt:
         task.interrupt = True
 
 
 def drop(state: NannyState, task: NannyTask) -> None:
     """Give an attempt back at once, whatever it is doing; one that runs is stopped."""
+    # Answered first: whoever drops an attempt doesn't wait to hear whether it had begun.
     answer(state, task)
     if task.status is DISPATCHED:
         take_back(state, task, interrupt=True)
@@ -81,18 +85,24 @@ def take_back(state: NannyState, task: NannyTask, *, interrupt: bool) -> None:
 
 def slots_read(state: NannyState, event: SlotsRead, source: PeerId) -> None:
     """Judge the runs that are being withdrawn, and those that a dead worker may have taken along."""
+    # Read after the recall was written (take_back): what isn't in here will be refused by whoever takes it.
     where = {run: worker for worker, runs in event.running.items() for run in runs}
+    # All that was recalled before this reading; what is withdrawn from now on needs another one.
     withdrawing, state.withdrawing = state.withdrawing, {}
     for run, task in withdrawing.items():
         worker = where.get(run)
+        # Answered now, though the datagram is still in the queue: the scheduler may give the call to another host at
+        # once.
         if worker is None:
             answer(state, task)
             move(task, RECALLED)
             continue
+        # It had begun, so nobody can refuse it any more, and the table of recalls has few entries.
         state.out.append(Unrecall(run))
         if task.interrupt:
             interrupt(state, task, worker)
         else:
+            # A steal that came too late: it goes on as if nothing had been asked.
             move(task, DISPATCHED)
             state.send(Withdrawn(task.key, task.attempt, started=True))
     if state.suspects:
@@ -102,6 +112,7 @@ def slots_read(state: NannyState, event: SlotsRead, source: PeerId) -> None:
 def interrupt(state: NannyState, task: NannyTask, worker: WorkerName) -> None:
     """Tell a worker to stop a run, and note until when it may take its time."""
     move(task, INTERRUPTING)
+    # Python can stop a thread only between two bytecodes, and a call may be in C for an hour.
     task.kill_at = state.now + state.settings.interrupt_grace
     state.interrupting[task.run] = (task, worker)
     state.out.append(SendToWorker(worker, InterruptRun(task.run)))
@@ -109,9 +120,11 @@ def interrupt(state: NannyState, task: NannyTask, worker: WorkerName) -> None:
 
 def answer(state: NannyState, task: NannyTask, seconds: float = 0.0) -> None:
     """Say that an attempt is gone, once, and how many seconds of a thread it took."""
+    # Several ways lead here (withdrawn twice, replaced, its worker died); the scheduler counts each answer.
     if not task.answered:
         state.remove_task(task)
         task.answered = True
+        # The seconds are told as wasted, so that a person sees what cancelling cost.
         state.send(Withdrawn(task.key, task.attempt, False, round(seconds, 6)))
 
 
@@ -128,6 +141,7 @@ def end_withdrawn(
         del state.interrupting[run]
     else:
         state.withdrawing.pop(run, None)
+        # The number is never used again, but an entry of the table would be taken for good.
         if not stays_recalled:
             state.out.append(Unrecall(run))
     end_run(state, task)
@@ -140,6 +154,8 @@ def end_withdrawn(
 
 def keep_after_all(state: NannyState, task: NannyTask) -> bool:
     """Whether a run that returned while the slots were being read still counts; if so it is no longer withdrawn."""
+    # It was to be stolen and has finished while the slots were being read: the result is good, and cheaper than another
+    # run.
     if task.status is not WITHDRAWING or task.interrupt:
         return False
     del state.withdrawing[task.run]
@@ -196,6 +212,7 @@ def lose_run(state: NannyState, task: NannyTask, *, is_sure: bool) -> None:
 
 def refused(state: NannyState, run: int) -> None:
     """Take in that a worker refused a run that was given up: nobody else can have it."""
+    # `None` is the value of an entry, 0 says that there is none.
     if state.recalled.pop(run, 0) is None:
         state.out += (Unrecall(run), RunLost(run))
 

@@ -43,6 +43,7 @@ def plan_workers(state: NannyState, count: int) -> None:
     taken = {worker.index for worker in state.workers.values()}
     index = 0
     while sum(worker.planned for worker in state.workers.values()) < count:
+        # The lowest free one, so that a worker which was scaled away comes back under its old name.
         while index in taken:
             index += 1
         taken.add(index)
@@ -65,6 +66,7 @@ def start_due(state: NannyState) -> None:
     for worker in list(state.workers.values()):
         if worker.status is WorkerStatus.BACKING_OFF and worker.restart_at <= state.now and state.closing is None:
             move_worker(worker, WorkerStatus.STARTING)
+            # Nothing of the process before may speak for this one.
             worker.pid = 0
             worker.reason = ""
             worker.blamed = False
@@ -84,13 +86,16 @@ def end_slow_starts(state: NannyState) -> None:
 def worker_ready(state: NannyState, message: WorkerReady, source: PeerId) -> None:
     """Give work to a process that came up, and tell the scheduler."""
     worker = state.workers.get(WorkerName(source))
+    # It was given up meanwhile (retired, too slow); its signal is on the way.
     if worker is None or worker.status is not WorkerStatus.STARTING:
         return
     move_worker(worker, WorkerStatus.UP)
     worker.pid = message.pid
+    # From now on this is when it came up: replace_later() asks how long it was healthy.
     worker.began = state.now
     state.ever_up = True
     count_threads(state)
+    # While the scheduler isn't there send() drops this; the registration names all who are up.
     state.send(WorkerStarted(state.worker_info(worker)))
     answer_restarts(state)
 
@@ -102,10 +107,12 @@ def count_threads(state: NannyState) -> None:
 
 def end_worker(state: NannyState, worker: NannyWorker, reason: str, *, blamed: bool) -> None:
     """Kill a process; what follows from it follows when it is gone."""
+    # Only the first reason counts. A second one, while it dies, would be shown for a death that it didn't cause.
     if worker.status in (WorkerStatus.STARTING, WorkerStatus.UP, WorkerStatus.RETIRING):
         move_worker(worker, WorkerStatus.STOPPING)
         worker.reason = reason
         worker.blamed = blamed
+        # Its thread is gone for dispatching from now on, not only when the process is.
         count_threads(state)
         state.out.append(KillWorker(worker.name))
 
@@ -116,17 +123,24 @@ def replace_later(state: NannyState, worker: NannyWorker, *, was_up: bool, expla
     A death that a call explains asks for no back-off: the call has its strikes, and others wait for the worker. Nor
     does one that came from outside, which says nothing about the next process.
     """
+    # At once, and without counting: back-off is for processes that die of themselves.
     if was_up and (explained or not worker.blamed or worker.cause == "outside"):
         worker.restart_at = state.now
     else:
+        # It ran well for long; its former deaths say nothing about this one.
         if was_up and state.now - worker.began > CALM:
             worker.deaths = 0
         worker.deaths += 1
+        # One that never came up will fail in the same way in a second: back-off from the second try on.
         late = worker.deaths - (FREE_DEATHS if was_up else 1)
         worker.restart_at = state.now + (min(BACK_OFF * 2**late, BACK_OFF_LIMIT) if late >= 0 else 0.0)
     move_worker(worker, WorkerStatus.BACKING_OFF)
+    # Asked of all that shall be here: one worker that fails while another one is still coming up decides nothing.
     planned = [other for other in state.workers.values() if other.planned]
+    # Only while none ever was: later it is one worker's trouble (a full disk, a package that is being installed), and
+    # the others work on.
     if not state.ever_up and all(other.deaths >= START_FAILURES for other in planned):
+        # An ImportError is usually the last thing it said.
         last = "\n".join(log[-10:])
         reason = f"no worker could be started: {worker.name} ended with {worker.reason}\n{last}".rstrip()
         begin_closing(state, reason, 1)
@@ -140,6 +154,7 @@ def scale(state: NannyState, message: Scale, source: PeerId) -> None:
         state.send(Reply(message.request, error=f"this nanny is ending: {state.closing}"))
         return
     planned = [worker for worker in state.workers.values() if worker.planned]
+    # Those that leave already aren't counted, or scaling down twice would go below what was asked for.
     surplus = len(planned) - message.workers
     if surplus > 0:
         for worker in sorted(planned, key=usefulness)[:surplus]:
@@ -159,7 +174,9 @@ def usefulness(worker: NannyWorker) -> tuple[bool, int, int]:
 
 def retire(state: NannyState, worker: NannyWorker) -> None:
     """Let a worker finish what it runs, and leave."""
+    # First: what is put back into a heap below has to see that this worker takes no more.
     worker.planned = False
+    # Emptied first: make_ready() would put them back into it.
     bound, worker.ready = worker.ready, []
     for _, _, task in bound:
         if task.status is READY:
@@ -186,10 +203,13 @@ def restart_workers(state: NannyState, message: RestartWorkers) -> None:
     else:
         named = dict.fromkeys(message.workers)
         chosen = [worker for worker in state.workers.values() if worker.name in named and worker.planned]
+        # Only these have to be back before it is answered; a worker that somebody scales up meanwhile may take its
+        # time.
         names = [worker.name for worker in chosen]
         answer = {name: "OK" if name in names else no_worker(state, name) for name in named}
         state.restarts[message.request] = NannyRestart(names, Restarted(answer))
     for worker in chosen:
+        # A person who asks for a restart doesn't mean in half a minute.
         if worker.status is WorkerStatus.BACKING_OFF:
             worker.deaths = 0
             worker.restart_at = state.now
@@ -225,9 +245,11 @@ def begin_closing(state: NannyState, reason: str, code: int = 0) -> None:
         return
     state.closing = reason
     state.exit_code = code
+    # SIGTERM first: a call may have an atexit, a database, children of its own.
     state.kill_at = state.now + CLOSE_GRACE
     for worker in list(state.workers.values()):
         if worker.status is WorkerStatus.BACKING_OFF:
+            # There is no process whose end could be waited for.
             del state.workers[worker.name]
         else:
             move_worker(worker, WorkerStatus.STOPPING)

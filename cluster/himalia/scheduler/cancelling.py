@@ -38,13 +38,19 @@ def cancel_keys(state: SchedulerState, message: CancelKeys, source: PeerId) -> N
 
 def cancel(state: SchedulerState, client: ClientState, keys: list[Key], *, force: bool, reason: str) -> None:
     """Stop tasks and what depends on them; what another client wants is only let go by this one, unless forced."""
+    # What depends on a cancelled task can never run, so it goes with it, as in distributed.
     family = with_dependents([state.tasks[key] for key in keys if key in state.tasks])
+    # Another notebook may want the same key, or something computed from it; cancelling here only ends this client's
+    # wish then.
     spared = {} if force else shared(family, client)
     for member in family:
+        # All are told before anything is stopped, so that nobody hears first of an end that is a consequence.
         for other in (client,) if member in spared else member.wanted_by:
             if unwant(member, other):
                 state.tell(other, member.key, ResultCancelled(member.key, reason))
     for member in family:
+        # Stopped here and not by settle(): members have dependents in this family that are ACTIVE, which settle() takes
+        # for a need.
         if member not in spared and member.status in ACTIVE:
             stop(state, member, interrupt=True)
             for dependency in drop_inputs(member):
@@ -61,6 +67,7 @@ def cancel_span(state: SchedulerState, message: CancelSpan, source: PeerId) -> N
         for task in client.wants
         if task.group.span == span and task.group.client == client.id and task.status not in (FINISHED, ERRED)
     ]
+    # Calls that the cell has let go of (an overwritten variable, say) run on as zombies; ctrl-C means them as well.
     for host in state.hosts.values():
         for attempt, zombie in host.zombies.items():
             if zombie.group.span == span and zombie.group.client == client.id:
@@ -73,6 +80,7 @@ def shared(family: list[SchedulerTask], client: ClientState) -> dict[SchedulerTa
     found = {
         member: None for member in family if member.wanted_by and any(other is not client for other in member.wanted_by)
     }
+    # Their inputs, however deep: what another client's task needs has to go on.
     stack = list(found)
     while stack:
         for dependency in stack.pop().dependencies:
@@ -112,6 +120,7 @@ def retry_keys(state: SchedulerState, message: RetryKeys, source: PeerId) -> Non
         stack = [task]
         while stack:
             member = stack.pop()
+            # Only what erred: an input that is in memory needs no second try, and a placed value has no call.
             if member.status is not ERRED or member.placed:
                 continue
             again.append(member)
@@ -119,6 +128,7 @@ def retry_keys(state: SchedulerState, message: RetryKeys, source: PeerId) -> Non
             member.group.erred -= 1
             member.error = None
             member.strikes = 0
+            # A person who asks for another try gets all that was promised at first.
             member.retries = member.options.retries if member.options is not None else 0
             for wanting in member.wanted_by:
                 state.tell(wanting, member.key, ResultPending(member.key))
@@ -131,6 +141,7 @@ def withdrawn(state: SchedulerState, message: Withdrawn, source: PeerId) -> None
     host, attempt = state.host(source), message.attempt
     zombie = host.zombies.get(attempt)
     if zombie is not None:
+        # It goes on there; its end will bury it.
         if not message.started:
             zombie.group.wasted += message.seconds
             zombie.group.changed = True
@@ -142,6 +153,7 @@ def withdrawn(state: SchedulerState, message: Withdrawn, source: PeerId) -> None
     if task.attempt != attempt or task.status is not ASSIGNED or task.host is not host:
         return  # it never was there
     leave_host(state, task)
+    # Any idle host, not the one that asked: that may have got work meanwhile.
     thief = next((other for other in state.idle if other is not host), None)
     if thief is not None and all(dependency.status is FINISHED for dependency in task.dependencies):
         move(task, WAITING)

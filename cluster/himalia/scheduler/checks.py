@@ -34,6 +34,7 @@ def check(state: SchedulerState) -> None:
     for client in state.clients.values():
         for task in client.wants:
             assert client in task.wanted_by and state.tasks.get(task.key) is task, (client.id, task)
+        # `None` stands for "look it up when there is room": then there must be something to look up.
         for key, message in client.window.held.items():
             assert message is not None or state.tasks[key] in client.wants, (client.id, key)
     check_functions(state)
@@ -51,12 +52,14 @@ def check_links(state: SchedulerState, task: SchedulerTask) -> None:
     for dependent in task.dependents or ():
         assert state.tasks.get(dependent.key) is dependent and task in dependent.dependencies, (task, dependent)
         if dependent.status in ACTIVE:
+            # count(), not 1: it would show an input that was entered twice.
             waiters += dependent.dependencies.count(task)
     assert task.waiters == waiters, (task, task.waiters, waiters)
     for client in task.wanted_by:
         assert state.clients.get(client.id) is client and task in client.wants, (task, client.id)
     needed = bool(task.wanted_by or task.waiters or task.protected)
     assert needed or task.dependents, f"{task!r} should have been forgotten"
+    # The one exception from "what nobody needs is freed": it can't be made again, and a dependent might be.
     kept = task.placed and task.dependents and task.status is FINISHED
     assert needed or kept or task.status in (RELEASED, ERRED), f"{task!r} is not needed"
     assert not (task.wanted_by or task.waiters) or task.status is not RELEASED, (
@@ -116,6 +119,7 @@ def check_host(state: SchedulerState, host: HostState) -> None:
         bound += sum(zombie.worker is worker for zombie in host.zombies.values())
         assert worker.assigned == bound, (worker.info.name, worker.assigned, bound)
         for name, used in worker.used.items():
+            # Sums of floats.
             assert -1e-6 <= used <= worker.info.resources.get(name, 0.0) + 1e-6, (worker.info.name, name, used)
 
 
@@ -136,6 +140,8 @@ def check_groups(state: SchedulerState) -> None:
     stopping_of = Counter(id(zombie.group) for host in state.hosts.values() for zombie in host.zombies.values())
     for group in state.groups.values():
         members = members_of.get(id(group), [])
+        # FORGOTTEN isn't compared, and RELEASED neither: no task is there to be counted for the former, and new ones
+        # begin as the latter without a move.
         counts = [0] * len(TaskStatus)
         erred = held = 0
         for task in members:
@@ -160,6 +166,7 @@ def check_room(state: SchedulerState) -> None:
     assert list(state.idle) == [host for host in state.idle if host.is_idle and state.hosts.get(host.id) is host]
     for host in state.hosts.values():
         assert (host in state.open) is host.is_open and (host in state.idle) is host.is_idle, host
+    # Only this queue: what waits in a requirement's may lack a resource, not room.
     if state.open:
         waiting = state.queue.first()
         assert waiting is None, f"{waiting!r} waits while {next(iter(state.open))} has room"

@@ -26,6 +26,7 @@ def follow_telemetry(state: SchedulerState, message: FollowTelemetry, source: Pe
     known = 0 if message.past else state.log.total
     state.following.followers[client.id] = Follower(message.interval, message.full, known)
     for group in state.groups.values():
+        # It gets a summary of each in its first push. So do the others, once: cheaper than a list for each follower.
         group.changed = True
 
 
@@ -39,6 +40,7 @@ def stop_following(state: SchedulerState, client: ClientId) -> None:
     following = state.following
     following.followers.pop(client, None)
     if not following.followers:
+        # Else summaries of an hour ago would be the first thing the next follower is told.
         following.groups.clear()
 
 
@@ -53,15 +55,19 @@ def push(state: SchedulerState) -> None:
     ]
     if not due:
         return
+    # Once a tick for all who are due: ten views must not cost ten times as much (docs/design.md).
     collect(state)
     status = describe_status(state, state.started, following.process)
     for client, follower in due:
         client_state = state.clients[client]
+        # A version and no list of changes: who missed a push (no room) gets the union of what it missed by the same
+        # line.
         groups = [summary for version, summary in following.groups.values() if version > follower.groups]
         blocks: list[bytes] = []
         records: list[TaskRecord] = []
         skipped = 0
         if follower.full:
+            # Packed once, the same bytes for all that want everything.
             blocks = state.log.blocks_since(follower.records)
             skipped = max(0, state.log.total - len(state.log) - follower.records)
         else:
@@ -69,6 +75,7 @@ def push(state: SchedulerState) -> None:
         hosts = {str(host.id): host.metrics for host in state.hosts.values() if host.seen_at > follower.pushed_at}
         errors = state.errors.since(follower.errors)
         events = state.events.since(follower.events)
+        # Advanced by what was sent, not by what was read: the session sees to it that it arrives, or ends.
         follower.groups = following.version
         follower.records = state.log.total
         follower.errors = state.errors.version

@@ -34,6 +34,7 @@ LARGEST: Final = MAX_FRAME - 1024 * 1024
 
 def has_room(state: SchedulerState, client: ClientState, number: int) -> bool:
     """Return whether a client may ask hosts another question; if not, it is told why."""
+    # Counted when asked: questions are rare, and a number to be kept right is one more that can be wrong.
     count = sum([question.client == client.id for question in state.questions.unanswered.values()])
     if count >= MOST_OPEN:
         why = f"{count} questions of this client wait for their answers; wait for some of them before you ask more"
@@ -46,6 +47,7 @@ def run_function(state: SchedulerState, client: ClientState, message: RunFunctio
     answer = CallReplies({})
     number, question = state.questions.open(client.id, message.request, answer)
     wanted = set(message.workers or ())
+    # Names that match nothing are answered for at once; who misspelt one must not wait for a timeout.
     unknown = set(wanted)
     for host in state.hosts.values():
         called = {host.info.address, host.info.hostname, host.info.name}
@@ -56,6 +58,7 @@ def run_function(state: SchedulerState, client: ClientState, message: RunFunctio
             state.send(host, RunFunction(number, message.call, [str(info.name) for info in meant]))
     for name in sorted(unknown):
         answer.replies[name] = no_answer(no_worker(name))
+    # Maybe nobody was asked at all.
     answer_if_complete(state, number)
 
 
@@ -87,6 +90,7 @@ def get_logs(
     remembered: dict[str, list[LogLine]],
 ) -> None:
     """Forward a question for log lines to all nannies; what is remembered here answers for those that left."""
+    # Hosts that left can't be asked; what their calls wrote last is remembered here.
     number, question = state.questions.open(client.id, message.request, ProcessLogs(remembered))
     for host in state.hosts.values():
         question.waiting[host.id] = []
@@ -133,6 +137,7 @@ def restart_workers(state: SchedulerState, client: ClientState, message: Restart
 def scale(state: SchedulerState, client: ClientState, message: Scale) -> None:
     """Forward how many workers there shall be to the one host it is for, or keep it for one that is being replaced."""
     hosts = [host for host in state.hosts.values() if message.host in (None, host.id)]
+    # The only nanny is being replaced, by a keeper that takes seconds: kept for the one that comes back under its name.
     if not state.hosts and message.host is None and state.last_left is not None and state.last_left[0]:
         state.scaled[state.last_left[0]] = message.workers
         state.send(client, Reply(message.request, Scaled()))
@@ -151,6 +156,7 @@ def scale(state: SchedulerState, client: ClientState, message: Scale) -> None:
 def take_reply(state: SchedulerState, host: HostState, message: Reply) -> None:
     """Collect a host's answer."""
     question = state.questions.unanswered.get(message.request)
+    # Answered already, for a host that counted as lost; or an answer to a question that was never asked.
     if question is None or host.id not in question.waiting:
         return
     addresses = question.waiting.pop(host.id)
@@ -189,6 +195,7 @@ def add_replies(
 ) -> None:
     """Add what a host's workers answered, by address; none speaks for another host's workers."""
     names = {worker.info.name: worker.info.address for worker in host.workers.values()}
+    # A nanny is trusted with its own workers, and with nobody else's.
     others = {other.info.address for one in state.hosts.values() if one is not host for other in one.workers.values()}
     if isinstance(message.value, CallReplies):
         given = {names.get(WorkerName(name), name): reply for name, reply in message.value.replies.items()}
@@ -226,9 +233,12 @@ def answer_if_complete(state: SchedulerState, number: int) -> None:
     if question.waiting:
         return
     del state.questions.unanswered[number]
+    # It may have left; then the answer is for nobody.
     client = state.clients.get(ClientId(question.client))
     if client is None:
         return
+    # Encoded once more on its way out. That is the price of telling the one who asked, instead of losing his session to
+    # a frame that is too large.
     size = len(msgspec.msgpack.encode(question.answer))
     if size > LARGEST:
         why = f"the answer has {size:,} bytes, more than the {LARGEST:,} of a message: ask fewer workers, or for less"

@@ -127,9 +127,12 @@ class SchedulerMachine:
         """Return what to do about an event; see :class:`himalia.machine.Machine`."""
         state = self.state
         state.now = now
+        # Every answer to it would be kept in memory until the tick; it is the one who doesn't read.
         if state.hopeless and source in state.hopeless:
             return []  # it is cut off at the next tick
+        # A dict by class takes 50 ns, a match over so many classes ten times as long.
         TRANSITIONS[event.__class__](state, event, source)
+        # Once per event, so that a host is told in one message what a whole graph leaves behind.
         if state.to_free:
             transitions.flush_frees(state)
         out = state.out

@@ -51,6 +51,7 @@ def place(state: SchedulerState, task: SchedulerTask) -> None:
         place_restricted(state, task, requirement)
         return
     queue = state.queue
+    # The test for an empty queue is worth its line: this is asked for every task, and most find it empty.
     first = queue.first() if queue else None
     if first is not None and first.priority < task.priority:
         enqueue(state, queue, task)  # whoever freed a slot refills it from the queue afterwards
@@ -64,6 +65,8 @@ def place(state: SchedulerState, task: SchedulerTask) -> None:
 
 def enqueue(state: SchedulerState, queue: TaskQueue, task: SchedulerTask) -> None:
     """Hold a ready task back."""
+    # A number of its own for every entry: a task that leaves the queue in another way (cancelled, or an input was lost)
+    # isn't looked for there; its entry is void because the number no longer fits.
     number = state.next_queued
     state.next_queued = number + 1
     move(task, QUEUED)
@@ -73,6 +76,8 @@ def enqueue(state: SchedulerState, queue: TaskQueue, task: SchedulerTask) -> Non
 
 def choose_free(state: SchedulerState) -> HostState | None:
     """Return an idle host, else an open one, in turn."""
+    # The first of an ordered dict: rotate() moves a host that was served to the end, so that this is a round robin
+    # without a counter, the same for every hash seed.
     for host in state.idle:
         return host
     for host in state.open:
@@ -82,6 +87,7 @@ def choose_free(state: SchedulerState) -> HostState | None:
 
 def choose_near_data(state: SchedulerState, task: SchedulerTask, spare: HostState | None) -> HostState | None:
     """Return the host with the least bytes to move and queue, among holders of inputs and ``spare`` or a free one."""
+    # The usual case of a notebook: nothing to choose, and no tables to be filled for it.
     if len(state.hosts) == 1:
         only = next(iter(state.hosts.values()))
         return only if accepts(state, only) else None
@@ -89,9 +95,11 @@ def choose_near_data(state: SchedulerState, task: SchedulerTask, spare: HostStat
     local: dict[HostState, int] = {}  # in the order of the inputs, so that ties end alike whatever the hash seed
     for dependency in task.dependencies:
         nbytes = dependency.nbytes
+        # What isn't local has to come, whoever is chosen: the cost of a host is the total less what it has.
         total += nbytes
         for holder in dependency.holders:
             local[holder] = local.get(holder, 0) + nbytes
+    # A host without any of the inputs may still be first: moving 1 kB is cheaper than waiting behind a minute of work.
     free = spare or choose_free(state)
     if free is not None:
         local.setdefault(free, 0)
@@ -100,7 +108,10 @@ def choose_near_data(state: SchedulerState, task: SchedulerTask, spare: HostStat
     for host, nbytes in local.items():
         if not accepts(state, host):
             continue
+        # Both in seconds. Inputs that several holders have are counted as local for each; how busy the link is isn't
+        # known.
         cost = move_cost(state, total - nbytes) + host.occupancy / host.nthreads
+        # Strictly less, so that of equals the holder of the first input wins, always the same one.
         if best is None or cost < least:
             best, least = host, cost
     return best
@@ -122,6 +133,8 @@ def accepts(state: SchedulerState, host: HostState) -> bool:
 
 def assign(state: SchedulerState, task: SchedulerTask, host: HostState, worker: WorkerState | None) -> None:
     """Send a ready task to a host, as a new attempt."""
+    # One counter for all tasks, never reused: a key that was forgotten and submitted again can't meet the number of its
+    # former life in a message that is still under way.
     attempt = state.next_attempt
     state.next_attempt = attempt + 1
     task.attempt = attempt
@@ -131,7 +144,10 @@ def assign(state: SchedulerState, task: SchedulerTask, host: HostState, worker: 
     move(task, ASSIGNED)
     group = task.group
     duration = group.pace.duration
+    # The first call of a function is nobody's average; a guess that is too short would send hundreds ahead of it.
     estimate = duration if duration >= 0.0 else state.settings.unknown_duration
+    # Kept with the task: the average moves on meanwhile, and what is subtracted later has to be what was added now, or
+    # a host's occupancy drifts.
     task.estimate = estimate = estimate if estimate > LEAST_ESTIMATE else LEAST_ESTIMATE
     host.assigned[task] = None
     host.occupancy += estimate
@@ -139,6 +155,7 @@ def assign(state: SchedulerState, task: SchedulerTask, host: HostState, worker: 
     host.attempts_tally ^= task.digest
     if worker is not None:
         occupy(task, worker, +1)
+    # Before the Compute that names it: the session keeps the order, so it is there when it is needed.
     if task.function:
         define_function(state, host, task.function)
     dependencies = task.dependencies
@@ -154,12 +171,15 @@ def assign(state: SchedulerState, task: SchedulerTask, host: HostState, worker: 
             tuple(locate(dependency, host) for dependency in dependencies) if dependencies else (),
             task.priority,
             duration,
+            # Whether the value should ride back inside TaskFinished: of intermediate results nobody asks for it.
             bool(task.wanted_by),
+            # Alone in its worker from the first death on: the next one has a single suspect.
             task.strikes > 0,
             worker.info.name if worker is not None else "",
         ),
     )
     update_room(state, host)
+    # A host that is full isn't in the tables that are rotated.
     if host.is_open and len(state.hosts) > 1:
         rotate(state, host)
 
@@ -178,6 +198,8 @@ def define_function(state: SchedulerState, host: HostState, function: bytes) -> 
         return
     known[function] = None
     state.send(host, FunctionBody(Digest(function), state.functions[function].body))
+    # The oldest goes, not the least used: to know the latter would cost a dict operation for each call. The nanny drops
+    # it only when no task there names it, so a message that crosses this one finds its function.
     if len(known) > state.settings.function_cache:
         oldest = next(iter(known))
         del known[oldest]
@@ -196,12 +218,14 @@ def leave_host(state: SchedulerState, task: SchedulerTask) -> HostState:
     host = task.host
     assert host is not None, f"{task!r} has no host"
     del host.assigned[task]
+    # Zero when it has nothing: sums of floats leave a rest, and after a million tasks an idle host would look busy.
     host.occupancy = host.occupancy - task.estimate if host.assigned or host.zombies else 0.0
     host.attempts_tally ^= task.digest
     if task.worker is not None:
         occupy(task, task.worker, -1)
         task.worker = None
     task.host = None
+    # Whatever answer to a steal is under way now is about an attempt that is no longer here.
     task.withdrawing = 0
     update_room(state, host)
     return host
@@ -209,9 +233,13 @@ def leave_host(state: SchedulerState, task: SchedulerTask) -> HostState:
 
 def abandon(state: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> None:
     """Take an ASSIGNED task back from its host; until the host confirms, the attempt is a zombie there."""
+    # leave_host() clears them.
     worker, attempt = task.worker, task.attempt
     host = leave_host(state, task)
     resources = task.requirement.resources if task.requirement is not None else ()
+    # The call may be running, and can't be stopped in most places: as long as its host hasn't said that it is gone it
+    # takes a thread, its resources and its share of the occupancy. Without zombies a cancelled minute of work looks
+    # like an idle host that takes new calls and runs none.
     zombie = host.zombies[attempt] = Zombie(task.key, task.group, worker, resources, task.estimate)
     task.group.stopping += 1
     host.occupancy += zombie.estimate
@@ -236,6 +264,7 @@ def bury(state: SchedulerState, host: HostState, attempt: int) -> bool:
         zombie.worker.assigned -= 1
         change_used(zombie.worker, zombie.resources, -1)
     update_room(state, host)
+    # Here and not in leave_host(): whoever takes a task off its host goes on to do something with it first.
     refill(state, host)
     return True
 
@@ -244,11 +273,14 @@ def update_room(state: SchedulerState, host: HostState) -> None:
     """Recompute whether a host is idle, open, or has more than it can run."""
     load = len(host.assigned) + len(host.zombies)
     nthreads = host.nthreads
+    # A thread is free. A paused host never is: what it would make has no room.
     idle = load < nthreads and not host.paused
     open = idle or (
         not host.paused
         and nthreads > 0
         and host.occupancy < nthreads * state.settings.queue_seconds
+        # Of calls that take microseconds the time ahead says little; the count bounds what is sent, and what a steal
+        # has to undo.
         and load < nthreads + state.settings.queue_limit
     )
     if idle is not host.is_idle:
@@ -263,6 +295,7 @@ def update_room(state: SchedulerState, host: HostState) -> None:
             state.open[host] = None
         else:
             del state.open[host]
+    # Less than that isn't worth a way to another host, whoever asks.
     if load > nthreads and host.occupancy >= nthreads * state.settings.steal_duration:
         state.surplus[host] = None
     else:
@@ -283,20 +316,25 @@ def refill(state: SchedulerState, host: HostState) -> None:
     if state.requirements:
         refill_restricted(state, host)
     queue = state.queue
+    # assign() closes it in the end, by update_room().
     while host.is_open:
         task = queue.first()
         if task is None:
             break
+        # The room is this host's, but a call whose inputs are elsewhere may be better off there, behind other work;
+        # this host then looks at the next.
         target = choose_near_data(state, task, host) if task.dependencies else host
         assert target is not None, f"{host!r} is open and refuses"
         queue.pop()
         assign(state, task, target, None)
+    # Only when the queue has nothing for it: what is queued is nobody's yet and costs no way back.
     if host.is_idle and state.surplus:
         steal(state, host)
 
 
 def refill_all(state: SchedulerState) -> None:
     """Refill every host with room, after something changed for all."""
+    # A copy: hosts leave the table while they are filled.
     for host in list(state.open):
         refill(state, host)
 
@@ -307,10 +345,13 @@ def steal(state: SchedulerState, thief: HostState) -> None:
         if victim is thief:
             continue
         newest = next(reversed(victim.assigned), None)  # older ones are likely to run already
+        # One question at a time to each victim. The answer comes in Withdrawn; if it says "started", the task stays and
+        # reports.
         if newest is None or newest.withdrawing == newest.attempt or newest.requirement is not None:
             continue
         pace = newest.group.pace
         duration = pace.duration if pace.duration >= 0.0 else newest.estimate
+        # Only what the thief lacks: the victim may have had to fetch as much.
         missing = sum([d.nbytes for d in newest.dependencies if thief not in d.holders])
         if duration < state.settings.steal_duration or move_cost(state, missing) > victim.occupancy:
             continue
@@ -322,6 +363,8 @@ def steal(state: SchedulerState, thief: HostState) -> None:
 def place_restricted(state: SchedulerState, task: SchedulerTask, requirement: Requirement) -> None:
     """Bind a task to the least loaded worker that has room for it, or queue it."""
     best: WorkerState | None = None
+    # In order of priority within the requirement: a task that comes later must not pass one that waits for the same
+    # workers.
     first = requirement.queue.first()
     if first is None or task.priority < first.priority:
         for host, workers in eligible(state, requirement).items():
@@ -342,6 +385,7 @@ def trickle(state: SchedulerState) -> None:
     What keeps their memory full may be what waits here: slow, but never stuck.  Where nothing can move to disk, a call
     ends with an error that says so, and doesn't wait for ever.
     """
+    # Only if nobody at all could take it: while one host goes on, the others may stay paused and get their memory back.
     if state.queue and not state.open and all(host.paused or not host.nthreads for host in state.hosts.values()):
         for host in state.hosts.values():
             task = state.queue.first() if is_at_rest(host) else None
@@ -352,6 +396,7 @@ def trickle(state: SchedulerState) -> None:
         if not requirement.queue or not all(host.paused for host in eligible(state, requirement)):
             continue
         for host, workers in eligible(state, requirement).items():
+            # Looked up anew for each host: the one before took the first.
             task = requirement.queue.first() if is_at_rest(host) and has_room(workers[0], requirement) else None
             if task is not None:
                 requirement.queue.pop()
@@ -370,6 +415,7 @@ def refill_restricted(state: SchedulerState, host: HostState) -> None:
     for requirement in state.requirements.values():
         if not requirement.queue:
             continue
+        # In the order in which requirements came up: tasks of different ones aren't compared by priority.
         for worker in eligible(state, requirement).get(host, ()):
             while has_room(worker, requirement):
                 task = requirement.queue.first()

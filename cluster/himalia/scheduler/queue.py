@@ -42,6 +42,7 @@ class TaskQueue:
     def push(self, entry: Entry) -> None:
         """Add an entry whose number is higher than any before."""
         rising = self._rising
+        # Equal ones too: numbers rise, so order of arrival is kept.
         if not rising or entry[0] >= rising[-1][0]:
             rising.append(entry)
         else:
@@ -54,6 +55,7 @@ class TaskQueue:
         self._rising = deque([entry for entry in self._rising if entry[2].queued == entry[1]])
         self._heap = [entry for entry in self._heap if entry[2].queued == entry[1]]
         heapify(self._heap)
+        # Twice what is alive: each entry is then looked at a bounded number of times, however many are cancelled.
         self._sweep_at = max(SWEEP, 2 * len(self))
 
     def first(self) -> SchedulerTask | None:
@@ -63,6 +65,7 @@ class TaskQueue:
             rising.popleft()
         while heap and heap[0][2].queued != heap[0][1]:
             heappop(heap)
+        # Compared as (priority, number): numbers differ, so the tasks in the third place are never compared.
         if heap and (not rising or heap[0] < rising[0]):
             return heap[0][2]
         return rising[0][2] if rising else None

@@ -10,6 +10,8 @@ def requirement_of(state: SchedulerState, task: SchedulerTask) -> Requirement | 
     options = task.options
     if options is None or not (options.workers or options.resources):
         return None
+    # Sorted, so that the same wishes in another order share one queue: a thousand calls with resources={"GPU": 1} are
+    # one requirement.
     key = (tuple(sorted(options.workers)), options.allow_other_workers, tuple(sorted(options.resources.items())))
     requirement = state.requirements.get(key)
     if requirement is None:
@@ -27,9 +29,11 @@ def drop_requirement(state: SchedulerState, requirement: Requirement) -> None:
 
 def eligible(state: SchedulerState, requirement: Requirement) -> dict[HostState, list[WorkerState]]:
     """Return, by host, the workers that may run tasks of this requirement when they have room."""
+    # Asked at every refill, changed when somebody comes or goes.
     if requirement.version != state.membership:
         requirement.version = state.membership
         requirement.eligible = match_workers(state, requirement, requirement.workers)
+        # Only if none of the named is here at all; that they are busy is no reason.
         if requirement.allow_other and not requirement.eligible:
             requirement.eligible = match_workers(state, requirement, ())
     return requirement.eligible
@@ -56,9 +60,12 @@ def match_workers(
 def has_room(worker: WorkerState, requirement: Requirement) -> bool:
     """Whether a worker has the resources, and no more bound calls than twice its threads."""
     info = worker.info
+    # One call ahead of each thread hides the way from the scheduler; more would be bound to a worker that may die or
+    # fall behind.
     if worker.assigned >= 2 * info.nthreads:
         return False
     return all(
+        # Ten times 0.1 of a GPU is a little more than 1.
         worker.used.get(name, 0.0) + amount <= info.resources.get(name, 0.0) + 1e-9
         for name, amount in requirement.resources
     )

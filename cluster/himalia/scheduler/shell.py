@@ -78,12 +78,15 @@ async def serve(
     meter = asyncio.ensure_future(measure(machine, driver))
     try:
         addresses = [await endpoint.listen(address, certificate=certificate) for address in config.listen]
+        # Known only now: port 0 means any.
         machine.state.address = addresses[0]
         if ready is not None:
             ready(addresses, me)
         else:
             answer(ok=True, addresses=addresses, id=me)
         await stop.wait()
+        # Everybody hears why; without it clients would wait for their lease to end before they say that the cluster is
+        # gone.
         driver.feed(Close("the scheduler was stopped"))
         deadline = time.monotonic() + FAREWELL
         while machine.hosts and time.monotonic() < deadline:
@@ -99,6 +102,7 @@ async def measure(machine: SchedulerMachine, driver: Driver) -> None:
     loop = asyncio.get_running_loop()
     usage = Usage()
     while True:
+        # How late this wakes up is the loop's lag, the first number to look at when a scheduler is slow.
         due = loop.time() + MEASURE_INTERVAL
         await asyncio.sleep(MEASURE_INTERVAL)
         if machine.state.following.followers:
@@ -107,6 +111,7 @@ async def measure(machine: SchedulerMachine, driver: Driver) -> None:
 
 def return_memory() -> None:
     """Empty the interpreter's free lists and the C library's heap, which keep whole arenas from going back."""
+    # The loop stands still meanwhile, which is why the machine asks for it only when there is no task.
     gc.collect()
     if sys.platform == "linux":
         try:

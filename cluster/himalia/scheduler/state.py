@@ -132,6 +132,8 @@ class SchedulerTask:
     )
 
     def __init__(self, key: Key, group: TaskGroup) -> None:
+        # What is empty for most tasks is a shared constant ((), b"", None), never a container of its own: a list costs
+        # 56 bytes, a million times.
         self.key = key
         self.group = group
         self.status = RELEASED
@@ -458,6 +460,7 @@ class SchedulerState:
 
     def rest(self) -> None:
         """Give back memory when there are no tasks: what released ones leave is small, but spread all over it."""
+        # Rows are small objects between those of tasks; packed, they keep no page of the heap alive.
         self.log.pack()
         # Empty already, but a dict keeps the room it once needed until it is cleared.
         self.tasks.clear()
@@ -469,10 +472,12 @@ class SchedulerState:
 
     def send(self, peer: HostState | ClientState, message: Message) -> None:
         """Queue a message for a host or a client; see :meth:`tell` for news of a key."""
+        # Not isinstance(): this runs for every message of a busy scheduler.
         if peer.__class__ is HostState:
             peer.sent += 1
         else:
             window = peer.window  # type: ignore[union-attr]  # the class was just looked at
+            # It asks on and reads nothing: at some point its session has to go, or this process does.
             if window.under_way > window.hopeless:
                 self.hopeless[peer.id] = None  # type: ignore[index]
                 return
@@ -485,11 +490,14 @@ class SchedulerState:
         What says how a task stands isn't kept: it is looked up when there is room (``transitions.status_message``).
         """
         window = client.window
+        # Once something waits everything waits behind it: news of a key that overtook older news of it would be wrong
+        # in the end.
         if not window.held and window.under_way < window.news:
             self.send(client, news)
             return
         window.held.pop(key, None)  # the order is that of the last news
         window.held[key] = None if news.__class__ in STANDING else news
+        # News of keys that it holds are bounded by what it holds; others only it can make, by asking.
         if len(window.held) > len(client.wants) + MOST_HELD:
             self.hopeless[client.id] = None
 
@@ -502,6 +510,7 @@ class SchedulerState:
         group = client.groups.get(name)
         if group is None:
             group = self.groups.get((name, client.span))
+            # After the look into the table: a name that has a group keeps it, however many there are.
             if group is None and len(self.groups) >= MOST_GROUPS:
                 return self.other_group(client)
             if group is None:
@@ -511,6 +520,7 @@ class SchedulerState:
 
     def other_group(self, client: ClientState) -> TaskGroup:
         """Return the group of tasks that get none of their own: of the client's span, or of all its spans."""
+        # A notebook makes a span for each cell that is run; at last all of its rest is one group.
         span = client.span if len(self.groups) < 2 * MOST_GROUPS else str(client.id)
         return self.groups.get((OTHERS, span)) or self.make_group(client, OTHERS, span)
 
@@ -526,6 +536,7 @@ class SchedulerState:
 
     def forget_idle_groups(self) -> None:
         """Drop groups without a task, and their times; what they counted stays in the totals."""
+        # First into the totals, or dropping a group would make calls unhappen.
         count_all(self)
         self.groups = {place: group for place, group in self.groups.items() if group.tasks}
         used = {group.name for group in self.groups.values()}
@@ -539,6 +550,8 @@ def count_tasks(group: TaskGroup) -> TaskCounts:
     counts = group.counts
     waiting, assigned = counts[WAITING] + counts[QUEUED], counts[ASSIGNED]
     ever = group.tasks + counts[FORGOTTEN] - group.placed
+    # Computed from what is left over, so that the five always add up to all: a bar that jumps back is worse than one
+    # that is a call late.
     ended = ever - waiting - assigned - group.erred - group.cancelled
     # Of a submission that is still coming in, some aren't to be computed yet: these have no completion either.
     done = max(0, min(ended, group.finished))
@@ -556,6 +569,7 @@ def count_all(state: SchedulerState) -> TaskCounts:
 def count_again(state: SchedulerState, group: TaskGroup) -> None:
     """Bring the totals up to date with what a group counts now."""
     fresh, known = count_tasks(group), group.counted
+    # The totals move by the difference: adding up a thousand groups at every look took 1 ms, ten times a second.
     if fresh != known:
         less = TaskCounts(-known.waiting, -known.assigned, -known.done, -known.failed, -known.cancelled)
         state.counts = state.counts + fresh + less
@@ -579,4 +593,5 @@ def move(task: SchedulerTask, status: TaskStatus) -> None:
     group.changed = True
     task.status = status
     if old is QUEUED:
+        # Makes its entry in the queue void, wherever that is.
         task.queued = 0

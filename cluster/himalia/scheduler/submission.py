@@ -35,16 +35,22 @@ from himalia.scheduler.transitions import (
 def submit(state: SchedulerState, message: Submit, source: PeerId) -> None:
     """Take in calls: make the tasks that are new, start those that the client wants."""
     client = state.client(source)
+    # The generation is the second part of a priority: what was submitted earlier runs earlier, for all clients
+    # together. One number for all messages of a submission, or its last part would come behind another client's.
     if message.batch != client.batch:
         client.batch = message.batch
         client.generation = state.next_generation
         state.next_generation += 1
     enter_span(client, message.span)
     tasks = state.tasks
+    # Started together at the end: need() sorts what is ready, so a message is placed by priority and not as it happens
+    # to be ordered.
     started = []
     for spec in message.tasks:
         task = tasks.get(spec.key)
         if task is None:
+            # Answered, not raised: an error here would end the session and with it every future of this client, for one
+            # bad call.
             if spec.function and spec.function not in state.functions:
                 refuse(state, client, spec, "its function was not sent before it; this is a fault of the client")
                 continue
@@ -52,15 +58,21 @@ def submit(state: SchedulerState, message: Submit, source: PeerId) -> None:
                 refuse(state, client, spec, "it would need its own result")
                 continue
             task = create(state, client, spec)
+        # A placeholder: an input that was named before it existed, or a placed value that is lost. Its key may be given
+        # a call now.
         elif task.placed and task.status is ERRED:
+            # Only here can a circle close: a new task has no dependents, so what it names can't lead back to it.
             if needs_itself(task, spec):
                 refuse(state, client, spec, "it needs, directly or not, what was computed from an earlier value of it")
                 continue
             redefine(state, client, task, spec)
+        # The same key is the same task, whoever submits it. A name that a person chose may mean something else this
+        # time.
         elif spec.options is not None and spec.options.origin:
             compare(state, client, task, spec.options.origin)
         if spec.wanted:
             want(state, client, task)
+            # It was known as somebody's input, without a result; now a client wants it.
             if task.status is RELEASED:
                 started.append(task)
             else:
@@ -69,6 +81,8 @@ def submit(state: SchedulerState, message: Submit, source: PeerId) -> None:
             protect(client, task)
     if started:
         need(state, started)
+    # Not before: a graph may span several messages, and its first tasks have no dependents and no client until the
+    # others are here.
     if message.last and client.protected:
         end_submission(state, client)
 
@@ -78,6 +92,7 @@ def enter_span(client: ClientState, span: str) -> None:
     span = span or str(client.id)
     if span != client.span:
         client.span = span
+        # The names are the same, the groups aren't: a group is a name and a span.
         client.groups = {}
 
 
@@ -123,6 +138,8 @@ def redefine(state: SchedulerState, client: ClientState, task: SchedulerTask, sp
 
 def needs_itself(task: SchedulerTask, spec: TaskSpec) -> bool:
     """Whether ``spec``, as the call of a task that others depend on already, would close a circle."""
+    # Walked from what exists already: dependents of this key are few, its new inputs may have a graph of thousands
+    # behind them.
     inputs = set(spec.dependencies)
     seen = {task}
     stack = [task]
@@ -142,6 +159,7 @@ def describe(state: SchedulerState, client: ClientState, task: SchedulerTask, sp
     task.call = spec.call
     task.argument = spec.argument
     options = spec.options
+    # Most tasks have none, and a shared nothing is a million objects less.
     if options is None:
         task.priority = (0.0, client.generation, spec.order)
     else:
@@ -152,6 +170,8 @@ def describe(state: SchedulerState, client: ClientState, task: SchedulerTask, sp
     if spec.function:
         state.functions[spec.function].tasks += 1
     if spec.dependencies:
+        # Each input once, in the order in which it was named: `waiters` counts dependents, and ties between hosts are
+        # decided by this order.
         task.dependencies = tuple([find_input(state, client, key, spec) for key in dict.fromkeys(spec.dependencies)])
         for dependency in task.dependencies:
             if dependency.dependents is None:
@@ -167,6 +187,7 @@ def find_input(state: SchedulerState, client: ClientState, key: Key, spec: TaskS
         task.group.tasks += 1
         task.group.placed += 1
         task.placed = True
+        # Else nothing would hold it until its dependent is entered, a few lines on.
         protect(client, task)
         text = (
             f"{shorten(key)}, an input of {shorten(spec.key)}, is not on this cluster: it was cancelled or released, "
@@ -181,12 +202,15 @@ def protect(client: ClientState, task: SchedulerTask) -> None:
     """Keep an unwanted task until the client's submission is complete."""
     if task not in client.protected:
         client.protected[task] = None
+        # A number, since two clients may be submitting graphs with the same task in it.
         task.protected += 1
 
 
 def end_submission(state: SchedulerState, client: ClientState) -> None:
     """Judge what was protected while a submission came in."""
     protected, client.protected = client.protected, {}
+    # Two loops: in one, the first task would be judged while its inputs are still protected, and they would stay for
+    # good.
     for task in protected:
         task.protected -= 1
     for task in protected:
@@ -198,6 +222,8 @@ def place_data(state: SchedulerState, message: DataPlaced, source: PeerId) -> No
     client = state.client(source)
     host = state.hosts.get(message.host)
     task = state.tasks.get(message.key)
+    # Attempts of placed values are negative numbers of the client's own; the same one again is another copy, or the
+    # announcement of one that the nanny announced already.
     if task is not None and task.status in ACTIVE | {FINISHED} and task.attempt != message.attempt:
         # The key has a value, or is about to: the one that was placed now is superfluous.
         if host is not None:
@@ -224,6 +250,7 @@ def place_data(state: SchedulerState, message: DataPlaced, source: PeerId) -> No
         if not task.placed:
             task.group.erred -= 1
         task.error = None
+    # The host left between taking the value and this message; there is no other copy.
     if host is None:
         if task.status is RELEASED:
             err(state, task, lost_error(task))

@@ -36,6 +36,8 @@ FREED: Final = 100_000
 
 def want(state: SchedulerState, client: ClientState, task: SchedulerTask) -> None:
     """Note that a client holds a future of a task."""
+    # Both directions are kept: a client that leaves walks its own `wants`, a result that comes walks `wanted_by`. A
+    # tuple for the second, since nearly every task has one client and an empty tuple costs nothing.
     if task not in client.wants:
         client.wants[task] = None
         task.wanted_by = (*task.wanted_by, client)
@@ -56,6 +58,8 @@ def unwant(task: SchedulerTask, client: ClientState) -> bool:
 
 def tell_status(state: SchedulerState, client: ClientState, task: SchedulerTask) -> None:
     """Tell a client that begins to want a task how it stands, unless it only has to wait."""
+    # Silence means "wait": a client whose key is under way hears of it when it settles, so that a submission of a
+    # million calls has no million answers.
     if task.status is FINISHED or task.status is ERRED:
         state.tell(client, task.key, status_message(task))
 
@@ -78,6 +82,8 @@ def ready_message(task: SchedulerTask, data: bytes | None) -> ResultReady:
 
 def need(state: SchedulerState, tasks: Iterable[SchedulerTask]) -> None:
     """Start RELEASED tasks, and the inputs that they need and that aren't in memory."""
+    # What is ready is collected first and placed after the walk: placing changes what hosts have, and err() below may
+    # meanwhile end tasks that are in this list already.
     ready: list[SchedulerTask] = []
     stopped = state.stopped
     stack = list(tasks)
@@ -86,10 +92,12 @@ def need(state: SchedulerState, tasks: Iterable[SchedulerTask]) -> None:
         task = stack.pop()
         if task.status is not RELEASED or not (task.waiters or task.wanted_by):
             continue  # the second: whoever needed it turned out to have another input that erred
+        # It was counted as cancelled when it was stopped; now it lives on after all, since a dependent wants it again.
         if stopped and task in stopped:
             del stopped[task]
             task.group.cancelled -= 1
         if task.placed:
+            # There is no call that could make it again: its dependents have to hear that, instead of waiting for ever.
             err(state, task, lost_error(task))
             continue
         if not task.dependencies:
@@ -99,6 +107,8 @@ def need(state: SchedulerState, tasks: Iterable[SchedulerTask]) -> None:
         task.waiting_on = 0
         erred: SchedulerTask | None = None
         for dependency in task.dependencies:
+            # Counted even if the input is there or has erred: this task is WAITING, hence ACTIVE, and err() and stop()
+            # take one off for each input of an ACTIVE task.
             dependency.waiters += 1
             status = dependency.status
             if status is FINISHED:
@@ -106,6 +116,7 @@ def need(state: SchedulerState, tasks: Iterable[SchedulerTask]) -> None:
             task.waiting_on += 1
             if status is RELEASED:
                 stack.append(dependency)
+            # Not ended on the spot: the loop has to have counted all inputs before err() gives them back.
             elif status is ERRED:
                 erred = dependency
         if erred is not None:
@@ -113,12 +124,16 @@ def need(state: SchedulerState, tasks: Iterable[SchedulerTask]) -> None:
             err(state, task, erred.error)
         elif task.waiting_on == 0:
             ready.append(task)
+    # Mostly it is one, and a sort of one still costs its key.
     if len(ready) > 1:
         ready.sort(key=priority_of)
     for task in ready:
+        # The list is as old as the walk: an err() in between, or a place() of a moment ago, may have moved this one on.
         status = task.status
         if (status is WAITING and task.waiting_on == 0) or (status is RELEASED and (task.waiters or task.wanted_by)):
             place(state, task)
+    # place() queues what has something of higher priority before it and trusts that whoever freed a slot refills. Here
+    # nobody freed one, so hosts with room are filled now.
     if state.open and state.queue:
         refill_all(state)
 
@@ -132,10 +147,14 @@ def finish(state: SchedulerState, message: TaskFinished, source: PeerId) -> None
     """Take in a result, if its attempt is the current one; wake what waited for it and free what only it needed."""
     host = state.host(source)
     task = state.tasks.get(message.key)
+    # The key may have been released, cancelled, stolen or submitted anew since: then this result is nobody's, and its
+    # host keeps it until it is told to drop it.
     if task is None or task.attempt != message.attempt or task.status is not ASSIGNED or task.host is not host:
         waste(host, message.attempt, message.timing)
         discard(state, host, message.key, message.attempt)
         return
+    # The order matters from here on: off the host first (its room is right for whoever is placed below), then the
+    # result into the books (dependents look for holders), clients, dependents, inputs, and the host's refill last.
     leave_host(state, task)
     set_result(state, task, host, message.nbytes, message.type_name)
     task.group.add_completion(message.timing, message.nbytes)
@@ -144,6 +163,8 @@ def finish(state: SchedulerState, message: TaskFinished, source: PeerId) -> None
     if wanted:
         ready = ResultReady(task.key, task.attempt, task.nbytes, task.type_name, (host.id,), message.data)
         for client in wanted:
+            # A value rides along only while little is under way to this client; one that stands still would have all of
+            # them kept for it (note 0012). It can ask the holders itself.
             window = client.window
             if window.held or window.under_way > window.values:
                 state.tell(client, task.key, ready_message(task, None))
@@ -153,6 +174,7 @@ def finish(state: SchedulerState, message: TaskFinished, source: PeerId) -> None
         wake_dependents(state, task)
     if task.dependencies:
         release_inputs(state, task)
+    # Nobody waits for it any more: its only client let go of it while the result was on its way.
     if not wanted and task.waiters == 0:
         settle(state, task)
     refill(state, host)
@@ -165,8 +187,11 @@ def set_result(state: SchedulerState, task: SchedulerTask, host: HostState, nbyt
     task.nbytes = nbytes
     group = task.group
     group.memory += nbytes
+    # The peak is what a person wants to see of a graph that ran flat or didn't; it can't be found afterwards from
+    # samples.
     if group.memory > group.peak:
         group.peak = group.memory
+    # Each message brings a string of its own; a million tasks of one type share one object this way.
     task.type_name = state.type_names.setdefault(type_name, type_name)
     add_held(host, task)
 
@@ -175,6 +200,8 @@ def add_held(host: HostState, task: SchedulerTask) -> None:
     """Enter a result into a host's books."""
     host.held[task] = None
     if not task.placed:
+        # Placed values are left out on both sides: they are announced by clients, in no order with what the nanny says,
+        # so a tally with them would differ for a while at every scatter.
         host.data_tally ^= task.digest
         host.data_count += 1
 
@@ -191,11 +218,14 @@ def wake_dependents(state: SchedulerState, task: SchedulerTask) -> None:
     """Count one more input in memory for each waiting dependent, and place those that have all."""
     ready = []
     for dependent in task.dependents or ():
+        # One that is QUEUED or ASSIGNED had all its inputs once already; this input was lost and computed again for
+        # somebody else.
         if dependent.status is WAITING:
             dependent.waiting_on -= 1
             if dependent.waiting_on == 0:
                 ready.append(dependent)
     if len(ready) > 1:
+        # Dependents are in the order of their submission, which differs from their priority where a person gave one.
         ready.sort(key=priority_of)
     for dependent in ready:
         place(state, dependent)
@@ -205,18 +235,22 @@ def release_inputs(state: SchedulerState, task: SchedulerTask) -> None:
     """Count a dependent that left ACTIVE; inputs that nobody needs any more are let go."""
     for dependency in task.dependencies:
         dependency.waiters -= 1
+        # settle() would find out by itself; the look before it spares a call and a list for each input, and most inputs
+        # have other readers.
         if dependency.waiters == 0 and not dependency.wanted_by:
             settle(state, dependency)
 
 
 def discard(state: SchedulerState, host: HostState, key: Key, attempt: int) -> None:
     """Have a host drop the result of an attempt that isn't current any more."""
+    # Told at the end of the event, all in one message: what cleans up after a client names thousands.
     state.to_free.setdefault(host, []).append((key, attempt))
     bury(state, host, attempt)
 
 
 def waste(host: HostState, attempt: int, timing: Timing) -> None:
     """Count the time of a call that ended when nobody wanted it any more."""
+    # An attempt that isn't a zombie either was never ours to count: its group is gone with its task.
     zombie = host.zombies.get(attempt)
     if zombie is not None:
         zombie.group.waste(timing)
@@ -236,11 +270,14 @@ def fail(state: SchedulerState, message: TaskFailed, source: PeerId) -> None:
     error = message.error
     state.log.add((task.key, task.group.name, host.id, error.worker, "error", message.timing, 0))
     state.count_error(task, error)
+    # Retries are for exceptions only. A worker that died has its strikes (loss.py), and a lost input says nothing about
+    # this call.
     if task.retries > 0:
         task.retries -= 1
         state.events.add(state.now, "retried", task.key, f"attempt {task.tries} failed on {error.worker}: {error.text}")
         start_again(state, task)
     else:
+        # The nanny knows this attempt only; how many there were is told here.
         tried = TaskError(
             error.kind, task.key, error.text, error.exception, error.frames, error.worker, attempts=task.tries
         )
@@ -257,11 +294,15 @@ def start_again(state: SchedulerState, task: SchedulerTask) -> None:
 def wait_for_inputs(task: SchedulerTask) -> None:
     """Make a task that left its host WAITING for those inputs that aren't in memory (all of them are under way)."""
     move(task, WAITING)
+    # Counted afresh instead of kept right: while it was ASSIGNED nobody updated the number, and inputs come and go
+    # then.
     task.waiting_on = sum([dependency.status is not FINISHED for dependency in task.dependencies])
 
 
 def place_if_ready(state: SchedulerState, task: SchedulerTask) -> None:
     """Place a WAITING task, unless it got its place meanwhile or still waits."""
+    # Between wait_for_inputs() and this, recover() may have started the lost inputs, and a result among them may have
+    # placed it.
     if task.status is WAITING and task.waiting_on == 0:
         place(state, task)
 
@@ -273,19 +314,25 @@ def err(state: SchedulerState, task: SchedulerTask, error: TaskError) -> None:
         task = stack.pop()
         if task.status is ERRED:
             continue
+        # A RELEASED task counts in no input's `waiters`, so it has nothing to give back below.
         was_active = task.status in ACTIVE
         if task.status is ASSIGNED and task.host is not None:
+            # It was placed when all its inputs were there; one of them was placed data, and its last holder is gone.
             abandon(state, task, interrupt=False)
         move(task, ERRED)
         if not task.placed:
             task.group.erred += 1
         task.error = error
         for client in task.wanted_by:
+            # The error names the key that failed first, and each client hears it under the key that it holds.
             state.tell(client, task.key, ResultErred(task.key, error))
         if task.dependents:
+            # RELEASED dependents stay as they are: nobody wants them now, and who does later meets the erred input in
+            # need().
             stack.extend([dependent for dependent in task.dependents if dependent.status in ACTIVE])
         if was_active:
             release_inputs(state, task)
+        # It may be that nobody wants it: an intermediate step, whose error its dependents carry on.
         settle(state, task)
 
 
@@ -297,6 +344,7 @@ def settle(state: SchedulerState, task: SchedulerTask, *, interrupt: bool = Fals
     stack = [task]
     while stack:
         task = stack.pop()
+        # The stack may name a task twice, and something on it may have become needed since: asked again each time.
         if task.wanted_by or task.waiters or task.protected or task.status is FORGOTTEN:
             continue
         if task.status in ACTIVE:
@@ -305,6 +353,8 @@ def settle(state: SchedulerState, task: SchedulerTask, *, interrupt: bool = Fals
         elif task.status is FINISHED and not (task.placed and task.dependents):
             # What can't be computed again stays, as long as something may be computed from it again.
             free(state, task)
+        # One that others depend on stays known, without a result: they may be wanted again, and then it is computed
+        # again.
         if not task.dependents:
             forget(state, task)
             stack.extend(task.dependencies)
@@ -312,10 +362,12 @@ def settle(state: SchedulerState, task: SchedulerTask, *, interrupt: bool = Fals
 
 def stop(state: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> None:
     """Make an ACTIVE task RELEASED."""
+    # abandon() clears it.
     host = task.host
     if task.status is ASSIGNED:
         abandon(state, task, interrupt=interrupt)
     move(task, RELEASED)
+    # Of a task that stays known (dependents) it may be taken back when it is needed again: hence `stopped`.
     task.group.cancelled += 1
     if task.dependents:
         state.stopped[task] = None
@@ -327,6 +379,7 @@ def drop_inputs(task: SchedulerTask) -> list[SchedulerTask]:
     """Count a dependent that left ACTIVE; return the inputs to settle."""
     for dependency in task.dependencies:
         dependency.waiters -= 1
+    # Returned, not settled: the caller walks with a stack of its own, since a chain may be longer than Python's.
     return [dependency for dependency in task.dependencies if dependency.waiters == 0]
 
 
@@ -337,11 +390,13 @@ def free(state: SchedulerState, task: SchedulerTask) -> None:
         state.to_free.setdefault(host, []).append((task.key, task.attempt))
     task.holders = ()
     task.group.memory -= task.nbytes
+    # Last: the group counts by status, and its memory above is that of a FINISHED task.
     move(task, RELEASED)
 
 
 def forget(state: SchedulerState, task: SchedulerTask) -> None:
     """Remove a task that nothing wants and nothing depends on."""
+    # Before it leaves the table: the group counts a forgotten task among those there ever were.
     move(task, FORGOTTEN)
     del state.tasks[task.key]
     task.group.tasks -= 1
@@ -352,16 +407,20 @@ def forget(state: SchedulerState, task: SchedulerTask) -> None:
     if task.function:
         function = state.functions[task.function]
         function.tasks -= 1
+        # A client names a function for as long as it holds it in its own cache, so the pickle outlives its last task.
         if function.tasks == 0 and function.clients == 0:
             del state.functions[task.function]
     for dependency in task.dependencies:
         assert dependency.dependents is not None
+        # With a default: forgetting walks from the ends of chains back, and an input that was forgotten before is cut
+        # off already.
         dependency.dependents.pop(task, None)
 
 
 def flush_frees(state: SchedulerState) -> None:
     """Tell each host once what it may drop."""
     for host, data in state.to_free.items():
+        # One that left in this very event is told nothing; its results went with it.
         if host.id in state.hosts:
             for start in range(0, len(data), FREED):
                 state.send(host, FreeData(data[start : start + FREED]))

@@ -61,6 +61,8 @@ class SendWindow(Backlog):
         self.news = size * 3 // 2
         """Beyond which it gets no news."""
         self.hopeless = max(HOPELESS, 4 * size)
+        # The last word on each key only. A client that stood still for an hour while 100,000 calls finished needs to
+        # know where they are, not the way there.
         self.held: dict[Key, Message | None] = {}
         """News that wait: by key, the message, or ``None`` for how it stands when there is room."""
         self.was_closed = False
@@ -73,6 +75,7 @@ class SendWindow(Backlog):
 
     def add(self, message: Message) -> None:
         """Count a message that is sent."""
+        # Estimated, not encoded: encoding happens once, later, when the frame is made.
         weigh = _WEIGHTS.get(message.__class__)
         self.count(MESSAGE if weigh is None else weigh(message))
 

@@ -8,7 +8,7 @@ There are two ways, both from outside the process (measured on one 3 GHz core, c
   ``settings.profile_lease`` seconds after somebody asked; workers take turns.
 
 So a host spends 8 % of one CPU at most while somebody looks, else 4 %, and nothing while no long call runs.  It decides
-only this; ``profiling.py`` looks.
+only this; ``profiler.py`` looks.
 """
 
 from __future__ import annotations
@@ -72,8 +72,10 @@ class ProfilePlan:
         self._seen = {worker: now if any(running[worker]) else self._seen.get(worker, NEVER) for worker in running}
         self._looked = {worker: when for worker, when in self._looked.items() if worker in running}
         free = [worker for worker in running if worker not in looking]
+        # Whoever was looked at longest ago comes first, so that all have their turn.
         free.sort(key=lambda worker: self._looked.get(worker, NEVER))
         if self.is_fast(now):
+            # Seen with a call lately, not right now: of short calls the slots are empty as often as not.
             busy = [worker for worker in free if now - self._seen[worker] < self._interval]
             chosen = busy[: max(0, RECORDERS - len(looking))]
         else:

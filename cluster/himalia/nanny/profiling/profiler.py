@@ -1,6 +1,6 @@
 """Looks at running calls from outside their processes, with py-spy; the calls notice nothing.
 
-Decides how py-spy is run and when it is given up; whom to look at is ``profiling_plan.py``'s.  It runs with the lowest
+Decides how py-spy is run and when it is given up; whom to look at is ``plan.py``'s.  It runs with the lowest
 priority, so that it takes only time that nobody else wants.
 """
 
@@ -67,6 +67,7 @@ class Profiler:
 
     async def answer(self, since: float, workers: Iterable[str] | None) -> tuple[dict[str, list[Sample]], str]:
         """Return what was seen after ``since`` (epoch seconds), or why nothing can be; look closely from now on."""
+        # A person asks: whoever was forbidden before may have been allowed since (ptrace_scope).
         if self._program and not self._is_proven:
             self._problem = ""
             await self._try()
@@ -108,6 +109,8 @@ class Profiler:
                 self._is_proven = True
                 found = read_raw(read_and_remove(path)) if fast else ((stack, 1) for stack in read_dump(text))
                 self._samples.add(name, began, found)
+            # Once it worked, a refusal is about one process (it is ending, or has changed its user), and the others are
+            # still looked at.
             elif not self._is_proven and "permi" in complaint.lower():  # "Permission denied", "Operation not permitted"
                 self._problem = f"py-spy may not look at other processes here. {ADVICE}."
         except (OSError, ValueError):  # the worker ended meanwhile, or what py-spy saw was in motion
@@ -123,6 +126,7 @@ class Profiler:
             stderr=asyncio.subprocess.PIPE,
         )
         try:
+            # After its start, since a preexec function isn't safe in a process with threads.
             os.setpriority(os.PRIO_PROCESS, process.pid, LOWEST)
             out, complaint = await asyncio.wait_for(process.communicate(), TIMEOUT)
         finally:

@@ -30,6 +30,7 @@ class Samples:
         counts: dict[str, int] = {}
         for stack, count in stacks:
             counts[stack] = counts.get(stack, 0) + count
+        # Interned: a loop that runs for an hour has few distinct stacks, seen thousands of times.
         self._entries.extend((time, worker, sys.intern(stack), count) for stack, count in counts.items())
         while self._entries and self._entries[0][0] < time - SECONDS:
             self._entries.popleft()

@@ -54,6 +54,7 @@ def user_stack(frames: Sequence[Frame]) -> str:
     else:
         return ""
     kept = list(below)
+    # A recursion through our own frames further in (a call that pickles, say) is the user's doing and stays.
     while kept and RUNTIME in kept[0][1]:
         del kept[0]
     return ";".join(f"{function} ({shorten_path(file)}:{line})" for function, file, line in kept[-DEPTH:])

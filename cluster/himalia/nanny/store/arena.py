@@ -52,6 +52,7 @@ class Arena:
             except OSError:  # a sandbox without it
                 pass
         if self._file >= 0:
+            # Openable by processes of the same user only, as /proc sees to it; no file system has to have room for it.
             self.path = f"/proc/{os.getpid()}/fd/{self._file}"
         else:
             self._named = self.path = os.path.join(directory, "store")
@@ -100,7 +101,9 @@ class Arena:
 
 
 def _address_space(limit: int) -> int:
+    # Of a sparse file only pages that were written take memory, so the size is free to be chosen.
     size = max(4 * limit, LEAST_SIZE)
+    # A batch system may limit the size of files, and a sparse one counts in full.
     most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if most != resource.RLIM_INFINITY:
         size = min(size, most)

@@ -88,6 +88,7 @@ class Ledger:
             offset = self._cold.take(length)
         if offset is None:
             return None
+        # Whether its pages are there is remembered: what is handed back untouched goes back to where it was.
         self._grants.setdefault(owner, {})[offset] = (length, is_warm)
         self.granted += length
         return offset
@@ -104,6 +105,7 @@ class Ledger:
         ValueError
             If the range isn't ``owner``'s.
         """
+        # The rest of the grant stays the owner's: a worker writes many results into one.
         self._cut(owner, offset, length)
         block = self._blocks[offset] = Block(offset, length)
         self.used += length
@@ -126,6 +128,7 @@ class Ledger:
             self.granted -= length
             self._warm.add(offset, length)  # it may have written to any of it
         self._mapped.pop(owner, None)
+        # A dead process maps nothing, whatever it reported last.
         for offset, count in self._readers.pop(owner, {}).items():
             block = self._blocks[offset]
             block.mappings -= count
@@ -143,6 +146,7 @@ class Ledger:
     def unmap(self, reader: str, offset: int) -> None:
         """Count one mapping less; one that was never counted is ignored (its reader was released meanwhile)."""
         counts = self._readers.get(reader)
+        # A report that crossed with our release of its sender.
         if counts is None or offset not in counts:
             return
         block = self._blocks[offset]
@@ -166,6 +170,8 @@ class Ledger:
 
     def free(self, block: Block) -> None:
         """Give up a block; its range becomes free at once, or with its last mapping."""
+        # The number of mappings decides when the range is free, never the number of results: a reader may hold an array
+        # of a freed one for hours.
         block.freed = True
         self._settle(block)
 
@@ -204,6 +210,7 @@ class Ledger:
         if block.freed and not block.is_used:
             del self._blocks[block.offset]
             self.used -= block.length
+            # Warm, since it was written to. How much may stay warm is the store's decision.
             self._warm.add(block.offset, block.length)
 
     def _find_grant(self, owner: str, offset: int, length: int) -> int | None:
@@ -223,6 +230,7 @@ class Ledger:
             owned[start] = (offset - start, is_warm)
         if offset + length < start + granted:
             owned[offset + length] = (start + granted - offset - length, is_warm)
+        # No empty dicts: workers come and go for days.
         if not owned:
             del self._grants[owner]
         self.granted -= length

@@ -84,6 +84,7 @@ class Loader:
             )
             if job is None:
                 return
+            # Only the first has anything under way.
             if job is self._jobs[0]:
                 self._stop()
             self._jobs.remove(job)
@@ -112,6 +113,7 @@ class Loader:
         while job.keys:
             key, attempt = job.keys[0]
             try:
+                # Back to the loop: a step is 4 MiB, some milliseconds, and a heartbeat may be due.
                 if not self._bring(job, key, attempt):
                     self._schedule()
                     return
@@ -131,6 +133,7 @@ class Loader:
                 return False
             if not store.load_some(key, attempt):
                 return False
+        # Pinned from here to the dispatch: else the second input's arrival could send the first back to disk.
         job.blocks.append(store.pin(key, attempt))
         return True
 
@@ -138,6 +141,7 @@ class Loader:
         def granted(offset: int, length: int) -> None:
             self._waiting = None
             try:
+                # Asked again: room may come seconds later.
                 is_needed = self._store.loading_needs(key, attempt)
             except KeyError:
                 is_needed = 0
@@ -153,6 +157,7 @@ class Loader:
             self._schedule()
 
         call = self._jobs[0].key
+        # `granted` may be called before this returns; it sets `_waiting` to None, and so does the answer of ask() then.
         self._waiting = self._room.ask(OVERFLOW, needed, granted, refused, what=call, is_load=True)
 
     def _finish(self, job: _Job, problem: str) -> None:

@@ -99,6 +99,8 @@ class Overflow:
         self._arena = arena
         self._ledger = ledger
         self._disk = disk
+        # A dict and no heap: touching is taking out and putting back at the end, both O(1), and it is done for every
+        # input of every call.
         self._coldest: dict[int, Held] = {}  # by id; in memory and worth a move, least recently used first
         self._spilling: _Spilling | None = None
         self._loading: _Loading | None = None
@@ -120,6 +122,7 @@ class Overflow:
             self._ledger.free(held.block)
         else:
             self.spilled -= held.nbytes
+        # Its bytes are being copied: what was written so far is worthless, and its range may be another's in a moment.
         if self._spilling is not None and self._spilling.held is held:
             self._stop_spilling()
         if self._loading is not None and self._loading.held is held:
@@ -134,6 +137,7 @@ class Overflow:
 
     def load(self, held: Held) -> bool:
         """Bring a result back from disk, for which there has to be room; ``False`` if it isn't what was written."""
+        # Packed bytes of some kB: no steps, no range.
         if not held.sizes:
             held.inline = self._read_inline(held)
             if held.inline is None:
@@ -197,11 +201,14 @@ class Overflow:
         """
         extent = held.disk
         assert extent is not None
+        # The result may be freed, or read back and dropped from the disk, while somebody with a slow line still gets
+        # it.
         self._disk.pin(extent)
         return _cut(self._disk.pieces(extent, CHUNK), held.sizes), lambda: self._disk.unpin(extent)
 
     def spill(self, excess: int, budget: int) -> bool:
         """Move the coldest to disk until ``excess`` bytes less are in memory; whether only the budget ended it."""
+        # By what is left in memory, not by what was written: dropping a good copy writes nothing and frees as much.
         target = self._nbytes - excess
         while self._nbytes > target:
             if budget <= 0:
@@ -259,6 +266,7 @@ class Overflow:
             try:
                 extent = self._disk.reserve(len(data))
             except OSError:
+                # Copies of what is in memory are a convenience; the only copy of something isn't.
                 if not self._drop_copies():
                     raise
                 extent = self._disk.reserve(len(data))
@@ -274,6 +282,8 @@ class Overflow:
         chunk = job.data[job.extent.written : job.extent.written + self._disk.step]
         try:
             self._disk.write(job.extent, chunk)
+        # Not raised: moving is a favour to others, and nobody in this call asked for it. Who needs the room hears of it
+        # (room.py).
         except OSError as error:  # the disk is full, or broken: the result is still in memory
             self.disk_error = error.strerror or str(error)
             self._stop_spilling()
@@ -283,6 +293,7 @@ class Overflow:
             self.disk_error = ""
             self._spilling = None
             job.held.disk = job.extent
+            # Somebody mapped it while it was being written. It stays; the copy is good for the next time.
             if not job.held.is_used:
                 self._drop_memory(job.held)
         return len(chunk)

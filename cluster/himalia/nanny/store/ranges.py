@@ -43,6 +43,7 @@ class FreeRanges:
 
     def take(self, length: int) -> int | None:
         """Cut ``length`` bytes off the smallest range that has them, and return where; ``None`` if none has."""
+        # -1 is before every offset: the first range that is long enough, and of those the lowest.
         index = bisect_left(self._by_length, (length, -1))
         if index == len(self._by_length):
             return None

@@ -37,6 +37,7 @@ class Readers:
 
     def dispatched(self, run: int, offsets: list[int]) -> None:
         """Note what a new run maps."""
+        # Nobody knows yet who will take it; until then these mappings belong to the run.
         self.runs[run] = offsets
 
     def lost(self, run: int) -> list[int]:
@@ -58,7 +59,9 @@ class Readers:
             if left:
                 counts[offset] = left
             else:
+                # Zero is no entry, a negative one is: the end of a mapping was reported before its call was answered.
                 counts.pop(offset, None)
+            # Bytes count once per worker and range, however often it is mapped there.
             if (before > 0) != (left > 0):
                 length = self._length_of(offset)
                 self._kept[worker] = self._kept.get(worker, 0) + (length if left > 0 else -length)

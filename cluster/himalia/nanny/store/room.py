@@ -141,6 +141,8 @@ class Room:
         """
         request = Request(owner, nbytes, granted, refused, who, what, is_load)
         rank = self._ranks[0 if who else 1]
+        # Nobody before it in its own rank, and no result waits: else a stream of small requests would pass a large one
+        # for ever.
         if not rank and (who or not self._ranks[0]) and self._serve(request):
             return None
         request.since = self._clock()
@@ -161,15 +163,19 @@ class Room:
 
     def look(self) -> None:
         """Serve whom there is room for; to be called whenever something was freed."""
+        # Else the second look would serve the one who is being served.
         if self._is_looking:  # granting frees something by itself
             return
         self._is_looking = True
         try:
+            # Results before all else, always: an input that is read back needs room until its call ends, and a call
+            # with a result to write can't end.
             for rank in self._ranks:
                 while rank:
                     request = rank[0]
                     if not self._serve(request):
                         return  # who has a lower rank waits for him too
+                    # After it was served; who is served may ask for more at once, and has to be behind those who wait.
                     self.forget(request)
         finally:
             self._is_looking = False
@@ -188,8 +194,11 @@ class Room:
         is_stuck = first.stuck >= STUCK_LOOKS
         if self._store.is_disk_full and not first.is_load:
             self._full_since = self._full_since or self._clock()
+            # Since the disk is full, not since this one came: who comes tenth need not wait ten times as long for the
+            # same answer.
             waited = self._clock() - self._full_since
             if waited >= (DISK_PATIENCE if is_stuck else BUSY_DISK_PATIENCE):
+                # An error, and not a range over the limit: there the data would stay, with every further one.
                 self._end(first, force=False)
         elif is_stuck or waited >= PATIENCE:
             self._end(first, force=True)
@@ -215,10 +224,12 @@ class Room:
         try:
             found = self._store.grant(request.owner, request.nbytes)
         except StoreFullError as error:
+            # It can't be now; it may be later.
             if pages(request.nbytes) <= self._store.limit:
                 return False
             request.refused(error)
             return True
+        # It waited. Those who are served at once say nothing about the patience of the others.
         if request.since:
             self._served_at = self._clock()
             self._full_since = 0.0

@@ -58,6 +58,7 @@ class SpillFile:
         """
         self._open()
         disk = os.statvfs(self._file)
+        # Asked before each result: the disk is shared, and filling a root file system takes the whole host down.
         if disk.f_bavail * disk.f_frsize < nbytes + RESERVE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._directory)
         length = (nbytes + PAGE - 1) // PAGE * PAGE
@@ -92,6 +93,7 @@ class SpillFile:
         while done < extent.nbytes:
             chunk = memory[done : done + self.step]
             try:
+                # Straight into its range of the arena: no copy in between.
                 count = os.preadv(self._file, [chunk], extent.offset + done)
             except OSError as error:
                 raise DamagedExtentError(error.strerror or str(error)) from error
@@ -139,11 +141,13 @@ class SpillFile:
     def release(self, extent: Extent) -> None:
         """Give up an extent; its blocks go back to the disk where the file system can do that, else they are reused."""
         extent.is_released = True
+        # A stream to a slow client still reads it; the last one gives it back (unpin).
         if extent.readers:
             return
         if extent.written and self._file >= 0:
             try:
                 with mmap.mmap(self._file, extent.length, flags=mmap.MAP_SHARED, offset=extent.offset) as mapping:
+                    # A hole: Python has no fallocate(PUNCH_HOLE), and this is the same through a mapping.
                     mapping.madvise(mmap.MADV_REMOVE)
             except (OSError, ValueError, AttributeError):  # no holes here, or no madvise
                 pass
@@ -161,4 +165,5 @@ class SpillFile:
         make_parents(self._directory)
         path = os.path.join(self._directory, f"spill-{os.getpid()}-{id(self):x}")
         self._file = create_file(path)
+        # At once: from here on only our descriptor holds it, and the kernel frees it however we end.
         os.unlink(path)

@@ -97,11 +97,13 @@ class Store:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.limit = limit
+        # Below the limit, so that a grant finds room at once and what moves to disk does it in the background.
         self._target = int(limit * settings.memory_target)
         self._warm_limit = limit // WARM_SHARE
         self._arena = arena or Arena(directory=directory, limit=limit, anonymous=anonymous)
         self._ledger = Ledger(self._arena.size)
         disk = disk or SpillFile(directory)
+        # It moves ranges within the ledger's books by itself; this file only says how much.
         self._overflow = Overflow(self._arena, self._ledger, disk)
         self._budget = SPILL_STEPS * disk.step
         self._directory = directory
@@ -111,6 +113,7 @@ class Store:
         self._shadowed: dict[Key, list[Held]] = {}  # other attempts, which a newer value came in front of
         self.path = self._arena.path
         self.moves = Moves()
+        # Set by who waits for room. A method that asks Room would make the two need each other.
         self.freed: Callable[[], None] = _nothing
         self.mapped_limit = limit // MAPPED_SHARE
 
@@ -175,11 +178,13 @@ class Store:
 
     def put_inline(self, key: Key, attempt: int, data: bytes) -> int:
         """Keep a packed value as it is, in front of other attempts of its key, and return its size."""
+        # A key may be used for something else before the old value is freed; the scheduler frees by attempt.
         if key in self._held:
             self._displace(key, attempt)
         size = len(data)
         held = self._held[key] = Held(attempt, size, data)
         self._overflow.add(held)
+        # Small results can't move, so looking for what could would only find nothing, for each of thousands of calls.
         if size >= SPILL_LEAST and self.nbytes > self._target:
             self.relieve()
         return size
@@ -199,11 +204,13 @@ class Store:
         StoreFullError
             If neither memory nor disk has room.
         """
+        # Whole pages: they are mapped, and given back, by pages.
         length = pages(nbytes)
         self._make_room(length, force)
         offset = self._ledger.grant(owner, length)
         if offset is None:
             raise StoreFullError(f"The store has no {length} bytes in one piece.", length, self._room())
+        # Free pages that are kept for reuse are memory, too: with results and grants they must not exceed the limit.
         while self._ledger.warm > max(self._room(), 0):  # fresh pages were taken, beside warm ones that were too short
             self._discard()
         return offset, length
@@ -230,9 +237,11 @@ class Store:
         ValueError
             If the range isn't ``owner``'s.
         """
+        # First, since it refuses a range that isn't the owner's: nothing was changed then.
         block = self._ledger.adopt(owner, offset, range_length(sizes))
         if key in self._held:
             self._displace(key, attempt)
+        # Its size is that of its frames; the block is longer, by gaps for alignment and the rest of a page.
         held = self._held[key] = Held(attempt, sum(sizes), None, block, None, tuple(sizes))
         self._overflow.add(held)
         if self.nbytes > self._target:
@@ -249,6 +258,7 @@ class Store:
 
     def release_owner(self, owner: str) -> None:
         """Forget a process that is gone: what it was granted and what it mapped."""
+        # What it mapped is kept until here, and not a moment longer: the kernel has dropped a dead process's mappings.
         self._ledger.release_owner(owner)
         self._trim()
         self.freed()
@@ -270,10 +280,12 @@ class Store:
     def may_map(self, key: Key, reader: str, attempt: int) -> bool:
         """Whether a client may map a result for as long as it likes, or should get a copy; small ones are copied."""
         held = self._find(key, attempt)
+        # Small ones are bytes of this process and travel in messages; nothing of them is ever mapped.
         if not held.sizes:
             return True
         if held.block is None:
             return False
+        # All clients together: what any of them maps can't move to disk, and one notebook can have ten kernels.
         others = sum(nbytes for name, nbytes in self.mapped.items() if name != WORKERS)
         return others + held.block.length <= self.mapped_limit or self._ledger.maps(reader, held.block)
 
@@ -301,6 +313,8 @@ class Store:
             As :meth:`place`.
         """
         held = self._find(key, attempt)
+        # Straight from the arena; what is on disk stays there. A notebook that looks at everything once would else push
+        # out what calls need.
         if held.is_in_memory:
             block = self.pin(key, attempt)
             views = self.views(key, attempt)
@@ -311,6 +325,8 @@ class Store:
 
     def _checked(self, key: Key, held: Held, pieces: Iterator[memoryview]) -> Iterator[memoryview]:
         try:
+            # A generator that fails in its last step: the reader has all but the last piece, and the damaged copy is
+            # dropped here.
             yield from pieces
         except DamagedExtentError as error:
             raise self._damaged(key, held) from error
@@ -346,6 +362,7 @@ class Store:
         if is_whole is None:
             return False
         self.moves.add(StoreMove("unspill", began, self._clock() - began, held.nbytes))
+        # The bytes are worthless; the scheduler has a computed result made again.
         if not is_whole:
             raise self._damaged(key, held)
         return True
@@ -459,6 +476,7 @@ class Store:
         held = self._held[key]
         if attempt is None or is_good_for(held.attempt, attempt):
             return held
+        # From the newest back, as the machine's books do (held.py).
         for other in reversed(self._shadowed.get(key, ())):
             if is_good_for(other.attempt, attempt):
                 return other
@@ -475,6 +493,7 @@ class Store:
             self._drop_shadowed(key, attempt)
 
     def _drop_shadowed(self, key: Key, attempt: int) -> bool:
+        # A list, and short: a second value of a key lives until the scheduler hears of its predecessor's end.
         others = self._shadowed[key]
         for index, held in enumerate(others):
             if held.attempt == attempt:
@@ -501,6 +520,7 @@ class Store:
 
     def _make_room(self, length: int, force: bool = False) -> None:
         """Move to disk what is needed for ``length`` more bytes; with ``force`` it is enough to have tried."""
+        # For ever, not for now: who asks must not wait for it.
         if length > self.limit:
             raise StoreFullError(
                 f"The store of this host has no room for {length:,} bytes: its limit is {self.limit:,}, "
@@ -510,7 +530,11 @@ class Store:
             )
         needed = length - self._room()
         if needed > 0:
+            # Without a budget: the caller has promised the range to somebody in this very call. Who can wait asks Room,
+            # which moves in steps.
             self._spill(needed, self.nbytes)
+        # Forced grants go over the limit, by one range at a time (room.py): the alternative was a host in which
+        # everybody waits for everybody.
         if self._room() < length and not force:
             disk = f" The disk failed: {self.disk_error}." if self.disk_error else ""
             raise StoreFullError(
@@ -528,6 +552,7 @@ class Store:
             return False
         began, before = self._clock(), self._overflow.written
         is_cut_short = self._overflow.spill(excess, budget)
+        # What was only dropped, because its copy on disk is still good, is no move that took time.
         nbytes = self._overflow.written - before
         if nbytes:
             self.moves.add(StoreMove("spill", began, self._clock() - began, nbytes))
@@ -536,6 +561,7 @@ class Store:
     def _load(self, key: Key, held: Held) -> Block | None:
         """Bring a result to memory if it isn't there; its block, or ``None`` if it is inline."""
         if held.is_in_memory:
+            # The order of use is kept only of what could move.
             if held.nbytes >= SPILL_LEAST:
                 self._overflow.touch(held)
             return held.block
@@ -550,6 +576,7 @@ class Store:
 
     def _damaged(self, key: Key, held: Held) -> StoreDamagedError:
         """Give up a result that can't be read any more, log that, and return what to tell."""
+        # Given up by somebody else while it was being read: then that attempt number may be a new value's.
         if any(held is other for other in [self._held.get(key), *self._shadowed.get(key, ())]):
             self.free(key, held.attempt)
         error = StoreDamagedError(
@@ -569,6 +596,7 @@ class Store:
         return self._ledger.warm > 0
 
     def _trim(self) -> None:
+        # One step only: this is called at every free, and giving a gigabyte back takes 300 ms.
         if self._ledger.warm > self._warm_limit:
             self._discard()
 
