@@ -23,7 +23,7 @@ class NannyConfig(msgspec.Struct, kw_only=True):
     nworkers: int
     nthreads: int = 1
     memory_limit: int = 0
-    """Bytes per worker, and of results per worker; 0: what the machine has."""
+    """Bytes per worker, and of results per worker; 0: what the host has."""
     local_directory: str = ""
     """Where a directory of its own is made; empty: the system's temporary one."""
     resources: dict[str, float] = {}

@@ -1,7 +1,7 @@
 """The kernel's own count of processes that it killed for want of memory.
 
 It is looked at when a worker starts and when one was killed, so that nobody has to guess what a SIGKILL meant.  The
-whole machine's count (``/proc/vmstat``) and that of our control group are read, whichever exist; a container may hide
+whole host's count (``/proc/vmstat``) and that of our control group are read, whichever exist; a container may hide
 both.
 """
 

@@ -35,7 +35,7 @@ STOPPED_LIMIT: Final = 45.0
 """Seconds a stopped process is waited for: a person may have stopped it and mean to continue it.
 Kubernetes waits 40 s for a node that is silent (``node-monitor-grace-period``)."""
 IDLE_LIMIT: Final = 30.0
-"""Seconds after which a worker that takes nothing is replaced: gunicorn's ``timeout``, and far more than a busy machine
+"""Seconds after which a worker that takes nothing is replaced: gunicorn's ``timeout``, and far more than a busy host
 ever needs."""
 TAKEN_LIMIT: Final = 2.0
 """Seconds a worker has to be stopped for others to get what it hasn't begun.  A tool that slows processes down

@@ -9,7 +9,7 @@ The file (numbers little-endian)::
     block*   each: length u32 │ crc32 u32 │ first f64 │ last f64 │ records u32 │ starts u8 │ body
 
 ``body`` has ``length`` bytes: zlib of a MessagePack array of frames ``[time, kind, payload]``.  ``crc32`` is that of
-all that follows it in the block, so a block that was half written when the machine died is noticed, and the recording
+all that follows it in the block, so a block that was half written when its host died is noticed, and the recording
 ends before it.  ``first`` and ``last`` are the times of its first and last frame (epoch seconds of whoever recorded),
 ``records`` counts the finished calls in it.  They make an index that is read without unpacking anything.
 

@@ -49,7 +49,7 @@ DISCARD_STEP: Final = 32 * MIB
 """Bytes of free pages given back at once: 9 ms, measured."""
 WARM_SHARE: Final = 4
 """Free pages are kept for reuse up to this part (one fourth) of the limit.  Guess: more is taken from other processes
-of the machine for nothing; with less, a job whose results come and go pays for fresh pages, ten times a copy."""
+of the host for nothing; with less, a job whose results come and go pays for fresh pages, ten times a copy."""
 MAPPED_SHARE: Final = 4
 """Clients together map up to this part (one fourth) of the limit, and so do workers beside their calls: with
 both, and with the half that inputs of running calls may take (``nanny/admission.py``), all is just full."""
@@ -76,7 +76,7 @@ class Store:
     Attributes
     ----------
     path : str
-        The arena, to be opened by processes of the same user and machine.
+        The arena, to be opened by processes of the same user and host.
     moves : Moves
         What went between memory and disk.
     mapped_limit : int
