@@ -25,87 +25,42 @@ from __future__ import annotations
 
 import hmac
 import secrets
-import struct
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from himalia.comm.introduction import (
+    MAGIC,
+    MAX_HANDSHAKE,
+    PREFIX,
+    Challenge,
+    Hello,
+    Introduction,
+    Proof,
+    Refusal,
+    Welcome,
+    decode,
+    encode,
+    frame,
+    printable,
+)
 from himalia.comm.security import Credentials
 from himalia.comm.strangers import LISTENED, describe
 from himalia.errors import HandshakeError
 from himalia.messages.parts import PROTOCOL
 from himalia.names import PeerId
 
-MAGIC: Final = b"HMLA"
-"""First bytes of each handshake message; whatever begins otherwise isn't himalia."""
-MAX_HANDSHAKE: Final = 4096
-"""Bytes that a peer may send before it is known (docs/design.md, Trust)."""
 HANDSHAKE_TIMEOUT: Final = 5.0
 """Seconds that it may take (docs/design.md, Trust)."""
 
-_PREFIX: Final = struct.Struct(">4sH")
 _NONCE_SIZE: Final = 32
 
 SECRET_HELP: Final = (
     "The secret is in the cluster file of the user who started the cluster; "
     "give that file with --cluster-file or HIMALIA_CLUSTER_FILE."
 )
-
-
-class Hello(msgspec.Struct, array_like=True, tag=1, frozen=True):
-    """The dialer presents itself; the first four fields keep their places in every protocol."""
-
-    protocol: int
-    version: str
-    role: str
-    cluster_id: str
-    incarnation: str
-    nonce: bytes
-    session: str
-    resume: bool
-    received: int
-    early: bytes = b""
-    """Keyed hash of the rest: who has the key is no stranger.  It lets nobody in, since it could be a repetition."""
-
-
-class Challenge(msgspec.Struct, array_like=True, tag=2, frozen=True):
-    """The listener presents itself and proves that it has the secret."""
-
-    protocol: int
-    version: str
-    role: str
-    cluster_id: str
-    incarnation: str
-    nonce: bytes
-    proof: bytes
-
-
-class Proof(msgspec.Struct, array_like=True, tag=3, frozen=True):
-    """The dialer proves that it has the secret."""
-
-    proof: bytes
-    claim: bytes = b""
-    """Proves that the dialer is the process of that incarnation: the same on all its connections to one listener."""
-
-
-class Welcome(msgspec.Struct, array_like=True, tag=4, frozen=True):
-    """The dialer is in; ``received`` counts what this side has of a resumed session."""
-
-    received: int
-    holder_key: bytes = b""
-    """From the scheduler, for a nanny: what it checks those with who read from it (``security.HELD_ROLES``)."""
-
-
-class Refusal(msgspec.Struct, array_like=True, tag=5, frozen=True):
-    """The sender ends the conversation; ``reason`` is for a person."""
-
-    reason: str
-
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(Hello | Challenge | Proof | Welcome | Refusal).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,27 +126,48 @@ class _Handshake:
         self.leftover = b""
         """What the peer sent after its last handshake message; belongs to whatever comes next."""
 
-    def _next(self, data: bytes) -> object:
+    def _next(self, data: bytes) -> Introduction | None:
         """Return the next whole message, or None if more bytes are needed."""
         self._buffer += data
         # Before any length is believed: a stranger's first bytes would make an absurd one.
         start = bytes(self._buffer[: len(MAGIC)])
         if start != MAGIC[: len(start)]:
             raise self._describe_stranger(start)
-        if len(self._buffer) < _PREFIX.size:
+        if len(self._buffer) < PREFIX.size:
             return None
-        size = _PREFIX.unpack_from(self._buffer)[1] + _PREFIX.size
+        size = PREFIX.unpack_from(self._buffer)[1] + PREFIX.size
         if self._taken + max(size, self._strict * len(self._buffer)) > MAX_HANDSHAKE:
             raise self._refuse(f"more than {MAX_HANDSHAKE} bytes before the peer is known")
         if len(self._buffer) < size:
             return None
-        body = bytes(self._buffer[_PREFIX.size : size])
+        body = bytes(self._buffer[PREFIX.size : size])
         del self._buffer[:size]
         self._taken += size
         try:
-            return _decode(body)
+            return decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise self._refuse("an unreadable handshake; is it a much older or newer himalia?") from None
+
+    def receive(self, data: bytes) -> bytes:
+        """Take what was read and return what to send; see ``peer`` for whether it is done.
+
+        Raises
+        ------
+        Refused
+            Send its ``reply`` and close.
+        HandshakeError
+            The other side refused; close.
+        """
+        message = self._next(data)
+        if message is None:
+            return b""
+        if isinstance(message, Refusal):
+            raise HandshakeError(f"{self._where} refused: {printable(message.reason, 600)}")
+        return self._take(message)
+
+    def _take(self, message: Introduction) -> bytes:
+        """Return what to say to a message, or raise if it isn't its turn."""
+        raise NotImplementedError
 
     def _describe_stranger(self, start: bytes) -> Refused:
         """Say that the peer isn't himalia; one that tries TLS gets an answer, to know at once that this isn't it."""
@@ -210,7 +186,7 @@ class _Handshake:
     def _keyed_hash(self, role: str, listener: str, content: list[object]) -> bytes:
         """Return the hash that only those make who have a role's key, for this listener where each has its own."""
         try:
-            return hmac.digest(self._credentials.key(role, listener), _encode(content), "sha256")
+            return hmac.digest(self._credentials.key(role, listener), encode(content), "sha256")
         except KeyError:
             raise self._refuse(
                 f"one side has no key for the role {printable(role, 20)}; nodes that run workers get the cluster's "
@@ -291,27 +267,13 @@ class DialerHandshake(_Handshake):
         self._hello = msgspec.structs.replace(self._hello, early=self._early(self._hello, self._greeting.listener))
         return frame(self._hello)
 
-    def receive(self, data: bytes) -> bytes:
-        """Take what was read and return what to send; see :attr:`peer` for whether it is done.
-
-        Raises
-        ------
-        Refused
-            Send its ``reply`` and close.
-        HandshakeError
-            The listener refused; close.
-        """
-        message = self._next(data)
+    def _take(self, message: Introduction) -> bytes:
         match message:
-            case None:
-                return b""
             case Challenge() if self._challenge is None:
                 return self._answer(message)
             case Welcome() if self._challenge is not None:
                 self._finish(self._challenge, message)
                 return b""
-            case Refusal():
-                raise HandshakeError(f"{self._where} refused: {printable(message.reason, 600)}")
             case _:
                 raise self._refuse("a handshake message out of order")
 
@@ -332,7 +294,7 @@ class DialerHandshake(_Handshake):
         """Return what shows this listener, and no other, that we are the process of our incarnation."""
         secret = self._greeting.name_secret
         claim = [_CLAIM, self._credentials.cluster_id, challenge.incarnation, self._hello.incarnation]
-        return hmac.digest(secret, _encode(claim), "sha256") if secret else b""
+        return hmac.digest(secret, encode(claim), "sha256") if secret else b""
 
     def _finish(self, challenge: Challenge, welcome: Welcome) -> None:
         self.peer = Peer(
@@ -380,26 +342,12 @@ class ListenerHandshake(_Handshake):
         self.is_known = False
         """Whether its first message came from somebody with the role's key, now or at some time."""
 
-    def receive(self, data: bytes) -> bytes:
-        """Take what was read and return what to send; see :attr:`peer` for whether it is done.
-
-        Raises
-        ------
-        Refused
-            Send its ``reply`` and close.
-        HandshakeError
-            The dialer refused; close.
-        """
-        message = self._next(data)
+    def _take(self, message: Introduction) -> bytes:
         match message:
-            case None:
-                return b""
             case Hello() if self._said is None:
                 return self._challenge(message)
             case Proof() if self._said is not None:
                 return self._finish(*self._said, message)
-            case Refusal():
-                raise HandshakeError(f"{self._where} refused: {printable(message.reason, 600)}")
             case _:
                 raise self._refuse("a handshake message out of order")
 
@@ -443,14 +391,3 @@ class ListenerHandshake(_Handshake):
         self.peer = peer
         self.leftover = bytes(self._buffer)
         return frame(welcome)
-
-
-def frame(message: msgspec.Struct) -> bytes:
-    """Return a handshake message as it goes over the wire."""
-    body = _encode(message)
-    return _PREFIX.pack(MAGIC, len(body)) + body
-
-
-def printable(text: str, limit: int) -> str:
-    """Return a stranger's text so that it can be shown: one line, no control characters, not long."""
-    return "".join(c if c.isprintable() else "�" for c in text[:limit])

@@ -25,7 +25,8 @@ from typing import Final, cast
 from himalia.bucket import Complaints
 from himalia.comm.addresses import Address
 from himalia.comm.crowd import MAX_PENDING, Crowd
-from himalia.comm.handshake import HANDSHAKE_TIMEOUT, Greeting, ListenerHandshake, Peer, Refused, Welcome
+from himalia.comm.handshake import HANDSHAKE_TIMEOUT, Greeting, ListenerHandshake, Peer, Refused
+from himalia.comm.introduction import Welcome
 from himalia.comm.security import Credentials, ServerCertificate
 from himalia.comm.sockets import bind_unix, foreign_uid, hand_over, tune
 from himalia.comm.tls import server_context

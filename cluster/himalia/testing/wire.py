@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from himalia.comm.addresses import Address
 from himalia.comm.clock import Clock
-from himalia.comm.handshake import DialerHandshake, Greeting, ListenerHandshake, Peer, Refused, Welcome
+from himalia.comm.handshake import DialerHandshake, Greeting, ListenerHandshake, Peer, Refused
+from himalia.comm.introduction import Welcome
 from himalia.comm.listening import Acceptance
 from himalia.comm.security import Credentials, ServerCertificate
 from himalia.errors import HandshakeError, UnreachableError

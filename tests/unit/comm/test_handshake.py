@@ -11,19 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from himalia.comm import handshake
 from himalia.comm.handshake import (
+    HANDSHAKE_TIMEOUT,
+    DialerHandshake,
+    Greeting,
+    ListenerHandshake,
+    Peer,
+    Refused,
+)
+from himalia.comm.introduction import (
     MAGIC,
     MAX_HANDSHAKE,
     Challenge,
-    DialerHandshake,
-    Greeting,
     Hello,
-    ListenerHandshake,
-    Peer,
     Proof,
     Refusal,
-    Refused,
     Welcome,
     frame,
 )
@@ -271,4 +273,4 @@ def test_the_handshake_is_small() -> None:
     data = a.receive(d.start())
     sizes.append(len(data))
     assert max(sizes) < 250
-    assert handshake.HANDSHAKE_TIMEOUT == 5.0
+    assert HANDSHAKE_TIMEOUT == 5.0
