@@ -21,55 +21,70 @@ cell; each takes about 500 bytes."""
 
 
 class Snapshot:
-    """Newest of everything that was told.
+    """Newest of everything that was told; its tables are the same objects for as long as it lives.
 
     Attributes
     ----------
     info : ClusterInfo or None
         The newest answer to ``GetInfo``; None before the first one.
+    groups : dict
+        Newest summary by ``(name, span)``, in the order in which they appeared.
+    hosts : dict
+        Newest metrics by host id.
+    errors : dict
+        Failed calls by cause, what was seen last at the end.
+    events : deque
+        Rare events, oldest first, each once however often it is told.
+    status : SchedulerStatus
+    time : float
+        Of the newest push, by the scheduler's clock.
     """
 
     def __init__(self) -> None:
         self.info: ClusterInfo | None = None
-        self._groups: dict[tuple[str, str], GroupSummary] = {}
-        self._hosts: dict[str, HostMetrics] = {}
-        self._errors: dict[str, ErrorSummary] = {}
-        self._events: deque[ClusterEvent] = deque(maxlen=EVENTS)
-        self._status = SchedulerStatus()
-        self._time = 0.0
+        self.groups: dict[tuple[str, str], GroupSummary] = {}
+        self.hosts: dict[str, HostMetrics] = {}
+        self.errors: dict[str, ErrorSummary] = {}
+        self.events: deque[ClusterEvent] = deque(maxlen=EVENTS)
+        self.status = SchedulerStatus()
+        self.time = 0.0
 
     def take(self, telemetry: Telemetry) -> None:
         """Add a push."""
-        self._time = telemetry.time
-        self._status = telemetry.status
-        self._hosts.update(telemetry.hosts)
-        self._events.extend(telemetry.events)
+        self.time = telemetry.time
+        self.status = telemetry.status
+        self.hosts.update(telemetry.hosts)
+        known = self.events[-1].number if self.events else -1
+        self.events.extend(event for event in telemetry.events if event.number > known)
         for group in telemetry.groups:
-            self._groups[group.name, group.span] = group
-            if len(self._groups) > GROUPS:
+            self.groups[group.name, group.span] = group
+            if len(self.groups) > GROUPS:
                 # Rather one that is over: a bar that moves would jump back to nothing.
-                idle = (place for place, known in self._groups.items() if not known.tasks)
-                del self._groups[next(idle, next(iter(self._groups)))]
+                idle = (place for place, one in self.groups.items() if not one.tasks)
+                del self.groups[next(idle, next(iter(self.groups)))]
         for error in telemetry.errors:
-            self._errors.pop(error.id, None)  # so that what was seen last is last
-            self._errors[error.id] = error
-            if len(self._errors) > CAUSES:
-                del self._errors[next(iter(self._errors))]
+            self.errors.pop(error.id, None)  # so that what was seen last is last
+            self.errors[error.id] = error
+            if len(self.errors) > CAUSES:
+                del self.errors[next(iter(self.errors))]
 
-    def take_info(self, info: ClusterInfo) -> None:
-        """Add an answer about hosts and workers; hosts that it doesn't name are gone."""
+    def take_info(self, info: ClusterInfo) -> list[str]:
+        """Add an answer about hosts and workers; return the hosts that it doesn't name, which are gone."""
         self.info = info
-        self._hosts = {host: metrics for host, metrics in self._hosts.items() if host in info.hosts}
+        gone = [host for host in self.hosts if host not in info.hosts]
+        for host in gone:
+            del self.hosts[host]
+        return gone
 
     def telemetry(self) -> Telemetry:
         """Return all of it as one push."""
         return Telemetry(
-            time=self._time,
-            groups=list(self._groups.values()),
+            time=self.time,
+            groups=list(self.groups.values()),
             records=[],
             skipped=0,
-            hosts=dict(self._hosts),
-            errors=list(self._errors.values()),
-            events=list(self._events),
-            status=self._status,
+            hosts=dict(self.hosts),
+            errors=list(self.errors.values()),
+            events=list(self.events),
+            status=self.status,
         )

@@ -14,8 +14,6 @@ from typing import Final, NamedTuple
 from himalia.messages.answers import ClusterInfo, HostView, WorkerView
 from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import (
-    ClusterEvent,
-    ErrorSummary,
     GroupSummary,
     HostMetrics,
     SchedulerStatus,
@@ -24,9 +22,7 @@ from himalia.messages.telemetry import (
 )
 from himalia.names import HostId, PeerId
 from himalia.show.natural import natural
-from himalia.telemetry.errors import CAUSES
-from himalia.telemetry.events import EVENTS
-from himalia.telemetry.snapshot import GROUPS
+from himalia.telemetry.snapshot import Snapshot
 from himalia_widgets.view.calls import CallTable
 from himalia_widgets.view.clocks import CONFIRM, SLACK, Offset
 from himalia_widgets.view.colors import Colors
@@ -108,12 +104,9 @@ class History:
         self.membership = 0
         self.workers: list[tuple[str, WorkerView]] = []
         self.calls = CallTable(records)
-        self.groups: dict[tuple[str, str], GroupSummary] = {}
+        self._told = told = Snapshot()
+        self.groups, self.hosts, self.errors, self.events = told.groups, told.hosts, told.errors, told.events
         self.paces: dict[tuple[str, str], Pace] = {}
-        self.hosts: dict[str, HostMetrics] = {}
-        self.errors: dict[str, ErrorSummary] = {}
-        self.events: deque[ClusterEvent] = deque(maxlen=EVENTS)
-        self.status = SchedulerStatus()
         self.trends = Trends(seconds)
         self.moves: deque[Move] = deque(maxlen=5000)
         self.moved = 0
@@ -139,24 +132,19 @@ class History:
         """Remember a push that arrived at ``now``, epoch seconds."""
         self.now = now
         told = self._judge_lag(telemetry.time, now)
-        self.status = telemetry.status
-        for group in telemetry.groups:
+        for group in telemetry.groups:  # against what was told before
             self._take_group(group, told)
         for host, metrics in telemetry.hosts.items():
             self._take_host(host, metrics, told)
+        self._told.take(telemetry)
+        if len(self.paces) > len(self.groups):
+            self.paces = {key: pace for key, pace in self.paces.items() if key in self.groups}
         for block in telemetry.blocks:
             self.calls.add_block(block, self.skew)
         self.calls.add_records(telemetry.records, self.skew)
         self.started = min(self.started or told, self.calls.first)
         self.skipped += telemetry.skipped
         self.total = max(telemetry.status.total, self.calls.total + self.skipped)
-        for error in telemetry.errors:
-            self.errors.pop(error.id, None)  # so that what was seen last is last
-            self.errors[error.id] = error
-            if len(self.errors) > CAUSES:
-                del self.errors[next(iter(self.errors))]
-        known = self.events[-1].number if self.events else -1
-        self.events.extend(event for event in telemetry.events if event.number > known)
         self.trends.add_status(telemetry.status, self.total, now=told)
         if telemetry.hosts:
             self.trends.add_cluster(self.hosts, now=told)
@@ -167,8 +155,7 @@ class History:
         self.info = info
         self.membership += 1
         self.workers = sorted(info.workers.items(), key=lambda item: natural(item[1].name))
-        for host in [host for host in self.hosts if host not in info.hosts]:
-            del self.hosts[host]
+        for host in self._told.take_info(info):
             for known in (self.skew, self._offsets, self._since, self._doubted):
                 known.pop(host, None)
             self.spilling.discard(host)
@@ -205,14 +192,15 @@ class History:
     def _take_group(self, group: GroupSummary, now: float) -> None:
         key = (group.name, group.span)
         before = self.groups.get(key)
-        self.groups[key] = group
         self.colors.number(group.name)
         if before is None or not (before.waiting or before.assigned):
             self.paces[key] = Pace()
         self.paces[key].add(now, group.finished + group.failed)
-        if len(self.groups) > GROUPS:
-            idle = next((key for key, one in self.groups.items() if not one.tasks), next(iter(self.groups)))
-            del self.groups[idle], self.paces[idle]
+
+    @property
+    def status(self) -> SchedulerStatus:
+        """What the scheduler said of itself last."""
+        return self._told.status
 
     @property
     def counts(self) -> TaskCounts:
@@ -270,7 +258,6 @@ class History:
         before = self.hosts.get(host)
         if before is not None and before.time == metrics.time != 0.0:
             return
-        self.hosts[host] = metrics
         if metrics.time:
             self._judge_clock(host, metrics.time, now)
         skew = self.skew.get(host, 0.0)
