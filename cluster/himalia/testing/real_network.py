@@ -18,7 +18,8 @@ from typing import Any, Final, TypeVar
 from himalia.comm.addresses import Address
 from himalia.comm.connection import Acceptance, Greeting, Peer
 from himalia.comm.endpoint import Endpoint
-from himalia.comm.handshake import HANDSHAKE_TIMEOUT, ListenerHandshake, Refused, Welcome
+from himalia.comm.handshake import HANDSHAKE_TIMEOUT, ListenerHandshake, Refused
+from himalia.comm.introduction import Welcome
 from himalia.comm.link import Link
 from himalia.comm.security import Credentials, ServerCertificate
 from himalia.comm.sockets import hand_over
