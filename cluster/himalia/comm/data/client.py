@@ -304,7 +304,7 @@ class _Host:
             self.reader = ArenaReader(
                 self.info.arena, reader=self._owner.me, copy_limit=self._owner.settings.copy_limit
             )
-            self.writer = ArenaWriter(self.info.arena)
+            self.writer = ArenaWriter(self.info.arena, writer=self._owner.me)
         except OSError:  # a container that shares the machine but not its processes: bytes will do
             self._is_local = False
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import mmap
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -21,6 +22,7 @@ from himalia.comm.data.layout import frame_offsets
 from himalia.comm.data.presence import announce
 from himalia.comm.packing import Buffer, unpack
 from himalia.descriptors import allow_more_files
+from himalia.errors import ClosedError
 from himalia.messages.worker import Place
 from himalia.settings import DEFAULT
 
@@ -159,27 +161,55 @@ class ArenaWriter:
     ----------
     path : str
         The arena, as the nanny names it.
+    writer : str
+        Who writes, if that is a client: the nanny can then see how long it may still write, connected or not.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, writer: str = "") -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        if writer:
+            announce(self._file, writer)
+        self._lock = threading.Lock()
+        self._writing = 0
+        self._is_closed = False
 
     def write(self, offset: int, frames: Sequence[Buffer]) -> tuple[int, ...]:
-        """Write ``frames`` one after the other, as :func:`frame_offsets` says, and return their sizes."""
+        """Write ``frames`` one after the other, as :func:`frame_offsets` says, and return their sizes.
+
+        Raises
+        ------
+        ClosedError
+            If the writer is closed, or is while this goes on.
+        """
         sizes = tuple(map(len, frames))
         starts, _ = frame_offsets(sizes)
-        for start, frame in zip(starts, frames, strict=True):
-            view = memoryview(frame)
-            done = 0
-            while done < len(view):
-                done += os.pwrite(self._file, view[done : done + WRITE_CHUNK], offset + start + done)
+        with self._lock:
+            self._writing += 1
+        try:
+            for start, frame in zip(starts, frames, strict=True):
+                view = memoryview(frame)
+                done = 0
+                while done < len(view):
+                    if self._is_closed:
+                        raise ClosedError("The arena was closed while something was written to it.")
+                    done += os.pwrite(self._file, view[done : done + WRITE_CHUNK], offset + start + done)
+        finally:
+            with self._lock:
+                self._writing -= 1
+                self._close_file()
         return sizes
 
     def close(self) -> None:
-        """Close the arena; may be called twice."""
-        file, self._file = self._file, -1
-        if file >= 0:
-            os.close(file)
+        """Close the arena once nobody writes any more; may be called twice."""
+        with self._lock:
+            self._is_closed = True
+            self._close_file()
+
+    def _close_file(self) -> None:
+        # Not under a thread that writes: the number of a closed file is the next file's, which would get the bytes.
+        if self._is_closed and not self._writing and self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 def _new_mapping(file: int, total: int, offset: int) -> _Mapping:

@@ -184,8 +184,11 @@ class _Serving(DataConnection):
         super().connection_made(transport)
 
     def lost(self, reason: str) -> None:
-        for _, offset, length in self._granted.values():
-            self._store.hand_back(self.peer, [(offset, length)])
+        for message, offset, length in self._granted.values():
+            # What the peer writes by itself it may still be writing, connected or not: that stays its own until it is
+            # gone (``DataServer._release``), or its bytes would get into what the range is used for next.
+            if not message.map:
+                self._store.hand_back(self.peer, [(offset, length)])
         self._granted.clear()
         for request in self._waiting.values():
             self._server.room.forget(request)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -372,6 +374,39 @@ def test_a_host_that_goes_away_in_the_middle_leaves_nothing_half_done(run: Run, 
 
             assert await client.get(stage.info, wanted([K])) == {K: None}
 
+    run(main())
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_OFD_SETLK"), reason="needs locks of file descriptions, which Linux has")
+def test_a_range_is_not_reused_while_a_client_that_was_cut_off_still_writes_to_it(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("himalia.comm.data.server.PRESENCE_INTERVAL", 0.02)
+    looks = count_looks(monkeypatch)
+    begun, go_on = threading.Event(), threading.Event()
+    pwrite = os.pwrite
+
+    def slow_pwrite(file: int, data: bytes, offset: int) -> int:
+        begun.set()
+        assert go_on.wait(10)
+        return pwrite(file, data[: 1 << 20], offset)
+
+    async def main() -> None:
+        async with nanny(place) as stage:
+            client = stage.client()
+            free = stage.store.room
+            putting = asyncio.ensure_future(client.put(stage.info, K, [bytes(8 * MIB)]))
+            await until(begun.is_set)
+            client.close()
+            await until(lambda: len(looks) >= 3)
+            assert stage.store.room <= free - 8 * MIB
+
+            go_on.set()
+            with pytest.raises(ClosedError):
+                await putting
+            await until(lambda: stage.store.room == free)
+
+    monkeypatch.setattr("himalia.comm.data.mapping.os.pwrite", slow_pwrite)
     run(main())
 
 

@@ -18,6 +18,7 @@ from himalia import serialize
 from himalia.comm.data.layout import PAGE, frame_offsets, range_length
 from himalia.comm.data.mapping import ArenaReader, ArenaWriter
 from himalia.comm.data.presence import is_present
+from himalia.errors import ClosedError
 from himalia.messages.worker import Place
 
 COPY_LIMIT = 10_000
@@ -229,3 +230,35 @@ def test_a_range_that_a_forked_child_may_still_see_is_never_reported_as_gone(are
     del old, new
     gc.collect()
     assert list(arena.reader.unmapped) == [10 * PAGE]
+
+
+def test_an_arena_that_is_closed_while_something_is_written_stays_open_until_then(
+    arena: ArenaStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    pwrite, raised = os.pwrite, []
+
+    def slow_pwrite(file: int, data: bytes, offset: int) -> int:
+        begun.set()
+        assert go_on.wait(10)
+        return pwrite(file, data[:10], offset)
+
+    def write() -> None:
+        try:
+            arena.writer.write(0, [b"x" * 100])
+        except ClosedError as error:
+            raised.append(error)
+
+    monkeypatch.setattr("himalia.comm.data.mapping.os.pwrite", slow_pwrite)
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert begun.wait(10)
+    arena.writer.close()
+    other = os.memfd_create("somebody's", os.MFD_CLOEXEC)  # would get the number, and the bytes, of a file closed now
+    go_on.set()
+    thread.join()
+
+    assert os.fstat(other).st_size == 0
+    os.close(other)
+    assert raised
+    assert os.pread(arena.file, 20, 0) == b"x" * 10 + bytes(10)
