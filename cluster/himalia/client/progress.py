@@ -19,9 +19,9 @@ from himalia.client.engine.timing import clock
 from himalia.client.engine.watchers import Countdown, Sleeper
 from himalia.client.future import AnyFuture, engine_of, record_of
 from himalia.client.futures_in import futures_of
-from himalia.client.progress_html import Bar, draw
 from himalia.client.reprs import RELEASED, count_statuses, ended
 from himalia.errors import TimeoutError
+from himalia.show.bars import Bar, draw
 from himalia.telemetry.group_names import group_name
 from himalia.views import find_views, in_notebook
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from himalia.client.profile import Profile
-from himalia.client.progress_html import Bar, draw
 from himalia.messages.answers import ProfileSamples
+from himalia.show.bars import Bar, draw
 
 
 def test_a_profile_counts_functions_and_keeps_why_a_host_can_not_look() -> None:

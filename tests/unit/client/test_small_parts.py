@@ -17,7 +17,6 @@ from himalia.client.engine.watchers import Countdown, Sleeper
 from himalia.client.nesting import pack_futures, unpack_futures
 from himalia.client.packing.calls import KeyMaker, check_callable, make_options
 from himalia.client.progress import Counter, line, show_bars
-from himalia.client.progress_html import draw, speed
 from himalia.client.versions import compare, versions_here
 from himalia.errors import (
     CancelledError,
@@ -30,6 +29,7 @@ from himalia.errors import (
 )
 from himalia.messages.parts import Frame, TaskError, TaskOptions
 from himalia.names import Key, PeerId
+from himalia.show.bars import draw, speed
 from himalia.telemetry.group_names import group_name
 from tests.waiting import wait_until
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Coroutine, Iterable
 from html import escape
 from typing import Final, NamedTuple, Protocol
 
-from himalia.client.progress_html import FAILED, FAINT, GROUND, parts
 from himalia.errors import HimaliaError, TimeoutError
 from himalia.follow.source import Groups
 from himalia.messages.answers import TelemetryReport
 from himalia.messages.telemetry import GroupSummary, TaskCounts
+from himalia.show.bars import FAILED, FAINT, GROUND, parts
 from himalia_widgets.view.left import WorkLeft
 from himalia_widgets.view.units import seconds, size, soon
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from himalia.client.progress_html import duration
+from himalia.show.bars import duration
 from himalia.show.units import BINARY
 
 

@@ -17,7 +17,7 @@ CANCELLED: Final = "var(--jp-ui-font-color3,#9e9e9e)"
 GROUND: Final = "var(--jp-layout-color3,rgba(128,128,128,.25))"
 FAINT: Final = "color:var(--jp-ui-font-color2,#757575)"
 DOUBT: Final = 2.0
-"""Seconds in which nothing ended after which a shorter time left is wrong: eight drawings (``progress.py``) without
+"""Seconds in which nothing ended after which a shorter time left is wrong: eight drawings (``follow/progress.py``) without
 any end aren't chance."""
 NAME: Final = 40
 """Characters of a name that are shown; all of it is in the tooltip."""
