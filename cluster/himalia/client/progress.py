@@ -1,19 +1,18 @@
-"""Progress of futures: lines of text in a terminal, bars in a notebook that go on while other cells run.
+"""Progress of futures: what :func:`progress` shows of them, and when it waits.
 
-Decides what is counted (this client's own records, so the numbers are exact) and how often it is looked at.  What the
-bars look like is ``progress_html.py``'s business.
+Decides what is counted: this client's own records, so the numbers are exact, where a cluster's telemetry comes four
+times a second.  How it is shown until the end says ``follow/progress.py``.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TextIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO
 
 from himalia.client.engine.engine import Engine
-from himalia.client.engine.gathering import wait_here, wait_in_loop
+from himalia.client.engine.gathering import wait_in_loop
 from himalia.client.engine.state import CANCELLED, ERROR, LOST, PENDING, Record
 from himalia.client.engine.timing import clock
 from himalia.client.engine.watchers import Countdown, Sleeper
@@ -21,18 +20,10 @@ from himalia.client.future import AnyFuture, engine_of, record_of
 from himalia.client.futures_in import futures_of
 from himalia.client.reprs import RELEASED, count_statuses, ended
 from himalia.errors import TimeoutError
-from himalia.show.bars import Bar, draw
+from himalia.follow.progress import INTERVAL, show_bars, show_lines, write_last_lines, write_line
+from himalia.show.bars import Bar
 from himalia.telemetry.group_names import group_name
 from himalia.views import find_views, in_notebook
-
-INTERVAL: Final = 0.1
-"""Seconds between two looks.  Faster than the eye reads, slow enough to cost nothing."""
-NOTEBOOK_INTERVAL: Final = 0.25
-"""The same for a notebook, where each look that shows something new is a message to the page."""
-SHARE: Final = 0.02
-"""Part of a CPU that looking at very many records may cost."""
-WIDTH: Final = 40
-"""Characters of the bar."""
 
 
 def progress(
@@ -69,22 +60,12 @@ def progress(
     if notebook is None:
         notebook = file is None and not engine.asynchronous and in_notebook()
     views = find_views() if notebook else None
+    counted = RecordsProgress(engine, groups)
     if views is not None:
-        show_bars(groups, views.show_progress, engine.shell, complete=complete)
+        show_bars(counted, views.show_progress, complete=complete)
         return None
     out = sys.stdout if file is None else file
-    counters = [Counter(name, records) for name, records in groups.items()]
-    if engine.asynchronous:
-        return _show_in_loop(engine, counters, out)
-    records = [record for members in groups.values() for record in members]
-    while True:
-        _write(out, line(look_at(counters)))
-        try:
-            wait_here(engine, records, INTERVAL)
-        except TimeoutError:
-            continue
-        _finish(out, counters)
-        return None
+    return _show_in_loop(counted, out) if engine.asynchronous else show_lines(counted, out)
 
 
 def group_records(
@@ -99,62 +80,53 @@ def group_records(
     return {name: list(members.values()) for name, members in groups.items()}
 
 
-async def _show_in_loop(engine: Engine, counters: Sequence[Counter], out: TextIO) -> None:
-    records = [record for counter in counters for record in counter.records]
-    while True:
-        _write(out, line(look_at(counters)))
+async def _show_in_loop(counted: RecordsProgress, out: TextIO) -> None:
+    """Do what :func:`show_lines` does, for a client that never blocks."""
+    while any(bar.left for bar in write_line(counted, out)):
         try:
-            await wait_in_loop(engine, records, INTERVAL)
+            await wait_in_loop(counted.engine, counted.records, INTERVAL)
         except TimeoutError:
-            continue
-        _finish(out, counters)
-        return
+            pass
+    write_last_lines(counted, out)
 
 
-def show_bars(
-    groups: dict[str, list[Record]],
-    show: Callable[[str], Callable[[str], None]],
-    shell: Any,
-    *,
-    complete: bool,
-    interval: float = NOTEBOOK_INTERVAL,
-) -> threading.Thread:
-    """Show bars, and follow the records in a thread of its own until all have settled or were released.
+class RecordsProgress:
+    """Counts the records of a client; a :class:`himalia.follow.progress.Progressing`.
 
-    The last of them wakes it, since how long all took is told: the looks may be a second apart on a busy machine.
+    Parameters
+    ----------
+    engine : Engine
+    groups : mapping of str to list of Record
+        By the name of their bar.
     """
-    counters = [Counter(name, records) for name, records in groups.items()]
-    everything = [record for records in groups.values() for record in records]
-    started = clock()
-    replace = show(draw([counter.look() for counter in counters], 0.0))
 
-    def follow() -> None:
-        shown = ""
-        sleeper, is_woken = Sleeper(), False
-        countdown = Countdown(sleeper.wake)
-        shell.watch(everything, countdown, countdown.begin)
-        while True:
-            began = time.thread_time()
-            bars = [counter.look() for counter in counters]
-            is_over = not any(bar.left for bar in bars)
-            visible = bars if complete or is_over else [bar for bar in bars if bar.left]
-            markup = draw(visible, clock() - started)
-            if markup != shown:
-                shown = markup
-                replace(markup)
-            if is_over:
-                if not is_woken:
-                    shell.unwatch(everything, countdown)
-                return
-            pause = max(interval, (time.thread_time() - began) / SHARE)
-            if is_woken:  # and yet one is to come: it is retried
-                time.sleep(pause)
-            else:
-                is_woken = sleeper.sleep(pause)
+    def __init__(self, engine: Engine, groups: Mapping[str, list[Record]]) -> None:
+        self.engine = engine
+        self.records = [record for members in groups.values() for record in members]
+        self._counters = [Counter(name, members) for name, members in groups.items()]
+        self._sleeper = Sleeper()
+        self._countdown = Countdown(self._sleeper.wake)
+        self._is_watching = False
+        self._was_woken = False
 
-    thread = threading.Thread(target=follow, name="himalia-progress", daemon=True)
-    thread.start()
-    return thread
+    def look(self) -> list[Bar]:
+        """Count each group."""
+        bars = [counter.look() for counter in self._counters]
+        if self._is_watching and not any(bar.left for bar in bars):
+            self._is_watching = False
+            if not self._was_woken:  # what was released never settles
+                self.engine.shell.unwatch(self.records, self._countdown)
+        return bars
+
+    def wait(self, seconds: float) -> None:
+        """Sleep so long, or until the last record settles."""
+        if not self._is_watching:  # once for all looks: to watch a million records takes its time
+            self._is_watching = True
+            self.engine.shell.watch(self.records, self._countdown, self._countdown.begin)
+        if self._was_woken:  # and yet one is to come: it is retried
+            time.sleep(seconds)
+        else:
+            self._was_woken = self._sleeper.sleep(seconds)
 
 
 class Counter:
@@ -206,47 +178,3 @@ class Counter:
             self._waited,
             quiet,
         )
-
-
-def look_at(counters: Sequence[Counter]) -> Bar:
-    """Look at all of them, and return their sum."""
-    bars = [counter.look() for counter in counters]
-    return Bar(
-        "all",
-        sum(bar.ended for bar in bars),
-        sum(bar.total for bar in bars),
-        sum(bar.failed for bar in bars),
-        sum(bar.cancelled for bar in bars),
-        sum(bar.released for bar in bars),
-        sum(bar.before for bar in bars),
-        max((bar.waited for bar in bars), default=0.0),
-    )
-
-
-def line(bar: Bar) -> str:
-    """Return a bar as a line.
-
-    >>> line(Bar("inc", 54, 100, 1, 46, waited=1.6))
-    '[#####################                   ] 54 of 100 |  54% |   1.6s | 1 failed | 46 cancelled'
-    """
-    share = bar.ended / bar.total if bar.total else 0.0
-    drawn = ("#" * int(share * WIDTH)).ljust(WIDTH)
-    told = [f"[{drawn}] {bar.ended} of {bar.total}", f"{share:4.0%}", f"{bar.waited:5.1f}s"]
-    told += [f"{bar.failed} failed"] if bar.failed else []
-    told += [f"{bar.cancelled} cancelled"] if bar.cancelled else []
-    told += [f"{bar.released} released"] if bar.released else []
-    return " | ".join(told)
-
-
-def _finish(out: TextIO, counters: Sequence[Counter]) -> None:
-    """Write the last state: a line for each group."""
-    width = max(len(counter.name) for counter in counters)
-    lines = [line(counter.look()) for counter in counters]
-    if len(lines) > 1:
-        lines = [f"{counter.name.ljust(width)} {text}" for counter, text in zip(counters, lines, strict=True)]
-    _write(out, "\n".join(lines) + "\n")
-
-
-def _write(out: TextIO, text: str) -> None:
-    out.write("\r" + text)
-    out.flush()

@@ -1,6 +1,7 @@
-"""What bars of progress look like in a notebook's page: small, without script, readable when nothing runs any more.
+"""What bars of progress look like: a line of text, or markup for a notebook's page.
 
-Colours are the page's own, with one that suits light and dark where there are none.
+The markup is small, has no script, and can be read when nothing runs any more.  Colours are the page's own, with one
+that suits light and dark where there are none.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ CANCELLED: Final = "var(--jp-ui-font-color3,#9e9e9e)"
 GROUND: Final = "var(--jp-layout-color3,rgba(128,128,128,.25))"
 FAINT: Final = "color:var(--jp-ui-font-color2,#757575)"
 DOUBT: Final = 2.0
-"""Seconds in which nothing ended after which a shorter time left is wrong: eight drawings (``follow/progress.py``) without
-any end aren't chance."""
+"""Seconds in which nothing ended after which a shorter time left is wrong: eight drawings (``follow/progress.py``)
+without any end aren't chance."""
 NAME: Final = 40
 """Characters of a name that are shown; all of it is in the tooltip."""
+WIDTH: Final = 40
+"""Characters of a bar of text."""
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """Where the futures of one group are; the words are those of :class:`himalia.messages.telemetry.TaskCounts`."""
+    """Where the calls of one group are; the words are those of :class:`himalia.messages.telemetry.TaskCounts`."""
 
     name: str
     ended: int
@@ -44,8 +47,45 @@ class Bar(msgspec.Struct, frozen=True):
 
     @property
     def left(self) -> int:
-        """Futures that are still to come."""
+        """Calls that are still to come."""
         return self.total - self.ended - self.cancelled - self.released
+
+
+def total(bars: Sequence[Bar]) -> Bar:
+    """Return the sum of all of them."""
+    return Bar(
+        "all",
+        sum(bar.ended for bar in bars),
+        sum(bar.total for bar in bars),
+        sum(bar.failed for bar in bars),
+        sum(bar.cancelled for bar in bars),
+        sum(bar.released for bar in bars),
+        sum(bar.before for bar in bars),
+        max((bar.waited for bar in bars), default=0.0),
+    )
+
+
+def line(bar: Bar) -> str:
+    """Return a bar as a line.
+
+    >>> line(Bar("inc", 54, 100, 1, 46, waited=1.6))
+    '[#####################                   ] 54 of 100 |  54% |   1.6s | 1 failed | 46 cancelled'
+    """
+    share = bar.ended / bar.total if bar.total else 0.0
+    drawn = ("#" * int(share * WIDTH)).ljust(WIDTH)
+    told = [f"[{drawn}] {bar.ended} of {bar.total}", f"{share:4.0%}", f"{bar.waited:5.1f}s"]
+    told += [f"{bar.failed} failed"] if bar.failed else []
+    told += [f"{bar.cancelled} cancelled"] if bar.cancelled else []
+    told += [f"{bar.released} released"] if bar.released else []
+    return " | ".join(told)
+
+
+def last_lines(bars: Sequence[Bar]) -> str:
+    """Return the last state: a line for each group, with its name if there are several."""
+    if len(bars) == 1:
+        return line(bars[0])
+    width = max((len(bar.name) for bar in bars), default=0)
+    return "\n".join(f"{bar.name.ljust(width)} {line(bar)}" for bar in bars)
 
 
 def draw(bars: Sequence[Bar], elapsed: float) -> str:

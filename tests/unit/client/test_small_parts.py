@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from himalia import exceptions, serialize
+from himalia.client.engine.engine import Engine
 from himalia.client.engine.errors_view import error_of, rebuild
 from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
 from himalia.client.engine.timing import clock
@@ -16,7 +18,7 @@ from himalia.client.engine.tracebacks import traceback_of
 from himalia.client.engine.watchers import Countdown, Sleeper
 from himalia.client.nesting import pack_futures, unpack_futures
 from himalia.client.packing.calls import KeyMaker, check_callable, make_options
-from himalia.client.progress import Counter, line, show_bars
+from himalia.client.progress import Counter, RecordsProgress
 from himalia.client.versions import compare, versions_here
 from himalia.errors import (
     CancelledError,
@@ -27,9 +29,10 @@ from himalia.errors import (
     RemoteError,
     UsageError,
 )
+from himalia.follow.progress import show_bars
 from himalia.messages.parts import Frame, TaskError, TaskOptions
 from himalia.names import Key, PeerId
-from himalia.show.bars import draw, speed
+from himalia.show.bars import draw, line, speed
 from himalia.telemetry.group_names import group_name
 from tests.waiting import wait_until
 
@@ -301,7 +304,9 @@ def test_bars_end_when_the_last_future_does() -> None:
     """Looks are far apart where there is much to count, and what is told at the end is a time."""
     shell, record = FakeShell(), Record(X, refs=1, submitted=clock())
     shown: list[str] = []
-    thread = show_bars({"x": [record]}, lambda markup: shown.append, shell, complete=True, interval=20.0)
+    engine = cast(Engine, SimpleNamespace(shell=shell))
+    counted = RecordsProgress(engine, {"x": [record]})
+    thread = show_bars(counted, lambda markup: shown.append, complete=True, interval=20.0)
     wait_until(lambda: shell.watchers)
     record.status = FINISHED
     for watcher in shell.watchers:

@@ -21,6 +21,7 @@ from himalia.messages.answers import (
 from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import GroupSummary, LogLine
 from himalia.names import Key
+from himalia.show.bars import Bar
 from himalia.telemetry.snapshot import Snapshot
 
 
@@ -177,3 +178,18 @@ class ForeignCluster:
 
     def own_logs(self) -> dict[str, str]:
         return {"scheduler": "up"}
+
+
+class ForeignProgress:
+    """Calls of that cluster, of which one more ends with each look after the first."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+        self.ended = -1
+
+    def look(self) -> list[Bar]:
+        self.ended = min(self.ended + 1, self.calls)
+        return [Bar("inc", self.ended, self.calls)]
+
+    def wait(self, seconds: float) -> None:
+        """Take no time."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import msgspec
 import pytest
 from bokeh.document import Document
 
+from himalia.follow.progress import show_bars, show_lines
 from himalia.follow.recorder import record
 from himalia.follow.source import Followable, Source
 from himalia.follow.thread_feed import ThreadFeed
@@ -22,7 +25,7 @@ from himalia_widgets.dashboard.tables import describe_summary
 from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.followed import Followed
 from himalia_widgets.widget.board import Board
-from tests.unit.widgets.foreign import ForeignCluster, ForeignSource
+from tests.unit.widgets.foreign import ForeignCluster, ForeignProgress, ForeignSource
 from tests.unit.widgets.synthetic import MadeUpCluster
 from tests.unit.widgets.test_replay import START, recorded
 from tests.waiting import wait_until
@@ -107,6 +110,21 @@ def keys_in(path: Path) -> set[str]:
             blocks = [msgspec.msgpack.decode(block, type=list[TaskRecord]) for block in push.blocks]
             found |= {one.key for some in (*blocks, push.records) for one in some}
     return found
+
+
+def test_progress_shows_what_it_counts() -> None:
+    shown: list[str] = []
+    show_bars(ForeignProgress(3), lambda markup: shown.append, complete=True).join(10)
+    assert [re.findall(r"\d+ / 3", markup) for markup in shown] == [["1 / 3"], ["2 / 3"], ["3 / 3"]]
+
+    out = io.StringIO()
+    show_lines(ForeignProgress(2), out)
+    assert [re.findall(r"\d of 2", text) for text in out.getvalue().split("\r")[1:]] == [
+        ["0 of 2"],
+        ["1 of 2"],
+        ["2 of 2"],
+        ["2 of 2"],
+    ]
 
 
 def test_the_recorder_records_it_and_it_is_replayed(tmp_path: Path) -> None:
