@@ -15,7 +15,7 @@ from himalia.registry.dashboard_key import CODE_SECONDS, mint, new_key
 from himalia_widgets.dashboard import attendance, documents, server
 from himalia_widgets.dashboard.guard import Guard
 from tests.unit.widgets import synthetic
-from tests.unit.widgets.test_dashboard_pages import told
+from tests.unit.widgets.dashboard.test_pages import told
 from tests.waiting import wait_until
 
 SECONDS = 2.0

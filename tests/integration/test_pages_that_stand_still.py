@@ -21,7 +21,7 @@ from himalia_widgets.dashboard import attendance, documents, server
 from himalia_widgets.dashboard.guard import Guard
 from himalia_widgets.view.history import History
 from tests.unit.widgets import synthetic
-from tests.unit.widgets.test_dashboard_pages import told
+from tests.unit.widgets.dashboard.test_pages import told
 from tests.waiting import PATIENCE
 
 PAGE = "status"

@@ -13,7 +13,7 @@ from himalia_widgets.dashboard.tables import describe_calls
 from himalia_widgets.replay.described import describe
 from himalia_widgets.replay.source import ReplaySource
 from tests.unit.widgets.javascript import find_node
-from tests.unit.widgets.test_replay import recorded
+from tests.unit.widgets.replay.test_replay import recorded
 
 PACKAGE = Path(str(files("himalia_widgets")))
 
