@@ -36,7 +36,7 @@ OWN_FILES: Final = (
     serialize.__file__,
     f"{PACKAGE}callables.py",
     f"{PACKAGE}surroundings.py",
-    f"{PACKAGE}client{os.sep}remote.py",
+    f"{PACKAGE}client{os.sep}packing{os.sep}remote.py",
 )
 """Files whose frames are of no interest to a user."""
 

@@ -26,8 +26,8 @@ from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.followed import Followed
 from himalia_widgets.widget.board import Board
 from tests.unit.widgets.foreign import ForeignCluster, ForeignProgress, ForeignSource
-from tests.unit.widgets.synthetic import MadeUpCluster
 from tests.unit.widgets.replay.test_replay import START, recorded
+from tests.unit.widgets.synthetic import MadeUpCluster
 from tests.waiting import wait_until
 
 REFUSED = "This cluster was started elsewhere: scale it there."
