@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 
 from himalia import serialize
+from himalia.decoders import decoder_of
 from himalia.messages.parts import Frame
 from himalia.wellformed import text_of, well_formed
 
@@ -74,7 +75,7 @@ _known_classes: weakref.WeakKeyDictionary[type, tuple[list[str], list[bytes]]] =
 """Names and pickles of classes; one of a notebook takes half a millisecond to pickle."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[ChainLink]).decode
+_decode = decoder_of(list[ChainLink]).decode
 
 FramesOf = Callable[[types.TracebackType | None], Sequence[Frame]]
 

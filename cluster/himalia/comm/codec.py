@@ -6,7 +6,6 @@ count is filled in last.  This module knows nothing of numbering and never sees 
 
 from __future__ import annotations
 
-import functools
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from himalia.comm.framing import HEADER, LENGTH, MAX_FRAME, Frame, FrameError
+from himalia.decoders import decoder_of
 
 SPLIT: Final = 1024 * 1024
 """Bytes after which a frame is closed and the next one begun: a receiver starts on it while the rest is encoded."""
@@ -27,10 +27,9 @@ _MAX_SIZE: Final = MAX_FRAME + LENGTH.size
 _encode_into: Final = msgspec.msgpack.Encoder().encode_into
 
 
-@functools.cache
 def decoder(union: Any) -> Callable[[Frame], list[object]]:
     """Return the function that decodes and validates a body whose messages are of ``union``."""
-    return msgspec.msgpack.Decoder(list[union]).decode
+    return decoder_of(list[union]).decode
 
 
 def decode_body(decode: Callable[[Frame], list[object]], frame: Frame) -> list[object]:

@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from himalia.decoders import decoder_of
+
 MAGIC: Final = b"HMLA"
 """First bytes of each handshake message; whatever begins otherwise isn't himalia."""
 MAX_HANDSHAKE: Final = 4096
@@ -72,7 +74,7 @@ class Refusal(msgspec.Struct, array_like=True, tag=5, frozen=True):
 Introduction = Hello | Challenge | Proof | Welcome | Refusal
 
 encode: Final = msgspec.msgpack.Encoder().encode
-_decoder: Final[msgspec.msgpack.Decoder[Introduction]] = msgspec.msgpack.Decoder(Introduction)
+_decoder: Final[msgspec.msgpack.Decoder[Introduction]] = decoder_of(Introduction)
 decode: Final = _decoder.decode
 
 

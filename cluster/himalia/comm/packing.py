@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from himalia.decoders import decoder_of
+
 Buffer = bytes | bytearray | memoryview
 """What a value is made of once it is serialized."""
 
@@ -20,7 +22,7 @@ SEVERAL_START: Final = b"\x01"
 """First byte of several frames; what follows is a msgpack array of them."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[memoryview]).decode
+_decode = decoder_of(list[memoryview]).decode
 
 
 def pack(frames: Sequence[Buffer]) -> bytes:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import msgspec
 
 from himalia.comm.security import Credentials
+from himalia.decoders import convert
 from himalia.deploy.network import contact_addresses
 from himalia.deploy.service_config import ServiceConfig
 from himalia.errors import HimaliaError, StartError
@@ -83,7 +84,7 @@ async def serve_cluster(config: ServiceConfig, stop: asyncio.Event, ready: Calla
 def main() -> int:
     """Read the configuration, serve, return the exit code."""
     try:
-        config = msgspec.convert(read_config(), ServiceConfig)
+        config = convert(read_config(), ServiceConfig)
     except (ValueError, msgspec.ValidationError) as error:
         return fail(f"the scheduler's configuration can't be read: {error}")
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from himalia.decoders import decoder_of
 from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples, TelemetryReport
 from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import LogLine, TaskRecord
@@ -28,7 +29,7 @@ BASE_BYTES: Final = 2**20
 LOGS_LINES: Final = 2_000
 """Lines recorded of one answer; a loud program must not push the telemetry out of the file."""
 
-_decode = msgspec.msgpack.Decoder(list[TaskRecord]).decode
+_decode = decoder_of(list[TaskRecord]).decode
 
 
 class Transcript:

@@ -8,6 +8,7 @@ import sys
 
 import msgspec
 
+from himalia.decoders import convert
 from himalia.errors import HimaliaError
 from himalia.nanny.config import NannyConfig
 from himalia.nanny.shell import serve
@@ -18,7 +19,7 @@ def main() -> int:
     """Read the configuration, serve, return the exit code."""
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
     try:
-        config = msgspec.convert(read_config(), NannyConfig)
+        config = convert(read_config(), NannyConfig)
     except (ValueError, msgspec.ValidationError) as error:
         return fail(f"the nanny's configuration can't be read: {error}")
 

@@ -11,8 +11,7 @@ import socket
 from collections import deque
 from typing import Final
 
-import msgspec
-
+from himalia.decoders import decoder_of
 from himalia.messages.worker import DATAGRAM_LIMIT, Run, Stored
 from himalia.worker.wiring import datagram_pair
 
@@ -62,7 +61,7 @@ class RunQueue:
         self._flush_due = False
         """Whether :meth:`_flush` will be called: soon, or (``_is_full``) when the socket takes more."""
         self._is_full = False
-        self._decode = msgspec.msgpack.Decoder(Run | Stored).decode
+        self._decode = decoder_of(Run | Stored).decode
 
     def put(self, data: bytes) -> None:
         """Put a run into the queue, at the end of this tick.

@@ -14,6 +14,7 @@ import msgspec
 
 from himalia.bucket import Complaints
 from himalia.comm.data.layout import range_length
+from himalia.decoders import decoder_of
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.messages.telemetry import StoreUse
 from himalia.messages.worker import (
@@ -126,7 +127,7 @@ class Exchange:
         self._clock = clock
         self._complaints = Complaints(logger)
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(WorkerToNanny).decode
+        self._decode = decoder_of(WorkerToNanny).decode
         self._stored_messages = 0
         self._stored_runs: dict[int, int] = {}
         """Runs without an answer that were too large for a datagram, and where they are."""

@@ -21,6 +21,7 @@ import msgspec
 
 from himalia.bucket import Complaints
 from himalia.child import exit_text, module_command, with_paths, write_whole
+from himalia.decoders import decoder_of
 from himalia.messages.telemetry import LogLine
 from himalia.messages.worker import DATAGRAM_LIMIT, Run, Stored, WorkerToNanny
 from himalia.names import WorkerName
@@ -119,7 +120,7 @@ class WorkerPool:
         self.queue = RunQueue(self._loop)
         self._buffer = bytearray(2 * DATAGRAM_LIMIT)
         self._view = memoryview(self._buffer)
-        self._decode = msgspec.msgpack.Decoder(WorkerToNanny).decode
+        self._decode = decoder_of(WorkerToNanny).decode
 
     # Starting and ending processes
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
+from himalia.decoders import json_decoder_of
 from himalia.errors import UsageError
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def read_file(path: str) -> ClusterEntry:
     finally:
         os.close(fd)
     try:
-        entry = msgspec.json.decode(content, type=ClusterEntry)
+        entry = json_decoder_of(ClusterEntry).decode(content)
         _ = entry.credentials
     except (msgspec.MsgspecError, ValueError):
         raise UsageError(f"{path} is not a cluster file.") from None

@@ -7,6 +7,7 @@ import sys
 
 import msgspec
 
+from himalia.decoders import convert
 from himalia.errors import HimaliaError
 from himalia.run import fail, read_config, run
 from himalia.scheduler.config import SchedulerConfig
@@ -16,7 +17,7 @@ from himalia.scheduler.shell import serve
 def main() -> int:
     """Read the configuration, serve, return the exit code."""
     try:
-        config = msgspec.convert(read_config(), SchedulerConfig)
+        config = convert(read_config(), SchedulerConfig)
     except (ValueError, msgspec.ValidationError) as error:
         return fail(f"the scheduler's configuration can't be read: {error}")
 

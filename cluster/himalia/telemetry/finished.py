@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from himalia.decoders import decoder_of
 from himalia.messages.parts import Timing
 from himalia.messages.telemetry import TaskRecord
 from himalia.names import HostId, Key
@@ -26,7 +27,7 @@ THIN: Final = 8
 """One in so many rows of a block is packed a second time, for followers that are content with a sample."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[TaskRecord]).decode
+_decode = decoder_of(list[TaskRecord]).decode
 
 
 class RowBlock(NamedTuple):

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from himalia.decoders import convert
 from himalia.messages.answers import ClusterInfo, HostView, ProfileSamples, WorkerView
 from himalia.messages.parts import Part
 from himalia.names import HostId, PeerId
@@ -42,11 +43,11 @@ def read_profile(found: Mapping[str, object]) -> ProfileSamples:
 
 def read_table(found: object) -> dict[str, dict[str, object]]:
     """Return a dict of dicts; an empty one if there is none."""
-    return msgspec.convert(found or {}, dict[str, dict[str, object]])
+    return convert(found or {}, dict[str, dict[str, object]])
 
 
 def read_part(kind: type[P], found: Mapping[str, object]) -> P:
     """Return a part that was written as a dict, without what it doesn't know."""
     known = {field.name: field.type for field in msgspec.structs.fields(kind)}
     # Fields that this version dropped are left out: an old file is still worth what it shares with a new one.
-    return kind(**{name: msgspec.convert(value, known[name]) for name, value in found.items() if name in known})
+    return kind(**{name: convert(value, known[name]) for name, value in found.items() if name in known})

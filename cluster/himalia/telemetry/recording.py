@@ -42,6 +42,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from himalia.decoders import decoder_of
 from himalia.errors import RecordingError
 from himalia.messages.answers import ClusterInfo, ProfileSamples
 from himalia.messages.client import Telemetry
@@ -84,27 +85,27 @@ class RecordedFrame(msgspec.Struct, array_like=True):
 
     def telemetry(self) -> Telemetry:
         """Return the payload of ``base`` and ``telemetry``."""
-        return msgspec.msgpack.decode(self.payload, type=Telemetry)
+        return decoder_of(Telemetry).decode(self.payload)
 
     def logs(self) -> dict[str, list[LogLine]]:
         """Return the payload of ``logs``."""
-        return msgspec.msgpack.decode(self.payload, type=dict[str, list[LogLine]])
+        return decoder_of(dict[str, list[LogLine]]).decode(self.payload)
 
     def info(self) -> ClusterInfo:
         """Return the payload of ``info``."""
         if is_map(self.payload):
-            return read_info(msgspec.msgpack.decode(self.payload, type=dict[str, object]))
-        return msgspec.msgpack.decode(self.payload, type=ClusterInfo)
+            return read_info(decoder_of(dict[str, object]).decode(self.payload))
+        return decoder_of(ClusterInfo).decode(self.payload)
 
     def profile(self) -> ProfileSamples:
         """Return the payload of ``profile``."""
         if is_map(self.payload):
-            return read_profile(msgspec.msgpack.decode(self.payload, type=dict[str, object]))
-        return msgspec.msgpack.decode(self.payload, type=ProfileSamples)
+            return read_profile(decoder_of(dict[str, object]).decode(self.payload))
+        return decoder_of(ProfileSamples).decode(self.payload)
 
     def reason(self) -> str:
         """Return the payload of ``end``."""
-        return msgspec.msgpack.decode(self.payload, type=str)
+        return decoder_of(str).decode(self.payload)
 
 
 class RecordedBlock(NamedTuple):
@@ -237,7 +238,7 @@ class Recording:
 
     def _unpack(self, block: RecordedBlock) -> list[RecordedFrame]:
         body = self._data[block.offset + HEAD.size : block.offset + block.size]
-        return msgspec.msgpack.decode(zlib.decompress(body), type=list[RecordedFrame])
+        return decoder_of(list[RecordedFrame]).decode(zlib.decompress(body))
 
 
 def _scan(data: memoryview) -> tuple[list[RecordedBlock], bool]:
@@ -257,11 +258,11 @@ def _scan(data: memoryview) -> tuple[list[RecordedBlock], bool]:
 
 def _read_header(frame: RecordedFrame, name: str) -> Header:
     # As a dict, for another version's header may have other fields, and the error has to name that version.
-    plain = msgspec.msgpack.decode(frame.payload, type=dict[str, object])
+    plain = decoder_of(dict[str, object]).decode(frame.payload)
     version = plain.get("himalia", "an unknown version")
     if (plain.get("format"), plain.get("protocol")) not in READ:
         raise RecordingError(
             f"{name} was recorded by himalia {version}, in a format that himalia {__version__} does not read. "
             f"Open it with the version that wrote it: pip install 'himalia=={version}'."
         )
-    return msgspec.msgpack.decode(frame.payload, type=Header)
+    return decoder_of(Header).decode(frame.payload)

@@ -11,6 +11,7 @@ from hashlib import blake2b
 
 import msgspec
 
+from himalia.decoders import decoder_of
 from himalia.names import Key
 
 NORMAL = "normal"
@@ -47,7 +48,7 @@ class SimulatedCall(msgspec.Struct, array_like=True, frozen=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(SimulatedCall).decode
+_decode = decoder_of(SimulatedCall).decode
 
 
 def unpack(data: bytes) -> SimulatedCall:

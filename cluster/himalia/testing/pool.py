@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from himalia.decoders import decoder_of
 from himalia.messages.worker import NannyToWorker, Run, Stored
 from himalia.names import WorkerName
 from himalia.testing.workers import REPLY, SimulatedWorker
@@ -33,7 +32,7 @@ class SimulatedPool:
         self.recalled: set[int] = set()
         self._nanny = nanny
         self._next_pid = 100
-        self._decode = msgspec.msgpack.Decoder(Run | NannyToWorker).decode
+        self._decode = decoder_of(Run | NannyToWorker).decode
 
     # Processes
 

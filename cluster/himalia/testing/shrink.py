@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from himalia.decoders import decoder_of
 from himalia.testing.plan import Plan
 
 
@@ -65,4 +66,4 @@ def without(plan: Plan, field: str, start: int, end: int) -> Plan:
 
 def copy(plan: Plan) -> Plan:
     """Return a plan that can be run without changing this one: a run ends the faults of its weather and behaviour."""
-    return msgspec.msgpack.decode(msgspec.msgpack.encode(plan), type=Plan)
+    return decoder_of(Plan).decode(msgspec.msgpack.encode(plan))

@@ -11,9 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from himalia.comm.data.layout import range_length
+from himalia.decoders import decoder_of
 from himalia.messages.parts import FunctionBody, TaskError, Timing
 from himalia.messages.telemetry import LogLine
 from himalia.messages.worker import (
@@ -60,7 +59,7 @@ ENDLESS_LOOK = 0.5
 REPORT = 0.5
 """Seconds at most until a worker that does nothing else says what it no longer maps."""
 
-_decode_run = msgspec.msgpack.Decoder(Run).decode
+_decode_run = decoder_of(Run).decode
 
 
 class Input:

@@ -13,8 +13,7 @@ import signal
 import sys
 import types
 
-import msgspec
-
+from himalia.decoders import json_decoder_of
 from himalia.worker.loop import Worker
 from himalia.worker.wiring import WorkerConfig
 
@@ -28,7 +27,7 @@ def main() -> None:
     """Run a worker; returns when its nanny retired it."""
     # First: should the nanny end while the configuration is read, this would be whoever adopted us.
     parent = os.getppid()
-    config = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerConfig)
+    config = json_decoder_of(WorkerConfig).decode(sys.stdin.buffer.readline())
     die_with(parent)
     show_to(parent)
     offer_to_oom_killer()

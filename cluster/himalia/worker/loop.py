@@ -20,6 +20,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
+from himalia.decoders import decoder_of
 from himalia.messages.parts import FunctionBody
 from himalia.messages.worker import (
     DATAGRAM_LIMIT,
@@ -147,7 +148,7 @@ class Worker:
         receive_own = None if self.lane is None else self.lane.recv_into
         until_look = 0
         leaves = False
-        decode = msgspec.msgpack.Decoder(Run | Stored).decode
+        decode = decoder_of(Run | Stored).decode
         while True:
             run: Run | Stored | None = None
             size = -1
@@ -287,7 +288,7 @@ class Worker:
         """Take what the nanny says to this worker alone."""
         buffer = bytearray(2 * DATAGRAM_LIMIT)
         view = memoryview(buffer)
-        decode = msgspec.msgpack.Decoder(Run | NannyToWorker).decode
+        decode = decoder_of(Run | NannyToWorker).decode
         poll = select.poll()
         poll.register(self.channel, select.POLLIN)
         parent = os.getppid()

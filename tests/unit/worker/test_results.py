@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from himalia.client.packing.remote import run_node
 from himalia.worker.results import OWN_FILES, user_frames
 
@@ -16,9 +18,8 @@ def test_a_graphs_node_that_raises_shows_no_frame_of_ours() -> None:
     def node(values: object) -> None:
         raise ValueError("bad")
 
-    try:
+    with pytest.raises(ValueError, match="bad") as caught:
         run_node(node, {})
-    except ValueError as error:
-        frames = user_frames(error.__traceback__)
+    frames = user_frames(caught.value.__traceback__)
     assert [frame.function for frame in frames][-1].endswith("node")
     assert not any("remote.py" in frame.filename for frame in frames)

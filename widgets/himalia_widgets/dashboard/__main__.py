@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from himalia.comm.security import Credentials
+from himalia.decoders import convert
 from himalia.errors import HimaliaError
 from himalia.follow.control import ignore
 from himalia.follow.feed import Feed
@@ -85,7 +86,7 @@ def main() -> int:
     """Read the configuration, serve, return the exit code."""
     give_way(NICE)
     try:
-        config = msgspec.convert(read_config(), DashboardConfig)
+        config = convert(read_config(), DashboardConfig)
         return run(functools.partial(show_cluster, config), leash=True)
     except (ValueError, msgspec.ValidationError) as error:
         return fail(f"the dashboard's configuration can't be read: {error}")

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
+from himalia.decoders import decoder_of
+
 LENGTH: Final = struct.Struct(">I")
 MAX_MESSAGE: Final = 16 * 1024 * 1024
 """Bytes of one message, raw bytes not counted: keys of 200,000 results.  A longer one is a broken or hostile peer."""
@@ -67,7 +69,7 @@ class DataReader:
     """
 
     def __init__(self, union: Any, handle: Callable[[Any], None]) -> None:
-        self._decode = msgspec.msgpack.Decoder(union).decode
+        self._decode = decoder_of(union).decode
         self._handle = handle
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)

@@ -21,6 +21,7 @@ from himalia.callables import read_function
 from himalia.client.engine import engine as client_engine
 from himalia.comm.contact import Contact
 from himalia.comm.security import Credentials
+from himalia.decoders import decoder_of
 from himalia.errors import UnreachableError
 from himalia.machine import PeerJoined, PeerLeft, Send, Ticked
 from himalia.messages.answers import CallReplies, CallReply, ProcessLogs, Reply, Restarted
@@ -56,9 +57,9 @@ def snooze(seconds: float, value: Any = None) -> Any:
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_from_client = msgspec.msgpack.Decoder(ClientToScheduler).decode
-_from_nanny = msgspec.msgpack.Decoder(NannyToScheduler).decode
-_to_client = msgspec.msgpack.Decoder(SchedulerToClient).decode
+_from_client = decoder_of(ClientToScheduler).decode
+_from_nanny = decoder_of(NannyToScheduler).decode
+_to_client = decoder_of(SchedulerToClient).decode
 
 
 class FakeCluster:
