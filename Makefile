@@ -17,6 +17,7 @@ lab: ## install, open notebooks/quickstart.ipynb in JupyterLab (ARGS="--no-brows
 	@$(PYTHON) scripts/bootstrap.py lab
 	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/quickstart.ipynb
 
+export PYTHONDONTWRITEBYTECODE :=
 test: lint ## install what tests need, check the code, run all tests, notebooks and the browser's tests
 	@$(PYTHON) scripts/bootstrap.py browser
 	@echo "[himalia] simulation ($(SEEDS) seeds) and unit tests, on all cores"
