@@ -57,6 +57,7 @@ def begin_report(client: Client) -> CellRecorder:
     """Begin to record what a client's cluster does."""
     from himalia_widgets.cell.recorder import CellRecorder
 
+    # From here on: nobody keeps hosts' metrics, and nannies look closely at stacks only while somebody asks.
     recorder = CellRecorder(client)
     recorder.begin()
     return recorder

@@ -80,27 +80,31 @@ class CellBar:
         self._lock = threading.Lock()
         """One look at a time."""
         self._has_ended = threading.Event()
-        """The cell has."""
+        """Set when the cell has ended."""
         self._is_told = threading.Event()
-        """So that was seen."""
+        """Set by the first look after that, or when there will be none."""
         self._is_over = False
-        """Nothing more is to be told."""
+        """Whether nothing more will be told."""
+        # A daemon: a kernel that ends waits for no bar.
         threading.Thread(target=self._run, name="himalia-cell-bar", daemon=True).start()
 
     def end(self, *, wait: bool = True) -> None:
-        """Take in that the cell has ended; its calls may go on.  Not to ``wait`` is for who is asked in this thread."""
+        """Note that the cell has ended; its calls may go on.  Don't ``wait`` in the thread of the client's loop."""
         self._has_ended.set()
         if wait:
+            # Bounded, since the next cell waits behind this.
             self._is_told.wait(ASK)
 
     def drop(self) -> None:
         """Tell no more."""
+        # Before the event: the thread that it wakes looks at this first.
         self._is_over = True
         self._has_ended.set()
 
     def look_last(self) -> None:
         """Look once more, while there is somebody to ask: the client is about to close; not in its loop's thread."""
         if not self._is_over:
+            # In a thread, so that it can be left: an answer may take a minute, and a close shouldn't.
             look = threading.Thread(target=self._look, name="himalia-cell-bar", daemon=True)
             look.start()
             look.join(ASK)
@@ -108,6 +112,7 @@ class CellBar:
     def _run(self) -> None:
         for wait in PATIENCE:
             if not self._has_ended.wait(wait):
+                # What isn't shown counts all the same: the first bar knows by it how fast the work goes.
                 self._look(is_shown=False)
         while not self._is_over and not self._has_ended.is_set():
             self._look()
@@ -118,15 +123,18 @@ class CellBar:
                 self._is_over = True  # at the second look: a submission may have been under way before
             self._is_told.set()
             time.sleep(INTERVAL)
+        # However it got here: the end of the cell may be waiting.
         self._is_told.set()
 
     def _look(self, *, is_shown: bool = True) -> None:
         """Ask what became of the cell's calls, and show it."""
         with self._lock:
+            # Again, with the lock: the look that held it may have been the last.
             if self._is_over:
                 return
             try:
                 self._update(self._ask())
+            # Before its base class: somebody is busy, which is no end. The next look tells.
             except TimeoutError:
                 return
             except HimaliaError:
@@ -147,13 +155,16 @@ class CellBar:
         before = self._totals
         self._left.add(now, groups)
         totals = add_up(groups, before)
+        # Once nothing is left, later looks don't make it longer.
         was_over = before.counts == totals.counts and not before.counts.left and before.counts.total
         self._totals = totals._replace(elapsed=before.elapsed if was_over else now - self._began)
 
     def _show(self, left: float | None, reason: str) -> None:
+        # The scheduler hasn't heard of the submissions yet, or never will: no bar of nothing.
         if not self._totals.counts.total:
             return
         markup = draw(self._totals, left, reason)
+        # Each replacement is a message to every page.
         if markup != self._shown:
             self._shown = markup
             self._replace(markup, "himalia: " + ", ".join(facts(self._totals, left, reason)))
@@ -166,6 +177,7 @@ def add_up(groups: Iterable[GroupSummary], before: CellTotals) -> CellTotals:
     return CellTotals(
         sum([group.counts for group in groups], TaskCounts()),
         sum(group.occupied for group in groups),
+        # Not the sum of the peaks, which functions reach at different times: what was certainly held at once.
         max([before.peak, held, *(group.peak for group in groups)]),
         sum(group.moved for group in groups),
         before.elapsed,
@@ -196,6 +208,7 @@ def facts(totals: CellTotals, left: float | None = None, reason: str = "") -> li
     elif not counts.left:
         told.append(seconds(totals.elapsed))
     taken = totals.occupied
+    # Less would be written as 0.0.
     told.append(f"{taken:,.1f} thread-seconds" if taken >= 0.05 else f"{seconds(taken)} of a thread")
     if totals.peak:
         told.append(f"peak {size(totals.peak)}")

@@ -50,6 +50,8 @@ def show_under(publisher: Any, header: Mapping[str, Any]) -> Callable[[str, str]
     def replace(markup: str, text: str) -> None:
         nonlocal kind
         content = {"data": bundle(markup, text), "metadata": {}, "transient": {"display_id": name}}
+        # By the session itself: display() would put it under the cell that runs now. The socket may be used by any
+        # thread.
         publisher.session.send(publisher.pub_socket, kind, content, parent=dict(header), ident=publisher.topic)
         kind = "update_display_data"
 

@@ -25,6 +25,7 @@ def profile_figure(samples: Mapping[str, Iterable[tuple[float, str, int]]], file
     """Return a flame graph of the samples; with a ``filename`` also write it there."""
     plot = ProfilePlot(live=False, height=600)
     plot.samples = samples
+    # It draws samples only, but every plot is updated from a history.
     plot.update(History())
     write(plot.root, filename, "himalia profile")
     return plot.root
@@ -32,6 +33,7 @@ def profile_figure(samples: Mapping[str, Iterable[tuple[float, str, int]]], file
 
 def task_stream_figure(report: TelemetryReport, info: ClusterInfo, filename: str | None) -> LayoutDOM:
     """Return a picture of a report's calls; with a ``filename`` also write it there."""
+    # At least one: the ring finds its rows modulo this.
     history = History(records=max(1, len(report.records)))
     history.take_info(info)
     now = time.time()
@@ -53,11 +55,13 @@ def memory_figure(samples: Mapping[str, Sequence[tuple[float, int]]], align: boo
     look = theme.LIGHT
     fig = time_figure(look, 300, "Memory", "bytes", live=False)
     if align:
+        # The clock of the usual axis would write seconds since a beginning as times of day in 1970.
         fig.xaxis.ticker = BasicTicker(desired_num_ticks=6)
         fig.xaxis.formatter = CustomJSTickFormatter(code=theme.SCALES["seconds"])
     colors = Colors()
     items = []
     for name, found in samples.items():
+        # Only clock time is in milliseconds, as Bokeh's axes have it.
         times = [at if align else at * 1000 for at, _ in found]
         line = fig.line(times, [nbytes for _, nbytes in found], line_color=colors.color(name), line_width=2)
         items.append(LegendItem(label=theme.text(label(name)), renderers=[line]))

@@ -47,6 +47,7 @@ class View:
 
     def update(self) -> None:
         """Look, and show what changed."""
+        # CPU time of this thread: what the GIL gave to others meanwhile is no cost of the look.
         started = time.thread_time()
         seen = self._look()
         if seen.markup != self._shown.markup:
@@ -70,6 +71,7 @@ class Looker:
             return
         with self._lock:
             self._views.append(view)
+            # After a fork the object is here, and its thread isn't.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="himalia-views", daemon=True)
                 self._thread.start()
@@ -80,8 +82,10 @@ class Looker:
             with self._lock:
                 views = self._views = [view for view in self._views if not view.is_final]
                 if not views:
+                    # With the lock, as add() looks: else what comes now would count on a thread that is about to end.
                     self._thread = None
                     return
+            # Without the lock: a look may take long, and a cell that shows something shouldn't wait for it.
             for view in views:
                 if view.due <= time.monotonic():
                     try:

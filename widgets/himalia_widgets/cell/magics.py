@@ -31,21 +31,24 @@ class CellBars:
         self._number = 0
         """Of the cell that runs."""
         self._wanted = False
-        """Whether it shall have a bar."""
+        """Whether it is to have a bar."""
         self._bar: CellBar | None = None
         self._may_wait = True
         """Whether the end of the cell may wait for it."""
+        # Weak: a bar is held by its thread, which lives as long as there is something to tell.
         self._bars: weakref.WeakSet[CellBar] = weakref.WeakSet()
         """All that may have something to tell yet, also those of earlier cells."""
 
     def load(self) -> None:
         """Begin to know the magics."""
         self._shell.register_magic_function(self.himalia, magic_kind="line", magic_name="himalia")
+        # Ahead of IPython's own cell magics, which hand the body over as a text: no await, no last value.
         self._shell.input_transformers_cleanup.append(cell_magic_to_line)
         self._shell.events.register("pre_run_cell", self._begin)
         self._shell.events.register("post_run_cell", self._end)
         self._cells.on_submission = self._submitted
         self._cells.on_closing = self._look_last
+        # The cell that loads this runs already: its pre_run_cell is over.
         self._begin()
 
     def unload(self) -> None:
@@ -61,6 +64,7 @@ class CellBars:
         match line.strip():
             case "on":
                 self._is_on = self._wanted = True
+                # The cell may have submitted something before this line.
                 self._submitted(self._cells.submitting)
             case "off":
                 self._is_on = self._wanted = False
@@ -85,6 +89,7 @@ class CellBars:
 
     def _submitted(self, number: int) -> None:
         """Begin the bar of the cell that runs, if it is this one that submitted something and it shall have one."""
+        # A thread that an earlier cell began may submit now: that isn't this cell's.
         if not self._wanted or self._bar is not None or number != self._number or not number:
             return
         try:
@@ -98,6 +103,7 @@ class CellBars:
 
     def _look_last(self) -> None:
         """Have bars look while a client or a cluster that is about to close still answers."""
+        # A list, since cells make new bars while these look.
         for bar in list(self._bars):
             bar.look_last()
 
@@ -117,7 +123,7 @@ _bars: CellBars | None = None
 
 
 def load(shell: Any) -> None:
-    """Do what ``%load_ext himalia`` shall."""
+    """Carry out ``%load_ext himalia``."""
     global _bars
     cells = find_cells()
     if cells is None:
@@ -128,7 +134,7 @@ def load(shell: Any) -> None:
 
 
 def unload() -> None:
-    """Do what ``%unload_ext himalia`` shall."""
+    """Carry out ``%unload_ext himalia``."""
     global _bars
     if _bars is not None:
         _bars.unload()

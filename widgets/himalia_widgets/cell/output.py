@@ -29,6 +29,7 @@ OPEN: Final = 10
 NAMES: Final = 20
 """Workers that are named for a line."""
 
+# Every display brings it along: nobody knows which others are in the page, or in the notebook that was saved.
 STYLE: Final = """
 .himalia-output{margin:.3em 0;font-family:var(--jp-code-font-family,var(--vscode-editor-font-family,
 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace));font-size:var(--jp-code-font-size,13px);line-height:1.4;
@@ -77,12 +78,14 @@ class CellLines:
         self.dropped += output.dropped
         for written in output.lines:
             kind = kind_of(written.source)
+            # Equal texts are one line with a count, at the place where it came first.
             line = self.lines.get((kind, written.text))
             if line is None:
                 line = self.lines[kind, written.text] = Line(kind, written.text)
                 self._nbytes += len(written.text)
             line.count += 1
             line.workers[output.worker] = None
+        # Bounded by both: few lines may be long, and many may be short.
         while len(self.lines) > LINES or self._nbytes > TEXT:
             oldest = self.lines.pop(next(iter(self.lines)))
             self._nbytes -= len(oldest.text)
@@ -109,6 +112,7 @@ class CellLines:
         fold = f"<details><summary>{len(folded):,} earlier lines</summary>{''.join(folded)}</details>" if folded else ""
         notes = "".join([f'<div class="h-note">{escape(note)}</div>' for note in self.notes()])
         return (
+            # Else JupyterLab would typeset what looks like TeX in what calls print.
             f'<div class="himalia-output mathjax_ignore tex2jax_ignore"><style>{STYLE}</style>'
             f"{fold}{''.join(shown)}{notes}</div>"
         )
@@ -157,6 +161,7 @@ def _show(outputs: Iterable[CallOutput], cells: Cells) -> None:
     changed: dict[str, CellDisplay] = {}
     for output in outputs:
         header = cells.header_of(output.span)
+        # By message, not by span: two clients in one cell have two spans and one place in the page.
         id = header.get("msg_id", "")
         display = _displays.get(id)
         if display is None:
@@ -165,5 +170,6 @@ def _show(outputs: Iterable[CallOutput], cells: Cells) -> None:
                 del _displays[next(iter(_displays))]
         display.lines.add(output)
         changed[id] = display
+    # Once for each display, however many outputs came: each time all of its text is sent.
     for display in changed.values():
         display.replace(display.lines.as_html(), display.lines.as_text())

@@ -1,6 +1,6 @@
-"""A client's own session, for a view that only asks: it is open anyway, and a cell may last a moment.
+"""A client's own session, for a view that only asks.
 
-Decides nothing.  A session of the view's own would be opened and closed with each cell.
+It is open anyway; a session of the view's own would be opened and closed with each cell, and a cell may last a moment.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class OwnSession:
         try:
             answer = asyncio.run_coroutine_threadsafe(coroutine, self._client.loop)
         except RuntimeError:
+            # Else Python warns of a coroutine that nobody awaited.
             coroutine.close()
             raise ClosedError("The client's event loop has ended.") from None
         try:
@@ -48,6 +49,7 @@ class OwnSession:
         except concurrent.futures.CancelledError:
             raise ClosedError("The client was closed in the meantime.") from None
         finally:
+            # After a timeout nobody waits for it any more; if it is done, this does nothing.
             answer.cancel()
 
     async def telemetry(self, since: float = 0.0, span: str = "") -> TelemetryReport:

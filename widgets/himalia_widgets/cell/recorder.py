@@ -51,8 +51,10 @@ class CellRecorder:
 
     def begin(self) -> None:
         """Begin to follow."""
+        # First: the feed has a session as long as somebody follows, else each question below would open its own.
         self._unfollow = self.feed.subscribe(self._take)
         self._ask_info()
+        # Groups are summed up since the cluster began: this is what to take off at the end.
         self._known = {(group.name, group.span): group for group in self._ask_report().groups}
         self._asking = threading.Thread(target=self._ask_often, name="himalia-report", daemon=True)
         self._asking.start()
@@ -70,6 +72,7 @@ class CellRecorder:
             return
         finally:
             self._unfollow()
+        # Now all calls of the block come at once, as far as the scheduler still has them.
         telemetry = Telemetry(self.stopped, report.groups, report.records, 0, {})
         with self._lock:
             self.history.take(telemetry, now=self.stopped)
@@ -85,7 +88,9 @@ class CellRecorder:
             row: dict[str, Any] = {"name": group.name}
             for field in ("finished", "compute", "transfer", "deserialize", "serialize", "nbytes", "occupied"):
                 row[field] = getattr(group, field) - (getattr(before, field) if before else 0)
+            # Attempts, not tasks: each leaves a record, and missing() compares with these.
             row["attempts"] = row["finished"] + group.failed - (before.failed if before else 0)
+            # These may fall: a task that had failed before the block may be retried in it.
             for field in ("done", "failed", "cancelled"):
                 row[field] = getattr(group.counts, field) - (getattr(before.counts, field) if before else 0)
             if row["attempts"] or any(row[field] > 0 for field in ("done", "failed", "cancelled")):
@@ -112,6 +117,7 @@ class CellRecorder:
         return self.feed.ask(lambda source: source.telemetry(self.started), ANSWER)
 
     def _take(self, telemetry: Telemetry) -> None:
+        # Without calls: they are asked for at the end, and a sample of them now would count twice.
         thin = msgspec.structs.replace(telemetry, records=[], skipped=0)  # others follow the same push
         with self._lock:
             self.history.take(thin, now=self.feed.now())

@@ -25,6 +25,7 @@ SECTIONS: Final = (
     ("task_stream", "Task stream"), ("memory", "Memory"), ("cpu", "CPU"), ("transfers", "Transfers"),
     ("system", "System"), ("profile", "Profile"),
 )  # fmt: skip
+# Not widgets, tables, GL and MathJax, which no plot uses and which are twice as large as all the rest.
 BOKEH: Final = Resources(mode="inline", components=["bokeh"])
 STYLE: Final = """
 :root { color-scheme: light dark; --ground: #fff; --card: #f6f7f9; --text: #1b1f24; --faint: #667; --bad: #c62828 }
@@ -58,6 +59,7 @@ def page(recorder: CellRecorder, problem: str = "") -> str:
     """Return the report."""
     plots = "".join(f"<h2>{title}</h2><div id='plot-{name}'></div>" for name, title in SECTIONS)
     items = {theme: draw(recorder, dark=theme == "dark") for theme in ("light", "dark")}
+    # Else a name with "</script>" in it would end the element.
     data = json.dumps(items).replace("<", "\\u003c")
     profile = "".join(
         f"<p class='bad'>{escape(f'{host}: {why}')}</p>" for host, why in recorder.samples.problems.items()
@@ -66,6 +68,7 @@ def page(recorder: CellRecorder, problem: str = "") -> str:
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(recorder.started))
     return (
         "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'><title>himalia report</title>"
+        # An empty icon: otherwise a browser asks for one wherever the file came from.
         f"<link rel='icon' href='data:,'><style>{STYLE}</style>{BOKEH.render_js()}</head><body>"
         f"<h1>Performance report</h1><div class='faint'>{began}, himalia {__version__}</div>"
         f"{cards(recorder)}{notice('p', missing)}{notice('pre', problem)}"
@@ -78,6 +81,7 @@ def draw(recorder: CellRecorder, *, dark: bool) -> dict[str, Any]:
     """Return every plot as what BokehJS embeds."""
     items = {}
     for name, _ in SECTIONS:
+        # A plot of its own for each theme: its colours are part of what is embedded.
         plot = make_plot(name, dark=dark, live=False)
         if isinstance(plot, ProfilePlot):
             plot.samples = recorder.samples.samples
