@@ -50,7 +50,10 @@ class DashboardConfig(msgspec.Struct, kw_only=True):
 
 async def show_cluster(config: DashboardConfig, stop: asyncio.Event) -> int:
     """Serve the dashboard of a cluster until that ends or ``stop`` is set."""
+    # The first push has the calls of before, and a full feed tells them only once: nothing is awaited until Followed
+    # listens.
     feed = await follow(config)
+    # Opened by who started this process: visitors wait in its queue meanwhile.
     with socket.socket(fileno=config.listener) as listener:
         followed = Followed(feed)
         feed.subscribe(ignore, on_end=lambda reason: stop.set())
@@ -71,6 +74,7 @@ async def follow(config: DashboardConfig) -> Feed:
     """
     deadline = time.monotonic() + PATIENCE
     while True:
+        # A feed that has ended stays so, hence a new one each time. Full: pages zoom in as far as single calls.
         feed = Feed(Credentials.from_config(config.credentials), config.addresses, title=config.name, full=True)
         try:
             await feed.open()

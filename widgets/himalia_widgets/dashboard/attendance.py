@@ -35,9 +35,11 @@ class Drawn:
     """
 
     def __init__(self) -> None:
+        # Each side writes a property of its own, so that no late answer overwrites a newer number.
         self._number = 0
         self.source = ColumnDataSource({"seen": [0]}, tags=[0], name=NAME)
         self.answer = CustomJS(args={"source": self.source}, code=ANSWER)
+        # In the page: it answers once the change is there, whatever a proxy took before.
         self.source.js_on_change("tags", self.answer)
 
     def count(self) -> None:
@@ -72,10 +74,13 @@ class Attendance:
 
         Looks are counted, not seconds: if this process itself stood still, what pages said meanwhile is read first.
         """
+        # A copy: who is given up leaves the table.
         for connection, (socket, document) in list(self._sockets.items()):
             source = document.get_model_by_name(NAME)
+            # A document without it, such as two recordings side by side, is drawn once and owes nothing.
             drawing = list(source.tags) if source is not None and is_behind(source) else []
             before, looks = self._owed.get(connection, ([], 0))
+            # Of the same drawing only: a page that answers one and owes the next is slow, not gone.
             self._owed[connection] = drawing, looks + 1 if drawing and drawing == before else 0
             if self._owed[connection][1] >= LOOKS:
                 self.leave(connection)

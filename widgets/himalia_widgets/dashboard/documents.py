@@ -52,13 +52,16 @@ class SharedColumns:
 
     def update(self, plot: Plot, followed: Followed) -> None:
         """Bring a plot up to date."""
+        # It has a state of its own, a zoom or samples: nobody else's columns fit.
         if not plot.follows_history_only:
             plot.update(followed.history)
             return
         version = followed.history.stamp
         if version != self._version:
             self._version = version
+            # Older versions never come back: all documents look at the newest.
             self._columns.clear()
+        # All that columns depend on; the theme, because some hold colours.
         key = (plot.name, plot.theme, plot.pixels, plot.live, plot.worker)
         if key not in self._columns:
             self._columns[key] = plot.columns(followed.history)
@@ -66,7 +69,7 @@ class SharedColumns:
 
 
 class SampleReader:
-    """The samples of stacks that one page has asked for so far."""
+    """The samples of stacks that one page got so far."""
 
     def __init__(self) -> None:
         self.rows: dict[str, list[tuple[float, str, int]]] = {}
@@ -77,6 +80,7 @@ class SampleReader:
         """Ask for what is new, if it is time to; return whether there is any."""
         if time.monotonic() - self._asked < SAMPLE:
             return False
+        # Before the answer: a question that fails isn't put again at each look either.
         self._asked = time.monotonic()
         try:
             fresh = (await source.profile(self._since)).samples
@@ -85,6 +89,7 @@ class SampleReader:
             return False
         for worker, rows in fresh.items():
             known = self.rows.setdefault(worker, [])
+            # Whatever a source makes of ``since``, each sample is here once.
             last = known[-1][0] if known else float("-inf")
             known.extend(row for row in rows if row[0] > last)
             del known[: -KEPT // max(1, len(fresh))]
@@ -115,14 +120,17 @@ class OpenPage:
             plot.root.name = plot.name
             if isinstance(plot, ProfilePlot | TaskStreamPlot):
                 plot.function = arguments.get("function") or None
+            # The template finds a root's heading and width by its name.
             document.add_root(plot.root)
         self.visible = ColumnDataSource({"visible": [True]}, name="himalia-visible")
         self.drawn = Drawn()
         self.plots[0].root.tags = [self.visible, self.drawn.source]  # a document's own callbacks don't make it ours
         document.js_on_event("document_ready", CustomJS(args={"visible": self.visible}, code=WATCH))
+        # What was drawn before the page was there is answered now.
         document.js_on_event("document_ready", self.drawn.answer)
         document.js_on_event("connection_lost", CustomJS(code=LOST))
         document.config.reconnect_session = False  # to a document that is made anew, whose plots have no place there
+        # The header of the page says so (``assets/page.js``).
         document.config.notify_connection_status = False
         document.title = f"{page.title}: {encodable(followed.source.title)}"
         document.template = TEMPLATE
@@ -147,9 +155,11 @@ class OpenPage:
     async def sample(self) -> None:
         """Ask for samples and show them."""
         profiles = [plot for plot in self.plots if isinstance(plot, ProfilePlot)]
+        # Asked only while somebody looks: each question keeps nannies sampling.
         if profiles and self.may_draw and await self.samples.ask(self.followed.source):
             for plot in profiles:
                 plot.samples = self.samples.rows
+                # By the source's time, which in a replay isn't now.
                 plot.since = self.followed.history.now - self.seconds
                 plot.update(self.followed.history)
             self.drawn.count()
@@ -164,7 +174,7 @@ LOST: Final = 'dispatchEvent(new Event("himalia-lost"))'
 
 
 def read_seconds(text: str) -> float:
-    """Return how far back to look: everything, unless a number is said."""
+    """How many seconds to look back: everything, unless a number is given."""
     try:
         return max(1.0, float(text))
     except ValueError:
@@ -172,7 +182,7 @@ def read_seconds(text: str) -> float:
 
 
 def has_title(plot: Plot) -> bool:
-    """Whether a plot says itself what it is."""
+    """Whether a plot has a title of its own."""
     title = getattr(plot.root, "title", None)
     return bool(title.text) if title is not None else hasattr(plot.root, "children")
 
@@ -182,6 +192,7 @@ def make_application(page: Page, followed: Followed, shared: SharedColumns) -> A
 
     def fill(document: Document) -> None:
         opened = OpenPage(page, followed, shared, document)
+        # At once, before the document is sent: the page comes with its plots filled.
         opened.draw()
         document.add_periodic_callback(opened.draw, LOOK)
         if any(isinstance(plot, ProfilePlot) for plot in opened.plots):

@@ -58,7 +58,9 @@ class Guard:
     def __init__(self, key: str, name: str, since: float = 0.0) -> None:
         self.key = key
         self.name = name
+        # Cookies know no ports: without the name two clusters at one host would overwrite each other's.
         self.cookie = "himalia-" + re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)
+        # Known to this process only: links from before its start count as used.
         self.used = UsedCodes(since)
 
     def judge(self, request: HTTPServerRequest, *, now: float) -> Verdict | None:
@@ -71,12 +73,17 @@ class Guard:
         """
         if request.method not in ("GET", "HEAD"):
             return Verdict(405, "Only GET and HEAD are answered here.", (("Allow", "GET, HEAD"),))
+        # Before the host is looked at: who watches over processes may call it anything, and learns nothing.
         if request.path == "/health":
             return Verdict(200, "ok")
+        # It becomes part of what a cookie is signed for.
         if not HOST.fullmatch(request.host):
             return Verdict(400, "The request doesn't say which host it is for.")
+        # A browser sends cookies with WebSockets of every page of the same site, and a site has all ports: SameSite
+        # isn't enough.
         if request.headers.get("Upgrade", "").lower() == "websocket" and not self.is_own_page(request):
             return Verdict(403, "A WebSocket is opened by a page of this dashboard only.")
+        # Before the code: a used link still leads on for who was let in by it.
         known = self.has_cookie(request, now)
         if request.path == "/login":
             return self.log_in(request, known, now)
@@ -86,6 +93,7 @@ class Guard:
 
     def is_own_page(self, request: HTTPServerRequest) -> bool:
         """Whether the page that asks came from the same host and port."""
+        # Without the scheme: behind a proxy that speaks https the request itself is plain http.
         return urlsplit(request.headers.get("Origin", "")).netloc.lower() == request.host.lower()
 
     def has_cookie(self, request: HTTPServerRequest, now: float) -> bool:
@@ -96,12 +104,15 @@ class Guard:
     def has_token(self, request: HTTPServerRequest) -> bool:
         """Whether a scraper shows the token for ``/metrics``."""
         given = request.headers.get("Authorization", "")
+        # As bytes: of texts it takes ASCII only, and a stranger may send anything.
         return hmac.compare_digest(given.encode(), f"Bearer {metrics_token(self.key)}".encode())
 
     def log_in(self, request: HTTPServerRequest, known: bool, now: float) -> Verdict:
         """Return the way to the page, with a cookie for a good code."""
         code, page = last(request, "code"), last(request, "next")
+        # Never an absolute address: a link that we made mustn't lead elsewhere.
         onward = ("Location", page if PAGE.fullmatch(page) else "status")
+        # Not by HEAD, with which programs look at links before a person opens them.
         if request.method == "GET" and self.used.use(self.key, code, now=now):
             return Verdict(302, "", (onward, ("Set-Cookie", self.make_cookie(request, now))))
         return Verdict(302, "", (onward,)) if known else self.refuse("The link was used already, or is too old.")
@@ -110,7 +121,9 @@ class Guard:
         """Return the cookie that opens this dashboard to this browser, and is sent nowhere else."""
         value = mint(self.key, self.purpose(request), now=now, seconds=COOKIE_SECONDS)
         given = [request.headers.get(name, "").rstrip("/") for name in PREFIX_HEADERS]
+        # Checked, since it goes into a header. With it, what else is behind the same proxy doesn't get the cookie.
         path = next((prefix for prefix in given if PREFIX.fullmatch(prefix)), "/")
+        # Over plain http a browser throws a Secure cookie away. Of several proxies the first stood at the browser.
         secure = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip() == "https"
         rest = f"Path={path}; Max-Age={COOKIE_SECONDS:.0f}; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
         return f"{self.cookie}={value}; {rest}"

@@ -56,6 +56,7 @@ PAGES: Final = (
          in_navigation=False),
 )  # fmt: skip
 INDIVIDUAL: Final = tuple(
+    # With the addresses that dask.distributed gives its plots.
     Page(f"/individual-{name.replace('_', '-')}", plot.title or name, ((name, 12),), in_navigation=False)
     for name, plot in PLOTS.items()
 )
@@ -87,11 +88,13 @@ def frame(page: Page, source: Source, *, dark: bool = False) -> dict[str, Any]:
 
 def read_arguments(document: Document) -> dict[str, str]:
     """Return what the address of a document asks for: the last value of each argument."""
+    # A document that no server made has no session.
     request = document.session_context.request if document.session_context else None
     given = dict(request.arguments) if request is not None else {}
     return {name: values[-1].decode("utf-8", "replace") for name, values in given.items() if values}
 
 
 def encodable(text: str) -> str:
-    """Return a text that can be sent: what can't be encoded in it is replaced."""
+    """A text that UTF-8 can carry: what can't be encoded is replaced."""
+    # The name of a recording may be a path that isn't UTF-8, which Python carries as lone surrogates.
     return text.encode("utf-8", "replace").decode()

@@ -20,6 +20,7 @@ FUNCTIONS: Final = 200
 
 def render(history: History) -> bytes:
     """Return the numbers of now in Prometheus's text format."""
+    # Its own: the global one would add numbers of the dashboard's process.
     registry = CollectorRegistry(auto_describe=False)
     registry.register(HistoryCollector(history))
     text: bytes = generate_latest(registry)
@@ -53,6 +54,7 @@ class HistoryCollector(Collector):
         tasks.add_metric(["assigned"], now.assigned)
         tasks.add_metric(["waiting"], now.waiting)
         yield tasks
+        # The library appends "_total" to names of counters.
         yield CounterMetricFamily("himalia_calls", "Calls that ended.", self.history.total)
 
     def scheduler(self) -> Iterator[Metric]:
@@ -73,6 +75,7 @@ class HistoryCollector(Collector):
         store = GaugeMetricFamily("himalia_host_store_bytes", "Results in memory.", labels=["host"])
         spilled = GaugeMetricFamily("himalia_host_spilled_bytes", "Results on disk.", labels=["host"])
         for host, metrics in self.history.hosts.items():
+            # By name, not by id: a host that restarts is another one, and its line goes on.
             name = [self.history.host_name(host)]
             cpu.add_metric(name, metrics.cpu)
             memory.add_metric(name, metrics.host_memory)
@@ -86,6 +89,7 @@ class HistoryCollector(Collector):
         failures: Counter[str] = Counter()
         seconds: defaultdict[str, float] = defaultdict(float)
         for group in self.history.groups.values():
+            # Over all spans: a label for each cell would grow without end.
             calls[group.name] += group.finished
             failures[group.name] += group.failed
             seconds[group.name] += group.compute

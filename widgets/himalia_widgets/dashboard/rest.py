@@ -47,8 +47,10 @@ class JsonHandler(RequestHandler):
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
         try:
+            # Not stripped: names are a user's, blanks included.
             found = await self.answer(lambda name: self.get_query_argument(name, "", strip=False))
         except HimaliaError as error:
+            # With status 200: the cluster can't answer, which is no failure of this server.
             found = {"error": str(error)}
         self.finish(json.dumps(found))  # ASCII, whatever a user called things
 
@@ -97,6 +99,7 @@ async def events(followed: Followed, argument: Argument) -> dict[str, Any]:
 
 async def functions(followed: Followed, argument: Argument) -> dict[str, Any]:
     """Answer with the functions that a page can be filtered by."""
+    # Only for the profile's page: asking is what makes nannies sample.
     samples = (await followed.source.profile()).samples if argument("sampled") else {}
     return tables.describe_functions(followed.history, samples)
 
@@ -112,6 +115,7 @@ ANSWERS: Final[dict[str, Callable[[Followed, Argument], Awaitable[dict[str, Any]
 }  # fmt: skip
 """By the name of the file that they seem to be."""
 FILES: Final = (
+    # Scripts of the pages import some of the widget's.
     (r"/assets/widget/(\w+\.js)", StaticFileHandler, {"path": str(HERE.parent / "widget" / "js")}),
     (r"/assets/(\w+\.\w+)", StaticFileHandler, {"path": str(ASSETS)}),
 )

@@ -48,6 +48,7 @@ class DashboardApplication(BokehTornado):
     def __init__(self, apps: dict[str, Application], *, guard: Guard, **options: Any) -> None:
         self.guard = guard
         self.attendance = Attendance()
+        # Set by serve(): the server that counts strangers is made of this application.
         self.let_in: Callable[[HTTPServerRequest], None] = lambda request: None
         super().__init__(
             apps,
@@ -61,6 +62,7 @@ class DashboardApplication(BokehTornado):
             log_function=log_request,
             **options,
         )
+        # A transform, since files and Bokeh's own handlers answer too, and know nothing of these headers.
         self.add_transform(SecurityHeaders)
 
     def new_connection(self, protocol: Any, socket: Any, application_context: Any, session: Any) -> Any:
@@ -80,6 +82,8 @@ class DashboardApplication(BokehTornado):
 
     def find_handler(self, request: HTTPServerRequest, **options: Any) -> Any:
         """Let the guard judge before anything else happens."""
+        # In find_handler, through which every request goes, those for WebSockets and for pages that don't exist
+        # included.
         answer = self.guard.judge(request, now=time.time())
         if request.path == "/login":
             request.uri = request.path  # the code is in no log
@@ -98,10 +102,12 @@ class BoundedServer(HTTPServer):
     def initialize(self, *args: Any, **options: Any) -> None:
         """See tornado, which constructs by this."""
         super().initialize(*args, **options)
+        # By no address: behind a proxy everybody has the same one.
         self.crowd: Crowd[IOStream] = Crowd(MAX_STRANGERS, MAX_STRANGERS)
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         """Take a connection in, and send the oldest stranger away if there are too many."""
+        # Looked at here: a stream tells one listener of its end, and that is tornado's own connection.
         for known in self.crowd.everybody():
             if known.closed():
                 self.crowd.leave(known)
@@ -166,6 +172,7 @@ class SecurityHeaders(OutputTransform):
 
 def log_request(handler: RequestHandler) -> None:
     """Log one request without its query."""
+    # Strangers may cause as many refusals as they like: those fill no log.
     level = logging.WARNING if handler.get_status() >= 500 else logging.DEBUG
     logger.log(level, "%d %s %s", handler.get_status(), handler.request.method, handler.request.path)
 
@@ -189,6 +196,7 @@ async def serve(
     application = DashboardApplication(applications(followed) | dict(more or {}), guard=guard, extra_patterns=patterns)
     http = BoundedServer(application, idle_connection_timeout=IDLE, body_timeout=IDLE, max_body_size=BODY)
     application.let_in = http.let_in
+    # tornado accepts until there is nothing more, and would stand still at a socket that blocks.
     listener.setblocking(False)
     http.add_socket(listener)
     server = BaseServer(IOLoop.current(), application, http)

@@ -88,6 +88,7 @@ def describe_logs(logs: ProcessLogs, now: float) -> dict[str, Any]:
     """Return the lines of all processes in the order of their times, the last of them; of one that can't tell, why."""
     problems = {process: [LogLine(now, "ERROR", why)] for process, why in logs.problems.items()}
     told = (logs.lines | problems).items()
+    # By the time alone: lines have no order of their own, and those of one moment stay as they came.
     found = sorted([(line.time, process, line) for process, lines in told for line in lines], key=itemgetter(0))
     rows = [
         {"process": process, "time": time, "source": line.source, "text": line.text, "key": line.key}

@@ -17,6 +17,7 @@ content.append(form);
 ask(`functions.json${sampled ? "?sampled=1" : ""}`).catch(() => ({ submitted: [], sampled: [] })).then((found) => {
   const chosen = given.get("function") ?? "";
   const names = sampled ? found.sampled : found.submitted;
+  // What the address asks for stays chosen, also before anything is known of it.
   if (chosen && !names.includes(chosen)) names.unshift(chosen);
   for (const name of names) choose.append(make("option", { value: name, selected: name === chosen }, name || "(no name)"));
 });

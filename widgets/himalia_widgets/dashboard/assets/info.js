@@ -20,6 +20,7 @@ const neighbours = (title, rows, total) =>
 let shown = "";
 
 function show(task) {
+  // Without the events' ages, which always change: drawing anew would lose what is selected in the page.
   const steady = JSON.stringify({ ...task, events: task.events?.map((event) => event.slice(1)) });
   if (steady === shown) return;
   shown = steady;

@@ -22,6 +22,7 @@ let shown = "";
 const weight = (line) => {
   const named = LEVELS.indexOf(line.source.toUpperCase());
   if (named >= 0) return named;
+  // stderr has no level, but the lines that a logger writes there begin with its name.
   const found = LEVELS.findLastIndex((name) => line.text.slice(0, 120).includes(name));
   return found >= 0 ? found : 1;
 };

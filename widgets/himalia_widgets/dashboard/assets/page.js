@@ -22,6 +22,7 @@ document.getElementById("theme")?.addEventListener("click", () => {
   }
   const url = new URL(location.href);
   url.searchParams.set("theme", other);
+  // Not a step of its own: Back leads to the page before, not to the other theme.
   location.replace(url);
 });
 
@@ -29,6 +30,7 @@ document.getElementById("theme")?.addEventListener("click", () => {
 function comeBack() {
   setTimeout(async () => {
     try {
+      // It can wait, and costs the dashboard nothing meanwhile.
       if (document.hidden) throw new Error("nobody looks");
       await ask("summary.json");
     } catch {

@@ -28,6 +28,7 @@ export function poll(path, every, show, fail = () => {}) {
         fail(/** @type {Error} */ (error));
       }
     }
+    // After the answer, so that a slow dashboard isn't asked twice at a time.
     setTimeout(once, every);
   };
   once();

@@ -18,6 +18,7 @@ function show(found) {
   play.textContent = playing ? "❚❚ Pause" : "▶ Play";
   play.setAttribute("aria-pressed", String(playing));
   time.max = String(found.length);
+  // The slider isn't moved under the hand that moves it.
   if (wanted === null) time.value = String(found.time);
   time.setAttribute("aria-valuetext", duration(found.time));
   now.replaceChildren(make("b", {}, duration(found.time)), ` of ${duration(found.length)} · ${clock(found.started + found.time)}`);

@@ -28,6 +28,7 @@ export class Table {
 
   /** @param {number} at */
   sort(at) {
+    // Of numbers the largest first: that is what one looks for.
     this.up = this.by === at ? !this.up : !this.columns[at].number;
     this.by = at;
     this.heads.forEach((head, index) => {
@@ -41,6 +42,7 @@ export class Table {
   show(rows) {
     this.rows = rows;
     const column = this.columns[this.by];
+    // A copy: rows that are equal by a column stay in the order in which they came.
     const ordered = column ? [...rows].sort((a, b) => (this.up ? 1 : -1) * compare(column.value(a), column.value(b))) : rows;
     this.onOrder(ordered);
     const lines = ordered.map((row) =>
