@@ -12,6 +12,7 @@ from himalia_widgets.plots.system import SystemPlot
 from himalia_widgets.plots.task_stream import TaskStreamPlot
 from himalia_widgets.plots.timeline import CpuTimePlot, MemoryPlot, RatePlot, TransfersPlot
 
+# In this order pages of single plots are listed.
 ALL: tuple[type[Plot], ...] = (
     TaskStreamPlot, ProgressPlot, MemoryPlot, WorkerMemoryPlot, HostMemoryPlot, GroupMemoryPlot, SpilledPlot,
     ProcessingPlot, CpuPlot, CpuTimePlot, RatePlot, TransfersPlot, MatrixPlot, GroupsPlot, SystemPlot, ProfilePlot,

@@ -41,6 +41,7 @@ class Plot:
         self.pixels = height or type(self).height
         self.live = live
         self.worker = worker
+        # Before build(), which fills it.
         self.sources: dict[str, ColumnDataSource] = {}
         self.root = self.build()
 
@@ -60,12 +61,14 @@ class Plot:
         """Give sources new data, where they differ."""
         for name, columns in data.items():
             source = self.sources[name]
+            # A source that is given data sends all of it.
             if not same(source.data, columns):
                 source.data = columns
 
     def source(self, name: str, columns: str) -> ColumnDataSource:
         """Return a new empty source with these columns, separated by blanks."""
         empty: Columns = {column: [] for column in columns.split()}
+        # A page that draws a copy finds its sources by these names (widget/js/plot.js).
         self.sources[name] = ColumnDataSource(empty, name=f"himalia-{self.name}-{name}")
         return self.sources[name]
 
@@ -81,6 +84,7 @@ def equal(old: Any, new: Any) -> bool:
     """Whether two columns are equal; one may hold an array in each row."""
     if len(old) != len(new):
         return False
+    # Rows that are arrays may differ in length, which numpy can't compare as one.
     if len(new) and isinstance(new[0], np.ndarray):
         return all(map(np.array_equal, old, new))
     return bool(np.array_equal(old, new))

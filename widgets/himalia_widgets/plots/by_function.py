@@ -20,14 +20,18 @@ class GroupsPlot(RowsPlot):
     title: ClassVar[str] = "Time by function"
 
     def rows(self, history: History) -> Sequence[Any]:
+        # Without those of which nothing ended: the means of no call are nothing.
         rows = [row for row in group_rows(history) if row.finished]
         return sorted(rows, key=self.length, reverse=True)
 
     def length(self, row: GroupRow) -> float:
+        # All of its time, not the mean: what costs most comes first.
         return row.finished * row.means.seconds
 
     def entry(self, history: History, row: GroupRow) -> Entry:
         means, shades = row.means, colors.PALETTE
+        # Computing is of the function's colour, as its bars in the task stream are; the others have one colour
+        # everywhere.
         phases = (
             ("compute", means.compute, row.color), ("transfer", means.transfer, shades[colors.TRANSFER]),
             ("deserialize", means.deserialize, shades[colors.DESERIALIZE]),
@@ -35,6 +39,7 @@ class GroupsPlot(RowsPlot):
         )  # fmt: skip
         each = ", ".join(f"{name} {units.seconds(taken)}" for name, taken, _ in phases if taken > 0.01 * means.seconds)
         detail = f"{units.count(row.progress.done)} done · each {each or 'no time'} · {units.size(means.nbytes)}"
+        # By completions, not by tasks: what was computed again took its time again.
         bar = [(row.finished * taken, color) for _, taken, color in phases]
         return Entry(label(row.progress.name, NAME), bar, 0, units.seconds(self.length(row)), detail)
 

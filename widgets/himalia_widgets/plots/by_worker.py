@@ -85,6 +85,7 @@ class HostMemoryPlot(HostsPlot):
         return row.store + row.spilled
 
     def entry(self, history: History, row: HostMemory) -> Entry:
+        # Only memory comes near the limit: what is on disk has left it.
         bar = [(row.store, warmth(row.store, row.limit, theme.STORE)), (row.spilled, theme.SPILLED)]
         detail = f"{units.size(row.store)} in memory of {units.size(row.limit)} · {units.size(row.spilled)} on disk"
         return Entry(label(row.name, NAME), bar, row.limit, units.size(row.store + row.spilled), detail)

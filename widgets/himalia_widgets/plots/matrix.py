@@ -50,6 +50,7 @@ class MatrixPlot(Plot):
             text_font=theme.FONT_VALUE, text_font_size=theme.SMALL, text_color=self.theme.text,
         )  # fmt: skip
         fig.add_tools(theme.new_hover(self.theme, "<b>@pair</b>", "@detail", renderers=[drawn]))
+        # In pixels of the screen: without cells the ranges have nothing to place it by.
         note = self.source("note", "x y text")
         fig.add_layout(
             LabelSet(
@@ -62,9 +63,12 @@ class MatrixPlot(Plot):
     def columns(self, history: History) -> dict[str, Columns]:
         hosts, cells = transfers.matrix(history)
         names = [label(host, 20) for host in hosts]
+        # Never 0: shares are divided by it.
         most = max([cell.nbytes for cell in cells], default=0) or 1
         row = np.arange(len(hosts))
+        # Names of every so many rows, 14 pixels each, and columns; all hosts keep their cells.
         high, wide = -(-len(hosts) * 14 // (self.pixels - 70)), -(-len(hosts) // ABREAST)
+        # A size fits into a cell as long as names fit side by side.
         legible = len(hosts) <= 12
         return {
             "rows": {
@@ -73,6 +77,7 @@ class MatrixPlot(Plot):
                 "head": [name if at % wide == 0 else "" for at, name in enumerate(names)],
                 "top": row - 0.5,
                 "bottom": row + 0.5,
+                # Each row's ground reaches to the last column, whatever moved.
                 "right": np.full(len(row), len(row) - 0.5),
             },
             "cells": {

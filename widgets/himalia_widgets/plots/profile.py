@@ -48,6 +48,8 @@ class ProfilePlot(Plot):
     def build(self) -> LayoutDOM:
         fig = theme.new_figure(
             self.theme, height=self.pixels, x_range=theme.unit_range(), tools="xwheel_zoom,xpan,reset",
+            # Rows of a fixed height: with a range that follows the data a shallow profile would have frames like
+            # towers.
             y_range=theme.fixed_rows(max(4, (self.pixels - 10) // LEVEL)),
         )  # fmt: skip
         frames = self.source("frames", "left right top bottom middle color name text place detail")
@@ -56,6 +58,7 @@ class ProfilePlot(Plot):
             fill_color={"field": "color", "transform": theme.data_colors()}, fill_alpha=0.85,
         )  # fmt: skip
         fig.text(
+            # On the frame's colour, not on the page's ground, so the text is dark in both themes.
             source=frames, x="left", y="middle", text="text", x_offset=5, text_baseline="middle",
             text_font=theme.FONT_VALUE, text_font_size=theme.SMALL, text_color="#14181d",
         )  # fmt: skip
@@ -69,6 +72,7 @@ class ProfilePlot(Plot):
     def columns(self, history: History) -> dict[str, Columns]:
         root = profile.tree(self.samples, since=self.since, function=self.function, worker=self.worker)
         found = profile.flames(root)
+        # Not the history's: frames are many, and would use up the colours of the functions that were submitted.
         palette = colors.Colors()
         return {
             "frames": {

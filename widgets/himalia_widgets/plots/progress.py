@@ -29,6 +29,7 @@ class ProgressPlot(Plot):
     height: ClassVar[int] = 300
 
     def build(self) -> LayoutDOM:
+        # Rows of a fixed height: one function alone mustn't fill the plot.
         fig = theme.new_figure(
             self.theme, height=self.pixels, x_range=theme.unit_range(), y_range=theme.fixed_rows(self.slots)
         )
@@ -53,6 +54,7 @@ class ProgressPlot(Plot):
     @property
     def slots(self) -> int:
         """Rows that there is room for."""
+        # At least one, however low: the last row sums up all others.
         return max(1, (self.pixels - 8) // ROW)
 
     def columns(self, history: History) -> dict[str, Columns]:
@@ -81,6 +83,7 @@ def segments(rows: list[Progress]) -> Columns:
         for name, color in SEGMENTS:
             count = getattr(row, name)
             if count:
+                # Never 0: a function without tasks has no row.
                 columns["left"].append(left / row.total)
                 columns["right"].append((left + count) / row.total)
                 columns["low"].append(at + 0.58)
@@ -97,6 +100,7 @@ def numbers(row: Progress) -> str:
         parts.insert(0, f"{units.count(row.cancelled)} cancelled")
     if row.failed:
         parts.insert(0, f"{units.count(row.failed)} failed")
+    # A rate of what is over, or stands still, tells nothing about what comes.
     if row.left and row.rate > 0.0:
         parts.append(units.rate(row.rate))
         if row.eta is not None:

@@ -91,17 +91,24 @@ class RowsPlot(Plot):
 
     def columns(self, history: History) -> dict[str, Columns]:
         rows = self.rows(history)
+        # Without what the title takes, about.
         slots = max(1, (self.pixels - 34) // ROW)
+        # Names move closer before some of them go.
         crowded = len(rows) > max(1, (self.pixels - 34) // TIGHT)
         if crowded:
             ordered = sorted(rows, key=self.length, reverse=True)
+            # Every so many, not the longest ones: the curve has to show how the values are spread.
             rows = ordered[:: -(-len(rows) // MOST)]
         entries = [self.entry(history, row) for row in rows]
+        # Missing rows are there too, unseen: else few bars would be as thick as the plot is high.
         count = max(slots, len(entries))
+        # As many names as there is room for.
         every = -(-count // slots) if crowded else 1
         row = np.arange(count)
+        # Rows that touch make a curve.
         thick = 0.5 if crowded else 0.36
         empty = [""] * (count - len(entries))
+        # One scale for all rows, so that they can be compared; 1 where there is nothing to divide.
         full = max([max(entry.full, entry.length) for entry in entries], default=0.0) or 1.0
         return {
             "rows": {

@@ -94,13 +94,16 @@ class StreamColumns:
         """
         layout = self._arrange(history)
         if cursor is None or self._is_stale(cursor, layout, history):
+            # Half of what a source may hold: the other half is for what is appended before all is said again.
             data = self._everything(history, layout, COARSE if layout.shared else ROLLOVER // 2)
             return data, self._cursor_at(history, layout, len(data["calls"]["left"]), history.now, full=True)
+        # Nothing new where rows are shared, see PAUSE; what runs and the legend are said all the same.
         new = history.calls.since(history.calls.total if layout.shared else cursor.calls)
         table = history.calls.columns
         moves = history.moves_since(cursor.moves)
         start = min([history.now - 1.0, *table["start"][new].tolist(), *[move.start for _, move in moves]])
         end = float(table["end"][new].max()) if len(new) else history.now
+        # From the first bar that is new, not from the last push: a call may end late that began long ago.
         window = Window(max(start, history.now - LIVE), max(end, start + 1e-3, history.now))
         shown = stream.show(
             history,
@@ -114,12 +117,15 @@ class StreamColumns:
         )
         data = {
             "calls": in_milliseconds(shown.calls),
+            # The legend explains all that is in sight, not only what was appended now.
             **self._around(history, shown, live_window(history), recent(history, LIVE)),
         }
+        # The time stays: it is when all was said.
         return data, self._cursor_at(history, layout, cursor.rows + len(data["calls"]["left"]), cursor.time, full=False)
 
     def _arrange(self, history: History) -> lanes.Layout:
         """Return the rows, which change rarely."""
+        # Asked first, since it is cheaper than to arrange.
         change = (history.number, *lanes.change(history))
         if self._layout is None or self._layout[0] != change:
             self._layout = (change, lanes.arrange(history, worker=self._worker))
@@ -127,7 +133,9 @@ class StreamColumns:
 
     def _is_stale(self, cursor: Cursor, layout: lanes.Layout, history: History) -> bool:
         """Whether all must be said again: it is of something else, bars can't be appended, or are too many."""
+        # By the names of rows: a layout may be made anew and be the same.
         other = (cursor.history, cursor.function, cursor.layout.names) != (history.number, self.function, layout.names)
+        # Before a source is full: beyond ROLLOVER it would drop its first bars, which may be in sight.
         return other or (layout.shared and history.now - cursor.time >= PAUSE) or cursor.rows > ROLLOVER - BURST
 
     def _cursor_at(self, history: History, layout: lanes.Layout, rows: int, time: float, *, full: bool) -> Cursor:
@@ -136,7 +144,9 @@ class StreamColumns:
     def _everything(self, history: History, layout: lanes.Layout, most: int) -> dict[str, Columns]:
         """Return the live window, and coarser what was before it, so that one can look back."""
         now, calls = live_window(history), history.calls
+        # Never empty, whether or not there was anything.
         before = Window(min(calls.first, now.start - 1.0), now.start)
+        # A call that was refused before it began has no start, and no place in time.
         is_new, is_real = calls["end"] > now.start, calls["start"] > 0.0
         new, old = np.flatnonzero(is_new & is_real), np.flatnonzero(~is_new & is_real)
         show = partial(stream.show, history, layout=layout, function=self.function)
@@ -146,7 +156,9 @@ class StreamColumns:
         data = {"calls": in_milliseconds(shown.calls), **self._around(history, shown, now, new)}
         if len(old):
             moves = [move for move in history.moves if move.move.start <= now.start]
+            # Fewer bars for what is out of sight.
             coarse = show(before, indices=old, moves=moves, max_rows=most // 3)
+            # The past first: that is what a source drops when it is full.
             data["calls"] = join([in_milliseconds(coarse.calls), data["calls"]])
         return data
 
@@ -154,6 +166,7 @@ class StreamColumns:
         """Return what is drawn beside the finished calls; ``calls`` are those that the legend is to explain."""
         count = len(shown.layout.names)
         row = np.arange(count)
+        # 13 pixels for a label; the rows between stay, without a name.
         every = -(-count * 13 // max(1, self._pixels - 60))
         return {
             "running": in_milliseconds(shown.running),

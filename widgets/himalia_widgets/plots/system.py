@@ -39,6 +39,7 @@ class SystemPlot(Plot):
             )
             fig.add_tools(theme.new_hover(self.theme, "<b>@name</b>", renderers=[drawn], line_policy="interp"))
             figures.append(fig)
+        # Two abreast in three rows, hence a third of the height for each.
         pairs = [row(figures[at : at + 2], sizing_mode="stretch_width") for at in range(0, len(figures), 2)]
         return column(pairs, sizing_mode="stretch_width")
 
@@ -47,9 +48,11 @@ class SystemPlot(Plot):
 
 
 def as_columns(lines: list[system.SystemLine], look: theme.Theme) -> Columns:
-    """Return a row for each process, the scheduler's thick, after one that isn't seen and has the scale begin at 0."""
+    """A row for each process, the scheduler's thick; before them an invisible one that makes the scale begin at 0."""
+    # Those of functions: none of these is drawn here.
     shades = colors.PALETTE[colors.MIXED + 1 :]
     count = len(lines)
+    # From the scheduler's first time to its last; a line of two points is enough.
     ground = lines[0].time[:: max(1, len(lines[0].time) - 1)] * 1000
     return {
         "xs": [ground, *(line.time * 1000 for line in lines)],

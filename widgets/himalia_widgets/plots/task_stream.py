@@ -46,6 +46,7 @@ class TaskStreamPlot(Plot):
         self._history: History | None = None
         self._serving = False
         super().__init__(**options)
+        # After the base class, which knows how high it is.
         self._said = StreamColumns(self.pixels, self.worker)
 
     def build(self) -> LayoutDOM:
@@ -54,6 +55,7 @@ class TaskStreamPlot(Plot):
             y_axis_location="left", y_range=theme.row_range(),
             x_range=theme.padded_range(last=LIVE if self.live else None),
         )  # fmt: skip
+        # A wheel over the plot scrolls the page, until somebody chooses to zoom.
         fig.toolbar.active_scroll = None
         fig.toolbar.logo = None
         fig.toolbar.autohide = True
@@ -78,7 +80,9 @@ class TaskStreamPlot(Plot):
             source=self.source("legend", "x y name color"), x="x", y="y", marker="square", size=9, color=fill
         )
         span = self.source("span", "left right top bottom")
+        # Without colour: it keeps the ranges at the window where no bar reaches the edges.
         shown = fig.quad(source=span, **edges, fill_color=None, line_color=None)
+        # Not the marks of the legend: they lie at the beginning of time, and the ranges would follow them there.
         fig.x_range.renderers = fig.y_range.renderers = [shown, done, going]
         names = Legend(items=[LegendItem(label={"field": "name"}, renderers=[named])])
         fig.add_layout(theme.style_legend(self.theme, names), "above")
@@ -106,18 +110,22 @@ class TaskStreamPlot(Plot):
         self._history = history
         self._listen()
         if not self.live or self._zoom is not None:
+            # After the zoom all has to be said again: the source holds another picture now.
             self._cursor = None
+            # Steps of the clock, not of pushes: there are four of those a second, and the past hardly changes.
             drawn = (history.number, self.function, self._zoom, int(history.now / REDRAW))
             if drawn != self._drawn:
                 self._drawn = drawn
                 super().update(history)
             return
+        # So that the next zoom is drawn, even into the same window at the same moment.
         self._drawn = ()
         data, self._cursor = self.fresh(history, self._cursor)
         calls = data.pop("calls")
         if self._cursor.full:
             self.sources["calls"].data = calls
         elif len(calls["left"]):
+            # Without a rollover: fresh() says all anew before there are too many.
             self.sources["calls"].stream(calls)
         self.assign(data)
 

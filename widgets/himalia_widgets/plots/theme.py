@@ -25,6 +25,7 @@ from bokeh.plotting import figure
 
 from himalia_widgets.view.colors import PALETTE
 
+# A canvas inherits no font from the page.
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'DejaVu Sans', sans-serif"
 FONT_VALUE: Final = value(FONT)
 """The same for glyphs, which take a bare string for the name of a column."""
@@ -49,6 +50,8 @@ class Theme:
     """Ground of a hover."""
 
 
+# A dark page replaces these texts in a plot's JSON (widget/js/theme.js): no two may be equal, and nothing else may have
+# such a colour.
 LIGHT: Final = Theme("#24292f", "#6b7480", "#e3e7ec", "#f1f3f6", "#9aa3ae", "#ffffff")
 DARK: Final = Theme("#e2e6ea", "#98a2ae", "#343b44", "#262b32", "#76808c", "#1d2126")
 
@@ -95,6 +98,7 @@ def new_figure(theme: Theme, *, height: int, title: str = "", tools: str = "", *
     options.setdefault("x_axis_location", None)
     options.setdefault("y_axis_location", None)
     fig = figure(
+        # No ground of its own: the page's shows through, whatever its theme.
         height=height, sizing_mode="stretch_width", output_backend="canvas", tools=tools, toolbar_location=None,
         min_width=240, background_fill_alpha=0.0, border_fill_alpha=0.0, outline_line_color=None,
         min_border=4, **options,
@@ -142,12 +146,14 @@ def text(words: str) -> Any:
 def clock_axis(fig: figure, *, ticks: int) -> None:
     """Make the x axis one of epoch milliseconds, written as clock time."""
     fig.xaxis.ticker = DatetimeTicker(desired_num_ticks=ticks)
+    # In the page, not here: a server doesn't know the time zone of who looks.
     fig.xaxis.formatter = CustomJSTickFormatter(code=CLOCK)
 
 
 def scale_axis(fig: figure, unit: str) -> None:
     """Make the y axis a scale of ``bytes``, ``percent`` (of fractions), ``seconds``, or of plain numbers."""
     if unit == "bytes":
+        # Ticks at powers of two: round decimal numbers of bytes aren't round in MiB.
         fig.yaxis.ticker = AdaptiveTicker(
             base=1024, mantissas=[1, 2, 4, 8, 16, 32, 64, 128, 256, 512], desired_num_ticks=4
         )
@@ -162,7 +168,8 @@ def shades(theme: Theme) -> list[str]:
 
 
 def padded_range(*, last: float | None = None) -> DataRange1d:
-    """Return a range that is as wide as what is drawn; if that are epoch milliseconds, as its last so many seconds."""
+    """A range as wide as what is drawn, or as the ``last`` seconds of it where that is epoch milliseconds."""
+    # In the page, too: the view moves with the data though nothing but columns is sent.
     following = {} if last is None else {"follow": "end", "follow_interval": last * 1000}
     return DataRange1d(range_padding=0.0, **following)
 
@@ -170,6 +177,7 @@ def padded_range(*, last: float | None = None) -> DataRange1d:
 def name_rows(fig: figure, rows: ColumnDataSource) -> None:
     """Make the y axis say the ``label`` of each row of a source, where row 0 is at 0; it follows the source's data."""
     fig.yaxis.ticker = SingleIntervalTicker(interval=1, num_minor_ticks=0)
+    # Ticks are also made where there is no row.
     fig.yaxis.formatter = CustomJSTickFormatter(args={"rows": rows}, code="return rows.data.label[tick] ?? ''")
 
 
@@ -190,6 +198,7 @@ def unit_range() -> Range1d:
 
 def data_colors() -> LinearColorMapper:
     """Return what turns the numbers of ``view/colors.py`` into colours."""
+    # Half a number beyond both ends, so that each number falls into the middle of its colour.
     return LinearColorMapper(palette=list(PALETTE), low=-0.5, high=len(PALETTE) - 0.5)
 
 

@@ -50,12 +50,14 @@ class TimelinePlot(Plot):
             color = self.theme.limit if column == "limit" else color
             line = fig.line(x="time", y=column, source=source, line_color=color, line_width=1.8, line_dash=dash)
             items.append(LegendItem(label=theme.text(title), renderers=[line]))
+        # One alone is what the title says.
         if len(items) > 1:
             fig.add_layout(theme.style_legend(self.theme, Legend(items=items)), "above")
         return fig
 
     def columns(self, history: History) -> dict[str, Columns]:
         data = self.series(history)
+        # Bokeh's clock axes are in milliseconds.
         return {"series": {name: np.asarray(values) for name, values in data.items()} | {"time": data["time"] * 1000}}
 
 
@@ -64,9 +66,11 @@ def time_figure(look: theme.Theme, height: int, title: str, unit: str, *, live: 
     fig = theme.new_figure(
         look, height=height, title=title, x_axis_location="below", y_axis_location="left",
         x_range=theme.padded_range(last=SPAN if live else None),
+        # Of bytes at least a KiB: a scale of nothing would have ticks of fractions of a byte.
         y_range=DataRange1d(start=0, range_padding=0.2, min_interval=1024 if unit == "bytes" else None),
     )  # fmt: skip
     theme.clock_axis(fig, ticks=4)
+    # The same for all units, so that plots under each other have their times under each other.
     fig.min_border_left = 64
     theme.scale_axis(fig, unit)
     fig.ygrid.grid_line_color = look.line
@@ -99,6 +103,7 @@ class MemoryPlot(TimelinePlot):
         if self.worker is None:
             return columns_of(history.trends.cluster, "store", "workers_memory", "spilled")
         own = of_worker(history, self.worker, "memory")
+        # Results are the host's, not the worker's: the plot has these areas, and here they are empty.
         nothing = np.zeros(len(own["time"]))
         return {"time": own["time"], "store": nothing, "workers_memory": own["memory"], "spilled": nothing}
 
@@ -137,5 +142,6 @@ class TransfersPlot(TimelinePlot):
     areas: ClassVar[tuple[tuple[str, str, str], ...]] = (("received", "received", "#c98f86"),)
 
     def series(self, history: History) -> dict[str, Any]:
+        # Not from before the first push: there is nothing to know of that.
         time, received = transfers.over_time(history, max(history.started, history.now - SPAN))
         return {"time": time, "received": received}
