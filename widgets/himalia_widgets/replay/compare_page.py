@@ -19,6 +19,7 @@ from himalia_widgets.view.stream.window import whole
 from himalia_widgets.view.units import count, seconds
 
 PAGE: Final = Page("/compare", "Two runs", (("run-a", 12), ("run-b", 12)), script="compare", in_navigation=False)
+# Setting one range calls back for the other: ``moving`` keeps them from answering each other.
 MOVE: Final = """
 if (moving.data.now[0]) return
 moving.data.now[0] = true
@@ -33,6 +34,7 @@ def compare_application(first: ReplaySource, second: ReplaySource) -> Applicatio
     def fill(document: Document) -> None:
         dark = read_arguments(document).get("theme") == "dark"
         sources = {"run-a": first, "run-b": second}
+        # New ones for each visitor: a model belongs to one document.
         plots = make_plots([first, second], dark=dark)
         headings = {}
         for (name, source), letter, plot in zip(sources.items(), "AB", plots, strict=True):
@@ -49,16 +51,19 @@ def compare_application(first: ReplaySource, second: ReplaySource) -> Applicatio
 
 def make_plots(sources: list[ReplaySource], *, dark: bool = False) -> list[TaskStreamPlot]:
     """Return the task streams of two runs; they have the same scale, and move together."""
+    # Of the longer run, so that a second is equally wide in both.
     length = max(whole(source.history).length for source in sources)
     plots = []
     for source in sources:
         plot = TaskStreamPlot(dark=dark, live=False, height=300)
         start = whole(source.history).start * 1000
+        # In place of its own, which follows the data: the scale has to be the same in both.
         plot.fig.x_range = Range1d(start, start + length * 1000)
         plot.update(source.history)
         plots.append(plot)
     one, other = (plot.fig.x_range for plot in plots)
     moving = ColumnDataSource({"now": [False]})
+    # Before anything moves the starts are as far apart as the runs began.
     for here, there in ((one, other), (other, one)):
         callback = CustomJS(args={"other": there, "apart": there.start - here.start, "moving": moving}, code=MOVE)
         here.js_on_change("start", callback)

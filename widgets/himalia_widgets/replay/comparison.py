@@ -38,6 +38,7 @@ def compare(first: History, second: History) -> list[FunctionChange]:
     """Return a row for each function of either run, those that took the longest first."""
     one, other = runs(first), runs(second)
     nothing = FunctionTimes(0, 0, 0.0, 0.0, 0.0, 0)
+    # A union of dicts, not of sets: the order is that of the first run, then of what only the other has.
     rows = [FunctionChange(name, one.get(name, nothing), other.get(name, nothing)) for name in one | other]
     return sorted(rows, key=lambda row: (-max(row.first.compute, row.second.compute), row.name))
 
@@ -50,6 +51,7 @@ def whole_run(history: History) -> FunctionTimes:
         calls=sum(run.calls for run in parts),
         failed=sum(run.failed for run in parts),
         compute=sum(run.compute for run in parts),
+        # Of all calls, not of the functions' medians: those count a rare function as much as a frequent one.
         median=float(np.median(spent)) if len(spent) else 0.0,
         transfer=sum(run.transfer for run in parts),
         nbytes=sum(run.nbytes for run in parts),
@@ -61,6 +63,7 @@ def runs(history: History) -> dict[str, FunctionTimes]:
     medians = median_durations(history)
     found: dict[str, FunctionTimes] = {}
     for (name, _), group in history.groups.items():
+        # The median is of the function over all spans, so it is there from the first group on and is not added up.
         known = found.get(name, FunctionTimes(0, 0, 0.0, medians.get(name, 0.0), 0.0, 0))
         found[name] = known._replace(
             calls=known.calls + group.counts.ended,
@@ -75,6 +78,7 @@ def runs(history: History) -> dict[str, FunctionTimes]:
 def median_durations(history: History) -> dict[str, float]:
     """Return the median time that a call of each function occupied its thread."""
     calls = history.calls
+    # Of calls in the ring only; a function of which none is left has no median.
     spent, groups = calls["end"] - calls["start"], calls["group"]
     return {
         name: float(np.median(spent[groups == number]))

@@ -14,6 +14,7 @@ def describe(history: History, key: str) -> TaskView:
     if not found:
         why = "No call of that key had ended by then, or it is older than what the recording keeps at this moment."
         return TaskView(Key(key), why=why)
+    # The newest: a task that was computed again is where it ended last.
     row = {name: column[found[-1]] for name, column in calls.columns.items()}
     worker = calls.lanes[int(row["lane"])].worker
     times = ", ".join(

@@ -39,8 +39,9 @@ class Reel:
         self._audience: dict[int, Spectator] = {}
         self._count = 0
         self._start = 0
-        """The block from which on was told what the audience knows."""
+        """The block from which on the audience was told."""
         self._next: RecordedFrame | None
+        # From the first block, whose snapshot says what was before the recording.
         self._begin(0)
         self.seek(recording.started)
 
@@ -58,10 +59,13 @@ class Reel:
         """Move to a moment; beyond either end is that end."""
         time = min(max(time, self.started), self.ended)
         start = self._start_for(time)
+        # Far ahead as well: what is skipped would have fallen out of a full history anyway.
         if time < self.time or (start and self.recording.blocks[start].first > self.time):
             self._begin(start)
         while self._next is not None and self._next.time <= time:
+            # While a frame is told, this is when it was recorded: those who are told ask for it.
             self.time = self._next.time
+            # A copy: who is told may leave.
             for spectator in list(self._audience.values()):
                 spectator.take(self._next)
             self._next = next(self._frames, None)
@@ -72,6 +76,7 @@ class Reel:
         self._count = number = self._count + 1
         spectator = self._audience[number] = Spectator(subscriber)
         now = self.time
+        # From where the others were told, so that all know the same.
         for frame in self.recording.frames(self._start):
             if frame.time > now:
                 break
@@ -89,6 +94,7 @@ class Reel:
         found: dict[str, list[LogLine]] = {}
         for frame in self._told("logs"):
             for name, lines in frame.logs().items():
+                # By the line's own time: lines are recorded every few seconds.
                 found.setdefault(name, []).extend(line for line in lines if since < line.time <= self.time)
         return ProcessLogs({name: lines for name, lines in found.items() if lines})
 
@@ -101,17 +107,19 @@ class Reel:
         return ProfileSamples(found)
 
     def _told(self, kind: str) -> Iterator[RecordedFrame]:
-        """Yield all frames of a kind; those that were said at the end tell of earlier times too."""
+        """Yield all frames of a kind; those that were written at the end tell of earlier times too."""
         return (frame for frame in self.recording.frames() if frame.kind == kind)
 
     def _start_for(self, time: float) -> int:
-        """Return the block from which on everything is read that a full history at ``time`` holds."""
+        """The block to read from, so that a history at ``time`` is full."""
         blocks = self.recording.blocks
+        # By heads of blocks only: nothing is unpacked to find the place.
         index = max(0, sum(block.first <= time for block in blocks) - 1)
         records = 0
         while index > 0 and records < self._records and time - blocks[index].first < self._seconds:
             index -= 1
             records += blocks[index].records
+        # Further back to a block that says everything: the ones between only tell what changed.
         while index > 0 and not blocks[index].starts:
             index -= 1
         return index
@@ -120,6 +128,7 @@ class Reel:
         """Tell everything again, from there on."""
         self._start = block
         self._frames = self.recording.frames(block)
+        # One frame ahead: whether it is due shows only once it is read.
         self._next = next(self._frames, None)
         for spectator in list(self._audience.values()):
             spectator.restart()
@@ -143,11 +152,13 @@ class Spectator:
 
     def take(self, frame: RecordedFrame) -> None:
         """Tell of a frame."""
+        # A snapshot in the middle says nothing new to who has been there.
         if frame.kind == "telemetry" or (frame.kind == "base" and self._is_fresh):
             self._subscriber.on_telemetry(frame.telemetry())
             self._is_fresh = False
         elif frame.kind == "info" and self._subscriber.on_info is not None:
             info = frame.info()
+            # It is recorded after each snapshot, whether or not it changed; a new answer makes views arrange anew.
             if info != self._info:
                 self._info = info
                 self._subscriber.on_info(info)

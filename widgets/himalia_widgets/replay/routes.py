@@ -38,8 +38,10 @@ def routes(sources: Sequence[ReplaySource]) -> list[Any]:
 def move(source: ReplaySource, argument: Argument) -> dict[str, Any]:
     """Do what is asked for (``time`` in seconds since the start, ``speed``, ``play``), and tell where it is now."""
     reel = source.reel
+    # 0 is no speed: time that stands still is a pause.
     if speed := read_number(argument("speed")):
         source.speed = min(max(speed, SPEEDS[0]), SPEEDS[1])
+    # Before ``play``, which begins anew if it is at the end.
     time = read_number(argument("time"))
     if time is not None:
         source.seek(reel.started + time)
@@ -69,6 +71,7 @@ def read_number(text: str) -> float | None:
 def describe_differences(first: ReplaySource, second: ReplaySource) -> dict[str, Any]:
     """Return the titles of two runs, and a row for each function."""
     rows = compare(first.history, second.history)
+    # First, and never cut: the total is of all functions, also of those that are left out below.
     total = ("All functions", whole_run(first.history), whole_run(second.history))
     return {
         "titles": [source.title for source in (first, second)],

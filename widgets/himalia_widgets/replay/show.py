@@ -56,9 +56,12 @@ async def show(sources: Sequence[ReplaySource], door: Door, browse: bool, stop: 
     pair = {"/compare": compare_application(sources[0], sources[1])} if len(sources) == 2 else {}
     link = login_link(door, "compare" if pair else "status")
     print(f"Open {link}\n(once, within ten minutes; ctrl-C ends it)")
+    # Into a pipe Python writes in blocks, and nothing more follows for a long time.
     sys.stdout.flush()
     if browse:
+        # In a thread, since it may wait for a browser.
         await asyncio.to_thread(webbrowser.open, link)
+    # No ``since``: this process is the first to make links with this key.
     guard = Guard(door.dashboard_key, "replay")
     await serve(sources[0].followed, door.listener, guard, stop, more=pair, routes=routes(sources))
     return 0

@@ -86,6 +86,7 @@ class ReplaySource:
     def seek(self, moment: float) -> None:
         """Show another moment, epoch seconds."""
         self.reel.seek(moment)
+        # Also where nothing was told: calls that run reach to this moment.
         self.history.move(self.reel.time)
 
     def play(self) -> None:
@@ -93,6 +94,7 @@ class ReplaySource:
         if self._playing is None:
             if self.reel.time >= self.reel.ended:
                 self.seek(self.reel.started)
+            # Kept: a loop holds its tasks weakly.
             self._playing = asyncio.get_running_loop().create_task(self._run())
 
     def pause(self) -> None:
@@ -102,6 +104,7 @@ class ReplaySource:
             self._playing = None
 
     async def _run(self) -> None:
+        # The loop's clock, which a test moves; and by it, not by STEP, so that a step that was late is made up for.
         clock = asyncio.get_running_loop().time
         before = clock()
         while self.reel.time < self.reel.ended:
@@ -139,10 +142,12 @@ class ReplaySource:
 
     async def logs(self, since: float = 0.0) -> ProcessLogs:
         """Return what was printed until that moment."""
+        # In a thread: every block of the file is unpacked for it.
         return await asyncio.to_thread(self.reel.lines, since)
 
     async def profile(self, since: float = 0.0) -> ProfileSamples:
         """Return what profilers saw until that moment."""
+        # As with logs; samples are mostly told at the very end.
         return await asyncio.to_thread(self.reel.samples, since)
 
     def subscribe(
