@@ -17,6 +17,7 @@ from himalia.messages.telemetry import TaskRecord
 Row = Sequence[Any]
 """The fields of a :class:`TaskRecord` in its order, its timing as such a sequence too."""
 
+# Epoch seconds in four bytes would be exact to two minutes; durations of a call are exact enough in them.
 COLUMNS: Final[dict[str, Any]] = {
     "start": np.float64, "end": np.float64, "transfer": np.float32, "deserialize": np.float32, "compute": np.float32,
     "serialize": np.float32, "nbytes": np.int64, "moved": np.int64, "lane": np.int32, "group": np.int32,
@@ -71,17 +72,20 @@ class CallTable:
     def window(self, start: float, end: float) -> npt.NDArray[np.intp]:
         """Return the indices of calls of which any part, transfer included, lies between these times."""
         left = self["start"]
+        # What was refused before it began has no start: 0.
         inside = (left - self["transfer"] < end) & (self["end"] > start) & (left > 0.0)
         return np.flatnonzero(inside)
 
     def since(self, number: int) -> npt.NDArray[np.intp]:
         """Return the indices of rows after the first ``number`` ones, oldest first, as far as they are kept."""
+        # A reader that was away for longer than the ring holds gets what is left.
         first = max(number, self.total - self.capacity, 0)
         return np.arange(first, self.total) % self.capacity
 
     def of_key(self, key: str) -> list[int]:
         """Return the indices of a task's calls, oldest first; looks at all."""
         found = np.flatnonzero(self["key"] == key)
+        # By age: the row that is overwritten next is the oldest, wherever it is.
         return sorted(found.tolist(), key=lambda row: (row - self.total) % self.capacity)
 
     def add_block(self, block: bytes, skew: Mapping[str, float]) -> None:
@@ -97,6 +101,7 @@ class CallTable:
 
     def add_rows(self, rows: Sequence[Row], skew: Mapping[str, float]) -> None:
         """Append rows; ``skew`` are the seconds to add to a host's clock to have ours."""
+        # What would be overwritten at once is only counted.
         self.total += max(0, len(rows) - self.capacity)
         rows = rows[-self.capacity :]
         if not rows:
@@ -105,6 +110,7 @@ class CallTable:
         start, deserialize, compute, serialize, threads, transfer, moved = np.array(timings, np.float64).T
         if skew:
             start = start + [skew.get(host, 0.0) for host in hosts]
+        # Without those that have no start, or the first call would have been in 1970.
         known = start[start > 0.0]
         if len(known):
             self.first = min(self.first, float(known.min()))
@@ -117,25 +123,30 @@ class CallTable:
             nbytes=nbytes, moved=moved, lane=lane, group=group, key=keys,
             failed=[status != "ok" for status in statuses],
         )  # fmt: skip
+        # Of one lane the last row is the newest.
         self.last_seen.update(zip(lane, end.tolist(), strict=True))
 
     def shift(self, host: str, seconds: float, since: int) -> None:
         """Move a host's calls in time, those after the first ``since`` of all rows that there ever were."""
         rows = self.since(since)
+        # Looked up by lane: a host has few of these and many calls.
         mine = np.array([lane.host == host for lane in self.lanes], np.bool_)
         if not len(rows) or not mine.any():
             return
         rows = rows[mine[self.columns["lane"][rows]] & (self.columns["start"][rows] > 0.0)]
         self.columns["start"][rows] += seconds
         self.columns["end"][rows] += seconds
+        # The first call may have been overwritten; then nobody knows any more when it was.
         starts = self["start"][self["start"] > 0.0]
         if self.total <= self.capacity and len(starts):
             self.first = float(starts.min())
+        # Lanes go when nothing ended in them for long: by a clock that was wrong they would go at once, or never.
         numbers = [number for number, is_mine in enumerate(mine) if is_mine and number in self.last_seen]
         self.last_seen.update({number: self.last_seen[number] + seconds for number in numbers})
 
     def _write(self, count: int, **values: Any) -> None:
         at = self.total % self.capacity
+        # In two pieces where it goes around the end of the ring.
         first = min(count, self.capacity - at)
         for name, column in self.columns.items():
             value = values[name]

@@ -53,28 +53,34 @@ class Offset:
     def see(self, theirs: float, ours: float) -> bool:
         """Compare a time of theirs with ours at its arrival; return whether the guess is another one now."""
         delay = ours - theirs
+        # Before this one is heard: it ends the gap.
         is_gap = ours - self._heard > GAP
         self._heard = ours
         self.count += 1
+        # News are late, never early: a smaller delay is a better guess, at once.
         if self.count == 1 or delay < self.seconds:
             self._since = 0.0
             return self._settle(delay, ours)
         if delay <= self.seconds + SLACK:
             self._since = 0.0
             return False
+        # Behind a gap there may be a backlog, whose delays shrink: judged from here on.
         if not self._since or is_gap:
             self._since = ours
             self._least = self._most = delay
             return False
         self._least, self._most = min(self._least, delay), max(self._most, delay)
+        # Lag grows or goes away; a clock that was set differs by the same all the time.
         if self._most - self._least > STEADY:
             self._since = 0.0
         elif ours - self._since >= CONFIRM:
             self._since = 0.0
+            # The least of them: all were late by something.
             return self._settle(self._least, ours)
         return False
 
     def _settle(self, delay: float, ours: float) -> bool:
+        # A better guess of the same clock is no other clock: ``settled`` is of jumps only.
         if self.count == 1 or abs(delay - self.seconds) > SLACK:
             self.settled = ours
         self.seconds = delay

@@ -57,14 +57,19 @@ class Colors:
         return PALETTE[self.number(name)]
 
     def _choose(self, name: str) -> int:
+        # Not hash(), which is another one in each process. A name may have lone surrogates, which nothing encodes.
         place = crc32(name.encode("utf-8", "replace"))
         start = len(_SPECIAL)
+        # All of the first before any of the second: those stay apart for colour-blind people.
         for tier in (_FIRST, _SECOND):
             order = (start + (place + step) % len(tier) for step in range(len(tier)))
             free = [number for number in order if number not in self._taken]
             if free:
+                # The name's own place first, so that a function has the same colour in the next notebook, if it is free
+                # there.
                 return next((number for number in free if self._is_apart(number)), free[0])
             start += len(tier)
+        # All are taken: this one is shared.
         return len(_SPECIAL) + place % (len(PALETTE) - len(_SPECIAL))
 
     def _is_apart(self, number: int) -> bool:

@@ -27,6 +27,7 @@ class Followed:
         self._records = records
         self._seconds = seconds
         self._begin()
+        # A lambda: the history may be another one by then.
         self.leave = source.subscribe(self._take, lambda info: self.history.take_info(info), on_restart=self._begin)
 
     def _begin(self) -> None:

@@ -105,6 +105,7 @@ class History:
         self.workers: list[tuple[str, WorkerView]] = []
         self.calls = CallTable(records)
         self._told = told = Snapshot()
+        # The same tables, which a Snapshot fills and never replaces.
         self.groups, self.hosts, self.errors, self.events = told.groups, told.hosts, told.errors, told.events
         self.paces: dict[tuple[str, str], Pace] = {}
         self.trends = Trends(seconds)
@@ -131,19 +132,24 @@ class History:
     def take(self, telemetry: Telemetry, *, now: float) -> None:
         """Remember a push that arrived at ``now``, epoch seconds."""
         self.now = now
+        # When it was sent, not when it came: after a stall everything comes at once.
         told = self._judge_lag(telemetry.time, now)
         for group in telemetry.groups:  # against what was told before
             self._take_group(group, told)
+        # Before the calls, which are moved by what this finds out of their hosts' clocks.
         for host, metrics in telemetry.hosts.items():
             self._take_host(host, metrics, told)
         self._told.take(telemetry)
+        # The snapshot drops groups when there are too many.
         if len(self.paces) > len(self.groups):
             self.paces = {key: pace for key, pace in self.paces.items() if key in self.groups}
         for block in telemetry.blocks:
             self.calls.add_block(block, self.skew)
         self.calls.add_records(telemetry.records, self.skew)
+        # A call of before may come later than the first push.
         self.started = min(self.started or told, self.calls.first)
         self.skipped += telemetry.skipped
+        # A report has no status, only calls.
         self.total = max(telemetry.status.total, self.calls.total + self.skipped)
         self.trends.add_status(telemetry.status, self.total, now=told)
         if telemetry.hosts:
@@ -155,6 +161,7 @@ class History:
         self.info = info
         self.membership += 1
         self.workers = sorted(info.workers.items(), key=lambda item: natural(item[1].name))
+        # A host that restarts is another host: nothing of this one will be of use.
         for host in self._told.take_info(info):
             for known in (self.skew, self._offsets, self._since, self._doubted):
                 known.pop(host, None)
@@ -163,7 +170,8 @@ class History:
         self.version += 1
 
     def move(self, now: float) -> None:
-        """Take in that it is ``now``, without news."""
+        """Note that it is ``now``, though nothing was told."""
+        # Time doesn't go back: a recording that does makes a new history.
         self.now = max(self.now, now)
         self.version += 1
 
@@ -174,6 +182,7 @@ class History:
 
     def moves_since(self, number: int) -> list[Move]:
         """Return the moves after the first ``number`` ones, as far as they are kept."""
+        # Counted from the end: the deque drops its oldest.
         return list(self.moves)[max(0, len(self.moves) - (self.moved - number)) :]
 
     def local(self, scheduler_time: float) -> float:
@@ -192,7 +201,9 @@ class History:
     def _take_group(self, group: GroupSummary, now: float) -> None:
         key = (group.name, group.span)
         before = self.groups.get(key)
+        # In the order in which functions are told: views that were told the same agree on colours.
         self.colors.number(group.name)
+        # Work that begins again isn't slowed by the pause before it.
         if before is None or not (before.waiting or before.assigned):
             self.paces[key] = Pace()
         self.paces[key].add(now, group.finished + group.failed)
@@ -205,6 +216,7 @@ class History:
     @property
     def counts(self) -> TaskCounts:
         """Where all tasks are that there ever were; of an older recording, those of the functions that it knows."""
+        # None: a recording of before there were counts.
         told = self.status.counts
         return told if told is not None else sum([group.counts for group in self.groups.values()], TaskCounts())
 
@@ -214,6 +226,7 @@ class History:
             return now  # nothing was measured
         self._scheduler_time = time
         self._scheduler.see(time, now)
+        # Never later than now, however well the clock is known.
         return min(now, self.local(time))
 
     def _judge_clock(self, host: str, time: float, now: float) -> None:
@@ -226,7 +239,9 @@ class History:
             self._move_clock(host, 0.0, self._since.pop(host, 0))
             return
         offset = self._offsets.setdefault(host, Offset())
+        # Before the look, which may change both what is settled and whether it is doubted.
         settled, rows = offset.settled, self.calls.total
+        # A guess of a moment ago may have been made behind a backlog, and was never right.
         was_sure = offset.count > 1 and now - settled > CONFIRM
         offset.see(time, now)
         limit = STALE if offset.count == 1 and offset.seconds > 0.0 else SLACK
@@ -239,6 +254,7 @@ class History:
         if not offset.is_doubted:
             self._doubted.pop(host, None)
         else:
+            # The first row in doubt: from there on calls were put in a wrong place if it is the clock.
             self._doubted.setdefault(host, rows)
         self._move_clock(host, skew, since)
 
@@ -247,6 +263,7 @@ class History:
         known = self.skew.get(host, 0.0)
         if abs(skew - known) > REFINED:
             self.calls.shift(host, skew - known, since)
+        # Too little to move calls for, so not noted either: calls and table have to agree.
         elif skew:
             return
         if skew:
@@ -256,6 +273,7 @@ class History:
 
     def _take_host(self, host: str, metrics: HostMetrics, now: float) -> None:
         before = self.hosts.get(host)
+        # Told again to who begins to follow: its moves and transfers count once.
         if before is not None and before.time == metrics.time != 0.0:
             return
         if metrics.time:
@@ -264,6 +282,7 @@ class History:
         for move in metrics.moves:
             self.spilling.add(host)
             self.moved += 1
+            # By our clock from here on: views compare them with calls.
             self.moves.append(Move(host, StoreMove(move.kind, move.start + skew, move.seconds, move.nbytes)))
         for transfer in metrics.transfers:
             self.links.add(transfer, host, now=now)

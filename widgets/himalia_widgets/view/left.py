@@ -23,12 +23,14 @@ class WorkLeft:
     def add(self, now: float, groups: Iterable[GroupSummary]) -> None:
         """Note how they stand; ``now`` are seconds of any one clock."""
         done = 0.0
+        # Both anew at each look: groups say where they stand, not what changed.
         self._left, self._is_known = 0.0, True
         for group in groups:
             done += group.occupied
             left = group.counts.left
             if left:
                 each = call_seconds(group)
+                # One function nobody knows makes the whole unknown: as nothing it would promise too much.
                 self._is_known = self._is_known and each is not None
                 self._left += left * (each or 0.0)
         self._pace.add(now, int(done * TICK))
@@ -44,6 +46,7 @@ class WorkLeft:
 
 def call_seconds(group: GroupSummary) -> float | None:
     """Return how long a call occupies its thread: on average here, or lately anywhere; ``None``: nobody knows yet."""
+    # Its own calls before those of the same name elsewhere: arguments may be of another size here.
     if group.finished:
         return (group.deserialize + group.compute + group.serialize) / group.finished
     return group.duration if group.duration >= 0.0 else None

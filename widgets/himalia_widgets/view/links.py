@@ -45,5 +45,6 @@ class Links:
         link.seconds += transfer.seconds
         link.count += transfer.count
         self.recent.append(Received(now, transfer.nbytes))
+        # Never empty: one was just added.
         while self.recent[0].time < now - self._seconds:
             self.recent.popleft()

@@ -65,11 +65,13 @@ def tree(
             continue
         for time, stack, count in rows:
             if since <= time:
+                # Deeper than is drawn, since a function may begin far in; not all of it, since recursion has no end.
                 frames = stack.split(";")[: DEEPEST * 4]
                 if function is not None:
                     first = next((at for at, frame in enumerate(frames) if split(frame)[0] == function), None)
                     if first is None:
                         continue
+                    # Without its callers: the tree begins at it, wherever it was called from.
                     frames = frames[first:]
                 add(root, frames[:DEEPEST], count)
     return root
@@ -99,11 +101,13 @@ def flames(root: Node, *, most: int = 4000) -> list[Flame]:
         below = []
         for left, node in level:
             for child in sorted(node.children.values(), key=lambda child: -child.count):
+                # Of all samples, not of its parent's: a rectangle is never wider than what it stands on.
                 width = child.count / root.count
                 if width >= NARROWEST:
                     function, place = split(child.frame)
                     found.append(Flame(left, left + width, depth, function, place, child.count, child.own))
                     below.append((left, child))
+                # Past what is too narrow, too, so that the others stand where they belong.
                 left += width
         level = below
         depth += 1
@@ -115,6 +119,7 @@ def functions(samples: Samples, *, most: int = 200) -> list[tuple[str, int]]:
     counts: dict[str, int] = {}
     for rows in samples.values():
         for _, stack, count in rows:
+            # Once for each stack: a function that calls itself isn't in it twice.
             for name in {split(frame)[0] for frame in stack.split(";")}:
                 counts[name] = counts.get(name, 0) + count
     return sorted(counts.items(), key=lambda item: -item[1])[:most]

@@ -21,6 +21,7 @@ class Series:
 
     def __init__(self, names: Iterable[str], *, seconds: float, limit: int = POINTS) -> None:
         self._names = {name: index for index, name in enumerate(("time", *names))}
+        # Small at first: there is one for each of a thousand workers.
         self._rows = np.empty((min(limit, 16), len(self._names)))
         self._count = 0
         self._limit = limit
@@ -32,6 +33,7 @@ class Series:
     def add(self, time: float, *values: float) -> None:
         """Append a point; one that isn't newer than the last replaces it."""
         rows, count = self._rows, self._count
+        # Times only rise: room is made by them.
         if count and time <= rows[count - 1, 0]:
             rows[count - 1, 1:] = values
             return
@@ -57,9 +59,11 @@ class Series:
             self._rows = rows
             return
         kept = self._rows[: self._count]
+        # First what is too old: where that is enough, nothing is thinned.
         kept = kept[kept[:, 0] >= now - self._seconds]
         if len(kept) > self._limit * 3 // 4:
             half = len(kept) // 2
+            # The older half only, so the newest stay as dense as they came.
             kept = np.concatenate([kept[:half:2], kept[half:]])
         self._count = len(kept)
         self._rows[: self._count] = kept

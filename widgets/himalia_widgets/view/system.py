@@ -24,6 +24,7 @@ class SystemLine(NamedTuple):
 
 def lines(history: History, field: str) -> list[SystemLine]:
     """Return one column (``trends.NANNY``) of the scheduler and of nannies, by name."""
+    # By what they are now: a plot of a thousand lines shows none of them.
     highest = sorted(history.trends.hosts.items(), key=lambda item: -item[1].last(field))[:NANNIES]
     named = sorted(((history.host_name(host), series) for host, series in highest), key=lambda item: natural(item[0]))
     processes = [("scheduler", history.trends.scheduler), *named]

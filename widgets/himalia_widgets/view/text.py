@@ -26,8 +26,10 @@ _UNFIT = re.compile(
 def label(text: str, limit: int = LABEL) -> str:
     """Return ``text`` as one short line that no plot reads as markup; its beginning and its end are kept."""
     if len(text) > limit:
+        # Names and keys differ at their ends, too.
         tail = limit // 3
         text = f"{text[: limit - tail - 1]}…{text[-tail:]}"
+    # Nothing in it can be markup or end a line.
     if text.isalnum():
         return text
     return _TEX.sub(_split, _UNFIT.sub(" ", text)).strip()

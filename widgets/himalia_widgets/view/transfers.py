@@ -36,9 +36,11 @@ def matrix(history: History, *, most: int = 40) -> Matrix:
     """Return the sums since the beginning."""
     moved: dict[str, int] = {}
     for (source, target), link in history.links.totals.items():
+        # Both ends: a host that only sends is as busy as who receives.
         moved[source] = moved.get(source, 0) + link.nbytes
         moved[target] = moved.get(target, 0) + link.nbytes
     busiest = sorted(moved, key=lambda host: -moved[host])[:most]
+    # Two hosts may have one name.
     order = sorted(busiest, key=lambda host: (natural(history.host_name(host)), host))
     at = {host: number for number, host in enumerate(order)}
     cells = [
@@ -51,6 +53,7 @@ def matrix(history: History, *, most: int = 40) -> Matrix:
 
 def over_time(history: History, start: float, *, bins: int = 120) -> tuple[Floats, Floats]:
     """Return times and bytes/s received by all hosts together, since ``start``."""
+    # Never empty: the widths of bins are divided by.
     end = max(history.now, start + 1.0)
     edges = np.linspace(start, end, bins + 1)
     recent = history.links.recent

@@ -38,9 +38,11 @@ class Trends:
         before, count = self._status
         if now - before < SPACING and before:
             return
+        # Between two points, not of one push: pushes come four times a second, and with few calls each.
         rate = max(0.0, (total - count) / (now - before)) if before and now > before else 0.0
         self._status = (now, total)
         self.rate.add(now, rate)
+        # Memory of 0 means that nothing was measured yet.
         process = status.process
         if process.memory:
             self.scheduler.add(
@@ -60,6 +62,7 @@ class Trends:
         for name, (cpu, memory, _) in metrics.workers.items():
             worker = self.workers.get(name)
             if worker is None:
+                # Decided when a worker is first seen; those that were there stay as they are.
                 limit = 600 if len(self.workers) < PRECISE else 120
                 worker = self.workers[name] = Series(WORKER, seconds=self._seconds, limit=limit)
             worker.add(now, cpu, memory)

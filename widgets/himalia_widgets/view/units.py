@@ -8,6 +8,7 @@ from himalia.show.units import BINARY
 
 def seconds(value: float) -> str:
     """Return a duration in three digits: ``412 µs``, ``1.23 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    # Just below a power, so that rounding to three digits never makes 1000 of it.
     if value < 0.9995e-3:
         return f"{value * 1e6:.0f} µs"
     if value < 0.9995:
@@ -39,6 +40,7 @@ def size(nbytes: float) -> str:
 
 def count(value: float) -> str:
     """Return a number of things: ``12``, ``9,800``, ``1.25 M``."""
+    # As above: 999,500 is 1.00 M in three digits.
     if value >= 999_500:
         return f"{value / 1e6:.3g} M"
     return f"{int(value):,}"

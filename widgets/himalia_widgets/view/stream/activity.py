@@ -27,6 +27,7 @@ def draw_running(history: History, layout: Layout, function: str | None = None) 
     for host, metrics in history.hosts.items():
         skew = history.skew.get(host, 0.0)
         for call in metrics.running:
+            # By name: its thread may not have finished anything yet, and has no lane.
             row = layout.row_of_thread(host, call.worker, call.thread)
             if row >= 0 and (function is None or call.group == function):
                 found.append((row, call.started + skew, call))
@@ -41,8 +42,10 @@ def draw_running(history: History, layout: Layout, function: str | None = None) 
     }
     rows = np.array([row for row, _, _ in found], np.int32)
     part = np.array([1.0 / layout.threads[row] for row, _, _ in found], np.float64)
+    # By turn, not by the thread's number: a row may be of several workers.
     above = np.array(count_before([row for row, _, _ in found]), np.float64)
     high = np.clip(1.0 - above * part, part, 1.0)
+    # A host's clock may be ahead of ours by less than is corrected: no bar ends before it begins.
     return bars(left, np.maximum(left, history.now), rows, color, texts, low=high - part, high=high)
 
 

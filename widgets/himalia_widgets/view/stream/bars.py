@@ -55,8 +55,10 @@ def draw(
         Bars at most.
     """
     table = history.calls.columns
+    # Crowds are summed in the window only; bars of single calls keep their own times.
     start = np.maximum(table["start"][indices], window.start)
     end = np.maximum(np.minimum(table["end"][indices], window.end), start)
+    # Where a row shows several threads, calls overlap: they are always a crowd.
     single = np.array(layout.threads, np.int32)[row] == 1 if len(row) else np.empty(0, np.bool_)
     own = single if len(indices) <= most // 2 else choose(single, end - start, table["failed"][indices], pixel, most)
     others, alone = np.flatnonzero(~own), np.flatnonzero(own)
@@ -65,10 +67,12 @@ def draw(
     if len(others):
         color = color_of_calls(history, indices[others])
         calls = CrowdedCalls(start[others], end[others], row[others], color)
+        # A power of two, since crowd() halves it; no more than a screen has pixels.
         columns = 1 << max(0, min(11, int(window.length / pixel).bit_length() - 1))
         parts = crowd(calls, len(layout.names), window.start, window.length, columns=columns, budget=budget)
         pieces.append(draw_crowds(history, layout, parts, names_of_colors(history, indices[others], color)))
     room = most - len(alone) - (budget if len(others) else 0)
+    # Failed ones last: what is drawn later lies above.
     alone = alone[np.argsort(table["failed"][indices[alone]], kind="stable")]
     least = max(window.length * PHASE, 2 * pixel)
     pieces.append(draw_calls(history, indices[alone], row[alone], pixel=pixel, least=least, room=room))
@@ -80,8 +84,10 @@ def choose(single: Bools, length: Floats, failed: Bools, pixel: float, most: int
     own = single & (length >= pixel)
     few = most // 4
     if np.count_nonzero(own) > few:
+        # More than the limit, not as much: of a thousand calls of one length all would be chosen.
         own &= length > np.partition(length[own], -few)[-few]
     failed = single & failed
+    # So many failures are a crowd, and can be seen as one.
     return own | failed if np.count_nonzero(failed) <= most // 8 else own
 
 
@@ -99,11 +105,14 @@ def draw_calls(
     serialize = table["serialize"][indices].astype(np.float64)
     lengths = np.concatenate([transfer, deserialize, serialize])
     if np.count_nonzero(lengths >= least) > room:
+        # A little more than the longest that has no room: all that equal it are left out, too.
         least = float(np.partition(lengths, -room - 1)[-room - 1]) * (1 + 1e-9) + 1e-9
+    # Decided once for bars and for edges, so that no time is shown twice.
     has = [length >= least for length in (transfer, deserialize, serialize)]
     texts = call_texts(history, indices)
     left = start + np.where(has[1], deserialize, 0.0)
     right = end - np.where(has[2], serialize, 0.0)
+    # To the right only: the beginning of a call is where it was.
     seen = left + np.where(table["failed"][indices], SEEN * pixel, 0.0)
     pieces = [bars(left, np.maximum(right, seen), row, color_of_calls(history, indices), texts)]
     edges = ((start - transfer, start), (start, left), (right, end))
@@ -141,14 +150,16 @@ def color_of_calls(history: History, indices: npt.NDArray[np.intp]) -> Ints:
     calls = history.calls
     of_group = np.array([history.colors.number(name) for name in calls.groups], np.int32)
     color = of_group[calls.columns["group"][indices]] if len(of_group) else np.empty(0, np.int32)
+    # Red means failed and nothing else (``colors.py``).
     color[calls.columns["failed"][indices]] = colors.ERROR
     return color
 
 
 def names_of_colors(history: History, indices: npt.NDArray[np.intp], color: Ints) -> dict[int, str]:
-    """Return what calls of a colour are called: their function, or several."""
+    """The name of each colour's calls: their function's, or that there are several."""
     group = history.calls.columns["group"][indices]
     names: dict[int, str] = {}
+    # Counted, not sorted: pairs are few, and calls may be a hundred thousand.
     for pair in np.flatnonzero(np.bincount(color * len(history.calls.groups) + group)).tolist():
         number, which = divmod(pair, len(history.calls.groups))
         names[number] = hover(history.calls.groups[which]) if number not in names else "several functions"

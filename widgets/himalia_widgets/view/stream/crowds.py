@@ -66,14 +66,17 @@ def crowd(calls: CrowdedCalls, rows: int, start: float, length: float, *, column
         Before there are fewer than :data:`ENOUGH`, all of a cell is counted as of the colour that has most of it.
     """
     used, color = compress(calls.color)
+    # Before anything is added up: this is what it costs.
     while columns > 1 and rows * len(used) * columns > CELLS:
         columns //= 2
     busy, count = add_up(calls, calls.row * len(used) + color, rows * len(used), start, length, columns)
+    # Kept, to begin again from where columns become too coarse.
     finest, fine = columns, (busy, count)
     while columns > 1 and entries(busy, count) > budget:
         columns, busy, count = columns // 2, halve(busy), halve(count)
     mixed = np.zeros(busy.shape, np.bool_)
     if columns < min(finest, ENOUGH) and len(used) > 1:
+        # Once more with one colour for a cell: fine columns with the main colour say more than coarse ones with all.
         columns, busy, count = finest, *fine
         while columns > ENOUGH or (columns > 1 and cells(busy, count, rows) > budget):
             columns, busy, count = columns // 2, halve(busy), halve(count)
@@ -81,6 +84,7 @@ def crowd(calls: CrowdedCalls, rows: int, start: float, length: float, *, column
     shape = (rows, len(used), columns)
     below = np.zeros(shape)
     np.cumsum(busy.reshape(shape)[:, :-1], axis=1, out=below[:, 1:])
+    # A call may take no time at all, and still be one.
     line, column = np.nonzero((busy > 0.0) | (count > 0))
     width = length / columns
     return Crowds(
@@ -129,13 +133,16 @@ def add_up(
     inside = calls.end - calls.start
     crossing = np.flatnonzero(last > first)
     if len(crossing):
+        # Three parts: to the end of its first column, all of those between, and into its last.
         inside[crossing] = start + (first[crossing] + 1) * width - calls.start[crossing]
     busy: Any = np.bincount(cell, inside, size)
     if len(crossing):
         ends = line[crossing] * columns + last[crossing]
         busy += np.bincount(ends, calls.end[crossing] - (start + last[crossing] * width), size)
+        # +1 where the whole columns begin and -1 where they end: the running sum is how many calls fill each.
         whole = np.bincount(cell[crossing] + 1, minlength=size) - np.bincount(ends, minlength=size)
         busy += np.cumsum(whole.reshape(lines, columns), axis=1).ravel() * width
+    # Else nothing at all would be an entry, and be drawn at the least height.
     busy[busy < width * NOTHING] = 0.0
     return busy.reshape(lines, columns), np.bincount(cell, minlength=size).astype(np.int32).reshape(lines, columns)
 
@@ -149,4 +156,5 @@ def compress(numbers: Ints) -> tuple[Ints, Ints]:
 def place(time: Floats, start: float, length: float, columns: int) -> Ints:
     """Return the column that each time falls into; the end of the window belongs to the last one."""
     column = ((time - start) * (columns / length)).astype(np.int32)
+    # A time may lie outside by a rounding.
     return np.clip(column, 0, columns - 1, out=column)

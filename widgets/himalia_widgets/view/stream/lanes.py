@@ -48,6 +48,7 @@ class Layout(NamedTuple):
     def row_of_thread(self, host: str, worker: str, thread: int) -> int:
         """Return the row of a thread that may not have finished a call yet; -1 if it isn't shown."""
         rows = self.row_of_name
+        # Whatever the rows are: only one of these three is a name here.
         return rows.get((host, worker, str(thread)), rows.get((host, worker), rows.get((host,), -1)))
 
 
@@ -64,12 +65,15 @@ def arrange(history: History, *, worker: str | None = None, most: int = MOST) ->
     lanes = known_lanes(history, worker)
     by: Callable[[Lane], tuple[str, ...]] = by_thread
     if len(lanes) > most:
+        # Hosts are shown however many there are.
         by = by_worker if len({by_worker(lane) for lane in lanes}) <= most else by_host
     hosts = dict.fromkeys(lane.host for lane in lanes)
     titles = {host: history.host_name(host) for host in hosts}
+    # The id too: hosts may have one name, and their rows mustn't mix.
     ordered = sorted(lanes, key=lambda lane: (natural(titles[lane.host]), lane.host, natural(lane.worker), lane.thread))
     rows: dict[tuple[str, ...], int] = {}
     threads: list[int] = []
+    # Below the workers of a host; where rows are hosts, or one worker's, there is no such place.
     spilling = history.spilling if worker is None and by is not by_host else set()
     spill_row: dict[str, int] = {}
     for index, lane in enumerate(ordered):
@@ -82,6 +86,7 @@ def arrange(history: History, *, worker: str | None = None, most: int = MOST) ->
         if last and lane.host in spilling:
             spill_row[lane.host] = rows[(lane.host, "", SPILLS)] = len(threads)
             threads.append(1)
+    # Of all lanes that ever were: calls in the ring name them by number.
     row_of_lane = np.array([rows.get(by(lane), -1) for lane in history.calls.lanes], np.int32)
     names = tuple(rows)
     firsts = [at == 0 or names[at - 1][:2] != name[:2] for at, name in enumerate(names)]
@@ -92,12 +97,14 @@ def arrange(history: History, *, worker: str | None = None, most: int = MOST) ->
 
 def change(history: History) -> tuple[int, ...]:
     """Return what differs when the rows may differ; cheaper than :func:`arrange`."""
+    # The minute, since lanes also go by time alone.
     return (history.membership, len(history.calls.lanes), len(history.spilling), int(history.now // 60))
 
 
 def known_lanes(history: History, worker: str | None) -> list[Lane]:
     """Return the threads of workers that are there, and those that have finished a call lately."""
     oldest = history.now - history.seconds
+    # A worker that never ran anything has rows, and one that is gone keeps them as long as its calls are shown.
     found = {Lane(view.host_id, view.name, thread) for _, view in history.workers for thread in range(view.nthreads)}
     calls = history.calls
     found.update(calls.lanes[number] for number, ended in calls.last_seen.items() if ended >= oldest)
@@ -122,6 +129,7 @@ def by_host(lane: Lane) -> tuple[str, ...]:
 def write(name: tuple[str, ...], threads: int, is_first: bool, titles: dict[str, str]) -> str:
     """Return what stands beside a row; the name of a worker only beside the first of its threads."""
     match name:
+        # First: a worker's thread has a name of the same length.
         case (host, "", _):
             return label(f"{titles[host]} disk", 28)
         case (_, worker, thread):

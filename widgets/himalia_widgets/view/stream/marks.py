@@ -29,6 +29,7 @@ def bars(
     high: Floats | float = 1.0,
 ) -> Columns:
     """Return bars between these times; ``low`` and ``high`` are parts of a row's height, from its foot upwards."""
+    # Rows count downwards, parts of a row upwards. There are few rows: four bytes are exact enough.
     foot = row + HEIGHT / 2
     return {
         "left": left, "right": right, "top": np.asarray(foot - HEIGHT * high, np.float32),

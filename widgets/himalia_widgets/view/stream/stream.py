@@ -71,12 +71,15 @@ def show(
     calls = history.calls
     if indices is None:
         indices = calls.window(*window)
+    # Before the first lane there is nothing to look a row up in.
     row = layout.row_of_lane[calls.columns["lane"][indices]] if len(layout.row_of_lane) else np.empty(0, np.int32)
+    # What was refused before it began has no place in time.
     keep = (row >= 0) & (calls.columns["start"][indices] > 0.0)
     if function is not None:
         keep &= calls.columns["group"][indices] == (calls.groups.index(function) if function in calls.groups else -1)
     if not keep.all():
         indices, row = indices[keep], row[keep]
     bars = draw(history, layout, window, indices, row, pixel=pixel or window.length / TICKS, most=max_rows)
+    # Beside the calls' bars and not counted with them: they are bounded by themselves.
     moved = draw_moves(history, layout, window, history.moves if moves is None else moves)
     return Stream(layout, window, join([bars, moved]), draw_running(history, layout, function))

@@ -21,7 +21,9 @@ class Window(NamedTuple):
 def whole(history: History) -> Window:
     """Return the window that shows everything."""
     calls = history.calls
+    # Of the calls that are kept: before those there would be nothing but an empty stretch.
     starts = calls["start"][calls["start"] > 0.0]
     first = float(starts.min()) if len(starts) else history.started or history.now - 1.0
     last = float(calls["end"].max()) if len(calls) else history.now
+    # Never empty: lengths are divided by.
     return Window(first, max(last, history.now, first + 1e-3))

@@ -29,7 +29,7 @@ class GroupRow(NamedTuple):
     progress: Progress
     color: str
     finished: int
-    """Calls that the means are of: also those that were computed again."""
+    """Completions that the means are of; a task that was computed again counts each time."""
     means: Means
     memory: int
     peak: int
@@ -54,6 +54,7 @@ def group_rows(history: History, *, most: int = 1000) -> list[GroupRow]:
     for row in progress(history, most=most):
         if row.name in sums:  # the last one may sum up others
             finished, *times, memory, peak, moved = sums[row.name]
+            # Sums are over completions, so are the means; tasks may be fewer, if some were computed again.
             means = Means(*[value / finished if finished else 0.0 for value in times])
             color = history.colors.color(row.name)
             rows.append(GroupRow(row, color, int(finished), means, int(memory), int(peak), int(moved)))

@@ -25,16 +25,18 @@ def hosts(history: History) -> list[HostMemory]:
     rows = []
     for host, metrics in history.hosts.items():
         view = history.host_view(host)
+        # Metrics may come before the scheduler has said who is there.
         limit = view.memory_limit if view is not None else 0
         rows.append(HostMemory(history.host_name(host), metrics.store_bytes, metrics.spilled_bytes, limit))
     return sorted(rows, key=lambda row: natural(row.name))
 
 
 def groups(history: History, *, most: int = 20) -> list[tuple[str, int, int]]:
-    """Return function, bytes of its results held now and the most that it ever was, largest first."""
+    """Return function, bytes of its results held now, and a bound of what they ever were; largest first."""
     held: dict[str, tuple[int, int]] = {}
     for group in history.groups.values():
         memory, peak = held.get(group.name, (0, 0))
+        # Peaks of several cells may have been at different times: their sum is a bound.
         held[group.name] = (memory + group.memory, peak + group.peak)
     rows = sorted(((name, *sizes) for name, sizes in held.items() if sizes[0]), key=lambda row: row[1], reverse=True)
     return rows[:most]

@@ -75,8 +75,11 @@ def progress(history: History, *, most: int = MOST) -> list[Progress]:
     for key, group in history.groups.items():
         name, _ = key
         row = of_group(group, history.paces[key].rate_for(group.counts.left, history.now))
+        # Taken out and put in again: a function that is called again is among the latest. It stays one function.
         rows[name] = add(rows.pop(name), row, name)._replace(functions=1) if name in rows else row
+    # A group of values that clients placed has no tasks.
     newest = [row for row in reversed(rows.values()) if row.total]
+    # Stable: among those with work left, and among the others, the latest stay first.
     newest.sort(key=lambda row: not row.left)
     if len(newest) <= most:
         return newest
@@ -100,11 +103,13 @@ def of_group(group: GroupSummary, rate: float) -> Progress:
         counts.failed,
         counts.cancelled,
         rate,
+        # The sum is over completions: of what was computed again each task counts once here.
         group.compute / group.finished * counts.done if group.finished else 0.0,
     )
 
 
 def add(one: Progress, other: Progress, name: str) -> Progress:
     """Return two rows as one."""
+    # All but the name, in the order of the fields: each of them is a sum.
     sums: list[Any] = [a + b for a, b in zip(one[1:], other[1:], strict=True)]
     return Progress(name, *sums)

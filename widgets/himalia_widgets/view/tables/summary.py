@@ -54,6 +54,7 @@ def summarize(history: History) -> Summary:
     counts = history.counts
     status = history.status
     return Summary(
+        # Before the first answer telemetry is all that is known.
         hosts=len(info.hosts if history.membership else history.hosts),
         workers=len(workers),
         threads=sum([worker.nthreads for worker in workers]),
@@ -79,6 +80,7 @@ def holders(history: History) -> tuple[tuple[str, int], ...]:
     for metrics in history.hosts.values():
         for client, nbytes in metrics.use.clients.items():
             name = f"notebook or script {client}"
+            # A client may map results of several hosts; a worker only those of its own.
             held[name] = held.get(name, 0) + nbytes
         for worker, nbytes in metrics.use.workers.items():
             held[f"code of {worker}"] = nbytes

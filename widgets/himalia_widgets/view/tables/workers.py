@@ -57,6 +57,7 @@ def worker_rows(history: History) -> list[WorkerRow]:
                 cpu=measured[0],
                 memory=measured[1],
                 memory_limit=worker.memory_limit,
+                # Metrics are newer: the scheduler is asked again only when somebody comes or goes.
                 store=metrics.store_bytes if metrics else host.store_bytes,
                 store_limit=host.memory_limit,
                 spilled=metrics.spilled_bytes if metrics else host.spilled_bytes,
@@ -73,6 +74,7 @@ def last_seen(history: History, host: str) -> float:
     metrics = history.hosts.get(host)
     if metrics is None or not metrics.time:
         return (history.host_view(host) or UNKNOWN).last_seen
+    # By our clock; a difference too small to be corrected could make it negative.
     return max(0.0, history.now - metrics.time - history.skew.get(host, 0.0))
 
 
