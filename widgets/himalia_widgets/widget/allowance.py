@@ -18,6 +18,7 @@ class Allowance:
 
     def left(self, now: float) -> float:
         """Return the bytes that may be spent now; negative while something is owed."""
+        # The first look has no time before it that could be saved up for.
         self._left = min(self.rate, self._left + (now - self._time) * self.rate) if self._time else self._left
         self._time = now
         return self._left

@@ -16,6 +16,7 @@ MODULES: Final = (
     "theme", "plot", "tabs", "index",
 )  # fmt: skip
 
+# Imports of one line only, which is how the modules write them; all names are in one scope afterwards.
 _IMPORT = re.compile(r"^import .*? from \"\./\w+\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const)\b)", re.MULTILINE)
 

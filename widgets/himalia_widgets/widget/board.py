@@ -65,8 +65,10 @@ class Board:
 
     def __init__(self, cluster: ClusterObject, send: Send) -> None:
         self.cluster = weakref.ref(cluster)
+        # Kept, since the cluster isn't: the last picture still says who it was.
         self.title, self.name = type(cluster).__name__, cluster.name
         self.send = send
+        # Reentrant: a question may be answered, and a subscriber told of the end, before the call for it returns.
         self.lock = threading.RLock()
         self.leases = Leases()
         self.history = new_history()
@@ -87,11 +89,13 @@ class Board:
     def promise(self) -> None:
         """A cell is about to show a view; call in the kernel's main thread."""
         try:
+            # Its turns tell when the kernel is free to hear pages.
             self.kernel = asyncio.get_running_loop()
         except RuntimeError:
             self.kernel = None
         watch()
         with self.lock:
+            # The page can't report before the cell has ended; until then it counts as there.
             self.leases.promise()
             self.pushes.wants_all = True
         self.wake()
@@ -104,6 +108,7 @@ class Board:
                     for view, tab in views:
                         self.leases.here(str(view), str(tab), self.leases.roll)
                     self.pushes.wants_all = True
+                # Which lines this page has isn't known: it gets them from the beginning, at once.
                 case {"type": "look", "view": str(view), "tab": str(tab)}:
                     self.leases.look(view, tab)
                     if tab == "logs":
@@ -113,6 +118,7 @@ class Board:
                     self.leases.here(view, tab, roll)
                 case {"type": "bye", "view": str(view)}:
                     self.leases.leave(view)
+                # The link is used up: another one with the next push.
                 case {"type": "visit"}:
                     self._linked_at = float("-inf")
                 case {"type": "ask", "id": int(number), "page": str(page)}:
@@ -121,6 +127,7 @@ class Board:
 
     def ask(self, message: Mapping[str, Any], about: dict[str, Any]) -> None:
         """Ask the cluster, and answer the page when it answered."""
+        # Before anything else: without it the page says that it waits for the running cell.
         self.send({"type": "ack", **about}, [])
 
         def answer(value: Any, error: BaseException | None) -> None:
@@ -164,10 +171,12 @@ class Board:
         except Exception:
             logger.exception("The live view of %s has broken; show it again to go on.", self.name)
             with self.lock:
+                # Nobody watches any more: else wake() below would begin the same again at once.
                 self.leases = Leases()
         self.leave_feed()
         with self.lock:
             self.thread = None
+        # When the interpreter ends, no thread can be started any more.
         if threading.main_thread().is_alive():
             self.wake()  # somebody may have come in the meantime
 
@@ -177,11 +186,13 @@ class Board:
         cluster = self.cluster()
         status = cluster.status if cluster is not None else "closed"
         with self.lock:
+            # A cluster that has ended is said goodbye to even if nobody looks: the last picture is for pages to come.
             if not self.leases.is_watched and status not in ENDED:
                 return False
             if self._is_over(status, now):
                 self.finish(cluster, now)
                 return False
+        # Without the lock, as leave_feed() is: the feed has locks of its own.
         if self.feed is None and cluster is not None and status == "running" and now - self._tried_at > RETRY:
             self._tried_at = now
             self.follow(cluster)
@@ -198,8 +209,10 @@ class Board:
 
     def call_roll(self) -> None:
         """Let the kernel's loop call the roll when it is free."""
+        # No loop that could be busy: quiet() alone tells.
         if self.kernel is None or self.kernel.is_closed():
             self._roll()
+        # One at a time: while a cell runs they would pile up in the loop, and be called all at once.
         elif not self._is_calling:
             self._is_calling = True
             try:
@@ -210,6 +223,7 @@ class Board:
     def _roll(self) -> None:
         with self.lock:
             self._is_calling = False
+            # The loop also turns inside a cell that awaits, and pages aren't heard then.
             if quiet() > QUIET:
                 self.leases.call(time.monotonic())
 
@@ -218,6 +232,7 @@ class Board:
         try:
             self.feed = feed = ThreadFeed.of(cluster)
             self.unsubscribe = feed.subscribe(
+                # Not self.feed, which may be none by then.
                 lambda telemetry: self._take_telemetry(telemetry, feed.now()),
                 self._take_info,
                 self._take_end,
@@ -229,6 +244,7 @@ class Board:
 
     def leave_feed(self) -> None:
         """Follow no more; not with the lock, which the feed's thread may wait for."""
+        # Taken away first: nothing is asked of a feed that is being left.
         unsubscribe, self.unsubscribe, self.feed = self.unsubscribe, None, None
         if unsubscribe is not None:
             unsubscribe()
@@ -243,6 +259,7 @@ class Board:
 
     def _take_end(self, reason: str) -> None:
         with self.lock:
+            # Not the end yet: the cluster object may be about to say that it was closed.
             self._lost_at = time.time()
             self._reason = reason
 
@@ -298,6 +315,7 @@ class Board:
         if self.feed is None or self._is_reading or now - self._logs_at < LOGS or not self.leases.shows("logs"):
             return
         self._logs_at = now
+        # One question at a time: a nanny may take longer to answer than until the next look.
         self._is_reading = True
         since = self.reader.since
         self.feed.post(lambda source: source.logs(since), self._take_lines)
@@ -316,7 +334,9 @@ class Board:
 
     def finish(self, cluster: ClusterObject | None, now: float) -> None:
         """Say goodbye, keep one picture for pages to come, and let go of everything else."""
+        # Whatever was told last, nothing runs any more.
         header = {**self.describe(cluster, now), "final": True, "ended": now, "running": 0, "queued": 0}
+        # It can't say so itself: its scheduler is gone, and it takes itself to be running.
         if header["state"] not in ENDED:
             header["state"] = "failed"
         scale = {**self._describe_scale(cluster), "can": False, "reason": "The cluster has ended."}
@@ -324,7 +344,9 @@ class Board:
         if goodbye is not None:
             self.send(*goodbye)
         self.pushes.wants_all = True
+        # All of it once more: the goodbye had only what changed.
         self.last = self._compose(header, scale, now)
+        # The picture is made: what it was made of may go.
         self.history = History(records=1)
         self.pushes.end()
 

@@ -18,12 +18,15 @@ import traitlets
 class BokehJS(anywidget.AnyWidget):
     """The library as a trait."""
 
+    # Never shown; without it anywidget would bring a default that is.
     _esm = "export default {}"
     version = traitlets.Unicode(bokeh.__version__).tag(sync=True)
+    # Compressed: traits cross as they are, and are kept in the page.
     code = traitlets.Bytes().tag(sync=True)
 
     @traitlets.default("code")
     def _read_code(self) -> bytes:
+        # The browser's copy has to be of the same version as the models that Python makes.
         script = Path(bokeh.__file__).parent / "server" / "static" / "js" / "bokeh.min.js"
         return gzip.compress(script.read_bytes(), 6)
 

@@ -1,7 +1,7 @@
 """How long a kernel has been free to hear its pages.
 
 Their messages wait while a cell runs, also while one awaits something and the loop turns, and they wait behind all
-cells that were queued before.  Decides nothing about pages.
+cells that were queued before.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ class _Cells:
 
 
 def watch() -> None:
-    """Note from now on when cells run; call in one."""
+    """Note from now on when cells run; to be called inside a cell."""
     shell = get_ipython()
     if shell is not None:
+        # Registered once, however often: IPython looks. pre_execute also hears of code that is no cell.
         shell.events.register("pre_execute", _begin)
         shell.events.register("post_execute", _end)
+        # The cell that calls this runs already.
         _begin()
 
 

@@ -36,7 +36,7 @@ class ClusterObject(Followable, Protocol):
         ...
 
     def expect(self, workers: int) -> None:
-        """Take in that a page asked for so many workers."""
+        """Note that a page asked for so many workers."""
         ...
 
     def own_logs(self) -> dict[str, str]:

@@ -46,6 +46,7 @@ def describe_header(history: History) -> dict[str, Any]:
         "done": summary.done,
         "failed": summary.failed,
         "cancelled": summary.cancelled,
+        # Rounded, since it is the difference of two clocks at each push: else the header would change every time.
         "started": round(history.now - summary.uptime, 1) if summary.uptime else 0.0,
     }
 
@@ -66,6 +67,7 @@ class Numbers(NamedTuple):
             self.running != other.running
             or abs(self.cpu - other.cpu) >= CPU_STEP
             or abs(self.memory - other.memory) >= SIZE_STEP
+            # In steps already, and the same for all rows of a host.
             or (self.store, self.spilled) != (other.store, other.spilled)
             or abs(self.seen - other.seen) >= SEEN_STEP
         )
@@ -79,6 +81,7 @@ class WorkerTable:
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
+        # Numbers are never used again: a page could take one worker for another that left.
         self._next = 0
         self._rows: dict[str, dict[str, Any]] = {}
         self._told: dict[str, Numbers] = {}
@@ -96,6 +99,7 @@ class WorkerTable:
 
     def membership(self, history: History) -> tuple[list[dict[str, Any]], list[int]]:
         """Return rows of workers that are new or another process now, and the numbers of those that left."""
+        # Each answer is a new object, so nothing is compared.
         if history.info is self._info:
             return [], []
         self._info = history.info
@@ -128,12 +132,14 @@ class WorkerTable:
 
     def changes(self, history: History, now: float) -> dict[str, Any]:
         """Return columns of the workers whose numbers changed; empty if none did, or if it is too early to look."""
+        # After forget() at once: a new page waits for nothing.
         if self._told and now - self._looked_at < len(self._told) * PER_WORKER:
             return {}
         self._looked_at = now
         for host, one in history.hosts.items():
             store = (one.store_bytes, one.spilled_bytes)
             known = self._stores.get(host)
+            # Kept by host, so that its rows change together or not at all.
             if known is None or max(abs(store[0] - known[0]), abs(store[1] - known[1])) >= SIZE_STEP:
                 self._stores[host] = store
         fresh: list[tuple[int, Numbers]] = []
@@ -153,6 +159,7 @@ class WorkerTable:
             return {}
         columns: dict[str, Any] = {"number": np.array([number for number, _ in fresh], np.int32)}
         values = np.array([row for _, row in fresh], np.float64)
+        # Epoch seconds need eight bytes; the rest has enough in four.
         kinds = {"running": np.int32, "seen": np.float64}
         for index, name in enumerate(Numbers._fields):
             columns[name] = values[:, index].astype(kinds.get(name, np.float32))

@@ -37,6 +37,7 @@ class Leases:
 
     def promise(self) -> None:
         """Note that a view was asked for by a cell and may appear in a moment, or while the cell keeps the kernel."""
+        # In rolls, not seconds: while a cell keeps the kernel none is called, and the promise stays.
         self._promised = self.roll
 
     def look(self, view: str, tab: str) -> None:
@@ -57,7 +58,9 @@ class Leases:
         if now - self.called_at < PERIOD:
             return
         self.called_at = now
+        # Before the next number: a view has all of the time between two rolls to answer.
         self.views = {name: view for name, view in self.views.items() if self.roll - view.roll < MISSES}
+        # A cell's output may never be shown: a notebook that runs without a page.
         if self._promised is not None and self.roll - self._promised >= MISSES:
             self._promised = None
         self.roll += 1

@@ -47,13 +47,17 @@ class LineReader:
         lines: list[Row] = []
         for process, text in own.items():
             texts = text.splitlines()
+            # Told by their number, since they bear no times.
             lines += [[0.0, process, "stderr", text[:TEXT], ""] for text in texts[self._own.get(process, 0) :]]
             self._own[process] = len(texts)
         timed = [row for process, found in answer.lines.items() for row in read(process, found)]
         timed += [[0.0, process, "ERROR", why[:TEXT], ""] for process, why in answer.problems.items()]
+        # Each process is in order, all of them together aren't.
         timed.sort(key=lambda line: line[0])
         lines = (lines + timed)[-SHOWN:]
+        # Never back: an answer may have no lines at all.
         self.since = max([self.since, *(line.time for found in answer.lines.values() for line in found)])
+        # A page that opens the tab is told even of nothing: it waits for an answer.
         if not lines and not self._is_new:
             return None
         message = {"type": "lines", "full": self._is_new, "lines": lines}

@@ -54,6 +54,7 @@ class LivePlot:
         """Return what is new since the last time, by the names of sources."""
         found: dict[str, Change] = {}
         if isinstance(self.plot, TaskStreamPlot):
+            # Calls are many and never change: they are appended. All else is small, and compared.
             data, self._cursor = self.plot.fresh(history, self._cursor)
             calls = data.pop("calls")
             if self._cursor.full:
@@ -74,4 +75,5 @@ def let_click(root: Any) -> None:
     for figure in root.select({"type": BokehPlot}):
         figure.add_tools(TapTool())
     for renderer in root.select({"type": GlyphRenderer}):
+        # Bokeh draws what isn't selected faint; here a click asks for details and selects nothing.
         renderer.nonselection_glyph = renderer.selection_glyph = None

@@ -31,11 +31,13 @@ class ClusterWidget(anywidget.AnyWidget):
     def __init__(self, cluster: ClusterObject) -> None:
         board = Board(cluster, self.send)
         about, plots = json.dumps(board.describe_name()), json.dumps(board.pushes.describe_plots())
+        # All at once: each trait that is set later would be a message of its own.
         super().__init__(library=bokehjs(), about=about, plots=plots)
         self.board = board
         self.on_msg(lambda _, message, buffers: board.take(message))
 
 
+# Values are held as long as their keys live, so a widget mustn't hold its cluster: the board does it weakly.
 _widgets: weakref.WeakKeyDictionary[ClusterObject, ClusterWidget] = weakref.WeakKeyDictionary()
 
 
@@ -43,6 +45,7 @@ def show_cluster(cluster: ClusterObject) -> dict[str, Any]:
     """Return the MIME bundle of a new view; empty if there is nothing to see but that it has ended."""
     widget = _widgets.get(cluster)
     if widget is None:
+        # One that was never shown has no last picture.
         if cluster.status in ENDED:
             return {}
         widget = _widgets[cluster] = ClusterWidget(cluster)

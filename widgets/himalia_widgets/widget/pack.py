@@ -35,12 +35,14 @@ class BufferPacker:
     def _numbers(self, values: npt.NDArray[Any]) -> dict[str, Any]:
         if values.dtype.kind in "iub":
             least, most = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+            # Beyond four bytes doubles, which are what JavaScript counts in.
             for kind, low, high in (("u1", 0, 255), ("u2", 0, 65535), ("i4", -(2**31), 2**31 - 1)):
                 if low <= least and most <= high:
                     return {"kind": kind, "buffer": self._add(values, kind)}
             return {"kind": "f8", "buffer": self._add(values, "f8")}
         if values.dtype == np.float32:
             return {"kind": "f4", "buffer": self._add(values, "f4")}
+        # Times of a plot lie within minutes: from the first one on, they are small.
         base = float(values[0]) if len(values) and np.isfinite(values[0]) else 0.0
         shifted = values - base
         spread = float(np.abs(shifted).max(initial=0.0))
@@ -51,6 +53,7 @@ class BufferPacker:
     def _texts(self, values: Sequence[Any]) -> dict[str, Any]:
         texts = [value if isinstance(value, str) else str(value) for value in values]
         distinct = dict.fromkeys(texts)
+        # A table pays where texts repeat.
         if len(distinct) * 2 > len(texts) or len(distinct) > 65535:
             return {"kind": "text", "values": texts}
         codes = {text: code for code, text in enumerate(distinct)}
@@ -59,6 +62,7 @@ class BufferPacker:
         return {"kind": kind, "buffer": self._add(column, kind), "values": list(distinct)}
 
     def _add(self, values: npt.NDArray[Any], kind: str) -> int:
+        # A column may be a slice of a table: a buffer has to be in one piece.
         self.buffers.append(memoryview(np.ascontiguousarray(values, kind).tobytes()))
         return len(self.buffers) - 1
 

@@ -72,6 +72,7 @@ class Pushes:
         now : float
             Epoch seconds.
         """
+        # For all pages at once, also those that have everything: a message goes to each view of the model.
         full = self.wants_all or (is_promised and now >= self._repeat_at)
         if full:
             self._forget()
@@ -83,6 +84,7 @@ class Pushes:
         for name, value in (("header", header), ("scale", scale), ("roll", roll)):
             if self._told.get(name) != value:
                 self._told[name] = push[name] = value
+        # The header is told in any case: it is small, and what people look at first.
         if full or self._allowance.left(now) > 0:
             self._put_workers(push, packer, history, now)
             self._put_plots(push, packer, history, now)
@@ -90,6 +92,7 @@ class Pushes:
             return None
         self._sent_at = now
         self.wants_all = False
+        # Without gaps, so that a page notices what it missed, and asks for everything.
         self._sequence += 1
         message = {"type": "push", "sequence": self._sequence, "time": now, "full": full, **push}
         if not full:  # a page needs everything once, whatever that takes
@@ -99,6 +102,7 @@ class Pushes:
     def end(self) -> None:
         """Let go of all that another push would need."""
         self._forget()
+        # The picture was composed: figures and what was told are of no more use.
         self._plots.clear()
 
     def _forget(self) -> None:

@@ -35,6 +35,7 @@ def make_question(message: Mapping[str, Any], history: History) -> Question[obje
         case {"action": "restart", "worker": str(worker)}:
             return lambda source: restart(source, worker)
         case {"action": "describe", "key": str(key), "group": str(group)}:
+            # Plots shorten texts: what was clicked is looked up by how it is shown.
             name = find_key(key, history) or find_group(group, history) or key or group
             return lambda source: describe(source, name)
     raise UsageError(f"The page asked for something that can't be done: {str(dict(message))[:200]}.")
@@ -48,6 +49,7 @@ async def scale(source: Source, workers: int) -> None:
 async def restart(source: Source, worker: str) -> None:
     """Replace one worker's process, and wait until it is back."""
     outcome = (await source.restart_workers([worker])).get(worker, "It isn't here any more.")
+    # Told as a failure of the click: the scheduler answers for each worker by itself.
     if outcome != "OK":
         raise HimaliaError(outcome)
 
@@ -62,6 +64,7 @@ async def describe(source: Source, key: str) -> Plain:
 
 def find_key(text: str, history: History) -> str:
     """Return the key that a plot shows as ``text``, which may be shortened; empty if it is none."""
+    # First what runs: it isn't among the calls that ended, unless it runs again.
     running = (call.key for metrics in history.hosts.values() for call in metrics.running)
     return next((str(key) for key in chain(running, history.calls["key"][::-1]) if hover(key) == text), "")
 
@@ -72,5 +75,5 @@ def find_group(text: str, history: History) -> str:
 
 
 def explain_failure(error: BaseException) -> str:
-    """Return what to show of an action that failed."""
+    """The text to show for an action that failed."""
     return str(error) or type(error).__name__

@@ -36,6 +36,7 @@ def describe_scaling(history: History, *, expected: int | None, obstacle: str) -
         "reason": obstacle,
         "requested": len(workers) if expected is None else expected,
         "arrived": len(workers),
+        # Only a single host can be scaled, and its workers are alike.
         "threads": workers[0].nthreads if workers else 0,
         "memory": workers[0].memory_limit if workers else 0,
         "missing": why_missing(history, len(workers), expected),
@@ -55,6 +56,7 @@ def tell(event: ClusterEvent) -> str:
 def why_missing(history: History, arrived: int, expected: int | None) -> list[str]:
     """Say what is known about workers that were asked for and aren't there."""
     lacking = (expected or 0) - arrived
+    # Before the first answer nobody is missing: it isn't known who is there.
     if lacking <= 0 or not history.membership:
         return []
     if not history.info.hosts:

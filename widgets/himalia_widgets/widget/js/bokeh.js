@@ -14,6 +14,7 @@ export async function loadBokeh(model) {
   const library = await model.widget_manager.get_model(id);
   const version = library.get("version");
   libraries[version] ??= unpackBokeh(library.get("code")).catch((error) => {
+    // So that another view may try again.
     delete libraries[version];
     throw error;
   });
@@ -24,6 +25,7 @@ export async function loadBokeh(model) {
 async function unpackBokeh(code) {
   const stream = new Blob([code]).stream().pipeThrough(new DecompressionStream("gzip"));
   const source = await new Response(stream).text();
+  // The bundle hangs itself onto `this`, which is `root` here and would be the page's window in a script element.
   const root = {};
   try {
     new Function(source).call(root);

@@ -30,6 +30,7 @@ export function unpack(specs, buffers) {
     }
     const raw = numbers(buffers[spec.buffer], spec.kind);
     if (spec.values) columns[spec.name] = Array.from(raw, (code) => spec.values[code]);
+    // Doubles in any case: times are whole only once their base is added.
     else columns[spec.name] = Float64Array.from(raw, (value) => value + (spec.base ?? 0));
   }
   return columns;

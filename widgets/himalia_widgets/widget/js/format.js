@@ -5,6 +5,7 @@ const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 /** @param {number} nbytes */
 export function bytes(nbytes) {
   let unit = 0;
+  // From 1000 on, not 1024: no number has four digits.
   while (nbytes >= 1000 && unit < UNITS.length - 1) {
     nbytes /= 1024;
     unit += 1;

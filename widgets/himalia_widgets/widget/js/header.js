@@ -10,6 +10,7 @@ export class Header {
     this.id = make("p", { class: "hw-id" });
     this.link = make("a", {
       class: "hw-link", target: "_blank", rel: "noopener noreferrer", hidden: true, title: "Open the dashboard in another tab",
+      // A link opens the dashboard once: the kernel is to push another one.
       onclick: () => store.send({ type: "visit" }),
     }, "Dashboard");
     this.pill = make("span", { class: "hw-pill" });

@@ -29,6 +29,7 @@ function draw(model, el, store) {
   const progress = new Plot(store, model, "progress");
   const scale = new Scale(store);
   const plots = { stream, progress };
+  // It runs with the next frame, when `tabs` and `root` below exist.
   const update = onceAFrame(() => {
     header.update();
     if (tabs.current === "workers") workers.update();

@@ -38,6 +38,7 @@ export class Logs {
 
   /** The tab was opened: the kernel begins to fetch, unless a cell keeps it. */
   open() {
+    // Opening the tab asks, and nothing acknowledges it: that no lines come is the only sign of a busy kernel.
     const asked = this.store.answered;
     this.waiting = false;
     setTimeout(() => {
@@ -75,6 +76,7 @@ export class Logs {
     for (const worker of this.store.workers.values()) names.add(worker.name);
     if (this.wanted) names.add(this.wanted);
     const sorted = [...names].sort(natural);
+    // Made anew only if it differs: somebody may have the list open.
     if (this.process.options.length === sorted.length + 1 && sorted.every((name, index) => this.process.options[index + 1].value === name)) return;
     const chosen = this.process.value;
     while (this.process.options.length > 1) this.process.options[1].remove();

@@ -25,6 +25,7 @@ export class Plot {
   /** The tab was opened. */
   show() {
     this.isSeen = true;
+    // What came while it was out of sight is in the store only.
     if (this.doc) this.fill();
     else this.draw();
   }
@@ -35,6 +36,7 @@ export class Plot {
   }
 
   draw() {
+    // The tab may be opened again while it is still drawn.
     this.drawing ??= this.embed().catch((error) => {
       this.drawing = undefined;
       this.note.hidden = false;
@@ -45,15 +47,18 @@ export class Plot {
   async embed() {
     const Bokeh = await loadBokeh(this.model);
     const plot = JSON.parse(this.model.get("plots"))[this.name];
+    // The view may be gone by the time that the library is here.
     if (this.isDisposed) return;
     this.theme = isDark(this.el) ? "dark" : "light";
     const item = JSON.parse(dress(JSON.stringify(plot.item), plot.light, plot[this.theme]));
     const views = await Bokeh.embed.embed_item({ ...item, target_id: null }, this.target);
     const view = Array.isArray(views) ? views[0] : [...views.roots][0];
+    // Or while it was drawn: dispose() had no document to clear yet.
     if (this.isDisposed) return view.model.document.clear();
     this.doc = view.model.document;
     for (const name of plot.sources) this.sources[name] = this.doc.get_model_by_name(name);
     this.note.hidden = true;
+    // Once: a plot that is drawn anew comes through here again.
     this.unwatch ??= watchTheme(() => this.redraw());
     this.fill();
     for (const source of Object.values(this.sources)) this.listen(source);
@@ -71,6 +76,7 @@ export class Plot {
   /** Take all that the store has. */
   fill() {
     for (const [name, source] of Object.entries(this.sources)) {
+      // A copy: Bokeh puts streamed columns into the object that it was given, and the store has its own.
       if (this.store.sources[name]) source.data = { ...this.store.sources[name] };
     }
   }
@@ -90,6 +96,7 @@ export class Plot {
       const [index] = source.selected.indices;
       if (index === undefined) return;
       const row = (/** @type {string} */ column) => String(source.data[column]?.[index] ?? "");
+      // So that a second click on the same bar is news.
       source.selected.indices = [];
       const what = { key: row("key"), group: row("name") };
       if (what.key || what.group) this.detail.open(what);

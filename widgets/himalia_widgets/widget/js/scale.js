@@ -55,6 +55,7 @@ export class Scale {
     if (this.amount.value === "") return NaN;
     const amount = Number(this.amount.value);
     // + 0: rounding up what is just below 0 gives −0, which is written with its sign
+    // − 1e-9: what is a whole number but for rounding mustn't ask for one worker more.
     return amount < 0 ? NaN : Math.ceil(amount / this.size - 1e-9) + 0;
   }
 
@@ -69,6 +70,7 @@ export class Scale {
     const { can, reason, requested = 0, arrived = 0, threads = 0, memory = 0, missing = [], events = [] } = scale;
     this.unit.options[2].disabled = !memory;
     const target = Math.max(requested, 0);
+    // What somebody types isn't written over by the next push.
     if (!this.isTouched) this.amount.value = String(Number((target * this.size).toFixed(1)));
     for (const control of [this.amount, this.unit, this.button]) control.disabled = !can;
     if (Number.isNaN(this.workers)) this.button.disabled = true;

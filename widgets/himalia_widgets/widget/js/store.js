@@ -105,6 +105,7 @@ export class Store extends EventTarget {
     const missed = !push.full && push.sequence !== this.sequence + 1;
     this.sequence = push.sequence;
     this.pushed = performance.now();
+    // Each push tells what changed since the one before: with a gap only all of it helps.
     if (missed && this.heard) {
       this.heard = false;
       this.greet(1000);
@@ -114,11 +115,13 @@ export class Store extends EventTarget {
       this.workers.clear();
       this.sources = {};
     }
+    // Times are the kernel's, whose clock may be another one than the page's.
     this.skew = push.time - Date.now() / 1000;
     if (push.header) this.header = push.header;
     if (push.scale) this.scale = push.scale;
     if (push.workers) this.takeWorkers(push.workers, buffers);
     for (const [name, source] of Object.entries(push.sources ?? {})) this.takeSource(name, source, buffers);
+    // Every view answers: only silence tells the kernel of a page that is gone.
     if (push.roll !== undefined) for (const [view, tab] of this.views) this.send({ type: "here", view, tab, roll: push.roll });
     this.emit("change");
   }
@@ -129,6 +132,7 @@ export class Store extends EventTarget {
    */
   takeWorkers(part, buffers) {
     for (const number of part.gone) this.workers.delete(number);
+    // A row that changed keeps its numbers: they come only when they change.
     for (const row of part.rows) this.workers.set(row.number, { ...this.workers.get(row.number), ...row });
     const columns = unpack(part.columns, buffers);
     const names = Object.keys(columns).filter((name) => name !== "number");
@@ -147,6 +151,7 @@ export class Store extends EventTarget {
     const fresh = unpack(part.columns, buffers);
     const isMore = part.rollover > 0;
     this.sources[name] = isMore ? append(this.sources[name] ?? {}, fresh, part.rollover) : fresh;
+    // After a gap plots take all that the store has, as they weren't told of each piece.
     this.emit("source", { name, fresh, rollover: isMore && this.heard ? part.rollover : 0 });
   }
 

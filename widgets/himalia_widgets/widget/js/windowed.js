@@ -37,6 +37,7 @@ export class Windowed {
       this.below.style.height = `${this.count * height}px`; // room to scroll to
       this.scroller.scrollTop = this.count * height;
     }
+    // A list that is hidden has no height; some rows are filled all the same, for when it is shown.
     const room = Math.ceil((this.scroller.clientHeight || 300) / height) + 2;
     const first = Math.max(0, Math.min(Math.floor(this.scroller.scrollTop / height) - 1, this.count - room));
     const shown = Math.min(room, this.count - first);

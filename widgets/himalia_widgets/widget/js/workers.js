@@ -64,6 +64,7 @@ export class Workers {
 
   /** @param {boolean} [again] Whether to sort at once. */
   update(again = false) {
+    // Rows don't move away under a pointer or a focus.
     const isHeld = this.scroller.matches(":hover") || this.scroller.contains(this.scroller.ownerDocument.activeElement);
     const now = performance.now();
     const changed = this.store.workers.size !== this.known;
@@ -151,6 +152,7 @@ class WorkerRow {
   confirm(name) {
     this.table.confirming = name;
     this.show(this.worker, this.index);
+    // The button that was pressed is hidden now, and the focus would be lost with it.
     (name ? this.yes : this.ask).focus();
   }
 
