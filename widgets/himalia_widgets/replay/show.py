@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
+import threading
 import webbrowser
 from collections.abc import Sequence
 
@@ -59,8 +60,8 @@ async def show(sources: Sequence[ReplaySource], door: Door, browse: bool, stop: 
     # Into a pipe Python writes in blocks, and nothing more follows for a long time.
     sys.stdout.flush()
     if browse:
-        # In a thread, since it may wait for a browser.
-        await asyncio.to_thread(webbrowser.open, link)
+        # In a thread of its own and beside the server: one in the terminal is waited for, and waits for the page.
+        threading.Thread(target=webbrowser.open, args=(link,), name="himalia-browser", daemon=True).start()
     # No ``since``: this process is the first to make links with this key.
     guard = Guard(door.dashboard_key, "replay")
     await serve(sources[0].followed, door.listener, guard, stop, more=pair, routes=routes(sources))

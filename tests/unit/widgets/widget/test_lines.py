@@ -55,4 +55,17 @@ def test_a_nanny_that_cannot_tell_says_so() -> None:
     reader = LineReader()
     message = reader.take(ProcessLogs({"w-0": [LogLine(1.0, "ERROR", "boom")]}, {"nanny": "no answer"}), {})
     assert message is not None
-    assert [(level, text) for _, _, level, text, _ in message["lines"]] == [("ERROR", "no answer"), ("ERROR", "boom")]
+    assert [(level, text) for _, _, level, text, _ in message["lines"]] == [("ERROR", "boom"), ("ERROR", "no answer")]
+    assert reader.take(ProcessLogs({}, {"nanny": "no answer"}), {}) is None, "once is enough"
+    assert reader.take(ProcessLogs({}), {}) is None
+    assert reader.take(ProcessLogs({}, {"nanny": "no answer"}), {}) is not None, "again"
+
+
+def test_new_lines_are_told_where_the_oldest_are_let_go_of() -> None:
+    reader = LineReader()
+    lines = [f"line {number // 2}" for number in range(400)]
+    told = []
+    for end in (*range(3), 200, 201, 207, 390, 400):
+        message = reader.take(ProcessLogs({}), {"nanny": "\n".join(lines[max(0, end - 200) : end])})
+        told += [row[3] for row in message["lines"]] if message is not None else []
+    assert told == lines
