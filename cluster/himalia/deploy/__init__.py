@@ -1,4 +1,5 @@
-"""Starting and stopping clusters, finding them again, and showing them.
+"""Starting clusters on this host and stopping them, as objects and by commands.
 
-Nothing here runs inside a scheduler, nanny or worker, except that a scheduler removes its own cluster file at its end.
+No worker runs any of this.  Of a scheduler's process ``scheduler_process.py`` and ``foreground.py`` are the outermost
+layer: they publish where it is, and clean up after it.
 """

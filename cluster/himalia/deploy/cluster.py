@@ -1,8 +1,7 @@
 """What every cluster object offers, wherever its processes run: state, scaling, logs, a look, and an orderly end.
 
-Decides what the states are called and what each question costs: asking opens a session with the scheduler for just
-that question, so asking leaves no thread, no loop and no connection behind.  How
-processes are started and stopped is the subclass's (:mod:`himalia.deploy.local`).
+Each question opens a session of its own with the scheduler, and leaves no thread, loop or connection behind.  How
+processes are started and stopped is up to the subclass (:mod:`himalia.deploy.local`).
 
 States: ``created`` → ``starting`` → ``running`` → ``closing`` → ``closed``; ``failed`` if it never came up, its
 scheduler died, or its nanny can't be kept alive (one that dies is started again, meanwhile it is ``running``).
@@ -117,6 +116,7 @@ class Cluster:
     @property
     def status(self) -> str:
         """One of created, starting, running, closing, closed, failed."""
+        # Asked at each look: nothing tells this object that a process died.
         if self._status == "running" and self._failure():
             return "failed"
         return self._status
@@ -132,6 +132,7 @@ class Cluster:
 
         ``None`` if there is no dashboard.
         """
+        # Only while it runs: asking starts a dashboard again that had died.
         return (login_link(self._dashboard()) or None) if self.status == "running" else None
 
     @property
@@ -220,6 +221,7 @@ class Cluster:
 
     def get_client(self) -> Client:
         """Return a new client of this cluster."""
+        # Here, and not above: client and deploy import each other inside functions only (test_floors.py).
         from himalia.client.client import Client
 
         return Client(self, asynchronous=self.asynchronous)
@@ -237,6 +239,7 @@ class Cluster:
     def _get_logs(self, cluster: bool, scheduler: bool, workers: bool) -> dict[str, str]:
         own = self.own_logs()
         logs = Logs({name: text for name, text in own.items() if (scheduler if name == "scheduler" else cluster)})
+        # A cluster that failed can't be asked; its own processes' last words are what is wanted then.
         if workers and self.status == "running":
             found = self._ask(lambda control: control.logs())
             logs.update({name: "\n".join(lines) for name, lines in texts_of(found).items()})
@@ -252,11 +255,13 @@ class Cluster:
         key : str or Future
             The task.
         """
+        # A future by its attribute, not its class: the class would load the client.
         name = str(getattr(key, "key", key))
 
         def explain() -> str:
             try:
                 return self._ask(lambda control: control.explain(name))
+            # Not an error: that nobody answers is why nothing happens.
             except UnreachableError as error:
                 return f"What {shorten(name)} waits for isn't known: the scheduler has not answered. {error}"
 
@@ -316,6 +321,8 @@ class Cluster:
             return
         was = self._status
         if was == "running":
+            # First: views of a cell's calls ask a last time, and recorders fetch the last lines,
+            # while somebody answers.
             tell_closing()
         for recorder in list(self._recorders):
             recorder.finish()
@@ -323,12 +330,14 @@ class Cluster:
         try:
             self._stop()
         finally:
+            # Also if ctrl-C cut it short: what is left then ends by its leash.
             self._status = "failed" if was == "failed" else "closed"
 
     # How it is done
 
     def _check_running(self) -> None:
         """Raise ClosedError unless there is somebody to ask."""
+        # _failure() once: a process may die between two looks, and the text would name no reason.
         if self._status == "running" and not (failure := self._failure()):
             return
         if self._status == "running":
@@ -352,6 +361,7 @@ class Cluster:
         """Do what ``question`` does with a session; see :meth:`_ask`."""
 
         async def session() -> Value:
+            # Made here, inside the loop that it belongs to.
             control = Control(self.credentials)
             await control.open(self.addresses, timeout)
             try:
@@ -371,14 +381,17 @@ class Cluster:
         try:
             self._start()
         except BaseException:
+            # Ctrl-C, too: a status that stays "starting" would be waited for.
             self._status = "failed"
             raise
         self._status = "running"
 
     async def _launch_async(self) -> Self:
         """Start without blocking the loop; if the awaiting task is cancelled, what started is ended first."""
+        # Awaited twice: by `await cluster`, then by `async with`.
         if self._status != "created":
             return self
+        # A thread can't be cancelled: without the shield it would go on starting processes that nobody knows of.
         work = asyncio.ensure_future(asyncio.to_thread(self._launch))
         try:
             await asyncio.shield(work)
@@ -420,6 +433,7 @@ class Cluster:
         info: ClusterInfo | None = None
         if self.status == "running":
             try:
+                # Any error of ours: a notebook that shows a variable must not print a traceback.
                 info = self._ask(lambda control: control.info(), REPR_TIMEOUT)
             except HimaliaError:
                 pass
@@ -446,6 +460,7 @@ class Cluster:
     def _repr_mimebundle_(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> dict[str, Any]:
         summary, now = self._summary(), time.time()
         static = {"text/plain": describe_cluster(summary, now=now), "text/html": render(summary, now=now)}
+        # The static forms are always there too: they are what a saved notebook shows without a kernel.
         return self._live_view() | static
 
     def _live_view(self) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """``himalia ls`` and ``himalia stop``: looking at clusters that run elsewhere, and ending them.
 
-Decides what is listed, and what happens when a scheduler doesn't answer.  It never ends what it can't prove to be the
-cluster's own process.
+Nothing is ended here that can't be proved to be the cluster's own process.
 """
 
 from __future__ import annotations
@@ -55,6 +54,7 @@ def list_clusters() -> int:
 
 def public_address(entry: ClusterEntry) -> str:
     """Return the address that is most useful elsewhere: the network's before loopback before the socket."""
+    # The scheduler sorts them, the nearest first (scheduler_process.py).
     return entry.addresses[-1] if entry.addresses else "?"
 
 
@@ -67,10 +67,12 @@ async def count_workers(entry: ClusterEntry) -> tuple[str, str]:
     """Return the workers and threads of one cluster."""
     control = Control(entry.credentials)
     try:
+        # Around both: one that lets us in and then says nothing must not hold up the list.
         async with asyncio.timeout(LOOK_TIMEOUT):
             await control.open(entry.reachable, LOOK_TIMEOUT)
             workers = (await control.info()).workers
             return str(len(workers)), str(sum(worker.nthreads for worker in workers.values()))
+    # Still listed: a cluster that doesn't answer is what somebody looks for here.
     except (HimaliaError, TimeoutError):
         return "?", "?"
     finally:
@@ -86,7 +88,7 @@ def stop_clusters(names: Sequence[str]) -> int:
             print(f"Stopped {name}.")
         except HimaliaError as error:
             print(f"himalia stop: {error}", file=sys.stderr)
-            failed = True
+            failed = True  # the others are stopped all the same
     return 1 if failed else 0
 
 
@@ -100,20 +102,23 @@ async def stop_cluster(entry: ClusterEntry) -> None:
             await control.shut_down("stopped by `himalia stop`", STOP_TIMEOUT)
         finally:
             await control.close()
+    # Nobody answers there: a process of this host can be sent a signal, one of another host can't.
     except ConnectError:
         if not is_here(entry):
             raise
         terminate(entry)
+    # The goodbye comes before the process ends, and the name is free only then.
     while is_here(entry) and clusters.is_alive(entry):
         if time.monotonic() > deadline:
             terminate(entry)
             deadline += STOP_TIMEOUT
         await asyncio.sleep(0.02)
+    # Its scheduler does so as well, unless SIGKILL ended it.
     clusters.remove(entry.name, entry.id)
 
 
 def is_here(entry: ClusterEntry) -> bool:
-    """Return whether the scheduler's process can be seen from here."""
+    """Whether the scheduler's process can be seen from here."""
     from himalia.system import machine_identity
 
     return entry.machine == machine_identity() and entry.hostname == socket.gethostname()
@@ -121,5 +126,6 @@ def is_here(entry: ClusterEntry) -> bool:
 
 def terminate(entry: ClusterEntry) -> None:
     """Send SIGTERM to a scheduler that doesn't answer; its number is still its own, or it would not be alive."""
+    # Compares when the process started, too: the number alone may be another program's by now.
     if clusters.is_alive(entry):
         os.kill(entry.pid, signal.SIGTERM)

@@ -1,6 +1,7 @@
 """What ``himalia scheduler`` and ``himalia worker`` run in their own process: the usual shells, with a person watching.
 
-Decides where they listen, whose secret they use and what they print.  Options are parsed by :mod:`himalia.cli`.
+Options are parsed by :mod:`himalia.cli`; this module decides where the processes listen, whose secret they use and what
+they print.
 """
 
 from __future__ import annotations
@@ -61,12 +62,14 @@ class WorkerOptions(msgspec.Struct, kw_only=True):
 
 def run_scheduler(options: SchedulerOptions) -> int:
     """Run a scheduler until it is stopped, and return the exit code."""
+    # Not above: `himalia worker` uses this file too, and needs no scheduler.
     from himalia.deploy.scheduler_process import serve_cluster
     from himalia.deploy.service_config import ServiceConfig
     from himalia.scheduler.config import SchedulerConfig
 
     address = listen_address(choose_host(options.host, options.interface) or "127.0.0.1", options.port)
     name = options.name or f"himalia-{secrets.token_hex(3)}"
+    # Now, and again when the file is written: this one is for a person who waits at a terminal.
     clusters.check_free(name)
     credentials, certificate = secure([address])
     door = open_door(options.dashboard_address)
@@ -78,11 +81,12 @@ def run_scheduler(options: SchedulerOptions) -> int:
             certificate=certificate.to_config() if certificate else None,
             name=name,
             idle_timeout=options.idle_timeout,
+            # A terminal's stdin, or /dev/null of a service, is nobody's leash.
             leash=False,
         ),
         kind="himalia scheduler",
         cluster_file=options.cluster_file,
-        must_be_found=not options.cluster_file,
+        must_be_found=not options.cluster_file,  # its secret is in no other place
         directories=[directory],
         dashboard=door.dashboard if door is not None else "",
         dashboard_key=door.dashboard_key if door is not None else "",
@@ -97,15 +101,18 @@ def run_scheduler(options: SchedulerOptions) -> int:
     dashboard: list[Child] = []
     try:
         if door is not None:
+            # By the Unix socket, which is listed second; it connects when somebody looks, so it may start first.
             dashboard.append(door.start(name, credentials.only_for(CLIENT_ROLES), config.scheduler.listen[1:]))
         return run(main)
     finally:
+        # It ends by itself with its cluster; this is for one that doesn't.
         stop(dashboard, patience=1.0)
         remove_directory(directory)
 
 
 def announce_scheduler(entry: ClusterEntry, me: str) -> None:
     """Tell the person where it is, and how to use it."""
+    # As `dask scheduler` writes it.
     say(f"Scheduler at: {entry.addresses[-1]}")
     say(f"dashboard at: {dashboard_text(plain_link(entry), entry.name)}")
     say(f"Cluster name: {entry.name}, for Client({entry.name!r}) and `himalia stop {entry.name}`")
@@ -116,16 +123,20 @@ def announce_scheduler(entry: ClusterEntry, me: str) -> None:
 
 def run_worker(options: WorkerOptions) -> int:
     """Run a nanny with its workers until it is stopped or its scheduler ends, and return the exit code."""
+    # Not above: `himalia scheduler` uses this file too, and needs no nanny.
     from himalia.nanny.config import NannyConfig
     from himalia.nanny.shell import serve
 
     target = find_target(options.scheduler or None, options.cluster_file or None)
     assert target.entry is not None, "no cluster object was given"
     addresses, entry = target.addresses, clusters.for_workers(target.entry)
+    # Else all that is said would be, after the death timeout, that nobody answers.
     if addresses == entry.addresses and not entry.reachable:
         raise UsageError(f"The cluster {entry.name} listens only on its own host, {entry.hostname}.")
+    # Several nannies of one cluster may run on this host.
     mine = f"{entry.id}-{os.getpid()}"
     directories = [runtime_directory(mine), scratch_directory(mine, options.local_directory or None)]
+    # At once: without the mark it looks like one whose owner was killed while it started (prune()).
     held = [hold(directory) for directory in directories]
     config = NannyConfig(
         scheduler=addresses,
@@ -153,6 +164,7 @@ def run_worker(options: WorkerOptions) -> int:
         return run(main)
     finally:
         for path, fd in zip(directories, held, strict=True):
+            # While it is locked still: nobody else prunes it at the same moment.
             remove_directory(path)
             os.close(fd)
 
@@ -181,6 +193,7 @@ def choose_data_listener(options: WorkerOptions, addresses: list[str], entry: Cl
     host = choose_host(options.host, options.interface)
     if host:
         return listen_address(host, 0)
+    # Whoever reads results is where the scheduler can be reached from; a socket will do if that is this host alone.
     if all(map(is_loopback, [*entry.addresses, *addresses])):
         return f"unix://{directory}/nanny.sock"
     beyond = next(address for address in [*addresses, *entry.addresses] if not is_loopback(address))

@@ -22,7 +22,7 @@ STOPPED_LIMIT: Final = 20.0
 holds results, which a person who continues it in time keeps.  Ray takes a node that is silent for 15 s for dead
 (``health_check_failure_threshold`` times its period), gunicorn replaces a silent worker after 30 (``timeout``)."""
 LOOK: Final = STOPPED_LIMIT / 10
-"""Seconds between two looks whether the process was stopped (SIGSTOP): replacing it may come so much late."""
+"""Seconds between two looks whether the process was stopped (SIGSTOP): its replacement may come that much late."""
 
 
 class ProcessOwner(Protocol):
@@ -70,15 +70,18 @@ class Keeper:
 
     def join(self, timeout: float) -> None:
         """Wait until the thread is gone."""
+        # A thread can't wait for itself, should the owner close in a call of the keeper's.
         if self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
     def _keep(self, child: Child | None) -> None:
+        # The first one is up already.
         began, was_ready, why = time.monotonic(), True, ""
         while True:
             if child is not None:
                 stopped = self._wait(child)
                 why = stopped or f"it ended with {child.exit_text()}.{child.last_lines()}"
+            # After the wait, not before: a cluster that closes ends its nanny, which isn't a death.
             if self.closed.is_set() or (child is not None and self.owner.is_over(child)):
                 return
             delay = self._patience.judge(
@@ -89,10 +92,12 @@ class Keeper:
             if delay is None:
                 self.owner.give_up(why)
                 return
+            # A wait that close() ends, where a sleep would start one more process afterwards.
             if self.closed.wait(delay):
                 return
             began, was_ready, child = time.monotonic(), False, None
             try:
+                # If it fails there is no child, and that is judged as an end, too: one rule for both.
                 child = self.owner.start_again()
                 self.restarts += 1
                 child.wait_ready(time.monotonic() + START_LIMIT)
@@ -100,14 +105,17 @@ class Keeper:
             except HimaliaError as error:
                 why = str(error)
                 if child is not None:
+                    # One that hangs while it starts: else it would come up beside the next.
                     child.kill()
 
     def _wait(self, child: Child) -> str:
-        """Wait until a process ended; return why it was ended, if that was by us."""
+        """Wait until a process has ended; return why, if it was ended here."""
         stopped = 0.0
         while not child.wait(LOOK):
+            # Counted in a row: a person who continues it in between begins anew.
             stopped = stopped + LOOK if is_stopped(child.pid) else 0.0
             if stopped > STOPPED_LIMIT:
+                # SIGKILL: a stopped process doesn't act on anything less before it is continued.
                 child.kill()
                 child.wait(LOOK)
                 return f"it stood still for {stopped:.0f} s because something had stopped it (SIGSTOP)."

@@ -1,8 +1,7 @@
 """The processes, directories and files of one cluster on this host, from a start that may fail to an end that may not.
 
-Decides the order of the start (scheduler and nanny at the same time) and of the end, and that whatever was made is gone
-afterwards, also after a failure half-way; and that a nanny that dies is started again.  It never talks to the scheduler
-about tasks and knows nothing of futures.
+Scheduler and nanny start at the same time; whatever was made is gone at the end, also after a failure half-way; a nanny
+that dies is started again.  It never talks to the scheduler about tasks and knows nothing of futures.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ CLOSE_PATIENCE: Final = 4.0
 """Seconds for an orderly end; workers get 1 s of them to react to SIGTERM."""
 
 CLOSE_LIMIT: Final = 10.0
-"""Seconds that somebody waits for a close that another thread does; the steps of ``processes.stop`` take 7 at most."""
+"""Seconds that somebody waits for a close that another thread does; the steps of ``child.stop`` take 7 at most."""
 KILLED_STARTS: Final = 3
 """Times that a nanny which something kills while the cluster starts is tried again."""
 END_PATIENCE: Final = 2.0
@@ -47,9 +46,9 @@ class Launch:
 
     def __init__(self, plan: LaunchPlan) -> None:
         self.plan = plan
-        self.owner = os.getpid()
+        self.owner = os.getpid()  # a fork has this object too, and must end nothing
         self.lock = threading.Lock()
-        self.children: list[Child] = []
+        self.children: list[Child] = []  # the scheduler first, for as long as it lives: is_over() and stop() rely on it
         self.door: Door | None = None
         self.dashboard: Child | None = None
         """Not among the children: the cluster works without it."""
@@ -77,10 +76,12 @@ class Launch:
         UsageError
             If the name is taken.
         """
+        # Before the first process: an exit half-way has to end what was started.
         LIVE.add(self)
         try:
             return self.start_all(time.monotonic() + START_TIMEOUT)
         except BaseException:
+            # Ctrl-C, too: a start takes long enough for somebody to lose patience.
             self.close()
             raise
 
@@ -92,14 +93,17 @@ class Launch:
         sockets = self.keep_directory(runtime_directory(cluster_id))
         self.keep_directory(scratch_directory(cluster_id, plan.local_directory))
         address = f"unix://{sockets}/scheduler.sock"
+        # Before the scheduler, which writes into the cluster file where the dashboard is.
         self.door = open_door(plan.dashboard_address)
         told = plan.for_scheduler(address, self.directories, self.door)
         scheduler = self.spawn("himalia.deploy.scheduler_process", told, "scheduler")
+        # Not after it is ready: both load Python at once, and the nanny dials until the scheduler listens.
         nanny = self.spawn_nanny()
         self.start_dashboard(address)
         answer = scheduler.wait_ready(deadline)
         nanny = self.await_nanny(nanny, deadline)
         with self.lock:
+            # Under the lock: a close() that came in between would leave a keeper behind, which starts nannies.
             if not self.closed:
                 self.keeper = Keeper(nanny, self)
         return [str(text) for text in answer["addresses"]]
@@ -107,19 +111,23 @@ class Launch:
     def spawn_nanny(self) -> Child:
         """Start a nanny, in the place of one that is gone if there was one."""
         plan, number = self.plan, self.nannies
+        # In the order in which start_all() made them.
         sockets, scratch = self.directories
         self.nannies += 1
         told = plan.for_nanny(
             f"unix://{sockets}/scheduler.sock",
             nworkers=self.wanted,
+            # A number: the socket's file of one that was killed is still there.
             listen=plan.nanny_listen or f"unix://{sockets}/nanny{number or ''}.sock",
             scratch=scratch,
             cwd=self.here(),
         )
         with self.lock:
             gone = [child for child in self.children if child.title == "nanny"]
+            # Out of the list first: close() may be reading it, and a dead nanny's end is no failure of the cluster.
             self.children = [child for child in self.children if child.title != "nanny"]
         stop(gone, patience=0.0, term=0.0)  # which are dead: let go of what they leave
+        # A killed nanny can't remove what it moved to disk, and the next one can't use it.
         for left in glob.glob(os.path.join(glob.escape(scratch), "himalia-nanny-*")) if gone else ():
             remove_directory(left)
         return self.spawn("himalia.nanny", told, "nanny", history=gone[-1] if gone else None)
@@ -134,11 +142,13 @@ class Launch:
 
     def await_nanny(self, nanny: Child, deadline: float) -> Child:
         """Return the nanny once it is up; one that was killed while it started is started again."""
+        # No keeper yet: before the first nanny is up, what it says is an error of the start.
         for _ in range(KILLED_STARTS):
             try:
                 nanny.wait_ready(deadline)
                 return nanny
             except StartError:
+                # One that ended by itself would so again; one that runs was too slow or said why it can't.
                 if nanny.is_running() or not nanny.was_killed() or time.monotonic() > deadline:
                     raise
                 nanny = self.spawn_nanny()
@@ -154,11 +164,13 @@ class Launch:
     def is_over(self, child: Child) -> bool:
         """See :class:`.keeper.ProcessOwner`; one that ended by itself may have been told to by its scheduler."""
         scheduler = self.children[0]
+        # By whatever signal: a scheduler doesn't kill its nannies, so the cluster goes on if its scheduler does.
         if child.was_killed():
             return not scheduler.is_running()
         if not self.is_up:
             self.lost = f"its nanny ended with {child.exit_text()}.{child.last_lines()}"
             return True
+        # Told to end by a scheduler that ends itself: a moment later, so it is waited for.
         return self.closed or scheduler.wait(END_PATIENCE)
 
     def give_up(self, reason: str) -> None:
@@ -166,6 +178,7 @@ class Launch:
         self.lost = f"its nanny can't be kept alive: {reason}"
         control = Control(self.plan.credentials)
 
+        # Asked of the scheduler: it alone can end the futures of all clients, with the reason.
         async def tell() -> None:
             await control.open([f"unix://{self.directories[0]}/scheduler.sock"])
             try:
@@ -186,9 +199,11 @@ class Launch:
     def spawn(self, module: str, config: msgspec.Struct, title: str, history: Child | None = None) -> Child:
         """Start a child, unless the cluster was closed meanwhile by another thread."""
         with self.lock:
+            # Under the lock with the start: whatever close() finds in the list is all there is.
             if self.closed:
                 raise ClosedError("The cluster was closed while it started.")
             child = Child(module, config, title=title, forward=self.plan.forward_logs)
+            # What the dead one said last is what somebody looks for in the logs of the one in its place.
             if history is not None:
                 child.lines.extendleft(reversed([*history.lines, f"himalia: it ended with {history.exit_text()}"]))
             self.children.append(child)
@@ -212,6 +227,7 @@ class Launch:
             Address that a dashboard follows.
         """
         with self.lock:
+            # Nobody watches this process, so it is looked at when its link is asked for.
             if self.door is None or self.dashboard is None or self.dashboard.is_running() or self.closed:
                 return self.door
             stop([self.dashboard], patience=0.0)  # which is dead: let go of what it leaves
@@ -230,6 +246,7 @@ class Launch:
     def failure(self) -> str:
         """Return why the cluster can't work any more, or nothing while it does, or will in a moment."""
         for child in self.children:
+            # A keeper brings the nanny back, so its end isn't the cluster's; nobody brings back a scheduler.
             if not child.is_running() and (child.title != "nanny" or self.keeper is None):
                 return f"its {child.title} ended with {child.exit_text()}"
         return self.lost
@@ -247,7 +264,10 @@ class Launch:
         if self.owner != os.getpid():
             return
         with self.lock:
+            # One does it, others wait for it: ctrl-C, a finalizer and the interpreter's end may all come at once.
             first, self.closed = not self.closed, True
+        # Final by now: start_all() makes no keeper once ``closed`` is set.  Before the ends, which it would answer by a
+        # start.
         if self.keeper is not None:
             self.keeper.close()
         if not first:
@@ -258,6 +278,7 @@ class Launch:
                 self.dashboard.end_leash()  # so that it ends while the others are waited for
             stop(self.processes, patience=CLOSE_PATIENCE)
             if self.keeper is not None:
+                # Or it might start a process between the last look at the list and the removal of the directories.
                 self.keeper.join(END_PATIENCE)
         finally:
             for child in self.processes:
@@ -273,8 +294,10 @@ class Launch:
 
 def close_all() -> None:
     """End what still runs when this process exits; all of it at the same time."""
+    # In a fork that exits nothing of this is its own.
     mine = [launch for launch in LIVE if launch.owner == os.getpid()]
     for launch in mine:
+        # The schedulers, which tell their nannies why; each close() below then waits for what ends already.
         for child in launch.children[:1]:
             child.end_leash()
     for launch in mine:

@@ -1,8 +1,7 @@
 """How a host is divided: how many workers, with how many threads and how much memory each.
 
-Pure arithmetic; the numbers of the machine come from :mod:`himalia.system`, and this module never asks for them.  The
-split is the one that Dask users know: up to four CPUs one worker each, beyond that about as many workers as threads in
-a worker.
+Pure arithmetic: the numbers of the machine come from :mod:`himalia.system` and are handed in.  The split is the one
+that Dask users know: up to four CPUs one worker each, beyond that about as many workers as threads in a worker.
 """
 
 from __future__ import annotations
@@ -37,6 +36,7 @@ def default_split(cpus: int) -> tuple[int, int]:
     """
     if cpus <= 4:
         return cpus, 1
+    # From the square root, rounded up, to the first that divides: no CPU is left over.  A prime gets a worker for each.
     workers = next(n for n in range(math.isqrt(cpus - 1) + 1, cpus + 1) if cpus % n == 0)
     return workers, cpus // workers
 
@@ -78,6 +78,7 @@ def choose_layout(
     elif threads_per_worker is None:  # rather too many threads than idle CPUs, as Dask does
         threads_per_worker = max(1, math.ceil(cpus / max(1, n_workers)))
     assert threads_per_worker is not None
+    # A cluster of no workers yet: the first one that comes may have everything.
     share = memory if n_workers <= 1 else memory // n_workers
     limit = choose_memory(memory_limit, share=share, memory=memory)
     return WorkerLayout(nworkers=n_workers, nthreads=threads_per_worker, memory_limit=limit)
@@ -87,11 +88,13 @@ def choose_memory(memory_limit: str | float | None, *, share: int, memory: int) 
     """Return bytes per worker; more than the machine has is cut to that, since it would protect nothing."""
     if memory_limit is None:
         return 0
+    # As text, so that an option on the command line and an argument in Python mean the same.
     text = str(memory_limit).strip().lower()
     if text == "auto":
         return share
     if text in ("none", "unlimited"):
         return 0
+    # Only with a point: 1 is one byte, which is refused below, and 1.0 all of the memory.
     if "." in text and is_fraction(text):
         return int(float(text) * memory)
     nbytes = parse_bytes(text)
@@ -101,7 +104,7 @@ def choose_memory(memory_limit: str | float | None, *, share: int, memory: int) 
 
 
 def is_fraction(text: str) -> bool:
-    """Return whether ``text`` is a bare number above 0 and up to 1, such as ``0.5`` or ``1.0``."""
+    """Whether ``text`` is a bare number above 0 and up to 1, such as ``0.5`` or ``1.0``."""
     try:
         return 0 < float(text) <= 1
     except ValueError:
@@ -112,6 +115,7 @@ def check_count(name: str, value: object, *, least: int) -> None:
     """Refuse what is no number of workers or threads."""
     if value is None:
         return
+    # True is an int to Python; LocalCluster(True) is a slip.
     if isinstance(value, bool) or not isinstance(value, int):
         raise UsageError(f"{name}={value!r} must be a whole number, or None for what fits this machine.")
     if value < least:

@@ -1,7 +1,7 @@
 """A cluster on this machine: ``LocalCluster()``.
 
-Decides the defaults, from the CPUs and the memory that this process may use, and who may reach the cluster: a Unix
-socket in a private directory, and TCP only where it is asked for.  Everything ends with the object: at ``close()``,
+Defaults follow from the CPUs and the memory that this process may use.  The cluster is reached by a Unix socket in a
+private directory, and by TCP only where that is asked for.  Everything ends with the object: at ``close()``,
 when it is garbage collected, when this process exits, and, by the leash of its children, when this process is killed.
 """
 
@@ -94,6 +94,7 @@ class LocalCluster(Cluster):
             memory_limit=memory_limit,
         )
         self.expected = layout.nworkers
+        # Whatever can be wrong with an argument is found above and here, before anything is started.
         listeners = choose_listeners(host, scheduler_port)
         credentials, certificate = secure(listeners)
         self._launched = Launch(
@@ -112,12 +113,14 @@ class LocalCluster(Cluster):
                 dashboard_address=dashboard_address,
             )
         )
+        # On the launch, which knows nothing of this object: else it would keep it alive.
         self._finalizer = weakref.finalize(self, abandon, self._launched)
         self._finalizer.atexit = False  # launch.py ends what still runs then
         if not asynchronous:
             self._launch()
 
     def _start(self) -> None:
+        # Only now: source_factory() and Client take addresses as the sign that somebody is there.
         self.addresses = self._launched.start()
         try:
             self._await_workers()
@@ -130,10 +133,12 @@ class LocalCluster(Cluster):
         """Wait until all workers are up, so that one that can't start is an error here and not a wait later."""
         wanted, check = self.expected or 0, self._launched.check
         try:
+            # Not _ask(), which refuses before the status is "running".
             self._talk(
                 lambda control: wait_for_workers(control.info, wanted, START_TIMEOUT, check=check, advice=ADVICE)
             )
         except HimaliaError:
+            # A process that died says more than the session that it broke.
             check()
             raise
 
@@ -143,6 +148,7 @@ class LocalCluster(Cluster):
 
     def _stop(self) -> None:
         self._launched.close()
+        # After the end: if that was cut short, the finalizer and the interpreter's exit try again.
         self._finalizer.detach()
 
     def _failure(self) -> str:
@@ -171,6 +177,7 @@ def choose_listeners(host: str | None, port: int | None) -> list[str]:
         return []
     if port is not None and not 0 <= port <= 65535:
         raise UsageError(f"scheduler_port={port} is no port number.")
+    # A port without a host is for this machine's other programs: nobody else is let in by that.
     return [listen_address(host or LOOPBACK, port or 0)]
 
 
@@ -183,6 +190,7 @@ def check_resources(resources: dict[str, float] | None) -> dict[str, float]:
     """Return the resources of each worker as numbers."""
     try:
         found = {str(name): float(amount) for name, amount in (resources or {}).items()}
+    # A list, text for a number, None: all are said in the words of the option.
     except (AttributeError, TypeError, ValueError):
         raise UsageError(f"resources={resources!r} must be numbers by name, like {{'GPU': 1}}.") from None
     if any(not 0 <= amount < math.inf for amount in found.values()):
@@ -194,6 +202,7 @@ def check_env(env: dict[str, str] | None) -> dict[str, str]:
     """Return the workers' extra environment as text."""
     found = {str(name): str(value) for name, value in (env or {}).items()}
     for name, value in found.items():
+        # These would fail when a worker starts, in another process and with less to say.
         if not name or "=" in name or "\0" in name + value:
             raise UsageError(f"env: {name!r} can't be the name of an environment variable, or its value has a NUL.")
     return found
@@ -202,6 +211,7 @@ def check_env(env: dict[str, str] | None) -> dict[str, str]:
 def abandon(launch: Launch) -> None:
     """End a cluster whose object was garbage collected; it must not wait, wherever that happens."""
     try:
+        # The collector runs in any thread at any moment: in a loop, or under a lock that the end needs.
         threading.Thread(target=launch.close, name="himalia-close", daemon=True).start()
     except RuntimeError:  # the interpreter is exiting, which ends it as well
         pass

@@ -1,7 +1,6 @@
 """Which address of this host to listen at, and by which one others find it.
 
-Decides what an interface's name and "all addresses" mean here.  It opens no connection: the way to the network is
-asked of the routing table by a UDP socket that never sends.
+It opens no connection: which way leads to the network is asked of the routing table, by a UDP socket that never sends.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ def interface_host(interface: str) -> str:
     UsageError
         If there is no such interface, or it has no address.
     """
+    # Not above: only who names an interface needs it.
     import psutil
 
     interfaces = psutil.net_if_addrs()
@@ -33,6 +33,7 @@ def interface_host(interface: str) -> str:
     for family in (socket.AF_INET, socket.AF_INET6):
         for address in interfaces[interface]:
             if address.family == family:
+                # psutil writes a link-local address with its interface (fe80::1%eth0).
                 return str(address.address).partition("%")[0]
     raise UsageError(f"The network interface {interface!r} has no address.")
 
@@ -46,6 +47,7 @@ def contact_host(host: str) -> str:
             probe.connect(("192.0.2.1", 9))  # a documentation address: whatever has a default route finds a way
             return str(probe.getsockname()[0])
         except OSError:
+            # No network at all: the host is alone with itself.
             return LOOPBACK
 
 
@@ -54,6 +56,7 @@ def contact_addresses(address: str) -> list[str]:
     found = parse(address)
     if found.scheme == "unix" or found.host not in EVERYWHERE:
         return [address]
+    # The same host may be its own contact, where there is no network: each is named once.
     hosts = dict.fromkeys([LOOPBACK, contact_host(found.host)])
     return [str(Address(found.scheme, host, found.port)) for host in hosts]
 
@@ -72,10 +75,12 @@ def secure(addresses: list[str]) -> tuple[Credentials, ServerCertificate | None]
     StartError
         If a certificate is needed and can't be made.
     """
+    # The fingerprint is a part of what clients know, so the certificate is made with the keys and not by the scheduler.
     credentials = new_credentials()
     hosts = [parse(address).host for address in addresses if address.startswith("tls://")]
     if not hosts:
         return credentials, None
+    # Whatever people may write to get here; peers go by the fingerprint.
     names = dict.fromkeys([*hosts, *map(contact_host, hosts), socket.gethostname()])
     try:
         certificate = make_certificate([name for name in names if name])
@@ -88,9 +93,11 @@ def secure(addresses: list[str]) -> tuple[Credentials, ServerCertificate | None]
 def route_host(target: str) -> str:
     """Return the address of this host that packets to ``target`` leave by, and where it can answer."""
     try:
+        # Port 9 is "discard": any number will do, for nothing is sent.
         family, kind, _, _, where = socket.getaddrinfo(target, 9, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind) as probe:
             probe.connect(where)
             return str(probe.getsockname()[0]).partition("%")[0]
     except OSError:
+        # A name that isn't known, a network that is down: the default route is the next best guess.
         return contact_host("")

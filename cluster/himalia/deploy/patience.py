@@ -24,15 +24,15 @@ BACK_OFF_LIMIT: Final = 5.0
 
 
 class Patience:
-    """Decides how long to wait before the next start; ``None``: no more."""
+    """The ends of one process so far, and what follows from them."""
 
     def __init__(self) -> None:
-        self.failures = 0
-        self.kills = 0
-        self.short = 0
+        self.failures = 0  # ends of its own in a row
+        self.kills = 0  # starts in a row that were killed before they were ready
+        self.short = 0  # starts since it last was calm, for the back-off alone
 
     def judge(self, *, lived: float, was_ready: bool, was_killed: bool) -> float | None:
-        """Return the seconds until the next start after a process ended.
+        """Return the seconds until the next start after a process ended; ``None``: it is given up.
 
         Parameters
         ----------
@@ -46,10 +46,12 @@ class Patience:
         if was_ready and lived > CALM:
             self.failures = self.kills = self.short = 0
         if was_killed:
+            # It came up, so whatever kills it lets it work in between.
             self.kills = 0 if was_ready else self.kills + 1
         else:
             self.failures += 1
         if self.failures >= FAILURES or self.kills >= KILLS:
             return None
+        # At once the first time.  The exponent ends at 10, long past the limit: a float has no 2**1024.
         self.short += 1
         return min(BACK_OFF * 2.0 ** min(self.short - 2, 10), BACK_OFF_LIMIT) if self.short > 1 else 0.0

@@ -1,6 +1,6 @@
 """What a cluster on this host is to be, and what each of its processes is told of that.
 
-Decides who is told which secret and address.  It starts nothing.
+Who is told which secret and address is said here alone (docs/notes/0013).  Nothing is started here.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class LaunchPlan(msgspec.Struct, kw_only=True):
         return f"<Plan {self.name}>"  # the fields hold secrets
 
     def __reduce__(self) -> NoReturn:
+        # A cluster object that slips into a call would take its secret to every worker.
         raise secret_stays("A cluster's plan")
 
     def for_scheduler(self, address: str, directories: list[str], door: Door | None) -> ServiceConfig:
@@ -59,6 +60,7 @@ class LaunchPlan(msgspec.Struct, kw_only=True):
         """
         return ServiceConfig(
             scheduler=SchedulerConfig(
+                # All of it: the scheduler alone makes the roles' keys out of the secret.
                 credentials=self.credentials.to_config(),
                 listen=[address, *self.listen],
                 certificate=self.certificate.to_config() if self.certificate else None,
@@ -90,6 +92,7 @@ class LaunchPlan(msgspec.Struct, kw_only=True):
 
         return NannyConfig(
             scheduler=[scheduler],
+            # User code runs below the nanny and could read this: it is let in as a node, never as a client.
             credentials=self.credentials.only_for(WORKER_ROLES).to_config(),
             listen=listen,
             name=self.name,

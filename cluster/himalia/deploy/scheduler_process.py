@@ -41,35 +41,43 @@ async def serve_cluster(config: ServiceConfig, stop: asyncio.Event, ready: Calla
     failure: HimaliaError | None = None
 
     def publish(addresses: list[str], me: str) -> None:
+        # Not before it listens: the ports are known only then, and whoever finds the file may connect.
         nonlocal entry, failure
         credentials = Credentials.from_config(config.scheduler.credentials)
         contacts = [contact for address in addresses for contact in contact_addresses(address)]
+        # Stable: what is nearest comes first, and within the network the order of the options stays.
         found = sorted(contacts, key=lambda address: not address.startswith("unix://"))
         entry = describe(config.scheduler.name, credentials, found, pid=os.getpid(), kind=config.kind)
         entry.dashboard, entry.dashboard_key = config.dashboard, config.dashboard_key
         try:
+            # The user's own first: whoever waits for that file finds it even where the registry can't be written.
             if config.cluster_file:
                 path = write_file(config.cluster_file, entry)
                 write_file(worker_path(path), worker_entry(entry, credentials))
             clusters.write(entry, credentials)
         except OSError as error:
             why = f"{clusters.directory()} can't be written: {error.strerror}"
+            # One that a LocalCluster started is told to clients by its object; it needs no file.
             if config.must_be_found:
                 failure = StartError(f"{why}. Name another place by HIMALIA_HOME, or a file by --cluster-file.")
             else:
                 logger.warning("the cluster works, but can't be found by its name: %s", why)
+        # The name was taken since it was checked: two starts at once.
         except HimaliaError as error:
             failure = error
         if failure is not None:
+            # Raised below, once the scheduler has ended in order.
             stop.set()
             return
         ready(entry, me)
 
+    # By this process: whoever started it may be killed before the cluster has cleaned up.
     held = [hold(directory) for directory in config.directories]
     try:
         await serve(config.scheduler, stop, ready=publish)
     finally:
         if entry is not None:
+            # First: a name that is found should lead to somebody who listens.
             clusters.remove(entry.name, entry.id)
             if config.cluster_file:
                 remove_file(config.cluster_file, entry.id)

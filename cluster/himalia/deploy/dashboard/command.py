@@ -18,7 +18,7 @@ from himalia.registry.dashboard_link import HasDashboard, login_link
 from himalia.views import has_views, missing
 
 POLL: Final = 3600.0
-"""Seconds of one wait for the end of a dashboard; there is another one."""
+"""Seconds of one wait for the end of a dashboard, after which the next one begins."""
 
 
 def show_dashboard(name: str, page: str, *, browser: bool) -> int:
@@ -26,6 +26,7 @@ def show_dashboard(name: str, page: str, *, browser: bool) -> int:
     entry = clusters.read(name)
     if not entry.dashboard:
         return serve_here(entry, page, browser=browser)
+    # The dashboard listens on its own host's loopback: the link is good here at the other end of a tunnel only.
     if entry.hostname != socket.gethostname():
         port = urlsplit(entry.dashboard).port
         print(
@@ -46,6 +47,7 @@ def serve_here(entry: ClusterEntry, page: str, *, browser: bool) -> int:
     try:
         socket.create_connection(("127.0.0.1", urlsplit(door.dashboard).port or 0)).close()  # the first visitor
         show(door, page, browser=browser)
+        # The dashboard ends by itself with its cluster.
         while not child.wait(POLL):
             pass
     except KeyboardInterrupt:
@@ -58,7 +60,9 @@ def serve_here(entry: ClusterEntry, page: str, *, browser: bool) -> int:
 def show(place: HasDashboard, page: str, *, browser: bool) -> None:
     """Print a link, and open another one in a browser with a window."""
     print(f"Dashboard: {login_link(place, page)}", flush=True)
+    # Another one, since each is good once: that on the terminal is still good if the browser doesn't come up.
     link = login_link(place, page)
+    # On a JupyterHub a link is a path, which only the browser that is there can complete.
     if browser and link.startswith("http") and has_window():
         webbrowser.open(link)
 

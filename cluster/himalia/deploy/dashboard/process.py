@@ -55,9 +55,12 @@ class Door:
 
     def start(self, name: str, credentials: Credentials, addresses: Sequence[str], *, forward: bool = False) -> Child:
         """Have a process wait here for visitors of a cluster; the socket is its own from now on."""
+        # Written into the pipe at once, read when the first visitor comes.
         config = self.describe(name, credentials, addresses)
         command = module_command("himalia_widgets.dashboard", "dashboard")
+        # Without site-packages and PYTHON* variables: it needs neither, and every cluster's start pays for it.
         script = [sys.executable, "-I", "-S", os.path.abspath(doorkeeper.__file__), str(self.listener.fileno())]
+        # This process's copy is closed then: with it the port would stay open after the dashboard's death, unanswered.
         with self.listener:
             return Child(
                 [*script, *command],
@@ -65,6 +68,7 @@ class Door:
                 title="dashboard",
                 forward=forward,
                 fds=[self.listener.fileno()],
+                # The notebook may have found it by its own sys.path, which a child doesn't inherit.
                 paths=[place_of_views()],
             )
 
@@ -88,6 +92,7 @@ class Door:
             If another program has the port now.
         """
         self.listener = listen(urlsplit(self.dashboard).port or 0)
+        # Which codes were used, the dead process knew; so none from before is good.
         self.since = time.time()
 
     def close(self) -> None:
@@ -112,6 +117,7 @@ def open_door(address: str | int | None) -> Door | None:
         return None
     port = parse_address(address)
     if not has_views():
+        # Nobody asked for the default: without views there is nothing to warn of.
         if address != DEFAULT_ADDRESS:
             warnings.warn(f"There is no dashboard. {missing()}", RuntimeWarning, stacklevel=2)
         return None
@@ -120,6 +126,7 @@ def open_door(address: str | int | None) -> Door | None:
     except OSError:
         pass
     try:
+        # As Dask does: two clusters on one host are usual, and the second shouldn't fail for its dashboard.
         return Door(listen(0))
     except OSError as error:
         warnings.warn(f"There is no dashboard: no port can be opened ({error.strerror}).", RuntimeWarning, stacklevel=2)
@@ -149,6 +156,7 @@ def listen(port: int) -> socket.socket:
     """Return a listening socket on loopback."""
     listener = socket.socket()
     try:
+        # Else a door can't be reopened for a minute: connections of the process before are in TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((LOOPBACK, port))
         listener.listen(BACKLOG)
@@ -160,6 +168,7 @@ def listen(port: int) -> socket.socket:
 
 def place_of_views() -> str:
     """Return the folder from which ``himalia_widgets`` is imported here."""
+    # Found, not imported: views are loaded when somebody looks (views.py).
     found = importlib.util.find_spec("himalia_widgets")
     assert found is not None, "open_door() has looked"
     assert found.origin is not None
