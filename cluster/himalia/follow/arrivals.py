@@ -1,6 +1,6 @@
 """Waiting until workers are there: a client does in its session, a cluster object in one that it opens for that.
 
-Decides how often is looked, and what is said if they don't come.
+How often one looks, and what is said if they don't come, is the same for both.
 """
 
 from __future__ import annotations
@@ -45,10 +45,12 @@ async def wait_for_workers(
         If they aren't there in time; they may still come.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
+    # Before the deadline is looked at: with a timeout of 0 this is still one question.
     while (count := len((await describe()).workers)) < wanted:
         if deadline is not None and time.monotonic() >= deadline:
             raise TimeoutError(
                 f"{count} of {wanted} workers came within {timeout:g} s; the others may still come. {advice}"
             )
+        # After the look: workers that came are there, whatever became of who started them.
         check()
         await asyncio.sleep(POLL)

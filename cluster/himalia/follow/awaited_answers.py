@@ -1,8 +1,7 @@
 """Answers that a scheduler owes to questions, by the number of each.
 
-Decides that a number is used once, that a question which the scheduler would refuse is never sent, and that each ends:
-by its answer, by why there is none, or by the end of the session.  How it is sent, and how long that may take, is said
-by who asks.
+A number is used once; a question that the scheduler would refuse is never sent; each question ends: by its answer, by
+why there is none, or by the end of the session.  How it is sent, and how long that may take, is said by who asks.
 """
 
 from __future__ import annotations
@@ -42,6 +41,7 @@ class AwaitedAnswers:
         """
         number = self._next_number()
         question = make(number)
+        # A message beyond a bound ends the session of who sends it (bounds.py), and with it everybody's questions.
         problem = problem_of(question)
         if problem:
             raise UsageError(f"{type(question).__name__} can't be asked: {problem}.")
@@ -50,11 +50,13 @@ class AwaitedAnswers:
             send(question)
             return read_answer(question, await answer)
         finally:
+            # Cancelled or timed out, too: an answer that comes later finds nobody, and is dropped.
             self._waiting.pop(number, None)
 
     def answer(self, number: int, value: AnyAnswer | None, failure: HimaliaError | None = None) -> None:
         """Hand an answer, or why there is none, to who asked; nothing happens if nobody waits for it any more."""
         waiting = self._waiting.get(number)
+        # Done without an answer: it was cancelled, and who asked hasn't run again to forget it.
         if waiting is None or waiting.done():
             return
         if failure is not None:

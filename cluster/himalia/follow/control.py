@@ -1,7 +1,7 @@
 """A session with a scheduler for asking it things: what a cluster object and the command line need, and no task ever.
 
-Decides how long a question may take and what its failure is called.  It holds no futures and knows no keys, so it may
-come and go without anybody's results noticing.
+It holds no futures and no keys, so it may come and go without anybody's results noticing.  How long a question may take
+is decided here.
 """
 
 from __future__ import annotations
@@ -82,10 +82,12 @@ class Control:
     ) -> None:
         self.on_telemetry = on_telemetry
         self.on_end = on_end
+        # Numbers of this session alone: nothing else in it is a request.
         self.awaited = AwaitedAnswers(itertools.count(1).__next__)
         self.gone = ""
         self.left = asyncio.Event()
         self.endpoint = Endpoint(
+            # A client by its keys, and by its name none that the scheduler counts as somebody (overview.py).
             me=new_incarnation("control"),
             role="client",
             credentials=credentials,
@@ -105,6 +107,7 @@ class Control:
         try:
             await self.endpoint.connect_any(addresses, alias=SCHEDULER, timeout=timeout)
         except HimaliaError as failure:
+            # Before the endpoint closes, or the reason would be that.
             self.end(str(failure))
             await self.endpoint.close()
             raise
@@ -126,6 +129,7 @@ class Control:
         try:
             async with asyncio.timeout(timeout):
                 return await self.awaited.ask(make, lambda question: self.endpoint.send(SCHEDULER, question))
+        # asyncio's own, to be told from ours, which is imported under the same name.
         except builtin_timeout:
             raise TimeoutError(f"The scheduler did not answer within {timeout:g} s; it goes on.") from None
 
@@ -188,9 +192,11 @@ class Control:
         """Ask the cluster to end, and return whether its scheduler said goodbye in time."""
         if not self.gone:
             self.endpoint.send(SCHEDULER, Close(reason))
+            # Now: the process may end right after this, with what its loop would have sent in the next tick.
             self.endpoint.flush()
         try:
             async with asyncio.timeout(timeout):
+                # Its goodbye, or the end of the session: either says that it has gone.
                 await self.left.wait()
         except builtin_timeout:
             return False
@@ -198,12 +204,14 @@ class Control:
 
     async def close(self) -> None:
         """End the session; nothing else happens to the cluster."""
+        # First: questions under way end by this reason, and what peer_left() says after it is no news.
         self.end("the session was closed")
         await self.endpoint.close()
 
     def end(self, reason: str) -> None:
         """Note that no more answers will come."""
         first = not self.gone
+        # The first reason is the cause; what follows from it (a cut connection) says less.
         self.gone = self.gone or reason
         self.left.set()
         self.awaited.end(f"The cluster has ended: {reason}.")
@@ -221,6 +229,7 @@ class Control:
                     self.awaited.answer(number, value, HimaliaError(text) if text else None)
                 case Telemetry():
                     self.on_telemetry(message)
+                # Told by the scheduler; the cut that follows would only say that nobody is there.
                 case Close(reason=reason):
                     self.end(reason)
 

@@ -1,7 +1,7 @@
 """A cluster's telemetry, followed in an asyncio loop by whoever shows it (``thread_feed.py``: from other threads).
 
-Decides who is called with what: each subscriber first gets everything that is known, then what changes, and once, at
-the end, why there is no more.  It never decides what is shown, and a subscriber that fails harms no other.
+Each subscriber first gets everything that is known, then what changes, and once, at the end, why there is no more.  One
+that fails harms no other.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Feed:
         self._interval = interval
         self._full = full
         self._subscribers: dict[int, Subscriber] = {}
-        self._count = 0
+        self._count = 0  # of subscribers that ever were; each is known by its number
         self._complaints = Complaints(logger)
         self._snapshot = Snapshot()
         self._recent: deque[TaskRecord] = deque(maxlen=RECENT)
@@ -106,18 +106,21 @@ class Feed:
             await self.control.open(self._addresses, timeout)
             self.control.follow(self._interval, full=self._full)
         except HimaliaError as error:
+            # Told once: if the connection failed, the control has said so already.
             self._ended(str(error))
             raise
 
     async def close(self) -> None:
         """End the session; subscribers are told."""
         if self._asking is not None:
+            # Before the session that it asks in, whose end would make a failed question of it.
             self._asking.cancel()
             await asyncio.wait([self._asking])
         await self.control.close()
 
     async def info(self) -> ClusterInfo:
         """Return the scheduler, its hosts and its workers, and where they are seen from."""
+        # Where it is seen from, the scheduler can't know.
         return msgspec.structs.replace(await self.control.info(), here=machine_identity())
 
     async def telemetry(self, since: float = 0.0, span: str = "") -> TelemetryReport:
@@ -155,16 +158,18 @@ class Feed:
         on_end: Callable[[str], object] | None = None,
         on_restart: Callable[[], object] | None = None,
     ) -> Callable[[], None]:
-        """Have what comes from now on handed out, after what is known already; time never goes back here."""
+        """Hand out what is known already, then what comes; time never goes back here."""
         subscriber = Subscriber(on_telemetry, on_info, on_end, on_restart)
         if self._over:
             self._call(on_end, self._over)
             return lambda: None
         self._count = number = self._count + 1
         self._subscribers[number] = subscriber
+        # Before the first push the sum would say that nothing ever happened.
         if self._has_begun:
             self._call(on_telemetry, self._known())
         if self._snapshot.info is not None:
+            # After the telemetry, in the order in which those got it who were there from the start.
             self._call(on_info, self._snapshot.info)
 
         def leave() -> None:
@@ -180,12 +185,15 @@ class Feed:
 
     def _pushed(self, telemetry: Telemetry) -> None:
         self._has_begun = True
+        # Before the subscribers: one that subscribes while another is called is told this push by the sum alone.
         self._snapshot.take(telemetry)
         self._recent.extend(telemetry.records)
+        # A copy: subscribers leave while they are called.
         for subscriber in list(self._subscribers.values()):
             self._call(subscriber.on_telemetry, telemetry)
         if telemetry.status.membership != self._membership:
             self._membership = telemetry.status.membership
+            # One question at a time: a start of a hundred workers changes the number a hundred times.
             if self._asking is None:
                 self._asking = asyncio.get_running_loop().create_task(self._ask_info())
 
@@ -209,6 +217,7 @@ class Feed:
         if self._over:
             return
         self._over = reason
+        # Out of the table first: one that leaves, or subscribes, in its own callback meets none of them.
         subscribers, self._subscribers = self._subscribers, {}
         for subscriber in subscribers.values():
             self._call(subscriber.on_end, reason)
@@ -218,6 +227,7 @@ class Feed:
             return
         try:
             callback(value)
+        # Views of users and of other packages: what they raise must not end the session of all.
         except Exception as error:
             self._complaints.write(time.monotonic(), "a subscriber of the telemetry failed", error=error)
 

@@ -1,7 +1,7 @@
 """Shows how far something is until it has ended: lines in a terminal, or bars in a notebook that go on by themselves.
 
-Decides how often it is looked at, and when that ends.  What is counted, and by whom, is a :class:`Progressing`: a
-client counts its futures (``client/progress.py``).  What bars look like says ``show/bars.py``.
+This module decides how often one looks, and when that ends.  What is counted, and by whom, is a :class:`Progressing`:
+a client counts its futures (``client/progress.py``).  What bars look like is decided in ``show/bars.py``.
 """
 
 from __future__ import annotations
@@ -77,19 +77,23 @@ def show_bars(
         Seconds between two looks, at least.
     """
     started = time.monotonic()
+    # In the caller's thread, which knows under which cell this belongs.
     replace = show(draw(progress.look(), 0.0))
 
     def follow() -> None:
         shown = ""
         while True:
+            # CPU time of this thread: on a busy machine a look takes longer, and costs no more.
             began = time.thread_time()
             bars = progress.look()
             is_over = not any(bar.left for bar in bars)
             visible = bars if complete or is_over else [bar for bar in bars if bar.left]
             markup = draw(visible, time.monotonic() - started)
+            # A page needn't be told what it shows; with a slow call that is nearly always so.
             if markup != shown:
                 shown = markup
                 replace(markup)
+            # After the last drawing, which says how long all took.
             if is_over:
                 return
             # Looks may be a second apart where there is much to look at, but the last one isn't late: it says how long

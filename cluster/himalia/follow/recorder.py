@@ -1,8 +1,8 @@
 """The flight recorder: a follower of a cluster's whole telemetry that writes it to a file.
 
-Decides what the cluster is asked, and when a recording ends.  It begins with what the scheduler still remembers, so
-that a recording started after something went wrong shows it.  What it says is decided in ``transcript.py``, where the
-bytes go in ``tape.py``.  It costs the scheduler what any follower costs; packing and writing happen in the thread that
+A recording begins with what the scheduler still remembers, so that one started after something went wrong shows it.
+This module decides what the cluster is asked, and when a recording ends; ``transcript.py`` what it says, ``tape.py``
+where the bytes go.  It costs the scheduler what any follower costs; packing and writing happen in the thread that
 follows.
 """
 
@@ -79,10 +79,12 @@ class Recorder:
         started = time.time()
         self._since = started - last
         self._lines_since = self._since
+        # Never due: one comparison for both cases.
         self._logs_at = started if logs else math.inf
         self._tape = Tape(self.path, new_header(cluster, now=started), limit)
         self._transcript = Transcript(lambda packer: self._tape.write(packer), started)
         self._unsubscribe: Callable[[], None] = lambda: None  # it may end before subscribing has returned
+        # Before the past is asked for: what happens in between is in a push or in the answer, if not in both.
         self._unsubscribe = feed.subscribe(self._take, self._take_info, self._finish, self._take_restart)
         feed.post(self._ask_past, self._take_past)
 
@@ -114,6 +116,7 @@ class Recorder:
     def finish(self) -> None:
         """Do what :meth:`stop` does, and raise nothing."""
         if self.is_running:
+            # The last lines tell most, and nobody has asked for them for up to five seconds.
             if math.isfinite(self._logs_at):
                 self._take_logs(self._answer(self._ask_logs), None)
             self._take_profile(self._answer(self._ask_profile))
@@ -128,6 +131,7 @@ class Recorder:
         try:
             self.stop()
         except RecordingError:
+            # What the block raised matters more; the recording's own trouble was logged.
             if value is None:
                 raise
 
@@ -146,6 +150,7 @@ class Recorder:
         """Return an answer, or None if none can be had: the recording lacks just that."""
         try:
             return self._feed.ask(question, ASK_TIMEOUT)
+        # The cluster may have just died, which is a reason to stop.
         except HimaliaError:
             return None
 
@@ -154,6 +159,7 @@ class Recorder:
     def _take(self, telemetry: Telemetry) -> None:
         now = time.time()
         self._write(lambda: self._transcript.add_push(telemetry, now))
+        # With a push, since there is one four times a second: no timer of its own.
         if self.is_running and now >= self._logs_at + LOGS_SECONDS:
             self._logs_at = now
             self._feed.post(self._ask_logs, self._take_logs)
@@ -162,14 +168,17 @@ class Recorder:
         self._write(lambda: self._transcript.add_info(info, time.time()))
 
     def _take_restart(self) -> None:
+        # A file whose times go back can't be replayed from any moment.
         self._finish("the time of what it records was moved back")
 
     def _take_past(self, report: TelemetryReport | None, failure: BaseException | None) -> None:
+        # Without an answer, too (None): pushes that wait for it must be written.
         self._write(lambda: self._transcript.add_past(report))
 
     def _take_logs(self, answer: ProcessLogs | None, failure: BaseException | None) -> None:
         lines = newest_lines(answer) if answer is not None else {}
         if lines:
+            # By the lines' own clock, not ours: so none is told twice.
             self._lines_since = max(line.time for some in lines.values() for line in some)
             self._write(lambda: self._transcript.add_logs(lines, time.time()))
 
@@ -189,6 +198,7 @@ class Recorder:
     def _write(self, tell: Callable[[], None]) -> None:
         """Have the transcript tell something; if that can't be written, it is the end.  Nothing after the end."""
         with self._lock:
+            # Looked at under the lock: who stops and who follows are two threads, and a closed tape takes nothing.
             if self.is_running:
                 try:
                     tell()
@@ -198,6 +208,7 @@ class Recorder:
                         f"replayed; free some room, and record to another file."
                     )
                     logger.warning("%s", self._failure)
+                    # Not raised: this may be the feed's thread, where nobody would catch it.
                     self._end(self._failure)
         if not self.is_running:
             self._unsubscribe()  # without the lock: this may wait for the feed's thread, which may wait for the lock

@@ -1,6 +1,6 @@
 """What feeds the views: a cluster that can be described, followed and acted on, whoever keeps it.
 
-Decides what a view may count on, and nothing about where it comes from.  Our scheduler is one source
+This is what a view may count on, wherever it comes from.  Our scheduler is one source
 (:class:`himalia.follow.feed.Feed`), a recording another one (``himalia_widgets.replay``).  What they tell, they tell in
 the structs of :mod:`himalia.messages`, which are what recordings are made of, too.
 

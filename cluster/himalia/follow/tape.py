@@ -1,7 +1,7 @@
 """The file that a recording is written to: appended block by block, and kept below its limit.
 
-Decides where bytes go and that a file of something else is never overwritten.  What the blocks say is decided in
-``transcript.py``, how they are written in ``telemetry/recording.py``.
+A file of something else is never overwritten.  What the blocks say is decided in ``transcript.py``, how they are
+written in ``telemetry/recording.py``.
 """
 
 from __future__ import annotations
@@ -45,12 +45,15 @@ class Tape:
         self._limit = limit
         self._blocks: list[RecordedBlock] = []
         try:
+            # A slip of the keyboard must not cost a notebook or a data set.
             if path.exists() and not is_ours(path):
                 raise UsageError(f"{path} exists and is not a recording; give another name.")
             with replacing(path, PRIVATE) as file:
+                # At once: a process that dies in the first second leaves a recording of nothing, not a broken file.
                 file.write(self._header)
         except OSError as error:
             raise RecordingError(f"{path} can't be written: {error.strerror or error}.") from error
+        # Open still: replacing() leaves that to whoever goes on writing.
         self._file = file
         self.nbytes = len(self._header)
 
@@ -68,8 +71,10 @@ class Tape:
         block, data = made
         if self.nbytes + block.size > self._limit:
             self._make_room(block)
+            # It was made for the end of the longer file.
             block = block._replace(offset=self.nbytes)
         self._file.write(data)
+        # Whole blocks are with the system then, which keeps them if this process is killed.
         self._file.flush()
         self._blocks.append(block)
         self.nbytes += block.size
@@ -80,13 +85,16 @@ class Tape:
 
     def _make_room(self, new: RecordedBlock) -> None:
         """Write the newest half of the file to another one, and put that into its place."""
+        # To half the limit, not just below it: else every further block would copy the file.
         cut = choose_cut([*self._blocks, new], max(new.size, self._limit // 2))
         kept = self._blocks[cut:]
+        # Another file, which takes the place at the end: a death in between leaves the longer one as it is.
         with replacing(self.path, PRIVATE) as shorter:
             shorter.write(self._header)
             if kept:
                 self._file.seek(kept[0].offset)
                 shutil.copyfileobj(self._file, shorter)
+        # Only now: had the copy failed, the old one would be what is left at the path.
         self._file.close()
         self._file = shorter
         back = kept[0].offset - len(self._header) if kept else 0
@@ -95,6 +103,6 @@ class Tape:
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether a file is a recording, or empty."""
+    """Whether a file is a recording, or empty."""
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # a pipe would wait for ever
         return stat.S_ISREG(os.fstat(file.fileno()).st_mode) and file.read(len(MAGIC)) in (MAGIC, b"")

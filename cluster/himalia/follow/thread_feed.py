@@ -1,7 +1,7 @@
 """A cluster's telemetry for all who follow it in this process, from any thread.
 
-Decides when the thread that has the one session with the scheduler begins and ends: it lives as long as somebody
-follows or waits for an answer.  What subscribers are told is decided in ``feed.py``.
+The thread that has the one session with the scheduler lives as long as somebody follows or waits for an answer.  What
+subscribers are told is decided in ``feed.py``.
 """
 
 from __future__ import annotations
@@ -57,10 +57,12 @@ class ThreadFeed:
         full : bool
             See :meth:`Followable.source_factory`.
         """
+        # Without one the key would be that of every other cluster that isn't there yet.
         if not target.addresses:
             raise ClosedError("There is nothing to follow: the cluster is not running (yet).")
         key = (tuple(target.addresses), full)
         with _lock:
+            # Weak: a feed is kept by those who use it, a factory with credentials by nobody else.
             feed = _feeds.get(key)
             if feed is None:
                 feed = _feeds[key] = cls(target.source_factory(full=full))
@@ -74,6 +76,7 @@ class ThreadFeed:
         on_restart: Callable[[], object] | None = None,
     ) -> Callable[[], None]:
         """See :meth:`Source.subscribe`; all is called in the feed's thread, also that nobody is there (``on_end``)."""
+        # Kept, and released by itself: by the time somebody leaves, another thread may have taken this one's place.
         runner = self._acquire()
         unsubscribe = runner.subscribe(Subscriber(on_telemetry, on_info, on_end, on_restart))
         ended = False
@@ -81,6 +84,7 @@ class ThreadFeed:
         def end() -> None:
             nonlocal ended
             with _lock:
+                # A view may leave by itself and once more when it is collected; a user counts once.
                 was, ended = ended, True
             if not was:
                 unsubscribe()
@@ -90,6 +94,7 @@ class ThreadFeed:
 
     def now(self) -> float:
         """See :meth:`Source.now`."""
+        # Read once: another thread may end it between two looks.
         runner = self._runner
         return runner.source.now() if runner is not None else time.time()
 
@@ -113,12 +118,14 @@ class ThreadFeed:
         try:
             answer = runner.run(question)
             return answer.result(timeout)
+        # The loop ended with the question in it.
         except concurrent.futures.CancelledError:
             raise ClosedError("The cluster has ended.") from None
         except concurrent.futures.TimeoutError:
             raise TimeoutError(f"The scheduler did not answer within {timeout:g} s; it goes on.") from None
         finally:
             if answer is not None:
+                # Of one that timed out: it would go on in the loop for nobody.
                 answer.cancel()
             self._release(runner)
 
@@ -137,12 +144,14 @@ class ThreadFeed:
                 error = answer.exception()
             try:
                 done(None if error is not None else answer.result(), error)
+            # It is called by the future, which would swallow it.
             except Exception as failure:
                 self._complaints.write(time.monotonic(), "what follows an answer failed", error=failure)
             finally:
                 self._release(runner)
 
         try:
+            # Released in the callback: the thread has to live until there is an answer.
             runner.run(question).add_done_callback(answered)
         except ClosedError as error:
             self._release(runner)
@@ -153,6 +162,7 @@ class ThreadFeed:
         with _lock:
             if self._runner is None or self._runner.is_over:
                 self._runner = FeedThread(self._make())
+                # Those of the thread before release that one, which counts no more.
                 self._users = 0
             self._users += 1
             return self._runner
@@ -165,6 +175,7 @@ class ThreadFeed:
             if self._users:
                 return
             self._runner = None
+        # Without the lock, which the thread takes to end.
         runner.stop()
 
 
@@ -175,18 +186,22 @@ class FeedThread:
         self.source = source
         self.is_over = False
         """Whether it takes no more work."""
+        # Made here and not in the thread, so that work can be handed over before that has begun.
         self._loop = loop_factory()()
         self._opened = asyncio.Event()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="himalia-feed", daemon=True)
+        # Before it runs: the interpreter may end at any moment, and has to find it.
         _threads.add(self)
         self._thread.start()
 
     def _run(self) -> None:
+        # Runner cancels what is left and closes the loop.
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
+        # A source that ends by itself ends the thread, whether or not anybody follows.
         leave = self.source.subscribe(ignore, on_end=lambda reason: self._stopping.set())
         try:
             await self.source.open()
@@ -197,6 +212,7 @@ class FeedThread:
         finally:
             leave()
             with _lock:
+                # Under the lock that handing over takes: nothing comes after this.
                 self.is_over = True
             await self.source.close()
             await asyncio.sleep(0)  # what was handed over before that is known to the loop now, and cancelled by it
@@ -204,12 +220,14 @@ class FeedThread:
     def _hand_over(self, callback: Callable[[], object]) -> bool:
         """Have the loop call this; return whether it still does."""
         with _lock:
+            # A closed loop would raise, and an ending one might never call it.
             if not self.is_over:
                 self._loop.call_soon_threadsafe(callback)
             return not self.is_over
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Subscribe in the loop; what is returned may be called from any thread."""
+        # Filled in the loop.  Leaving is handed over as well, and so comes after it.
         leave: list[Callable[[], None]] = []
         if not self._hand_over(lambda: leave.append(self.source.subscribe(*subscriber))):
             if subscriber.on_end is not None:
@@ -225,6 +243,7 @@ class FeedThread:
         """Ask in the loop, once it is connected."""
 
         async def ask() -> T:
+            # Never set if it can't be opened: then the loop's end cancels this.
             await self._opened.wait()
             return await question(self.source)
 
@@ -248,12 +267,14 @@ _threads: weakref.WeakSet[FeedThread] = weakref.WeakSet()
 def _stop_all() -> None:
     """End what still runs, with the interpreter."""
     for thread in list(_threads):
+        # Said goodbye to, rather than cut: daemon threads are frozen where they are when Python ends.
         thread.stop()
 
 
 def _forget_after_fork() -> None:
     """Have a forked child, which has none of these threads, start its own."""
     global _lock
+    # A new one: the parent's may have been held, at the fork, by a thread that isn't here to release it.
     _lock = threading.RLock()
     for feed in list(_feeds.values()):
         feed._runner = None

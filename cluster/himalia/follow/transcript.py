@@ -1,8 +1,7 @@
 """What a recording says, and in which order.
 
-Decides that each call is told once, when a block is full, and where everything is said again so that replay may begin
-there.  It has no file (``tape.py``), knows no bytes (``telemetry/recording.py``), asks nobody and reads no clock
-(``recorder.py``).
+Each call is told once; now and then everything is said again, so that replay may begin there.  It has no file
+(``tape.py``), knows no bytes (``telemetry/recording.py``), asks nobody and reads no clock (``recorder.py``).
 """
 
 from __future__ import annotations
@@ -61,6 +60,7 @@ class Transcript:
 
     def add_push(self, telemetry: Telemetry, now: float) -> None:
         """Take a push; before :meth:`add_past` it waits."""
+        # The answer about the past says which calls it has, and so which of these are told already.
         if self._early is not None:
             self._early.append((now, telemetry))
             return
@@ -70,6 +70,7 @@ class Transcript:
 
     def add_info(self, info: ClusterInfo, now: float) -> None:
         """Take an answer about hosts and workers."""
+        # Kept, if it comes early: the first base is followed by it.
         self._snapshot.take_info(info)
         if self._early is None:
             self._add(now, "info", info)
@@ -90,6 +91,7 @@ class Transcript:
 
     def end(self, reason: str, now: float) -> None:
         """Write the rest."""
+        # The answer about the past may never have come.
         self._tell_early()
         self._add(now, "end", reason)
         self._write(self._packer)
@@ -97,30 +99,37 @@ class Transcript:
     def _add(self, now: float, kind: str, payload: object, *, records: int = 0) -> None:
         before = self._packer.nbytes
         self._packer.add(now, kind, payload, records=records)
+        # Measured by what was packed: payloads come as structs, and only the packer knows their size.
         self._told += self._packer.nbytes - before
 
     def _tell_push(self, telemetry: Telemetry, now: float) -> None:
         telemetry = without_known(telemetry, self._known)
         self._snapshot.take(telemetry)
+        # Before the push and with it taken in: replay that begins here loses nothing of it.
         if self._told >= self._base_due:
             self._tell_base(now)
         self._add(now, "telemetry", telemetry, records=count_records(telemetry))
 
     def _tell_base(self, now: float) -> None:
         """Say everything, at the beginning of a block."""
+        # An index of blocks says where reading may begin, so a base can't be in the middle of one.
         self._write(self._packer)
         before = self._told
         self._add(now, "base", self._snapshot.telemetry())
+        # Four times its size at least: bases of a cluster of many groups are a fifth of the file, and not all of it.
         self._base_due = self._told + max(BASE_BYTES, 4 * (self._told - before))
         if self._snapshot.info is not None:
+            # Pushes name hosts by ids; who they are is in no base.
             self._add(now, "info", self._snapshot.info)
 
     def _tell_past(self, report: TelemetryReport) -> None:
         """Say what the scheduler remembers as if it had been followed, a second at a time."""
+        # All that ended, of which the answer may have less: calls before ``last`` were not asked for.
         self._known = report.total
         self._snapshot.take(Telemetry(self._started, report.groups, [], 0, {}))
         for second, some in groupby(sorted(report.records, key=end_of), key=lambda record: int(end_of(record)) + 1):
             records = list(some)
+            # The end of the second, when all of these were over; but never later than what really came later.
             now = min(float(second), self._started)
             self._add(now, "telemetry", Telemetry(now, [], records, 0, {}), records=len(records))
 
@@ -143,9 +152,11 @@ def count_records(telemetry: Telemetry) -> int:
 
 def without_known(telemetry: Telemetry, known: int) -> Telemetry:
     """Return a push without those of the first ``known`` calls ever, which were written before."""
+    # A full follower is sent every record, so the newest number and their count say which these are.
     first = telemetry.status.total - count_records(telemetry)
     if first >= known:
         return telemetry
+    # Unpacked only here, for the one or two pushes that overlap with the past.
     records = [record for block in telemetry.blocks for record in _decode(block)] + telemetry.records
     return msgspec.structs.replace(telemetry, blocks=[], records=records[known - first :])
 
@@ -161,5 +172,6 @@ def length_of_array(packed: bytes) -> int:
 def newest_lines(logs: ProcessLogs, limit: int = LOGS_LINES) -> dict[str, list[LogLine]]:
     """Return the lines of an answer; of too many the newest."""
     lines = {name: some for name, some in logs.lines.items() if some}
+    # Each process the same: a loud one must not push out what another said once.
     share = max(1, limit // max(1, len(lines)))
     return {name: some[-share:] for name, some in lines.items()}
