@@ -1,7 +1,7 @@
 """A cluster file: what it says of a cluster, and how it is written and read so that its secret stays with its owner.
 
-Decides the fields, and what makes a file trustworthy: ours, mode 0600, a plain file.  It appears complete or not at
-all. It never knows where the files of living clusters are kept (:mod:`himalia.registry.clusters`).
+A file is trusted if it is ours, of mode 0600 and a plain file; it appears complete or not at all.  Where the files of
+living clusters are kept is not known here (:mod:`himalia.registry.clusters`).
 """
 
 from __future__ import annotations
@@ -74,16 +74,19 @@ class ClusterEntry(msgspec.Struct, kw_only=True):
         from himalia.comm.security import Credentials
 
         keys = {role: bytes.fromhex(key) for role, key in self.keys.items()}
+        # No secret: a file holds what its reader may be, and nothing of the other roles.
         return Credentials(self.id, b"", self.fingerprint, keys)
 
     @property
     def for_workers(self) -> bool:
         """Whether it is what a node that runs workers needs."""
+        # A file without keys is of Unix sockets only, where whoever has this uid may be anything.
         return not self.keys or "nanny" in self.keys
 
     def __reduce__(self) -> NoReturn:
         from himalia.comm.security import secret_stays
 
+        # An entry in a call's closure would take the keys to every worker.
         raise secret_stays("What a cluster file says")
 
     @property
@@ -102,12 +105,14 @@ class ClusterEntry(msgspec.Struct, kw_only=True):
         from himalia.comm.addresses import Address, parse
 
         wanted = parse(address)
+        # By the port: the host may be written in many ways, and one port speaks one thing.
         for known in map(parse, self.addresses):
             if known.scheme == "tls" and wanted.scheme == "tcp" and known.port == wanted.port:
                 return str(Address("tls", wanted.host, wanted.port))
         return address
 
     def __repr__(self) -> str:
+        # Written by hand: a struct's own repr would put the keys into every traceback and log.
         return f"<ClusterEntry {self.name!r} at {', '.join(self.addresses)}, keys {'***' if self.keys else 'none'}>"
 
 
@@ -134,6 +139,7 @@ def describe(
         keys=keys_for(credentials, CLIENT_ROLES),
         fingerprint=credentials.fingerprint,
         pid=pid,
+        # Numbers are used again; a number with the time of its start isn't.
         pid_started=process_started(pid),
         machine=machine_identity(),
         hostname=socket.gethostname(),
@@ -157,6 +163,7 @@ def worker_entry(entry: ClusterEntry, credentials: Credentials) -> ClusterEntry:
 
 def worker_path(path: str) -> str:
     """Return where the file for worker nodes is, beside that for clients: ``NAME.worker.json``."""
+    # So the name of either file tells the other, wherever both were copied.
     return path.removesuffix(".json") + WORKER_SUFFIX
 
 
@@ -186,6 +193,7 @@ def write_temporary(path: str, entry: ClusterEntry) -> str:
             file.flush()
             # A rename may reach the disk before the content, and an empty file would stand there after a crash.
             os.fsync(fd)
+    # A full disk, say: what is left of a file with a secret must not lie around.
     except OSError:
         os.unlink(temporary)
         raise
@@ -212,11 +220,13 @@ def read_file(path: str) -> ClusterEntry:
     try:
         # By the descriptor, so that what is looked at is what is read.
         check_trust(path, os.fstat(fd))
+        # Bounded: the path is the user's, and may be that of anything.
         content = os.read(fd, SIZE_LIMIT)
     finally:
         os.close(fd)
     try:
         entry = json_decoder_of(ClusterEntry).decode(content)
+        # Keys that are no hex are found here, where the file can be named.
         _ = entry.credentials
     except (msgspec.MsgspecError, ValueError):
         raise UsageError(f"{path} is not a cluster file.") from None
@@ -246,6 +256,7 @@ def remove_file(path: str, cluster_id: str) -> None:
         # Another cluster may have taken the name since.
         if read_file(path).id == cluster_id:
             os.unlink(path)
+    # At the end of a cluster, where nobody can do anything about it.
     except (OSError, UsageError):
         pass
 

@@ -1,8 +1,8 @@
 """The cluster files of this user: one per living cluster, by which ``Client("name")`` and ``himalia ls`` find it.
 
-Decides where the files lie, which names clusters may have, whose is at an address, and which files are stale.  They
-carry secrets, so the directory is mode 0700 and each file 0600.  This module never talks to a cluster; at most it
-looks whether anybody still listens.
+This module decides where the files lie, which names clusters may have, whose cluster is at an address, and which files
+are stale.  They carry secrets, so the directory is mode 0700 and each file 0600.  It never talks to a cluster; at most
+it looks whether anybody still listens.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from himalia.registry.runtime_directory import data_home
 if TYPE_CHECKING:
     from himalia.comm.security import Credentials
 
+# Safe as a file's name anywhere, and told from an address, which has a colon.
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOOPBACK: Final = "(loopback)"
 """What every name of this very host is compared as."""
@@ -50,6 +51,7 @@ def check_name(name: object) -> str:
     UsageError
         If it would not make a file name that reads well everywhere.
     """
+    # x.worker would have x.worker.json, the file for nodes of cluster x.
     if not isinstance(name, str) or not NAME.fullmatch(name) or name.endswith(".worker"):
         allowed = "1 to 64 letters, digits, '-', '_' or '.', a letter or digit first, no '.worker' at the end"
         raise UsageError(f"{name!r} can't be a cluster's name: use {allowed}.")
@@ -84,13 +86,16 @@ def write(entry: ClusterEntry, credentials: Credentials | None = None) -> str:
     path = os.path.join(directory(), check_name(entry.name) + ".json")
     make_parents(os.path.dirname(directory()))
     make_private(directory())
+    # Both are written before either has its name: a full disk is found while nothing is there yet.
     temporary = write_temporary(path, entry)
     nodes = "" if credentials is None else write_temporary(worker_path(path), worker_entry(entry, credentials))
     try:
+        # Whoever had the name may have ended meanwhile, and somebody else taken it; but not three times in a row.
         for _ in range(3):
             try:
                 os.link(temporary, path)  # unlike a rename this fails if the name is taken
                 if nodes:
+                    # After the name is ours: before, it could be that of the cluster that has it.
                     os.replace(nodes, worker_path(path))
                     nodes = ""
                 return path
@@ -148,12 +153,14 @@ def find_name(name: str) -> ClusterEntry | None:
         return None
     if is_alive(entry):
         return entry
+    # By its id: another cluster may take the name between the look and this.
     remove(name, entry.id)
     return None
 
 
 def find(address: str) -> ClusterEntry | None:
     """Return the entry of the living cluster that listens at ``address``, those of this host before others."""
+    # In a home directory that hosts share, several files may name the same loopback address.
     here = socket.gethostname()
     wanted = endpoint_of(address)
     for entry in sorted(entries(), key=lambda entry: entry.hostname != here):
@@ -176,6 +183,7 @@ def endpoint_of(address: str) -> tuple[str, str]:
 
     found = parse(address)
     if found.scheme == "unix":
+        # /tmp is a link on macOS.
         return "unix", os.path.realpath(found.path)
     if found.is_loopback:
         return LOOPBACK, str(found.port)
@@ -185,6 +193,7 @@ def endpoint_of(address: str) -> tuple[str, str]:
 def resolve(host: str) -> str:
     """Return the first IP address of a host, or its name if it has none here."""
     try:
+        # One way to write it: a name, a short name and the address itself are one host.
         return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
     except (OSError, UnicodeError):
         return host.lower()
@@ -194,6 +203,7 @@ def entries() -> list[ClusterEntry]:
     """Return the living clusters of this user, oldest first; files of dead ones are removed."""
     try:
         names = sorted(os.listdir(directory()))
+    # Nobody has started a cluster yet.
     except OSError:
         return []
     found = []
@@ -227,9 +237,11 @@ def is_alive(entry: ClusterEntry) -> bool:
 
     if entry.machine == machine_identity():
         started = process_started(entry.pid)
+        # Exact: both were read from the same counter of the kernel.
         return started != 0.0 and started == entry.pid_started
     if entry.hostname != socket.gethostname():
         return True
+    # A Unix socket of before the boot may still be there as a file; nobody accepts at it.
     return any(is_listening(address) for address in entry.addresses)
 
 

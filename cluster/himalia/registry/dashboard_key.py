@@ -1,7 +1,7 @@
 """What opens a cluster's dashboard: one-time codes in links, cookies, and a token for scrapers, all made of one key.
 
-Decides how each is written and when it is good.  The key is the cluster's own (never its secret) and lies in the
-cluster file, so whoever may read that file makes a link without asking the dashboard.  Nothing here reads a clock.
+The key is the cluster's own (never its secret) and lies in the cluster file, so whoever may read that file makes a link
+without asking the dashboard.  Nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def new_key() -> str:
 
 def mint(key: str, purpose: str, *, now: float, seconds: float) -> str:
     """Return ``nonce.expiry.proof`` for a purpose (``code``, ``cookie host:port``), good for so many seconds."""
+    # The nonce makes two links of the same second different, since each is good once.
     facts = f"{secrets.token_urlsafe(12)}.{int(now + seconds):x}"
     return f"{facts}.{prove(key, purpose, facts)}"
 
@@ -33,6 +34,7 @@ def check(key: str, purpose: str, given: str, *, now: float) -> float:
     """Return when ``given`` expires, epoch seconds, or 0.0 if it isn't good (any more) for this purpose."""
     # The proof first: what a stranger wrote isn't even read as a number.
     facts, _, proof = given.rpartition(".")
+    # As bytes: of texts it takes ASCII only, and a stranger may write anything.
     if not hmac.compare_digest(prove(key, purpose, facts).encode(), proof.encode()):
         return 0.0
     expiry = float(int(facts.rpartition(".")[2], 16))  # we wrote it, or the proof would not be good
@@ -41,11 +43,13 @@ def check(key: str, purpose: str, given: str, *, now: float) -> float:
 
 def metrics_token(key: str) -> str:
     """Return what a scraper sends as ``Authorization: Bearer …`` for ``/metrics``; good as long as the cluster."""
+    # Always the same: a scraper's configuration is written once.
     return prove(key, "metrics", "")
 
 
 def prove(key: str, purpose: str, facts: str) -> str:
     """Return the keyed hash that nobody without the key can make."""
+    # The purpose is covered: a code isn't good as a cookie, nor one port's cookie at another.
     digest = hmac.digest(bytes.fromhex(key), f"himalia {purpose}\n{facts}".encode(), hashlib.sha256)
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
@@ -60,6 +64,7 @@ class UsedCodes:
     """
 
     def __init__(self, since: float = 0.0) -> None:
+        # Expiries are whole seconds.
         self.since = int(since)
         self.expiries: dict[str, float] = {}
 

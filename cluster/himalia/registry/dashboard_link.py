@@ -35,6 +35,7 @@ def login_link(place: HasDashboard | None, page: str = "status") -> str:
 
 def outside(place: HasDashboard) -> str:
     """Return where a browser reaches the dashboard."""
+    # By its path alone: only the browser knows under which name it reached the hub.
     hub = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
     return f"{hub.rstrip('/')}/proxy/{urlsplit(place.dashboard).port}" if hub else place.dashboard
 

@@ -1,6 +1,6 @@
 """The directories of a cluster on this host: one for its sockets, one for what its nanny writes.
 
-Decides where they are and that they are ours alone: mode 0700, owned by this user, no symbolic link.  In a place that
+They are ours alone: mode 0700, owned by this user, no symbolic link.  In a place that
 others may write (``/tmp``) a name can be taken by somebody else, who then would read or replace what we put there, so
 whatever is not ours is refused rather than repaired.  It removes what it made, and what clusters left that were killed
 as a whole.
@@ -50,6 +50,7 @@ def runtime_directory(cluster_id: str) -> str:
     reasons = []
     for base in runtime_bases():
         path = os.path.join(base, cluster_id)
+        # Asked before anything is made: bind() would fail much later, and name no other place.
         if len(os.fsencode(path)) + LONGEST_SOCKET_NAME > SOCKET_PATH_LIMIT:
             reasons.append(f"{path} is too long for a socket")
             continue
@@ -57,6 +58,7 @@ def runtime_directory(cluster_id: str) -> str:
             # When one starts, for there is no better time: a cluster that was killed as a whole can't clean up.
             prune(base)
             make_private_below(base, cluster_id)
+        # Each place has its reason; with all of them a person can tell which one to mend.
         except OSError as error:
             reasons.append(str(error))
         else:
@@ -68,6 +70,7 @@ def runtime_bases() -> list[str]:
     """Return where socket directories may be, best first: what the session gives us, then the system's scratch."""
     bases = []
     given = os.environ.get("XDG_RUNTIME_DIR")
+    # The XDG specification asks for all three; after `su` the variable is often the other user's.
     if given and os.path.isabs(given) and is_private(given):
         bases.append(os.path.join(given, "himalia"))
     # The short one first: TMPDIR of macOS or of a batch system leaves little of a socket's path.
@@ -90,6 +93,7 @@ def own_folder(scratch: str) -> str:
             break
         if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
             break
+    # Said once: each cluster that starts looks here.
     if path != usual and usual not in _told:
         _told.add(usual)
         logger.warning("%s isn't this user's (somebody else made it); %s is used instead", usual, path)
@@ -108,6 +112,7 @@ def scratch_directory(cluster_id: str, local_directory: str | None = None) -> st
         base = own_folder(tempfile.gettempdir())
     else:
         base = os.path.abspath(os.path.expanduser(local_directory))
+    # Not the name of the sockets' directory: both may be below the same folder.
     path = os.path.join(base, f"{cluster_id}-data")
     try:
         if local_directory is None:
@@ -124,6 +129,7 @@ def scratch_directory(cluster_id: str, local_directory: str | None = None) -> st
 
 def hold(path: str) -> int:
     """Mark a directory as in use until this process ends, however it ends, and return the descriptor that does it."""
+    # For writing, here and below: over NFS an exclusive lock needs that (flock(2)).
     fd = os.open(os.path.join(path, ALIVE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         # A lock and no number of a process: the kernel lets go of it however the holder ends, and numbers are used
@@ -138,6 +144,7 @@ def prune(base: str) -> None:
     """Remove the directories of clusters of this host all of whose processes were killed."""
     try:
         with os.scandir(base) as entries:
+            # Links are left alone: what they lead to is not ours to remove.
             found = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return
@@ -145,6 +152,7 @@ def prune(base: str) -> None:
         if is_abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
         elif not os.path.exists(os.path.join(path, ALIVE)):
+            # Without a mark it may just have been made by a cluster that starts.
             remove_if_empty(path)
 
 
@@ -158,6 +166,7 @@ def is_abandoned(path: str) -> bool:
     except OSError:
         return False
     try:
+        # If this gets it, its holder is dead; it is let go of with the descriptor.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
@@ -170,6 +179,7 @@ def remove_if_empty(path: str) -> None:
     """Remove a directory that was made some time ago and never used: its owner was killed while it started."""
     try:
         if time.time() - os.stat(path).st_mtime > SETTLED:
+            # Not rmtree: if somebody begins to use it now, this fails, and that is right.
             os.rmdir(path)
     except OSError:
         pass
@@ -187,7 +197,7 @@ def make_private_below(base: str, name: str) -> None:
 
 
 def is_private(path: str) -> bool:
-    """Return whether ``path`` is a directory of this user that nobody else may enter."""
+    """Whether ``path`` is a directory of this user that nobody else may enter."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -197,8 +207,10 @@ def is_private(path: str) -> bool:
 
 def remove_directory(path: str) -> None:
     """Remove a directory of ours with all that is in it, and its parent ``himalia`` one if that is empty then."""
+    # Errors are ignored: at the end of a cluster two processes may remove the same.
     shutil.rmtree(path, ignore_errors=True)
     parent = os.path.dirname(path)
+    # Ours, by its name; any other parent is the user's (local_directory).
     if os.path.basename(parent).startswith("himalia"):
         try:
             os.rmdir(parent)
@@ -211,6 +223,7 @@ def data_home() -> str:
     given = os.environ.get("HIMALIA_HOME")
     if given:
         return os.path.abspath(os.path.expanduser(given))
+    # Not above: with HIMALIA_HOME nobody needs it.
     import platformdirs
 
     return platformdirs.user_data_dir("himalia", appauthor=False)

@@ -1,8 +1,7 @@
 """From what a user calls a cluster to where it is and how to get in.
 
-Decides which of several addresses is tried first, and where the secret comes from: the cluster object, a cluster file
-that was named, or the user's own cluster files.  It opens no connection, except to hear what else than himalia may be
-at an address whose secret nobody here knows.
+The secret comes from the cluster object, from a cluster file that was named, or from the user's own cluster files.  It
+opens no connection, except to hear what else than himalia may be at an address whose secret nobody here knows.
 """
 
 from __future__ import annotations
@@ -68,6 +67,7 @@ def find_target(address: object, cluster_file: str | None) -> Target:
     """
     if address is not None and not isinstance(address, str | os.PathLike):
         return _target_of_cluster(address)
+    # The argument before the variable, as everywhere.
     path = cluster_file or os.environ.get(FILE_VARIABLE)
     if address is None:
         if path is None:
@@ -78,6 +78,7 @@ def find_target(address: object, cluster_file: str | None) -> Target:
     if address.endswith(".json") and os.path.exists(address):
         return _target_of_file(address, None)
     if path is not None:
+        # A name beside a file says nothing more than the file; an address says by which way to go there.
         return _target_of_file(path, address if _is_address(address) else None)
     if _is_address(address):
         return _target_of_address(address)
@@ -85,12 +86,14 @@ def find_target(address: object, cluster_file: str | None) -> Target:
 
 
 def _target_of_cluster(cluster: object) -> Target:
+    # By attributes: other packages' clusters come here as well, and are to be told what is wrong with them.
     addresses = list(getattr(cluster, "addresses", None) or [getattr(cluster, "scheduler_address", "")])
     credentials = getattr(cluster, "credentials", None)
     if credentials is None or not any(addresses):
         raise UsageError(
             f"{type(cluster).__name__} can't be connected to: it is neither an address nor a himalia cluster that runs."
         )
+    # Of a cluster that ended nothing is left; then the connection says so better than an empty list.
     near = without_missing(addresses) or addresses
     return Target(near, credentials, str(getattr(cluster, "name", "") or ""), cluster)
 
@@ -106,6 +109,7 @@ def _target_of_file(path: str, address: str | None) -> Target:
 def _target_of_address(address: str) -> Target:
     entry = clusters.find(address)
     if entry is None:
+        # Often the address of something else is given, a dask scheduler or the dashboard, and no secret is missing.
         stranger = describe(_first_words(address))
         if stranger:
             raise UsageError(f"No himalia cluster is at {address}: {stranger}.")
@@ -120,6 +124,7 @@ def _target_of_address(address: str) -> Target:
 
 def _target_of_entry(entry: ClusterEntry, address: str | None) -> Target:
     """Return a cluster by its file; at ``address``, if that was said."""
+    # What was said is tried alone: who names an address means that way.
     addresses = [entry.as_listening(address)] if address else entry.reachable or entry.addresses
     return Target(addresses, entry.credentials, entry.name, entry=entry)
 
