@@ -1,6 +1,6 @@
 """What answers a request: one struct for each kind of it, which the request's class names (``Question[ClusterInfo]``).
 
-An answer is decoded, and its bounds are checked, with the :class:`Reply` that carries it, so that who asks gets the
+An answer is decoded, and its bounds are checked, with the :class:`Reply` that carries it, so that whoever asks gets the
 struct and nobody reads texts as keys.  The dicts that users see are made of these at the last step (``show/plain.py``).
 """
 
@@ -43,6 +43,7 @@ class HostView(Part):
 
     address: Text
     """Where its data listener is; who holds what is told by these."""
+    # From here on with defaults: a dict in an old recording may lack any of these (old_recording.py).
     name: Name = ""
     """What the nanny was called by its user; empty: nothing."""
     hostname: Name = ""
@@ -110,10 +111,12 @@ class ClusterInfo(Part, tag=200):
     hosts: Table[HostId, HostView] = {}
     workers: LongTable[Text, WorkerView] = {}
     """By address."""
+    # None and not zeros, which would be drawn as "nothing ran".
     counts: TaskCounts | None = None
     """All tasks that there ever were; None: whoever wrote this (an old recording) didn't count them."""
     drift_repaired: Count = 0
     """How often the books of scheduler and a nanny differed, and were put right."""
+    # Not the scheduler's to say: it can't see from where somebody looks.
     here: Name = ""
     """Identity of the machine and user that follow the cluster, as in ``HostView.machine``; filled in there."""
 
@@ -122,6 +125,7 @@ class KeyView(Part):
     """Where a result is."""
 
     status: Name
+    # Serial, and not Count, for the -1.
     nbytes: Serial
     """Size of the result; -1 before there is one."""
     attempt: Serial
@@ -185,6 +189,7 @@ class ProcessLogs(Part, tag=207):
 
     lines: LongTable[Name, Many[LogLine]]
     """By name of the process."""
+    # An answer in parts: one host that is deaf must not cost the lines of all others.
     problems: LongTable[Text, Text] = {}
     """By nanny address: why there are none of it."""
 
@@ -233,6 +238,7 @@ class TaskView(Part, tag=210):
     group: Name | None = None
     span: Name | None = None
     """What it was submitted under."""
+    # Never an error: whoever looks at a page may click a key that was just forgotten.
     status: Name = "unknown"
     """``unknown``: there is no such task (any more)."""
     why: Text = ""
@@ -281,6 +287,7 @@ class CallSpec(Part, tag=211):
     dependencies: ManyOf[Key]
 
 
+# Told apart by their tags, which go from 200 on so that they never meet those of messages.
 AnyAnswer = (
     ClusterInfo | KeyTable | Explanation | CallReplies | Restarted | Scaled | PackageVersions | ProcessLogs
     | TelemetryReport | ProfileSamples | TaskView | CallSpec
@@ -297,6 +304,7 @@ class Reply(Message, tag=3):
 
 def answer_of(question: type[Question[A]]) -> type[A]:
     """Return the kind of answer that a kind of request asks for."""
+    # Python keeps the parameter of Question[...] there: so the kind of answer is written once, at the class.
     (base,) = question.__orig_bases__  # type: ignore[attr-defined]
     return cast("type[A]", get_args(base)[0])
 
@@ -310,6 +318,7 @@ def read_answer(question: Question[A], value: object) -> A:
         If it answers something else.
     """
     kind = answer_of(type(question))
+    # Bounds were checked when it was decoded; only whether it is what was asked for is left.
     if not isinstance(value, kind):
         raise HimaliaError(
             f"The answer to {type(question).__name__} is a {type(value).__name__}, not a {kind.__name__}; "

@@ -48,6 +48,7 @@ class Submit(Message, tag=20):
     """Calls, dependencies before dependents.  ``batch`` numbers a user's submission, which may span messages."""
 
     batch: Serial
+    # A longer submission spans several messages: every list has a bound.
     tasks: Few[TaskSpec]
     last: bool = True
     """Whether the submission ends here; until then nothing of it is forgotten for want of a dependent."""
@@ -64,6 +65,7 @@ class DataPlaced(Message, tag=21):
     nbytes: Count
     type_name: Name
     wanted: bool
+    # Random, since a key may be let go of and placed anew by several clients, none of which knows the others.
     attempt: Serial = 0
     """Negative and drawn at random by the client for each value it places, the same on every host it places it at."""
     origin: Text = ""
@@ -87,6 +89,7 @@ class CancelKeys(Message, tag=24):
 
     keys: Few[Key]
     force: bool = False
+    # Whoever else waits for these is told this.
     reason: Text = ""
 
 
@@ -100,6 +103,7 @@ class ReportMissing(Message, tag=26):
     """The client could not read this result from that host."""
 
     key: Key
+    # A complaint about an older result says nothing of the one that is there now.
     attempt: Serial
     host: HostId
 
@@ -175,6 +179,7 @@ class FollowTelemetry(Message, tag=39):
     """Push a :class:`Telemetry` at most every ``interval`` seconds; 0 ends it."""
 
     interval: Interval
+    # Few want all: a view of some hundred pixels shows no more than a sample.
     full: bool = False
     """Send every record, packed in ``blocks``, instead of a thinned list."""
     past: bool = False
@@ -222,6 +227,7 @@ class ResultReady(Message, tag=50):
     nbytes: Count
     type_name: Name
     holders: FewOf[HostId]
+    # Left out, too, for a client that reads slowly (scheduler/window.py): holders have it.
     data: Blob | None = None
 
 
@@ -245,6 +251,7 @@ class ResultCancelled(Message, tag=53):
     reason: Text
 
 
+# Told, since nobody would find out: two notebooks that use a name for different things both get a result.
 class KeyTaken(Message, tag=56):
     """A key that the client submitted is in use for something else, whose result it gets (``packing/origin.py``)."""
 
@@ -265,6 +272,7 @@ class Telemetry(Message, tag=54):
     """Records that were thinned out."""
     hosts: Table[Name, HostMetrics]
     """Those that changed."""
+    # Bytes and not records: packed once, copied to every follower.
     blocks: Few[Blob] = []
     """For a follower that wants all: MessagePack of ``list[TaskRecord]`` each, in order; ``records`` is empty then."""
     errors: Few[ErrorSummary] = []
@@ -283,6 +291,7 @@ class CallOutput(Message, tag=55):
     dropped: Count = 0
 
 
+# What a decoder of that side takes; everything else ends the session.
 ClientToScheduler = (
     FunctionBody | ForgetFunctions | Close | Submit | DataPlaced | WantKeys | ReleaseKeys | CancelKeys | RetryKeys
     | ReportMissing | GetInfo | GetKeys | Explain | RunFunction | Restart | Scale | GetVersions | GetLogs

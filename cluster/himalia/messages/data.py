@@ -16,6 +16,7 @@ class GetData(Message, tag=140):
 
     request: Count
     data: Many[tuple[Key, Serial]]
+    # Only between processes of one machine and user, which can open the arena.
     map: bool = False
 
 
@@ -25,6 +26,7 @@ class DataFollows(Message, tag=141):
     # Also where nothing is found: whoever asked counts answers, and would wait for this one.
     request: Count
     key: Key
+    # Perhaps a later one than was asked for; see is_good_for().
     attempt: Serial
     found: bool
     place: Place | None = None
@@ -44,6 +46,7 @@ class PutData(Message, tag=142):
     """As in :class:`DataPlaced`: which placing of the key this is, so that a late FreeData can't hit a newer one."""
 
 
+# Two steps where it is written by the client itself: a range has to be its own before, and adopted after.
 class PutGranted(Message, tag=143):
     """Write the frames at ``offset`` of the arena, then send :class:`PutDone`."""
 
@@ -69,6 +72,7 @@ class PutStored(Message, tag=145):
 class UnmapData(Message, tag=146):
     """The peer's mappings of these ranges' offsets are gone, one entry for each mapping."""
 
+    # Counted: the same range may be mapped twice by one process, and is kept until the last is gone.
     offsets: Many[Count]
 
 

@@ -30,8 +30,10 @@ class Compute(Message, tag=70):
     """Run this attempt of a call on any worker of the host, or on ``worker``."""
 
     key: Key
+    # The number that its result is judged by; the key alone may mean a later assignment by then.
     attempt: Serial
     group: Name
+    # Bytes as they came from the client, here and below: nobody on the way reads them.
     function: Blob
     call: Blob
     argument: Name
@@ -52,15 +54,18 @@ class Withdraw(Message, tag=71):
 
     key: Key
     attempt: Serial
+    # Without it (stealing) what runs already is left to finish where it is.
     interrupt: bool
 
 
 class FreeData(Message, tag=72):
     """These results are no longer needed here; an attempt that isn't the stored one frees nothing."""
 
+    # With attempts: the message may cross a newer result of the same key.
     data: Many[tuple[Key, Serial]]
 
 
+# Tag 73 was Replicate's, which nobody sent; tags aren't used again.
 class RestartWorkers(Question[Restarted], tag=74):
     """Drop every task and all data, replace every worker; answered when they are ready.
 
@@ -109,6 +114,7 @@ class WorkerDied(Message, tag=93):
     exit: Text
     """``signal SIGSEGV`` or ``exit code 1``, or why the nanny killed it."""
     running: Few[tuple[Key, Serial]]
+    # Judged by the nanny, which alone knows what it did itself.
     blamed: bool
     """Whether the calls may have caused it (not for a restart, or a cancelled neighbour)."""
     log: Few[Text]
@@ -121,6 +127,7 @@ class TaskFinished(Message, tag=94):
 
     key: Key
     attempt: Serial
+    # By name: a worker that is replaced passes it on, and telemetry has one row for both.
     worker: WorkerName
     nbytes: Count
     type_name: Name
@@ -143,6 +150,7 @@ class InputMissing(Message, tag=96):
 
     key: Key
     attempt: Serial
+    # Each with the host that was asked, so that exactly those copies are doubted.
     missing: Many[tuple[Key, Serial, HostId]]
 
 
@@ -179,6 +187,7 @@ class Heartbeat(Message, tag=100):
     """
 
     metrics: HostMetrics
+    # A count and a sum, not a list: they say whether the books agree, however long those are.
     attempts: tuple[Count, Serial]
     data: tuple[Count, Serial]
     seen: Count

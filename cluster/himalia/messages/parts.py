@@ -17,6 +17,9 @@ PROTOCOL: Final = 4
 """Number of this wire; peers with different numbers refuse each other at the handshake."""
 
 
+# By position (array_like): names would be most of a small message, and only PROTOCOL tells which field is which, so
+# new ones go to the end, with a default.  Without gc: none is ever a part of a circle, and the collector
+# needn't look at them.
 class Part(msgspec.Struct, array_like=True, gc=False):
     """Something that messages are made of; never changed once made."""
 
@@ -60,6 +63,7 @@ class TaskSpec(Part):
     """Whether the client holds a future of it."""
     argument: Name = ""
     """Key of placed data that holds the pickle of the call, where that is too large for a message."""
+    # None for nearly all calls, which is one byte.
     options: TaskOptions | None = None
 
 
@@ -85,6 +89,7 @@ class TaskError(Part):
     """One or a few lines for a person: what, where, why, what next."""
     exception: Blob = b""
     """Packed pickle of the exception; empty if it could not be pickled or there is none."""
+    # Beside the pickle: a scheduler tells equal errors by these, and unpickles nothing.
     frames: FewOf[Frame] = ()
     """Traceback from the outermost user frame to where it was raised."""
     worker: Name = ""
@@ -167,6 +172,7 @@ class HeldData(Part):
 class FunctionBody(Message, tag=1):
     """A function's pickle, sent once to a peer and named by its digest from then on."""
 
+    # A name that its content makes: two clients with the same function send the same.
     digest: Digest
     body: Blob
 
@@ -187,4 +193,5 @@ class HostsChanged(Message, tag=4):
 class Close(Message, tag=5):
     """Please end: sent by a scheduler to nannies and clients, by a client to shut the cluster down."""
 
+    # For people: it is what every future that ends by it will say.
     reason: Text

@@ -26,6 +26,7 @@ class TransferSummary(Part):
 
     source: HostId
     nbytes: Count
+    # So nbytes / seconds is the rate of one transfer, not of the host.
     seconds: Amount
     """Sum over transfers, which may overlap."""
     count: Count
@@ -71,6 +72,7 @@ class ErrorSummary(Part):
 
     id: Name
     """Digest of what makes them the same."""
+    # Without its pickle: what is shown is text.
     error: TaskError
     """The newest of them."""
     group: Name
@@ -124,6 +126,7 @@ class TaskCounts(Part):
     @property
     def ended(self) -> int:
         """Tasks that came to an end of their own: what "7 of 12" counts."""
+        # Without the cancelled ones: nobody waits for those.
         return self.done + self.failed
 
     @property
@@ -149,6 +152,7 @@ class SchedulerStatus(Part):
     tasks: Serial = 0
     queued: Serial = 0
     """Ready, and held back until a worker is free."""
+    # A number, not the list: followers ask when it changes, and otherwise a push stays small.
     membership: Serial = 0
     """Changes with every coming or leaving of hosts and workers: ask :class:`GetInfo` again."""
     uptime: Difference = 0.0
@@ -208,6 +212,7 @@ class HostMetrics(Part):
     """Seconds by which the nanny's timer was late."""
     workers: Table[Name, tuple[Difference, Count, Count]] = {}
     """Per worker: CPU (fraction of one), memory (bytes), calls running."""
+    # By its own clock, so that what the host says of moments below fits together.
     time: Difference = 0.0
     """When this was measured, epoch seconds of its clock; the lists below are of the time since the one before."""
     running: Few[RunningCall] = []
@@ -229,6 +234,7 @@ class HostMetrics(Part):
 class TaskRecord(Part):
     """Telemetry of one finished call (docs/design.md, Telemetry)."""
 
+    # The order of these is that of the scheduler's rows (telemetry/finished.py), which are packed as they are.
     key: Key
     group: Name
     host: HostId
@@ -270,6 +276,7 @@ class GroupSummary(Part):
     """Bytes of inputs that were fetched from other hosts."""
     tasks: Serial = 0
     """Tasks that exist now."""
+    # Not 0, which is a count: an old recording lacks this field.
     done: Serial = -1
     """-1: whoever wrote this didn't count; then it is ``finished``."""
     cancelled: Serial = 0
@@ -283,6 +290,7 @@ class GroupSummary(Part):
     @property
     def counts(self) -> TaskCounts:
         """Where its tasks are."""
+        # An old recording counted completions only, recomputations included.
         done = self.done if self.done >= 0 else self.finished
         return TaskCounts(self.waiting, self.assigned, done, self.erred, self.cancelled)
 

@@ -28,6 +28,7 @@ class Place(Part):
 class Run(Message, tag=110):
     """Run a call.  ``run`` numbers the nanny's dispatches from 1 and never repeats."""
 
+    # Not the attempt: the same one may be dispatched twice, if a datagram dies with the worker that took it.
     run: Count
     key: Key
     function: Blob
@@ -42,6 +43,7 @@ class GrantSpace(Message, tag=111):
 
     request: Count
     offset: Count
+    # More than was needed: most results then need no question (a nursery).
     length: Count
     """0: there is no room; ``error`` says why."""
     error: Text = ""
@@ -120,6 +122,7 @@ class NeedSpace(Message, tag=124):
     request: Count
     nbytes: Count
     """What the worker would like to have, for results to come."""
+    # Two numbers: with little room a worker gets the one thing that it can't go on without.
     least: Count
     """What the result needs that it has now."""
     unused: Many[tuple[Count, Count]] = []
@@ -133,7 +136,7 @@ class Unmapped(Message, tag=125):
 
 
 class CallReturned(Message, tag=126):
-    """Answer to :class:`CallFunction`: ``["ok", bytes]`` or an error."""
+    """Answer to :class:`CallFunction`: the packed pickle of what it returned, or the error in its place."""
 
     request: Count
     value: Blob = b""
@@ -144,6 +147,7 @@ class Printed(Message, tag=127):
     """Lines that a call wrote, sent before its answer."""
 
     run: Count
+    # Before the answer on the same socket, so that output never comes after the result it belongs to.
     lines: Few[LogLine]
     dropped: Count = 0
 

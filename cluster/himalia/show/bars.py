@@ -61,6 +61,7 @@ def total(bars: Sequence[Bar]) -> Bar:
         sum(bar.cancelled for bar in bars),
         sum(bar.released for bar in bars),
         sum(bar.before for bar in bars),
+        # Not the sum: they wait side by side.
         max((bar.waited for bar in bars), default=0.0),
     )
 
@@ -72,6 +73,7 @@ def line(bar: Bar) -> str:
     '[#####################                   ] 54 of 100 |  54% |   1.6s | 1 failed | 46 cancelled'
     """
     share = bar.ended / bar.total if bar.total else 0.0
+    # Rounded down: a bar that is full says that all have ended.
     drawn = ("#" * int(share * WIDTH)).ljust(WIDTH)
     told = [f"[{drawn}] {bar.ended} of {bar.total}", f"{share:4.0%}", f"{bar.waited:5.1f}s"]
     told += [f"{bar.failed} failed"] if bar.failed else []
@@ -92,6 +94,7 @@ def draw(bars: Sequence[Bar], elapsed: float) -> str:
     """Return the bars as HTML, ``elapsed`` seconds after somebody began to look."""
     rows = "".join(row(bar, elapsed) for bar in bars)
     return (
+        # Names of calls may have dollar signs, which a notebook takes for formulas.
         "<div class='mathjax_ignore tex2jax_ignore' "
         "style='display:grid;grid-template-columns:max-content minmax(80px,320px) max-content max-content;"
         "gap:2px 12px;align-items:center;font-size:var(--jp-ui-font-size1,13px);font-variant-numeric:tabular-nums'>"
@@ -138,6 +141,7 @@ def speed(bar: Bar, elapsed: float) -> str:
     >>> speed(Bar("inc", 54, 100, cancelled=46, waited=2.0), 1.0)
     'ended after 2.0 s'
     """
+    # What ended before took nobody knows how long.
     counted = bar.ended - bar.before
     if not bar.left:
         word, after = ("ended", "after") if bar.ended < bar.total else ("done", "in")
@@ -148,6 +152,7 @@ def speed(bar: Bar, elapsed: float) -> str:
     if bar.quiet > max(DOUBT, bar.left / rate):
         return ""
     left = duration(bar.left / rate)
+    # 9.95 and not 10, here and below: with one digit it would be written as 10.0.
     return f"{rate:,.0f}/s, {left} left" if rate >= 9.95 else f"{rate:.1f}/s, {left} left"
 
 

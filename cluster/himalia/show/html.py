@@ -1,7 +1,6 @@
 """A cluster as static HTML: what a notebook shows, and still shows when it was saved, sent and opened elsewhere.
 
-Decides which facts stand where; how they look is decided in ``look.py``.  Everything that comes from a cluster is
-escaped.
+Which facts stand where is decided here, how they look in ``look.py``.  Everything that comes from a cluster is escaped.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ def render(summary: ClusterSummary, *, now: float) -> str:
     changes = summary.status in ("running", "starting")
     label = f"{summary.status} at {time_of_day(now)}" if changes else ""
     title, name, status = summary.title, summary.name, summary.status
+    # The time only where it matters: what has ended looks like this for ever.
     return card(title, name, status=status, content=content, label=label, taken=now if changes else 0.0, moon=True)
 
 
@@ -72,6 +72,7 @@ def workers(summary: ClusterSummary) -> str:
             code(worker.nanny),
             code(worker.local_directory),
         )
+        # A notebook keeps what it shows, in every cell that names the cluster.
         for worker in summary.workers[:SHOWN]
     ]
     more = len(summary.workers) - SHOWN
@@ -95,4 +96,5 @@ def started(moment: float, now: float) -> str:
     """Return how long ago, with the time itself for whoever opens the saved notebook later."""
     if not moment:
         return "unknown"
+    # "5 minutes ago" says nothing in a notebook that is opened next week.
     return f'<time title="{exact(moment)}">{format_ago(now - moment)}</time>'

@@ -1,6 +1,6 @@
 """Log lines as people read them: of many processes, as text, as static HTML that folds.
 
-Decides how lines are written; which ones there are is known elsewhere.
+How lines are written is said here; which ones there are, elsewhere.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ class Logs(dict[str, str]):
     """The output of processes by their names; in a notebook each folds."""
 
     def _repr_html_(self) -> str:
+        # Folded: the output of a whole cluster is long, and somebody looks for one process.
         return "".join(
             f"<details><summary>{escape(name)} ({len(text.splitlines())} lines)</summary>"
             f'<pre style="white-space: pre-wrap;">{escape(text)}</pre></details>'
@@ -24,4 +25,5 @@ class Logs(dict[str, str]):
 def texts_of(logs: ProcessLogs) -> dict[str, list[str]]:
     """Return the lines of each process, as they were written; a line says why there are none."""
     found = {name: [line.text for line in lines] for name, lines in logs.lines.items()}
+    # In the place of its lines, so that a host that said nothing isn't taken for one that is quiet.
     return found | {address: [why] for address, why in logs.problems.items()}

@@ -105,15 +105,19 @@ def card(
     moon : bool
         Whether the picture of a moon is at the left.
     """
+    # It becomes a part of an attribute: what a peer calls its status must not end that.
     known = status if status.isalpha() else "unknown"
     when = "Status"
     if taken:
         label = label or f"as of {time_of_day(taken)}"
         when = f"So it was at {exact(taken)}; it may have changed since."
+        # A green mark would say that it runs now, whenever somebody opens the notebook.
         known = "was"
     picture = '<span class="h-moon" aria-hidden="true"></span>' if moon else ""
     return (
+        # With every card: outputs are saved, copied and cleared one by one, so none may lean on another.
         f"<style>{STYLE}</style>"
+        # Notebooks typeset what stands between dollar signs; MathJax 3 and 2 are told by these classes to leave it.
         '<div class="himalia mathjax_ignore tex2jax_ignore">'
         f'<div class="h-head">{picture}'
         f'<div class="h-title"><h3 class="h-name">{escape(title)}</h3>'
@@ -175,6 +179,7 @@ def code(text: object) -> str:
 
 def share(counts: Mapping[str, int]) -> str:
     """Return a bar that is divided like these counts; their names are statuses."""
+    # Nothing of nothing is an empty bar.
     total = sum(counts.values()) or 1
     parts = "".join(
         f'<span class="h-{status}" style="width:{100 * count / total:.2f}%"></span>'
@@ -191,4 +196,5 @@ def time_of_day(moment: float, form: str = "%H:%M:%S") -> str:
 
 def exact(moment: float) -> str:
     """Return a time, epoch seconds, for whoever reads it elsewhere and later."""
+    # In UTC, since the reader may sit in another time zone than the cluster.
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

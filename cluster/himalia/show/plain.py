@@ -121,6 +121,7 @@ def plain_worker(view: WorkerView) -> PlainWorker:
     return {
         "type": "Worker",
         "name": view.name,
+        # Dask has both: its ids are names, too.
         "id": view.name,
         "host": view.host,
         "nanny": view.nanny,
@@ -130,6 +131,7 @@ def plain_worker(view: WorkerView) -> PlainWorker:
         "memory_limit": view.memory_limit,
         "local_directory": view.local_directory,
         "resources": view.resources,
+        # A list, as JSON will have it: pages and users get the same.
         "metrics": list(view.metrics),
     }
 
@@ -139,6 +141,7 @@ def plain_task(view: TaskView) -> Plain:
     is_known = view.status != "unknown"
     found: Plain = {}
     for name, value in msgspec.structs.asdict(view).items():
+        # None says here that it hasn't failed; of every other field it says that nobody knows.
         if name == "error" and is_known:
             found[name] = None if view.error is None else msgspec.structs.asdict(view.error)
         elif value is not None:

@@ -1,7 +1,7 @@
 """What is shown of a cluster, taken from what its scheduler says: the facts of the text and the HTML representation.
 
-Decides which facts are shown and what they are called.  It never formats them, and never fails because one is missing:
-what is shown of a cluster that just died is what is known.
+It never formats a fact, and never fails because one is missing: what is shown of a cluster that just died is what is
+known.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ def summarize(
         dashboard=dashboard,
         scheduler_id=info.id if info is not None else "",
         comm=comm,
+        # The scheduler says how long ago: its clock may be another host's.
         started=now - info.started if info is not None else 0.0,
         workers=tuple(sorted(rows, key=lambda row: natural(row.name))),
         expected=expected,
@@ -95,4 +96,5 @@ def summarize_worker(address: str, worker: WorkerView) -> WorkerSummary:
 def sum_of_limits(limits: Iterable[int]) -> int:
     """Return what all may use together, in bytes; 0, which means unlimited, if one is."""
     found = list(limits)
+    # A sum with an unlimited one would promise less than there is.
     return sum(found) if all(found) else 0

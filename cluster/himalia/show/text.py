@@ -1,6 +1,6 @@
 """A cluster as text: one line for ``repr()``, a small table for a terminal.
 
-Decides the wording and the columns.  It never asks anybody for anything: all facts come as a :class:`ClusterSummary`.
+Nobody is asked for anything: all facts come as a :class:`ClusterSummary`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def describe_line(summary: ClusterSummary) -> str:
 def count_of(summary: ClusterSummary) -> str:
     """Return ``2``, or ``1 of 2`` while not all are there."""
     count = len(summary.workers)
+    # Of one that has ended, "0 of 4" would look as if some were to come.
     if summary.expected is None or summary.expected == count or summary.status not in ("starting", "running"):
         return str(count)
     return f"{count} of {summary.expected}"
@@ -88,6 +89,7 @@ def worker_rows(summary: ClusterSummary) -> list[tuple[str, ...]]:
 
 def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
     """Return lines with each column as wide as its widest cell."""
+    # Before the widths are measured: an escape is longer than what it stands for.
     cleaned = [tuple(clean(cell) for cell in row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cleaned, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cleaned]
@@ -95,4 +97,5 @@ def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 def clean(text: str) -> str:
     """Return ``text`` without what would move a terminal's cursor or break the line."""
+    # A host's name or a path with an escape sequence could write anything to a terminal.
     return text if text.isprintable() else ascii(text)[1:-1]

@@ -1,7 +1,7 @@
 """Sizes, durations and resources as people write them, read and written.
 
-Decides which spellings mean something, and says so when one doesn't.  It never knows what a number is used for, and
-never guesses: ``"4"`` is a size of 4 bytes and a duration of 4 seconds, ``"4 parsecs"`` is an error.
+A spelling that means nothing is refused with one that does.  Nothing is guessed, and what a number is used for is not
+known here: ``"4"`` is a size of 4 bytes and a duration of 4 seconds, ``"4 parsecs"`` is an error.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ SIZES: Final = {
 }  # fmt: skip
 """Bytes of each unit, in lower case; decimal and binary ones as the IEC writes them, which is also what Dask reads."""
 
+# "m" is a minute here and a million bytes above, as in Dask.
 DURATIONS: Final = {
     "": 1.0, "us": 1e-6, "ms": 1e-3,
     "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0,
@@ -29,6 +30,7 @@ DURATIONS: Final = {
 }  # fmt: skip
 """Seconds of each unit, in lower case."""
 
+# [0-9] and not \d, which takes the digits of all scripts.
 PIECE: Final = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-zµ]*)\s*", re.IGNORECASE)
 BINARY: Final = (("PiB", 2**50), ("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
@@ -54,6 +56,7 @@ def parse_bytes(text: str | float) -> int:
         value = float(match[1]) * unit
     else:
         value = float(text)
+    # Also refuses NaN, which compares as false.
     if not 0 <= value < 2**63:
         raise UsageError(f"A size of {text} bytes can't be; write it like '4 GiB', '512MB' or 1000000000.")
     return int(value)
@@ -105,6 +108,7 @@ def parse_timeout(duration: float | str | None) -> float | None:
         return None
     if isinstance(duration, str):
         return sum_of_pieces(duration)
+    # Not checked as parse_duration() does: callers subtract from a deadline, and less than nothing means now.
     if isinstance(duration, int | float):
         return float(duration)
     raise UsageError(f"{duration!r} is not a duration; write it like '5m', '1h 30m', '500ms' or 300 (seconds).")
@@ -115,6 +119,7 @@ def sum_of_pieces(text: str) -> float:
     pieces = list(PIECE.finditer(text))
     units = [DURATIONS.get(piece[2].lower().replace("µ", "u")) for piece in pieces]
     whole = "".join(piece[0] for piece in pieces) == text
+    # "300" is seconds; "1h 30" might be minutes or seconds.
     lone = len(pieces) == 1
     if (
         not pieces
@@ -133,9 +138,11 @@ def parse_resources(text: str) -> dict[str, float]:
         try:
             value = float(amount)
         except ValueError:
+            # Refused below, with everything else that can't be an amount.
             value = -1.0
         if not name or not equals or not (math.isfinite(value) and value >= 0):
             raise UsageError(f"{text!r} does not list resources; write them like 'GPU=1,foo=2'.")
+        # Whichever were taken, the other was meant as well.
         if name in found:
             raise UsageError(f"{text!r} names the resource {name!r} twice.")
         found[name] = value
@@ -145,6 +152,7 @@ def parse_resources(text: str) -> dict[str, float]:
 def format_bytes(nbytes: float) -> str:
     """Return ``nbytes`` as a person reads it: ``1.50 GiB``."""
     for unit, size in BINARY:
+        # From nine tenths of a unit on, as Dask: 0.95 GiB reads better than 972.80 MiB.
         if nbytes >= size * 0.9:
             return f"{nbytes / size:.2f} {unit}"
     return f"{int(nbytes)} B"

@@ -23,10 +23,12 @@ class EventLog:
     def add(self, now: float, kind: str, subject: str, text: str) -> None:
         """Remember an event; ``now`` in seconds of the scheduler's clock."""
         self.total += 1
+        # Cut: texts come from hosts, a thousand are kept, and every new follower is sent all of them.
         self._events.append(ClusterEvent(self.total, now, kind, subject, text[:TEXT]))
 
     def since(self, number: int) -> list[ClusterEvent]:
         """Return the kept events after that number."""
+        # Nearly always: followers ask at each push.
         if number >= self.total:
             return []
         return [event for event in self._events if event.number > number]

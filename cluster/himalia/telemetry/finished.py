@@ -48,6 +48,7 @@ class TelemetryLog:
 
     def __init__(self, limit: int) -> None:
         self.total = 0
+        # The newest last; a list, since what is packed is cut off its front a thousand at a time.
         self._recent: list[Row] = []
         self._blocks: deque[RowBlock] = deque()
         """Older than all of ``_recent``."""
@@ -92,8 +93,10 @@ class TelemetryLog:
 
         ``number`` is ``total`` at an earlier such call (or 0), so that it lies between two blocks.
         """
+        # So that every number that a follower was told is the end of a block, and no row is sent twice.
         self.pack()
         found = []
+        # From the newest: a follower that keeps up needs one or two of twenty.
         for block in reversed(self._blocks):
             if block.first < number:
                 break
@@ -109,8 +112,10 @@ class TelemetryLog:
         new = self.total - number
         if new <= 0:
             return [], 0
+        # A follower that was away for long missed some for good.
         available = min(new, len(self))
         picked: list[TaskRecord]
+        # Without samples: few are shown one by one, and each is looked for.
         if available <= limit:
             picked = []
             for index, record in enumerate(self.newest_first()):
@@ -119,6 +124,7 @@ class TelemetryLog:
                 picked.append(record)
             picked.reverse()
         else:
+            # Rounded up, so that there are rather too few; what is still too much goes from the old end.
             picked = self._sample(self.total - available, -(-available // limit))
             picked = picked[-limit:]
         return picked, new - len(picked)
@@ -129,6 +135,7 @@ class TelemetryLog:
         picked: list[TaskRecord] = []
         for block in self._blocks:
             if block.first + block.length > start:
+                # The first of the block's sample that isn't before ``start``.
                 skipped = -(-max(0, start - block.first) // THIN)
                 picked += _decode(block.sample)[skipped::coarse]
         recent = self._recent[max(0, start - (self.total - len(self._recent))) :]
@@ -137,6 +144,7 @@ class TelemetryLog:
 
     def since_time(self, start: float) -> list[TaskRecord]:
         """Return the kept records of calls that started at or after ``start``, seconds since the epoch."""
+        # Whole blocks are left out by one number each; without it each question would unpack 20,000 calls.
         packed = [_decode(block.rows) for block in self._blocks if block.latest >= start]
         found = [record for records in packed for record in records if record.timing.start >= start]
         return found + [TaskRecord(*row) for row in self._recent if row[5].start >= start]

@@ -1,6 +1,6 @@
 """Names of groups: what tasks of one kind share, found in their keys.
 
-Decides what in a key is a name and what is a digest, a number or a place in a grid.
+What in a key is a name, and what is a digest, a number or a place in a grid?
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 DIGEST: Final = re.compile(r"[-_][0-9a-f]{8,}$")
 """The end that makes a key unique: 8 hex digits or more."""
 UUID: Final = re.compile(r"[-_][0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+# Only one number and only at the end: what comes before it may be a part of the name (x-2-train-17).
 NUMBER: Final = re.compile(r"[-_]\d+$")
 
 
@@ -24,12 +25,14 @@ def group_name(key: object) -> str:
     'random_sample'
     """
     if isinstance(key, tuple) and key:
+        # The rest is a place in a grid of blocks.
         key = key[0]
     if not isinstance(key, str):
         return type(key).__name__
     return _group_of_text(key)
 
 
+# Keys of a collection share their first part, so most of a graph is looked up here.
 @functools.lru_cache(10_000)
 def _group_of_text(text: str) -> str:
     if text.startswith("("):  # a tuple that was made a string

@@ -29,6 +29,7 @@ class MeanDuration:
 class TaskGroup:
     """Counts and times of all tasks that share a name and a span."""
 
+    # A session may have thousands of these, one for each function in each cell.
     __slots__ = (
         "cancelled",
         "changed",
@@ -94,6 +95,7 @@ class TaskGroup:
 
     def waste(self, timing: Timing) -> None:
         """Count the time of a call that failed, or whose result nobody wants."""
+        # Apart from the times below: an average of calls must not be drawn down by those that were stopped.
         self.wasted += timing.deserialize + timing.compute + timing.serialize
         self.changed = True
 
@@ -108,6 +110,7 @@ class TaskGroup:
         self.moved += timing.moved
         pace = self.pace
         taken = timing.compute + timing.deserialize + timing.serialize
+        # Taken as it is: an average with a made-up first value would be wrong for five calls.
         if pace.duration < 0.0:
             pace.duration = taken
         else:

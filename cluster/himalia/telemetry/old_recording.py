@@ -28,6 +28,7 @@ def read_info(found: Mapping[str, object]) -> ClusterInfo:
     """Return an answer to ``GetInfo``."""
     hosts, workers = read_table(found.get("hosts")), read_table(found.get("workers"))
     return msgspec.structs.replace(
+        # Tables apart: their entries may have fields of their own that this version dropped.
         read_part(ClusterInfo, {**found, "hosts": {}, "workers": {}}),
         hosts={HostId(PeerId(host)): read_part(HostView, {"address": "", **view}) for host, view in hosts.items()},
         workers={address: read_part(WorkerView, view) for address, view in workers.items()},
@@ -37,6 +38,7 @@ def read_info(found: Mapping[str, object]) -> ClusterInfo:
 def read_profile(found: Mapping[str, object]) -> ProfileSamples:
     """Return an answer to ``GetProfile``, in which a text said why a host can't be looked at."""
     problems = {name: rows for name, rows in found.items() if isinstance(rows, str)}
+    # One dict held both then; what isn't a text is a list of samples.
     samples = {name: rows for name, rows in found.items() if name not in problems}
     return read_part(ProfileSamples, {"samples": samples, "problems": problems})
 

@@ -1,7 +1,7 @@
 r"""The format of a recording: what a cluster's telemetry told, in a file that can be cut off anywhere.
 
-Decides what the bytes of a ``.himalia`` file are, written and read.  It opens no file and reads no clock; who records
-is ``follow/recorder.py``, who shows it is ``himalia_widgets/replay``.
+The bytes of a ``.himalia`` file, written and read.  No file is opened here, no clock read: ``follow/recorder.py``
+records, ``himalia_widgets/replay`` shows.
 
 The file (numbers little-endian)::
 
@@ -56,6 +56,7 @@ FORMAT: Final = 2
 """Number of this format; rises when an older reader would misunderstand."""
 READ: Final = frozenset({(1, 3), (2, 4)})
 """Formats that are read, with the protocol of the messages in them: telemetry is the same in all of these."""
+# "<": without padding, and the same on every machine.
 HEAD: Final = struct.Struct("<IIddIB")
 LEVEL: Final = 3
 """Of zlib: about 90 MB/s of telemetry on one core, to a fifth of its size."""
@@ -81,6 +82,7 @@ class RecordedFrame(msgspec.Struct, array_like=True):
 
     time: float
     kind: str
+    # Left packed: whoever looks for one kind of frame passes over the others.
     payload: msgspec.Raw
 
     def telemetry(self) -> Telemetry:
@@ -141,7 +143,9 @@ class Packer:
     def add(self, time: float, kind: str, payload: object, *, records: int = 0) -> None:
         """Collect one frame; one of kind ``base`` has to be the first of its block."""
         raw = _encode(payload)
+        # So the writer has to empty the packer before a base (transcript.py).
         self._starts = self._starts or kind == "base"
+        # Packed at once: the payload may be a table that changes before the block is written.
         self._frames.append(RecordedFrame(time, kind, msgspec.Raw(raw)))
         self._records += records
         self.nbytes += len(raw)
@@ -155,6 +159,7 @@ class Packer:
         # Length and sum stand before what they are of, so the head is packed without them first.
         rest = HEAD.pack(len(body), 0, first, last, self._records, self._starts)[8:]
         head = struct.pack("<II", len(body), zlib.crc32(body, zlib.crc32(rest))) + rest
+        # The writer's index, as a reader would find it: it serves to cut the file.
         block = RecordedBlock(offset, len(head) + len(body), first, last, self._records, self._starts)
         self._clear()
         return block, head + body
@@ -181,6 +186,7 @@ def choose_cut(blocks: list[RecordedBlock], room: int) -> int:
     """
     left = sum(block.size for block in blocks)
     for number, block in enumerate(blocks):
+        # A rest that begins elsewhere would say what changed and not since when.
         if block.starts and left <= room:
             return number
         left -= block.size
@@ -211,6 +217,7 @@ class Recording:
     """
 
     def __init__(self, data: bytes, name: str = "The file") -> None:
+        # A file may be a mapping of hundreds of megabytes; slices of a view copy nothing.
         self._data = memoryview(data)
         if bytes(self._data[: len(MAGIC)]) != MAGIC:
             raise RecordingError(f"{name} is not a recording; cluster.record(path) makes one.")
@@ -219,6 +226,7 @@ class Recording:
         if header is None or header.kind != "header":
             raise RecordingError(f"{name} ends before its header does: nothing was recorded.")
         self.header = _read_header(header, name)
+        # Without the header's: its time is the recording's start, and calls before that come after it in the file.
         self.blocks = found[1:]
 
     @property
@@ -237,6 +245,7 @@ class Recording:
             yield from self._unpack(block)
 
     def _unpack(self, block: RecordedBlock) -> list[RecordedFrame]:
+        # The checksum was looked at by _scan().
         body = self._data[block.offset + HEAD.size : block.offset + block.size]
         return decoder_of(list[RecordedFrame]).decode(zlib.decompress(body))
 
@@ -260,6 +269,7 @@ def _read_header(frame: RecordedFrame, name: str) -> Header:
     # As a dict, for another version's header may have other fields, and the error has to name that version.
     plain = decoder_of(dict[str, object]).decode(frame.payload)
     version = plain.get("himalia", "an unknown version")
+    # Both: the same format with other messages can't be read either.
     if (plain.get("format"), plain.get("protocol")) not in READ:
         raise RecordingError(
             f"{name} was recorded by himalia {version}, in a format that himalia {__version__} does not read. "

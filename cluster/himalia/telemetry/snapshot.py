@@ -53,7 +53,9 @@ class Snapshot:
         """Add a push."""
         self.time = telemetry.time
         self.status = telemetry.status
+        # Only added to: a push names those that changed, and only an answer about hosts says who is gone.
         self.hosts.update(telemetry.hosts)
+        # Followers are told the newest events again when they begin; numbers only rise.
         known = self.events[-1].number if self.events else -1
         self.events.extend(event for event in telemetry.events if event.number > known)
         for group in telemetry.groups:
@@ -61,6 +63,7 @@ class Snapshot:
             if len(self.groups) > GROUPS:
                 # Rather one that is over: a bar that moves would jump back to nothing.
                 idle = (place for place, one in self.groups.items() if not one.tasks)
+                # The oldest of these: dicts keep the order of the first appearance.
                 del self.groups[next(idle, next(iter(self.groups)))]
         for error in telemetry.errors:
             self.errors.pop(error.id, None)  # so that what was seen last is last
@@ -72,6 +75,7 @@ class Snapshot:
         """Add an answer about hosts and workers; return the hosts that it doesn't name, which are gone."""
         self.info = info
         gone = [host for host in self.hosts if host not in info.hosts]
+        # Else a host that left would be drawn with its last numbers for ever.
         for host in gone:
             del self.hosts[host]
         return gone
@@ -83,6 +87,7 @@ class Snapshot:
             groups=list(self.groups.values()),
             records=[],
             skipped=0,
+            # A copy: the table goes on changing, and the push may be kept.
             hosts=dict(self.hosts),
             errors=list(self.errors.values()),
             events=list(self.events),
