@@ -14,6 +14,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+# Before any import of ours, which would fail for fcntl or resource and say nothing of WSL.
 if sys.platform == "win32":
     raise ImportError("himalia runs on Linux and macOS. On Windows install it inside WSL 2, which is Linux.")
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from himalia.errors import CancelledError, HimaliaError, KilledWorkerError, TimeoutError
     from himalia.errors import KilledWorkerError as KilledWorker
 
+# By name and not imported: a nanny or worker that says `import himalia.x` runs this file first.
 _HOMES = {
     "CancelledError": "himalia.errors",
     "Client": "himalia.client.client",
@@ -83,6 +85,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_HOMES[name]), name)
     else:
         raise AttributeError(f"module 'himalia' has no attribute {name!r}")
+    # Next time Python finds it without asking here.
     globals()[name] = value
     return value
 
@@ -108,4 +111,5 @@ def unload_ipython_extension(shell: object) -> None:
 
 
 def __dir__() -> list[str]:
+    # For the tab key: what wasn't used yet is no global.
     return sorted(set(__all__) | set(globals()))

@@ -12,6 +12,7 @@ from collections import deque
 class Backlog:
     """What is under way to one peer."""
 
+    # One for each peer, and counted at each message.
     __slots__ = ("_marks", "received", "sent", "total", "until")
 
     def __init__(self) -> None:
@@ -38,6 +39,7 @@ class Backlog:
 
     def arrived(self, pending: int, now: float = 0.0) -> None:
         """Take in that all but the last ``pending`` messages, of those sent until ``now``, were acknowledged."""
+        # A session acknowledges in order, so a count says which ones.
         number = self.sent - pending
         marks = self._marks
         # Bytes are known for the moments of earlier looks only: what lies between two counts as unread until the later

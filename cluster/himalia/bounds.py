@@ -76,6 +76,7 @@ def problem_of(message: Struct) -> str:
     For what a person supplies and what is sent rarely: it costs an encoding and a decoding.
     """
     try:
+        # By the peer's own check: a list of rules beside it would drift away from it.
         decode(encode(message), type=type(message))
     except (MsgspecError, OverflowError, UnicodeError) as error:
         return str(error).rstrip(".")

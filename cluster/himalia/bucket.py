@@ -26,11 +26,13 @@ class TokenBucket:
         self._rate = rate
         self._burst = burst
         self._tokens = burst
+        # Full at first, whatever the clock begins with.
         self._filled_at: float | None = None
 
     def take(self, now: float) -> bool:
         """Whether one more may pass at ``now``, seconds of a monotonic clock."""
         if self._filled_at is not None:
+            # Filled when it is asked for: no timer, and nothing to do for a source that is silent.
             self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
         self._filled_at = now
         if self._tokens < 1.0:
@@ -70,4 +72,5 @@ class Complaints:
             return
         withheld = self._withheld.pop(text, 0)
         more = f" ({withheld} more since the last such line)" if withheld else ""
+        # The count is an argument of its own: ``text`` has to stay the format that its arguments were made for.
         self._logger.log(level, text + "%s", *args, more, exc_info=error)

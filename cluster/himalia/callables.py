@@ -40,10 +40,12 @@ class PerCall:
 
 def per_call(body: bytes) -> bytes:
     """Return the body of a function that is unpickled for each call."""
+    # Around the body, not in the message: so it has its own digest, and no worker needs to be told (docs/notes/0004).
     return pickle.dumps(PerCall(body), 5)
 
 
 def read_function(body: bytes) -> Function:
     """Return a function by its body, for one call."""
     function: Any = serialize.loads_packed(body)
+    # Its type exactly: a user's callable may have any ``make``.
     return function.make() if type(function) is PerCall else function

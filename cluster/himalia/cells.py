@@ -1,6 +1,6 @@
 """Which cell of a notebook calls are submitted from, and what becomes of them when it is interrupted.
 
-Decides the *span* of a submission: ``"<client id>/<number of the cell>"`` in a Jupyter kernel, nothing elsewhere.  The
+Every submission has a *span*: ``"<client id>/<number of the cell>"`` in a Jupyter kernel, nothing elsewhere.  The
 cell is the one whose code runs in the submitting thread, as IPython knows it; a thread that outlives its cell counts
 for the newest one.  What is shown under a cell is decided elsewhere, by the header that is remembered here.
 
@@ -83,6 +83,7 @@ class Cells:
     def header_of(self, span: str) -> Header:
         """Return the header of what had a span's cell executed; where there is none any more, the newest cell's."""
         number = span.rpartition("/")[2]
+        # A cell may have been forgotten (REMEMBERED): what its calls print is still shown somewhere.
         header = self._headers.get(int(number)) if number.isdecimal() else None
         return header if header is not None else next(reversed(self._headers.values()), {})
 
@@ -91,6 +92,7 @@ class Cells:
         # No message had this run: a startup file, say.
         if "msg_id" not in header:
             return
+        # In pre_run_cell it is already that of the cell that begins.
         number = self._shell.execution_count
         self._numbers[header["msg_id"]] = number
         self._headers.pop(number, None)  # so that the newest is the last one
@@ -101,6 +103,7 @@ class Cells:
             del self._headers[next(iter(self._headers))]
 
     def _end(self, result: Any) -> None:
+        # By the message: the counter is past this cell by now.
         number = self.number()
         if isinstance(result.error_in_exec, KeyboardInterrupt) and number:
             # A copy: a listener may be collected, and leaves a WeakSet, while another is told.
@@ -117,6 +120,7 @@ def find_cells() -> Cells | None:
     shell = find_shell()
     if getattr(shell, "kernel", None) is None:
         return None
+    # A test, or an embedded IPython, may make another shell in this process.
     if _cells is None or _cells._shell is not shell:
         _cells = Cells(shell)
     return _cells
@@ -124,6 +128,7 @@ def find_cells() -> Cells | None:
 
 def current_span(client_id: str) -> str:
     """Return what a client that submits in this thread does it under; empty where there is no cell.  Cheap."""
+    # Not find_cells(): this runs at every submit, and a client that is made has called it.
     number = _cells.note_submission() if _cells is not None else 0
     return f"{client_id}/{number}" if number else ""
 

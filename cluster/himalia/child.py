@@ -42,7 +42,7 @@ LIVE: Final[weakref.WeakSet[Child]] = weakref.WeakSet()
 
 
 class Child:
-    """One process: started by the constructor, awaited by :meth:`wait_ready`, ended by :meth:`stop`.
+    """One process: started by the constructor, awaited by :meth:`wait_ready`, ended by :func:`stop`.
 
     All methods may be called from any thread.
 
@@ -80,6 +80,7 @@ class Child:
         self.answer: bytes | None = None
         self.answered = threading.Event()
         command = module_command(program, title) if isinstance(program, str) else program
+        # The environment as it is now: what a notebook sets before it starts a cluster is meant for the workers.
         self.process = spawn(command, title, fds, with_paths(dict(os.environ), paths))
         LIVE.add(self)
         try:
@@ -88,6 +89,7 @@ class Child:
         except BrokenPipeError:  # it is dead already; wait_ready tells why
             pass
         self.pump = threading.Thread(target=self.read_output, name=f"himalia-{title}-output", daemon=True)
+        # A thread and no loop: a child has to be read whether or not the program has a loop that runs.
         self.pump.start()
 
     @property
@@ -112,6 +114,7 @@ class Child:
         StartError
             If it said that it can't, ended, said something else, or nothing in time.
         """
+        # By an event and not by reading here: the pump reads, so stderr can't fill up meanwhile.
         if not self.answered.wait(max(0.0, deadline - time.monotonic())):
             raise StartError(f"The {self.title} did not come up in time; it is being stopped.{self.last_lines()}")
         if self.answer is None:
@@ -129,12 +132,14 @@ class Child:
     def exit_text(self) -> str:
         """Return ``signal SIGSEGV`` or ``exit code 1``."""
         try:
+            # A moment: the output closes just before the process is there to be reaped.
             return exit_text(self.process.wait(1.0))
         except subprocess.TimeoutExpired:
             return "its output closed, though it still runs"
 
     def last_lines(self) -> str:
         """Return the end of its stderr as the end of a message, or nothing."""
+        # A copy: the pump appends.
         lines = list(self.lines)[-SHOWN_LINES:]
         return " Its last lines:" + "".join(f"\n    {line}" for line in lines) if lines else ""
 
@@ -149,6 +154,7 @@ class Child:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal if the process still runs."""
         if self.owner == os.getpid():
+            # It polls first, so a number that was reaped is never signalled.
             self.process.send_signal(number)
 
     def kill(self) -> None:
@@ -157,10 +163,12 @@ class Child:
 
     def was_killed(self) -> bool:
         """Whether a signal ended it that a process doesn't send itself."""
+        # SIGSEGV, SIGABRT and the like are its own doing.
         return -(self.process.poll() or 0) in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
     def was_ended(self) -> bool:
         """Whether somebody ended it, by such a signal or by asking it to go."""
+        # A child of ours exits with 0 only if it was asked to.
         return self.process.poll() == 0 or self.was_killed()
 
     def wait(self, timeout: float) -> bool:
@@ -168,6 +176,7 @@ class Child:
         deadline = time.monotonic() + max(0.0, timeout)
         self.pump.join(max(0.0, timeout))  # ends with the process's output, which is sooner seen than polled for
         try:
+            # Popen.wait(0) would be a poll; a process whose output has ended needs a moment to be reaped.
             self.process.wait(max(0.001, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             return False
@@ -190,6 +199,7 @@ class Child:
         with selectors.DefaultSelector() as selector:
             for stream in parts:
                 selector.register(stream, selectors.EVENT_READ)
+            # Until both have ended: closing either says nothing of the other.
             while selector.get_map():
                 for ready, _ in selector.select():
                     stream = ready.fileobj  # type: ignore[assignment]  # we registered no numbers
@@ -206,6 +216,7 @@ class Child:
 
     def take_lines(self, buffer: bytearray, is_answer: bool, *, ended: bool) -> None:
         """Move whole lines out of ``buffer``: the first of stdout is the answer, all others are kept."""
+        # The answer may be long; chatter isn't.
         limit = READY_LIMIT if is_answer and self.answer is None else LINE_LIMIT
         # A line without an end is cut at the limit: a child that prints one for ever must not fill our memory.
         while (end := buffer.find(b"\n")) >= 0 or len(buffer) > limit or (ended and buffer):
@@ -271,10 +282,13 @@ def write_whole(stream: IO[bytes], data: bytes) -> None:
 
 def with_paths(environment: dict[str, str], places: Sequence[str] = ()) -> dict[str, str]:
     """Return an environment whose Python finds this package, and those at ``places``, where it would not otherwise."""
+    # Empty entries mean the current directory, which -P is to keep out.
     paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     for place in (ROOT, *places):
+        # Where it is installed the child finds it anyway, and PYTHONPATH would put all of site-packages first.
         if place not in paths and os.path.basename(place) not in ("site-packages", "dist-packages"):
             paths.append(place)
+    # Appended: the user's own come first, as they do here.
     return environment | {"PYTHONPATH": os.pathsep.join(paths)} if paths else environment
 
 
@@ -296,6 +310,7 @@ def stop(children: list[Child], *, patience: float, term: float = 1.0, kill: flo
         # One after the other, so that each hears of the end from the one before and not by its own leash.
         child.wait(min(1.0, deadline - time.monotonic()))
     wait_all(children, deadline - time.monotonic())
+    # All at once from here on: whoever didn't listen to the leash waits for nobody.
     for number, seconds in ((signal.SIGTERM, term), (signal.SIGKILL, kill)):
         for child in children:
             if child.is_running():
@@ -308,6 +323,7 @@ def stop(children: list[Child], *, patience: float, term: float = 1.0, kill: flo
 def wait_all(children: list[Child], seconds: float) -> bool:
     """Whether all ended, after at most so many seconds together."""
     deadline = time.monotonic() + seconds
+    # A list: all() over a generator would stop at the first that is late.
     ended = [child.wait(deadline - time.monotonic()) for child in children]
     return all(ended)
 
@@ -333,5 +349,6 @@ def drop_leashes() -> None:
     LIVE.clear()
 
 
+# A fork of the notebook (multiprocessing) would keep the leashes' other ends open, and its clusters alive.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=drop_leashes)

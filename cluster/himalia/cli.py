@@ -1,7 +1,7 @@
 """The command line: ``himalia`` ``scheduler``, ``worker``, ``ls``, ``stop``, ``dashboard`` and others.
 
-Decides the options, and that whatever goes wrong is one line on stderr and an exit code: 2 for a command that can't be
-meant, 1 for one that failed.  What the commands do is in :mod:`himalia.deploy`; it is imported when a command runs.
+Whatever goes wrong is one line on stderr and an exit code: 2 for a command that can't be meant, 1 for one that failed.
+What the commands do is in :mod:`himalia.deploy`; it is imported when a command runs, so that help comes at once.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Parsed(ParamType):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         """Return what the text means; click calls it with converted values too."""
+        # A default is one already.
         if not isinstance(value, str):
             return value
         try:
@@ -239,6 +240,7 @@ def run_command(arguments: list[str]) -> int:
     if sys.platform == "win32":
         return complain("himalia runs on Linux and macOS; on Windows use it inside WSL.", 1)
     try:
+        # Not standalone: click would print its errors in three lines and exit by itself.
         code = commands.main(args=arguments, prog_name="himalia", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
@@ -253,7 +255,9 @@ def run_command(arguments: list[str]) -> int:
     except HimaliaError as error:
         return complain(f"himalia: {one_line(str(error))}", 1)
     except (click.Abort, KeyboardInterrupt):
+        # 128 + SIGINT, as a shell says it.
         return 130
+    # `himalia ls | head`: whoever read has enough.
     except BrokenPipeError:
         return 1
     return code if isinstance(code, int) else 0
@@ -267,4 +271,5 @@ def complain(text: str, code: int) -> int:
 
 def one_line(text: str) -> str:
     """Return ``text`` without line breaks."""
+    # One line: scripts and logs read it, and an error's text may have been wrapped for a notebook.
     return " ".join(text.split())

@@ -18,6 +18,7 @@ import cloudpickle
 
 from himalia.local_modules import LOCAL_MODULES
 
+# The C class has no public name.
 CACHED: Final = type(functools.lru_cache(lambda: None))
 reduce_module: Final[Callable[[object], object]] = cloudpickle.Pickler.dispatch_table[types.ModuleType]
 reduce_code: Final[Callable[[Any], Any]] = cloudpickle.Pickler.dispatch_table[types.CodeType]
@@ -31,6 +32,7 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is
 
     def __init__(self, file: Any, buffer_callback: Callable[[Any], bool] | None = None) -> None:
         super().__init__(file, 5, buffer_callback)
+        # Once for each pickle: reducer_override() is asked for every object in it.
         self._by_value = LOCAL_MODULES.names()
 
     dispatch_table = ChainMap(
@@ -87,6 +89,7 @@ def cached(function: Callable[..., object], maxsize: int | None, typed: bool) ->
 
 def _with_file(code: types.CodeType) -> Any:
     """Reduce a code object with the name of its file: tracebacks, profiles and ``%debug`` show lines of that."""
+    # By value and not by position: which argument it is depends on the version of Python.
     kind, arguments = reduce_code(code)
     return kind, tuple(["".join(code.co_filename) if argument == NO_FILE else argument for argument in arguments])
 

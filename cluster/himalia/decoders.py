@@ -38,9 +38,11 @@ def json_decoder_of(kind: type[T]) -> msgspec.json.Decoder[T]:
 def convert(value: object, kind: type[T]) -> T:
     """Return a value of plain types as an object of a struct; see ``msgspec.convert``; any thread."""
     with _lock:
+        # It makes no decoder, but finds out the same of a struct that nobody has used yet.
         return msgspec.convert(value, kind)
 
 
+# Called under the lock only: of two threads that miss at once a cache lets both do the work.
 @functools.cache
 def _make(kind: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(kind)

@@ -15,6 +15,7 @@ def allow_more_files() -> bool:
     if soft == hard:
         return False
     try:
+        # The soft limit is low for programs that use select(), which fails beyond 1024; ours don't.
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError):  # macOS answers so above kern.maxfilesperproc
         return False

@@ -1,7 +1,7 @@
 """Runs a pure machine: events in, instructions out and performed.  One driver serves every shell.
 
-The driver decides nothing.  It reads the clock, once per batch; calls ``handle``; performs what comes back, in order.
-An event that arises while another is handled (a performer that fails at once, say) waits for its turn.
+It reads the clock, once per batch; calls ``handle``; performs what comes back, in order.  An event that arises while
+another is handled (a performer that fails at once, say) waits for its turn.
 
 An exception while one event is handled is a bug of that event's handler: it is logged with the message's type and key,
 and the session and all other events go on (docs/notes/0012).  With ``strict`` it is raised instead.
@@ -74,6 +74,7 @@ class Driver:
         }
         self._strict = strict
         self._endpoint: Outlet | None = None
+        # A function of its own and no test for None: this is called for every message.
         self._send: Callable[[PeerId, object], None] = _nowhere
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
@@ -93,6 +94,7 @@ class Driver:
     def stop(self) -> None:
         """Tick no more."""
         if self._timer is not None:
+            # A machine that has ended would go on being asked what is due.
             self._timer.cancel()
             self._timer = None
 
@@ -134,6 +136,7 @@ class Driver:
                 instructions = handle(event, now=now, source=source)
             except Exception as error:
                 self._report("handling", event, error)
+                # One message of a batch must not cost the others.
                 continue
             for instruction in instructions:
                 try:
@@ -152,6 +155,7 @@ class Driver:
     def _report(self, doing: str, what: object, error: Exception) -> None:
         """Log a bug with what is needed to find it."""
         if self._strict:
+            # A test must see the bug, not a line in a log.
             raise error
         key = shorten(str(getattr(what, "key", "")))
         name = type(what).__name__

@@ -91,11 +91,12 @@ class CallError(HimaliaError):
         self.key = key
 
     def __reduce__(self) -> tuple[type[CallError], tuple[str, str]]:
+        # Pickle would call the class with ``args``, the text alone, and forget the key.
         return type(self), (str(self), self.key)
 
 
 class KilledWorkerError(CallError, RuntimeError):
-    """The call was running each time a worker process died, until it ran out of workers to kill."""
+    """The call was running each time a worker process died, often enough to be blamed for it (``settings.strikes``)."""
 
 
 class DataLostError(CallError, RuntimeError):
@@ -156,6 +157,7 @@ class StoreDamagedError(HimaliaError, OSError):
 
 def killed_text(key: str, worker: str, tries: int, exit: str, log: list[str]) -> str:
     """Describe a call that killed its workers, with the evidence."""
+    # The last ten: the whole log is asked for by get_logs().
     tail = "".join(f"\n    {line}" for line in log[-10:])
     return (
         f"{shorten(key)} was given up after {tries} attempts: worker processes died while it ran; the last one was "

@@ -9,7 +9,7 @@ running its class's code, and ties them together again.
 A class that can't be found where it is read is replaced by the nearest of its bases that can; a class that says itself
 how it is pickled (``__reduce__`` or the like) is believed, if what it says works.
 
-Decides what of an exception travels, and in how many bytes.  It never decides how it is shown.
+How an exception is shown is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -101,13 +101,16 @@ def _pack(error: BaseException, frames_of: FramesOf) -> bytes:
     links: list[ChainLink] = []
     size = 0
     for number, one in enumerate(found):
+        # Those of the first travel with the error's text, for people who have no use for the pickle.
         link = _describe(one, numbers, frames_of if number else lambda trace: ())
         size += len(_encode(link))
+        # The nearest first, so it is the farthest that stay behind; the first one always goes.
         if size > WHOLE and number:
             is_cut = True
             break
         links.append(link)
     for link in links:
+        # After all are made: a cause may have been numbered before there was no room for it.
         _forget_beyond(link, len(links))
     if is_cut:
         links[0].notes.append(f"(only the {len(links)} nearest of the errors that led to this one are shown)")
@@ -142,6 +145,7 @@ def _linked(error: BaseException) -> tuple[list[BaseException], bool]:
     """Return an exception and all that hang together with it, the nearest first; and whether there are too many."""
     found = {id(error): error}
     near = [error]
+    # Level by level and not down each chain: of too many the nearest are kept.
     for one in near:  # which grows
         for other in (one.__cause__, one.__context__, *_members(one)):
             if other is not None and id(other) not in found:
@@ -153,6 +157,7 @@ def _linked(error: BaseException) -> tuple[list[BaseException], bool]:
 
 
 def _members(error: BaseException) -> Sequence[BaseException]:
+    # The member of C itself: a subclass may have a property of that name.
     return BaseExceptionGroup.exceptions.__get__(error) if isinstance(error, BaseExceptionGroup) else ()
 
 
@@ -161,6 +166,7 @@ def _describe(error: BaseException, numbers: dict[int, int], frames_of: FramesOf
     names, classes = _classes(kind)
     notes = [text_of(note, NOTE) if isinstance(note, str) else _short(note) for note in _notes(error)]
     given = len(notes)
+    # A base stands for it, which without a word would look like the class itself.
     if names[0] != _name(kind):
         notes.append(f"(it is a {_name(kind)}, which can't be pickled)")
     attributes = []
@@ -171,6 +177,7 @@ def _describe(error: BaseException, numbers: dict[int, int], frames_of: FramesOf
         else:
             attributes.append((well_formed(name), data))
     arguments = []
+    # Of a group they are the message and the members, which travel as such.
     for number, value in enumerate(() if isinstance(error, BaseExceptionGroup) else error.args):
         data = _pickled(value)
         if data is None:
@@ -220,6 +227,7 @@ def _classes(kind: type[BaseException]) -> tuple[list[str], list[bytes]]:
             classes.append(data)
             if base.__module__ == "builtins":
                 break
+    # Weak: classes of a notebook are made anew each time their cell runs.
     _known_classes[kind] = names, classes
     return names, classes
 
@@ -234,6 +242,7 @@ def _own_pickle(error: BaseException) -> bytes:
     if data is None:
         return b""
     try:
+        # Tried here, where something can be put in its place: what a class says of itself may be wrong.
         copy = serialize.loads_packed(data)
         # Not ==, which an array answers with an array and a user's class with anything.
         is_same = type(copy) is kind and repr(copy.args) == repr(error.args)
@@ -245,6 +254,7 @@ def _own_pickle(error: BaseException) -> bytes:
 def _attributes(error: BaseException) -> Iterator[tuple[str, object]]:
     """Yield what an exception has beyond its ``args``: in its ``__dict__``, in slots, in members of C structures."""
     for name, value in getattr(error, "__dict__", {}).items():
+        # A __dict__ may hold anything; what the interpreter keeps there itself is written elsewhere.
         if type(name) is str and name not in KEPT_APART:
             yield name, value
     for base in type(error).__mro__:
@@ -258,6 +268,7 @@ def _attributes(error: BaseException) -> Iterator[tuple[str, object]]:
                     value = member.__get__(error)
                 except Exception:  # a slot that was never set
                     continue
+                # Members of C say None where they were never set.
                 if value is not None:
                     yield _mangled(name, base), value
 
@@ -271,6 +282,7 @@ def _mangled(name: str, owner: type) -> str:
 
 def _notes(error: BaseException) -> list[object]:
     notes = getattr(error, "__notes__", None)
+    # Anybody may assign anything to __notes__.
     return list(notes) if isinstance(notes, list | tuple) else []
 
 
@@ -327,6 +339,7 @@ def _make(
     traceback_of: Callable[[Sequence[Frame]], types.TracebackType | None],
 ) -> BaseException:
     """Make the exception of one link, after the members of it, if it is a group."""
+    # A member may be the cause of another, and be made already.
     if number in made:
         return made[number]
     link = links[number]
@@ -369,6 +382,7 @@ def _find_class(classes: Sequence[bytes]) -> tuple[type[BaseException], str]:
     for data in classes:
         try:
             kind = serialize.loads_packed(data)
+            # A name may mean something else here.
             if isinstance(kind, type) and issubclass(kind, BaseException):
                 return kind, missing
         except Exception as problem:
@@ -381,6 +395,7 @@ def _new_group(kind: type[BaseException], message: str, members: Sequence[BaseEx
         kind = BaseExceptionGroup  # its own class is not found here
     if issubclass(kind, Exception) and not all([isinstance(member, Exception) for member in members]):
         kind = BaseExceptionGroup  # a member became another class
+    # Not kind(...): a subclass may have any __init__; only C's own is called.
     error: BaseException = BaseExceptionGroup.__new__(kind, message, list(members))
     return error
 
@@ -398,6 +413,7 @@ def _bare(kind: type[BaseException]) -> BaseException:
 def _assign(error: BaseException, name: str, value: object) -> None:
     """Give an exception an attribute, past whatever its class does about that."""
     try:
+        # Not setattr(): frozen dataclasses and the like refuse it.
         object.__setattr__(error, name, value)
     except AttributeError:  # a property without a setter stands before it; the value was in the dict
         error.__dict__[name] = value

@@ -39,6 +39,7 @@ class LocalModules:
 
     def are_named_in(self, pickled: bytes) -> bool:
         """Whether a pickle of protocol 4 or 5 names one of them (or holds such a string, which does no harm)."""
+        # One look at the bytes instead of unpickling them: this is asked of every pickle.
         if b"\x93" not in pickled:  # STACK_GLOBAL: it names nothing at all, as most arguments
             return False
         self._refresh()
@@ -56,11 +57,13 @@ class LocalModules:
             signature = None
         if signature is not None and signature == self._signature:
             return
+        # Those of the user's own choice are in: they are to travel by value wherever they could be found.
         names = {*SCRIPTS, *chosen}
         judged: dict[str, tuple[int, bool]] = {}
         # In one step: iterating would meet another thread's import.
         found = modules.copy()
         for name, module in found.items():
+            # A package is in one place; what is below it is where it is.
             root = name.partition(".")[0]
             if root not in judged:
                 base = found.get(root, module)
@@ -72,6 +75,7 @@ class LocalModules:
         self._judged = judged
         self._names = frozenset(names)
         self._marks = tuple(map(_mark, sorted(names)))
+        # Last: another thread that looks meanwhile does the work a second time rather than use what is half done.
         self._signature = signature
 
 
@@ -95,8 +99,10 @@ def is_local(name: str, module: object) -> bool:
     spec = _find(name)
     if spec is None:
         return True
+    # A namespace package, or one that is built in: there is no file to compare.
     if not isinstance(file, str) or not spec.has_location or not spec.origin:
         return False
+    # The same name on the path, another file: a reader would import the wrong one, and say nothing.
     return _source(file) != _source(spec.origin)
 
 
@@ -117,17 +123,20 @@ def _find(name: str) -> Any:
 
 
 def _source(file: str) -> str:
+    # The finder names a module by its source; links are followed, since sys.path may name either end.
     return os.path.realpath(file.removesuffix("c") if file.endswith(".pyc") else file)
 
 
 def _mark(name: str) -> bytes:
     """Return what a pickle contains if it names this module: SHORT_BINUNICODE, the length, the name."""
+    # As pickle itself writes it.
     encoded = name.encode(errors="surrogatepass")[:SHORT]
     return b"\x8c" + bytes([len(encoded)]) + encoded
 
 
 def _chosen_by_user() -> frozenset[str]:
     """Return the modules that the user asked cloudpickle to take by value."""
+    # Not imported for this: whoever never loaded it has registered nothing.
     cloudpickle = sys.modules.get("cloudpickle.cloudpickle")
     if cloudpickle is None:
         return frozenset()

@@ -15,6 +15,7 @@ import msgspec
 from himalia.names import PeerId
 
 
+# gc=False, here and below: they are short-lived and in no circle, so the collector needn't look at them.
 class Event(msgspec.Struct, gc=False):
     """Something that happened on this side of the wire; its class is named in the past tense."""
 
@@ -40,6 +41,7 @@ class PeerLeft(Event):
 class Ticked(Event):
     """The shell's timer fired; machines do what is due.  Sent every ``settings.tick_interval`` seconds."""
 
+    # Counted by the endpoint's sessions, of which a machine knows nothing.
     pending: dict[PeerId, int] = {}
     """Messages sent to each peer that it hasn't acknowledged yet; peers that have everything are left out."""
 

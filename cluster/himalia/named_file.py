@@ -40,14 +40,17 @@ def replacing(path: str | os.PathLike[str], mode: int = USUAL) -> Iterator[Binar
         If it can't be written, or something is there that is no file: a folder, a device, a pipe.
     """
     directory, name = os.path.split(os.path.abspath(path))
+    # All below is relative to this descriptor, so it is one folder from beginning to end.
     folder = os.open(directory, FOLDER)
     try:
         kept = mode_of(name, folder)
+        # Random, and O_EXCL: nobody can have put a link there before us.
         temporary = f".himalia-{secrets.token_hex(8)}.new"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         file = open(os.open(temporary, flags, mode, dir_fd=folder), "w+b")  # noqa: SIM115  # it outlives the block
         try:
             if kept is not None:
+                # After opening: the umask takes from what open() is given, not from this.
                 os.fchmod(file.fileno(), kept)
             yield file
             # Whoever opens the path from now on finds all of it.
@@ -72,4 +75,5 @@ def mode_of(name: str, folder: int) -> int | None:
         return None
     if not stat.S_ISREG(found.st_mode):
         raise FileExistsError(errno.EEXIST, "something is there that is not a file", name)
+    # Somebody else's mode is none of ours to keep: they could have made it readable for all.
     return found.st_mode & 0o775 if found.st_uid == os.geteuid() else None

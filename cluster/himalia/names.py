@@ -46,6 +46,7 @@ def role_of(peer: PeerId) -> str:
     >>> role_of(PeerId("client-0123456789abcdef"))
     'client'
     """
+    # From the end: a role may have a hyphen, the random part hasn't.
     return peer.rpartition("-")[0]
 
 
@@ -67,4 +68,5 @@ def is_good_for(attempt: int, needed: int) -> bool:
 def shorten(key: str, limit: int = 60) -> str:
     """Return ``key`` fit for one line of a message: printable, and at most ``limit`` characters."""
     text = key if key.isprintable() else ascii(key)[1:-1]
+    # The end is kept as well: keys of one function differ there.
     return text if len(text) <= limit else f"{text[: limit - 13]}…{text[-12:]}"

@@ -26,8 +26,10 @@ def make_parents(path: str) -> None:
     if parent != path and not os.path.isdir(parent):
         make_parents(parent)
     try:
+        # One by one: os.makedirs() makes those above by the umask, readable to others.
         os.mkdir(path, 0o700)
     except FileExistsError:
+        # A link to a folder is fine here: home directories often are one.
         if not os.path.isdir(path):
             raise
 
@@ -67,6 +69,7 @@ def open_private(path: str) -> int:
 
 def create_file(path: str, flags: int = os.O_RDWR) -> int:
     """Create a file of mode 0600 that did not exist, in a directory of ours, and return its descriptor."""
+    # Checked again at each file, not just when the folder was made: a scratch disk is a long-lived place.
     directory = open_private(os.path.dirname(path) or ".")
     try:
         flags |= os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW

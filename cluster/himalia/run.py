@@ -57,6 +57,7 @@ def read_config() -> dict[str, object]:
     ValueError
         If there is no such line.
     """
+    # A large configuration comes in several reads of a pipe.
     line = bytearray()
     while not line.endswith(b"\n"):
         part = os.read(0, 65536)  # not sys.stdin: its buffer would hide the end from the loop
@@ -72,6 +73,7 @@ def read_config() -> dict[str, object]:
 def answer(**fields: object) -> None:
     """Write the JSON line that the starting process waits for; harmless if nobody reads it."""
     try:
+        # In one write, past sys.stdout: whatever else prints there can't get into the line.
         os.write(1, json.dumps(fields).encode() + b"\n")
     except OSError:
         pass
@@ -83,12 +85,14 @@ async def watch_leash(stop: asyncio.Event, fd: int = 0) -> None:
 
     def readable() -> None:
         try:
+            # Anything that is written is passed over; only the end means something.
             ended = not os.read(fd, 4096)
         except BlockingIOError:
             return
         except OSError:
             ended = True
         if ended:
+            # At its end a pipe stays readable, and the loop would spin.
             loop.remove_reader(fd)
             stop.set()
 
@@ -107,6 +111,7 @@ async def _supervise(main: Main, leash: bool) -> int | None:
             # Not an exception, which would only end this callback; whoever sends a second signal doesn't want to wait
             # for what hangs.
             os._exit(128 + number)
+        # The first asks: whoever runs here says goodbye to its peers, and removes its files.
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,6 +123,7 @@ async def _supervise(main: Main, leash: bool) -> int | None:
 
 def fail(text: str) -> int:
     """Tell the starting process, or the person at the terminal, why there is no start; return the exit code."""
+    # To both: whoever started it reads the one, a log or a terminal keeps the other.
     answer(error=text)
     print(text, file=sys.stderr)
     return 1

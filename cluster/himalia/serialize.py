@@ -1,7 +1,7 @@
 """User values to bytes and back; only clients and workers may import this module.
 
-It decides which pickler writes a value, which of its buffers travel beside the pickle, and how a future inside a call
-becomes the name of a dependency.  It never decides where the bytes go.
+This module decides which pickler writes a value, which of its buffers travel beside the pickle, and how a future inside
+a call becomes the name of a dependency; not where the bytes go.
 
 A value is a list of *frames*: the pickle, then the buffers it refers to (protocol 5, out of band).  The C pickler goes
 first, because it is ten times faster; cloudpickle writes what it can't (lambdas, closures) and what it would write
@@ -51,6 +51,7 @@ def dumps(value: Any) -> list[Buffer]:
     UsageError
         If neither pickle nor cloudpickle can write it; the cause is chained.
     """
+    # The place of the pickle, which is made last: its buffers are appended meanwhile.
     frames: list[Buffer] = [b""]
     found = _context.found
     before = 0 if found is None else len(found)
@@ -127,6 +128,7 @@ def _cloud_dumps(value: Any) -> list[Buffer]:
     try:
         from himalia import cloud
 
+        # New frames: what the C pickler had found belongs to a pickle that isn't used.
         frames[0] = cloud.dumps(value, _collector(frames))
     except UsageError:  # ours: it says what is wrong
         raise
@@ -174,6 +176,7 @@ def travels_by_value(module: str) -> bool:
 def _writable(frame: Buffer) -> Buffer:
     """Return ``frame``, or a copy that can be written to: arrays of a result have to be writable."""
     if type(frame) is bytes or (type(frame) is memoryview and frame.readonly):
+        # NumPy makes read-only arrays of read-only buffers, and `result += 1` would fail.
         return bytearray(frame)
     return frame
 
@@ -183,6 +186,7 @@ def _writable(frame: Buffer) -> Buffer:
 
 
 class _Context(threading.local):
+    # A dict for the order, in which dependencies are sent; a set has none.
     found: dict[Key, None] | None = None
     values: Mapping[Key, Any] | None = None
 
@@ -237,6 +241,7 @@ def reference(key: Key) -> tuple[Callable[[Key], Any], tuple[Key]] | None:
     if found is None:
         return None
     found[key] = None
+    # By name: the pickle is small, and a worker needs no client to read it.
     return resolve, (key,)
 
 

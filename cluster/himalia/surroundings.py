@@ -43,6 +43,7 @@ class Difference:
 
     def around(self, body: bytes) -> bytes:
         """Return the body of a function that runs in these surroundings, given its own."""
+        # The body stays packed inside: it may import from these folders, so it is read after they are added.
         return pickle.dumps(_Reduced(arrive, (self.folders, self.directory, body)), 5)
 
     def around_call(self, call: bytes) -> bytes:
@@ -124,6 +125,7 @@ class Whereabouts:
             # Only who comes first finds the process at home; others find it where the first one went.
             if not self._visits:
                 self._home = here
+            # Counted: threads of one worker come and go in any order.
             self._visits += 1
             if here != directory:
                 _change(directory)
@@ -131,6 +133,7 @@ class Whereabouts:
     def leave(self) -> None:
         """End a visit."""
         with self._lock:
+            # Only the last one returns: others may still be at work where they are.
             self._visits -= 1
             if not self._visits:
                 _change(self._home)

@@ -49,6 +49,7 @@ def machine_identity() -> str:
 
         boot = f"{platform.node()} {psutil.boot_time():.0f}"
     try:
+        # Numbers of processes are compared by this identity, and mean something within one namespace only.
         namespace = os.readlink("/proc/self/ns/pid")
     except OSError:
         namespace = ""
@@ -58,10 +59,12 @@ def machine_identity() -> str:
 
 def cpu_count() -> int:
     """Return the processors this process may use: affinity and cgroup quotas count, a part of one counts as one."""
+    # Not all processors: batch systems and containers pin a job to its own.
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for group in _cgroups("cpu"):
         quota = _cpu_quota(group)
         if quota is not None:
+            # Rounded up: half a processor still needs a worker.
             count = min(count, math.ceil(quota))
     return max(count, 1)
 
@@ -70,6 +73,7 @@ def memory_limit() -> int:
     """Return the bytes of memory that this process and its children may use: machine, cgroups, resource limits."""
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for group in _cgroups("memory"):
+        # The names of cgroups 2 and 1; hosts of either kind are in use.
         for name in ("memory.max", "memory.limit_in_bytes"):
             text = _read(group / name)
             # Version 2 says "max", version 1 a number near 2**63: both mean that there is no limit.
@@ -105,6 +109,7 @@ def rss(pid: int) -> int:
     import psutil
 
     try:
+        # Of macOS: what is shared isn't told apart there.
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:
         return 0
@@ -139,6 +144,7 @@ def give_way(nice: int) -> None:
     Where Linux groups processes by session (``sched_autogroup_enabled``), niceness counts within a session only, and
     the session has one of its own.
     """
+    # Cached by its decorator, since a nice value adds up with each call.
     os.nice(nice)
     try:
         Path("/proc/self/autogroup").write_text(str(nice))
@@ -155,6 +161,7 @@ def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "himalia": __version__}
     for name in PACKAGES:
         try:
+            # From the metadata: an import of torch takes seconds.
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             pass
@@ -166,6 +173,7 @@ def process_state(pid: int) -> str:
     if sys.platform != "linux":
         return ""
     try:
+        # After the last parenthesis: the name before it may have some itself.
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
     except (OSError, IndexError):
         return ""

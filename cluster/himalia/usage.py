@@ -22,6 +22,7 @@ class Usage:
         now, cpu, network = time.monotonic(), time.process_time(), system.network_bytes()
         # Two looks may fall on one reading of a coarse clock.
         elapsed = max(now - self._at, 1e-3)
+        # An interface that goes away takes its counts along.
         received, sent = (max(0, new - old) / elapsed for new, old in zip(network, self._network, strict=True))
         used = (cpu - self._cpu) / elapsed
         self._at, self._cpu, self._network = now, cpu, network

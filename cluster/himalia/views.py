@@ -1,7 +1,7 @@
 """The way from the runtime to what a person sees, which is another package that needn't be installed.
 
-Decides only whether there are views: ``himalia_widgets`` with what it stands on.  It is imported when somebody looks,
-never by a worker, and everything here works without it.
+This module finds out whether there are views: ``himalia_widgets`` with what it stands on.  They are imported when
+somebody looks, never by a worker, and everything here works without them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Look(NamedTuple):
 
 def find_views() -> ModuleType | None:
     """Return ``himalia_widgets.hooks``, or None where it or something that it needs isn't installed."""
+    # By a text: the runtime doesn't depend on the package.
     return importlib.import_module("himalia_widgets.hooks") if has_views() else None
 
 

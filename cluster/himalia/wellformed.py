@@ -34,6 +34,7 @@ def well_formed(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
+        # Not "replace": people can tell which byte it was.
         return text.encode(errors="backslashreplace").decode()
     return text
 
@@ -56,9 +57,11 @@ def name_of(given: object, limit: int = NAME_LIMIT) -> str:
     Exception
         Whatever ``given`` raises when it is made a string.
     """
+    # Its type exactly: a subclass may have any __str__, and would come back as another class.
     text = given if type(given) is str else str.__str__(str(given))
     if len(text) <= limit and (text.isascii() or well_formed(text) is text):
         return text
+    # Of the whole text as it was, so that names with the same beginning stay different.
     digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=_SIZE).hexdigest()
     return f"{well_formed(text[:limit])[: limit - 2 * _SIZE - 1]}-{digest}"
 
@@ -94,6 +97,7 @@ def repaired(value: object) -> Any:
     if isinstance(value, str):
         return well_formed(str.__str__(value))
     if isinstance(value, msgspec.Struct):
+        # Structs too are made anew: messages are never changed once they are made.
         return type(value)(*[repaired(getattr(value, field)) for field in value.__struct_fields__])
     if isinstance(value, dict):
         return {repaired(key): repaired(inner) for key, inner in value.items()}
