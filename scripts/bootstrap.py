@@ -18,8 +18,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple, Sequence  # noqa: UP035 - as old Pythons know it
 
+# An old Python has to get as far as find_python(): newer syntax is in annotations only.
 ROOT = Path(__file__).resolve().parent.parent
-NEEDED = (3, 11)
+NEEDED = (3, 11)  # as pyproject.toml's requires-python
+# Inside the environment: it goes with that, and can't speak of another one.
 STAMP = "himalia-installed.json"
 
 
@@ -37,6 +39,7 @@ class Environment(NamedTuple):
 ENVIRONMENTS: dict[str, Environment] = {
     "demo": Environment(".venv", "demo"),
     "test": Environment(".venv", "demo,jupyter,test,lint"),
+    # Apart: what Ray and distributed bring along must not decide what the tests run with.
     "bench": Environment(".venv-bench", "dask", files=("tests/benchmarks/requirements.txt",), welcome=("ray",)),
     "lab": Environment(".venv", "demo,jupyter"),
 }
@@ -49,6 +52,7 @@ class SetupError(Exception):
 
 def say(text: str) -> None:
     """Print one line of progress at once."""
+    # At once: pip and uv write past Python's buffer, and lines would come after theirs.
     print(f"[himalia] {text}", flush=True)
 
 
@@ -73,11 +77,13 @@ def find_python() -> str:
 
 def has_venv(python: str) -> bool:
     """Whether this Python can make environments with pip in them; Debian keeps that in a package of its own."""
+    # Debian's Python can import venv without its package; ensurepip is what is missing then.
     return run([python, "-c", "import ensurepip, venv; ensurepip.version()"], stderr=subprocess.DEVNULL)
 
 
 def install_venv_package(python: str) -> None:
     """Bring ``venv`` to a Debian that lacks it, or say how."""
+    # Of that Python: the package has its number, and ours may be another.
     version = subprocess.run(
         [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], check=True, stdout=subprocess.PIPE
     ).stdout.decode()
@@ -96,17 +102,20 @@ def apt_install(package: str) -> bool:
     """Install a package of the system's, as root; return whether that succeeded."""
     quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
+    # First: a fresh container has no lists of packages.
     return run(["apt-get", "update", "-qq"], env=quiet) and run(install, env=quiet)
 
 
 def find_browser() -> str | None:
     """Return the path of the Chromium that tests use: the one that was chosen, else one of the system's."""
     chosen = os.environ.get("HIMALIA_CHROMIUM")
+    # What was chosen is tried alone: another one in its place would hide that it is missing.
     return next(filter(None, map(shutil.which, (chosen,) if chosen else BROWSERS)), None)
 
 
 def ensure_browser() -> None:
     """Bring Chromium to a Debian that lacks it; elsewhere say how, for without it the tests in it are skipped."""
+    # No error if there is none in the end: everything but these tests works without it.
     if find_browser():
         return
     if shutil.which("apt-get") and os.geteuid() == 0:
@@ -126,8 +135,10 @@ def bin_python(folder: Path) -> Path:
 
 def is_sound(folder: Path) -> bool:
     """Whether the environment runs, has pip, is new enough and still lies where it was filled."""
+    # Scripts in an environment name its folder, so one that was copied or moved runs the other's.
     if not bin_python(folder).exists() or read_stamp(folder).get("folder", str(folder)) != str(folder):
         return False
+    # pip, too: uv makes environments without it, and install() falls back on it.
     check = f"import sys, importlib.util as i; sys.exit(sys.version_info[:2] < {NEEDED} or not i.find_spec('pip'))"
     return run([str(bin_python(folder)), "-c", check], stderr=subprocess.DEVNULL)
 
@@ -135,12 +146,14 @@ def is_sound(folder: Path) -> bool:
 def make_environment(folder: Path, uv: str | None) -> None:
     """Create an empty environment with pip in it."""
     if folder.exists():
+        # A folder that happens to have this name may be somebody's work.
         if not (folder / "pyvenv.cfg").exists():
             raise SetupError(f"{folder} is there but is no virtual environment: move it away and try again.")
         say(f"{folder.name} was made for another place or Python: making it again")
         shutil.rmtree(str(folder))
     python = find_python()
     say(f"creating {folder.name} with {python}")
+    # uv brings an environment even where Debian's venv is missing.
     if uv and run([uv, "venv", "--quiet", "--seed", "--python", python, str(folder)]):
         return
     if not has_venv(python):
@@ -155,6 +168,7 @@ def install(folder: Path, arguments: Sequence[str], uv: str | None) -> bool:
     if uv and run([uv, "pip", "install", "--quiet", "--python", python, *arguments]):
         return True
     if uv:
+        # uv may be old, or be configured for another index than pip.
         say("uv did not manage that; trying with pip")
     return run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments])
 
@@ -165,6 +179,7 @@ def fill(environment: Environment, folder: Path) -> None:
     arguments: list[str] = ["-e", f".[{environment.extras}]"]
     for name in environment.files:
         arguments += ["-r", name]
+    # Tested versions; the others of a benchmark are what a user of them would get today.
     if not environment.files:
         arguments += ["-c", "constraints.txt"]
     say(f"installing himalia[{environment.extras}] with {'uv' if uv else 'pip'}: this takes a minute or so, once")
@@ -172,6 +187,7 @@ def fill(environment: Environment, folder: Path) -> None:
         raise SetupError("the installation failed; see the lines above. Is there a way to a package index?")
     for name in environment.welcome:
         say(f"installing {name}, if there is a build of it for this Python")
+        # Never from source: a build would take longer than all the rest, if it succeeded.
         if not install(folder, ["--only-binary", ":all:", name], uv):
             say(f"no {name} here: what needs it will say so and go on")
 
@@ -179,6 +195,7 @@ def fill(environment: Environment, folder: Path) -> None:
 def fingerprint(environment: Environment) -> str:
     """Return a digest of all that decides what is in the environment."""
     digest = hashlib.sha256()
+    # By content: a checkout changes times of files that are the same.
     for name in ("pyproject.toml", "constraints.txt", *environment.files):
         digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()
@@ -200,12 +217,14 @@ def ensure(name: str) -> Path:
     sound = is_sound(folder)
     stamp = read_stamp(folder) if sound else {}
     current = stamp.get("fingerprint") == fingerprint(environment)
+    # Extras add up: `make demo` after `make test` finds all it needs.
     there = set(stamp.get("extras", ())) if current else set()  # type: ignore[call-overload]
     if wanted <= there:
         return folder
     started = time.monotonic()
     if not sound:
         make_environment(folder, shutil.which("uv"))
+    # Before it is filled: an installation that is cut short must not pass for one that was finished.
     (folder / STAMP).unlink(missing_ok=True)
     fill(environment, folder)
     done = {"folder": str(folder), "fingerprint": fingerprint(environment), "extras": sorted(wanted | there)}
@@ -233,6 +252,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         print("\n[himalia] interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        # 128 + SIGINT.
         return 130
     return 0
 

@@ -26,6 +26,7 @@ CELL_TIMEOUT = 300
 def text_of(output: Any) -> str:
     """Return what a person without a browser would see of one output of a cell."""
     if output.output_type == "stream":
+        # Warnings of libraries and of kernels aren't what the demo shows.
         return "" if output.name == "stderr" else str(output.text).rstrip()
     if output.output_type == "error":
         return f"{output.ename}: {output.evalue}"
@@ -49,6 +50,7 @@ def run(notebook: Any) -> None:
         notebook,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
+        # Where Jupyter would run it: cells open files beside the notebook.
         resources={"metadata": {"path": str(NOTEBOOK.parent)}},
         store_widget_state=False,
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
@@ -56,6 +58,7 @@ def run(notebook: Any) -> None:
     with client.setup_kernel():
         for index, cell in enumerate(notebook.cells):
             if cell.cell_type == "code":
+                # One by one and not client.execute(): a person sees each answer when it is there.
                 client.execute_cell(cell, index)
             tell(cell)
 
@@ -69,8 +72,10 @@ def main() -> int:
     try:
         run(notebook)
     except CellExecutionError as error:
+        # IPython colours its tracebacks, also for a file or a log.
         failure = COLOUR.sub("", str(error))
     finally:
+        # Also after a failure: the copy shows how far it came.
         EXECUTED.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, EXECUTED)
     if failure:

@@ -54,6 +54,7 @@ def named(moves: Mapping[Status, frozenset[Status]]) -> dict[str, list[str]]:
     return {before.name: [after.name for after in moves if after in afters] for before, afters in moves.items()}
 
 
+# The tables themselves, imported: what is drawn is what the machines look into.
 PICTURES = (
     Picture(
         "A task in the scheduler",
@@ -118,6 +119,7 @@ def diagram(picture: Picture) -> Iterator[str]:
     yield "stateDiagram-v2"
     yield f"    [*] --> {picture.first.name}"
     for before, afters in picture.moves.items():
+        # A status that nothing follows is an end.
         yield from (f"    {before} --> {after}" for after in afters or ["[*]"])
 
 
@@ -125,11 +127,14 @@ def makers_of(picture: Picture) -> dict[str, list[str]]:
     """Return the functions that move something to a status, by the status's name."""
     names = set(picture.moves)
     found: dict[str, list[str]] = {}
+    # Sorted, here and below: a test compares the page, whatever the order of a directory.
     for path in sorted((PACKAGE / picture.folder).glob("*.py")):
         for function in ast.parse(path.read_text()).body:
+            # Machines' modules are functions at the top; what is in classes moves nothing.
             if not isinstance(function, ast.FunctionDef):
                 continue
             calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+            # move(thing, STATUS): the second argument may also be an expression that names several.
             to = [call.args[1] for call in calls if isinstance(call.func, ast.Name) and call.func.id == picture.mover]
             for name in sorted({name for target in to for name in names_in(target)} & names):
                 found.setdefault(name, []).append(f"`{path.stem}.{function.name}`")

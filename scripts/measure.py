@@ -42,6 +42,7 @@ def read(root: Path) -> dict[str, Module]:
         for path in sorted((root / home / package).rglob("*.py")):
             parts = path.relative_to(root / home).with_suffix("").parts
             name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            # By the syntax trees alone: nothing of the measured tree is imported, which may be of another commit.
             text = path.read_text()
             found[name] = Module(name, text, ast.parse(text))
     return found
@@ -57,6 +58,7 @@ def functions(module: Module) -> Iterator[tuple[int, str]]:
 
 def comments(text: str) -> int:
     """Lines that end with, or are, a comment for people."""
+    # Tokens and not lines: a "#" in a string is no comment.
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
     return sum(token.type == tokenize.COMMENT and not token.string.startswith(FOR_TOOLS) for token in tokens)
 
@@ -74,6 +76,7 @@ def imports(node: ast.AST, known: dict[str, Module], *, deep: bool) -> Iterator[
                 yield from (alias.name for alias in names if alias.name in known)
             case ast.ImportFrom(module=str(home), names=names):
                 for alias in names:
+                    # `from package import module` and `from module import name` look the same.
                     name = f"{home}.{alias.name}" if f"{home}.{alias.name}" in known else home
                     if name in known:
                         yield name
@@ -93,11 +96,13 @@ def circles(known: dict[str, Module], *, deep: bool) -> list[list[str]]:
     for name in below:
         seen: set[str] = set()
         queue = [name]
+        # To the end of every way: a circle may be as long as you like.
         while queue:
             new = below[queue.pop()] - seen
             seen |= new
             queue += new
         reach[name] = seen
+    # Those that reach each other; a set of sets, since each member finds the same one.
     groups = {
         frozenset(other for other in reach[name] if name in reach[other]) for name in reach if name in reach[name]
     }

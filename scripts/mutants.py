@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cluster" / "himalia"
+# Wires that are made of real endpoints (himalia.testing): what is broken in comm/ shows on these alone.
 REAL = "real"
 
 
@@ -381,6 +382,7 @@ def texts(mutant: Mutant) -> tuple[str, str]:
         If what is to be changed isn't there, or is there twice.
     """
     text = (PACKAGE / mutant.file).read_text()
+    # A mutant that changes nothing would count as missed, and one that changes two places as found too easily.
     if text.count(mutant.old) != 1:
         raise LookupError(f"{mutant.file} has {text.count(mutant.old)} times: {mutant.old}")
     return text, text.replace(mutant.old, mutant.new)
@@ -390,14 +392,17 @@ def hunt(mutant: Mutant, seeds: int, start: int) -> str:
     """Return how the simulator finds a mutant, or nothing."""
     _, mutated = texts(mutant)
     with tempfile.TemporaryDirectory(prefix="himalia-mutant-") as directory:
+        # A copy for each: several run at a time, and the tree that somebody works on stays as it is.
         shutil.copytree(PACKAGE, Path(directory) / "himalia", ignore=shutil.ignore_patterns("__pycache__"))
         (Path(directory) / "himalia" / mutant.file).write_text(mutated)
         command = [sys.executable, "-m", "himalia.testing.simulate", "--seeds", str(seeds), "--start", str(start)]
         if mutant.wires:
             command += ["--wires", mutant.wires]
+        # With nothing else of the environment: a hunt is the same, whoever starts it.
         done = subprocess.run(
             command, env={"PYTHONPATH": directory, "PATH": ""}, capture_output=True, text=True, check=False
         )
+    # Any failure counts, also an error before the first seed: a person would notice that as well.
     if done.returncode == 0:
         return ""
     lines = done.stdout.splitlines()
@@ -413,7 +418,9 @@ def hunt_all(mutants: tuple[Mutant, ...], seeds: int, start: int, workers: int) 
         began = time.monotonic()
         return mutant, hunt(mutant, seeds, start), time.monotonic() - began
 
+    # Threads will do: each waits for a process.
     with ThreadPoolExecutor(workers) as pool:
+        # In their order, whichever ends first.
         yield from pool.map(timed, mutants)
 
 

@@ -54,13 +54,16 @@ def store(cell: Any) -> None:
     for output in cell.outputs:
         output.get("metadata", {}).clear()
         if "data" in output:
+            # Views of widgets need their kernel; the HTML beside them doesn't.
             output.data = {kind: clean(str(value)) for kind, value in output.data.items() if kind in STATIC}
         if "text" in output:
             output.text = clean(output.text)
         if "traceback" in output:
             output.evalue = clean(output.evalue)
             output.traceback = [clean(line) for line in output.traceback]
+    # Without stderr: warnings there are about this machine.
     cell.outputs = [output for output in cell.outputs if output.output_type != "stream" or output.name == "stdout"]
+    # Times of this run.
     cell.metadata.pop("execution", None)
 
 
@@ -91,9 +94,11 @@ def run(path: Path) -> None:
             if cell.cell_type == "code":
                 client.execute_cell(cell, index)
                 follow(client, cell, index)
+    # After all have run: an update may go to a cell above.
     for cell in notebook.cells:
         if cell.cell_type == "code":
             store(cell)
+    # Written anew: which Python and IPython ran it would change with every machine.
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
