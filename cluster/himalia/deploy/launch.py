@@ -205,7 +205,10 @@ class Launch:
             child = Child(module, config, title=title, forward=self.plan.forward_logs)
             # What the dead one said last is what somebody looks for in the logs of the one in its place.
             if history is not None:
-                child.lines.extendleft(reversed([*history.lines, f"himalia: it ended with {history.exit_text()}"]))
+                for line in (f"himalia: it ended with {history.exit_text()}", *reversed(history.lines)):
+                    if len(child.lines) == child.lines.maxlen:  # else the newest would go
+                        break
+                    child.lines.appendleft(line)
             self.children.append(child)
             return child
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -206,12 +207,12 @@ def is_private(path: str) -> bool:
 
 
 def remove_directory(path: str) -> None:
-    """Remove a directory of ours with all that is in it, and its parent ``himalia`` one if that is empty then."""
+    """Remove a directory of ours with all that is in it, and its parent if that is ours and empty then."""
     # Errors are ignored: at the end of a cluster two processes may remove the same.
     shutil.rmtree(path, ignore_errors=True)
     parent = os.path.dirname(path)
     # Ours, by its name; any other parent is the user's (local_directory).
-    if os.path.basename(parent).startswith("himalia"):
+    if re.fullmatch(rf"himalia(-{os.getuid()}(-\d+)?)?", os.path.basename(parent)):
         try:
             os.rmdir(parent)
         except OSError:  # another cluster has its directory there

@@ -16,6 +16,5 @@ def natural(name: str) -> list[tuple[int, str]]:
     ['w', 'w-9', 'w-10']
     """
     pieces = [piece for piece in re.split(r"(\d+)", name[:READ]) if piece]
-    pieces = [piece for piece in re.split(r"(\d+)", name[:READ]) if piece]
     # Pairs of one shape, since a number and a text can't be compared; texts come before all numbers.
     return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces]

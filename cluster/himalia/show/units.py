@@ -31,7 +31,7 @@ DURATIONS: Final = {
 """Seconds of each unit, in lower case."""
 
 # [0-9] and not \d, which takes the digits of all scripts.
-PIECE: Final = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-zµ]*)\s*", re.IGNORECASE)
+PIECE: Final = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-zµμ]*)\s*", re.IGNORECASE)
 BINARY: Final = (("PiB", 2**50), ("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
@@ -117,7 +117,7 @@ def parse_timeout(duration: float | str | None) -> float | None:
 def sum_of_pieces(text: str) -> float:
     """Return the seconds of ``1h30m``: every piece but a lone one needs its unit."""
     pieces = list(PIECE.finditer(text))
-    units = [DURATIONS.get(piece[2].lower().replace("µ", "u")) for piece in pieces]
+    units = [DURATIONS.get(piece[2].lower().replace("µ", "u").replace("μ", "u")) for piece in pieces]
     whole = "".join(piece[0] for piece in pieces) == text
     # "300" is seconds; "1h 30" might be minutes or seconds.
     lone = len(pieces) == 1

@@ -29,6 +29,13 @@ def test_a_session_s_own_directory_is_preferred(tmp_path: Path, monkeypatch: pyt
     assert list(session.iterdir()) == []
 
 
+def test_an_empty_folder_of_the_user_is_left_to_him(tmp_path: Path) -> None:
+    mine = tmp_path / "himalia-scratch"
+    mine.mkdir()
+    rd.remove_directory(rd.scratch_directory("abc", str(mine)))
+    assert list(mine.iterdir()) == []
+
+
 def test_a_session_directory_that_others_may_enter_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o755)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

@@ -41,13 +41,15 @@ def test_what_is_no_size_is_refused_with_an_example(text: str | float) -> None:
         ("1h 30m", 5400.0),
         ("1h30min", 5400.0),
         ("500ms", 0.5),
+        ("5µs", 5e-6),
+        ("5μs", 5e-6),  # the Greek letter, as many keyboards have it
         ("2 days", 172800.0),
         ("0", 0.0),
         (7, 7.0),
     ],
 )
 def test_durations_mean_seconds(text: str | float, seconds: float) -> None:
-    assert parse_duration(text) == seconds
+    assert parse_duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "m", "5 parsecs", "-5m", "1h 30", "5m!", "inf", -1.0, float("inf")])
