@@ -24,8 +24,9 @@ class Nothing:
 
     def __await__(self) -> Generator[object, None, None]:
         return
-        yield
+        yield  # never reached; it makes this a generator, which is what __await__ has to return
 
 
+# One for all: unlike a coroutine it may be awaited many times, or never, and Python doesn't complain.
 NOTHING: Final = Nothing()
 """What methods of an asynchronous client return that are done at once."""

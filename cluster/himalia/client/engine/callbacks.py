@@ -21,13 +21,16 @@ class CallbackThread:
     """Calls what it is given, one after the other; what they raise is logged, but not without end."""
 
     def __init__(self) -> None:
+        # Its put() is reentrant and waits for nobody: watchers call it under the machine's lock.
         self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._complaints = Complaints(logger)
 
     def start(self) -> None:
         """Start the thread unless it runs; any thread."""
+        # Not alive is also one that stop() has ended, and in a forked child that of the parent.
         if self._thread is None or not self._thread.is_alive():
+            # A daemon: a callback that never returns must not keep the interpreter from ending.
             self._thread = threading.Thread(target=self._run, name="himalia-callbacks", daemon=True)
             self._thread.start()
 
@@ -36,9 +39,10 @@ class CallbackThread:
         self._queue.put(callback)
 
     def stop(self, timeout: float) -> None:
-        """End after what is queued, and wait so long for it."""
+        """End once what is queued has been called; wait ``timeout`` seconds for that at most."""
         if self._thread is not None:
             self._queue.put(None)
+            # A callback may close its own client.
             if threading.current_thread() is not self._thread:
                 self._thread.join(timeout)
 

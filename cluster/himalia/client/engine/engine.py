@@ -89,6 +89,7 @@ class Engine:
         self.callbacks = CallbackThread()
         self.news = News()
         perform: Performers = {
+            # A lambda: the questions are asked through the shell, which is made with this table.
             Answer: lambda instruction: self.questions.answered(instruction),
             ForgetHost: self._forget_host,
             HostsKnown: self._hosts_known,
@@ -97,6 +98,7 @@ class Engine:
         self.shell = ClientShell(config.settings, self.functions, perform)
         self.outbox: Outbox = self.shell.outbox
         self.questions = Questions(self.shell)
+        # Both are the machine's own; single look-ups in them need no lock.
         self.records: dict[Key, Record] = self.shell.machine.records
         self.known_hosts: Mapping[HostId, HostInfo] = self.shell.machine.hosts
         self._asynchronous = config.asynchronous
@@ -176,21 +178,17 @@ class Engine:
         return await self.questions.ask(make)
 
     def send(self, message: ClientToScheduler) -> None:
-        """Tell the scheduler something that has no answer.
-
-        Raises
-        ------
-        ClosedError
-            If there is no scheduler any more.
-        """
+        """Tell the scheduler something that has no answer; nothing happens if there is no scheduler any more."""
         self.shell.tell(MessageMade(message))
 
     def keep(self, record: Record, holder: object) -> None:
         """Keep ``holder`` alive until the record settles."""
         kept = self.kept
+        # Before it is watched: the record may settle at once, and what came later would stay for ever.
         kept[id(holder)] = holder
 
         def let_go(record: Record) -> None:
+            # The last future may die here, under the machine's lock: its drop() takes none.
             kept.pop(id(holder), None)
 
         if not self.shell.watch((record,), let_go):
@@ -199,6 +197,7 @@ class Engine:
     def when_settled(self, record: Record, callback: Callable[[], object]) -> None:
         """Have ``callback()`` called once the record has settled, in the thread for callbacks."""
         callbacks = self.callbacks
+        # Here and not in ring(), which is called under the machine's lock: starting a thread waits for it.
         callbacks.start()
 
         def ring(record: Record) -> None:
@@ -212,6 +211,7 @@ class Engine:
     def run(self, coroutine: Coroutine[object, object, T], timeout: float | None = None) -> T:
         """Run a coroutine in the loop, and block this thread until its end; see :meth:`Portal.run`."""
         if self._portal is None:
+            # Or Python complains that it was never awaited.
             coroutine.close()
             raise ClosedError("This client is closed.")
         return self._portal.run(coroutine, timeout)
@@ -251,6 +251,7 @@ class Engine:
         self._portal = portal.acquire()
         try:
             self._portal.run(self.open_in_loop(target, timeout), timeout + OPENING)
+        # Ctrl-C while it connects must not leave the loop's thread running either.
         except BaseException:
             self._portal = None
             portal.release()
@@ -273,8 +274,10 @@ class Engine:
             unions={"scheduler": SchedulerToClient},
             handler=self.shell.driver,
             settings=self.settings,
+            # So that threads of users may send by themselves (outbox.py).
             direct=True,
         )
+        # One time for both: what connecting takes is missing for the introduction.
         deadline = time.monotonic() + timeout
         try:
             address = await endpoint.connect_any(target.addresses, alias=SCHEDULER, timeout=timeout)
@@ -297,6 +300,7 @@ class Engine:
         )
         self._stores = Hosts(self.shell.machine, data, self.machine_identity, self.shell.tell)
         self.outbox.open(endpoint)
+        # Not the endpoint: what loop and users send leaves by one outbox, in the order of the machine's lock.
         self.shell.driver.attach(self.outbox)
         try:
             await asyncio.wait_for(self._introduced.wait(), timeout)
@@ -307,12 +311,15 @@ class Engine:
 
     def end(self) -> bool:
         """Take note that the client is being closed; return whether there is something to be closed."""
+        # Of two threads that close, one only may find it running; the other has nothing to do.
         was, self._state = self._state, "closed"
+        # What fire_and_forget() keeps lives only as long as its client is open.
         self.kept.clear()
         return was == "running"
 
     def close_here(self, timeout: float) -> None:
         """Settle every future, say goodbye, and close all connections, from a thread that may block."""
+        # Let go of in any case: the loop's thread ends with the last client that holds it.
         held = self._portal
         try:
             if held is not None:
@@ -323,6 +330,7 @@ class Engine:
             self._portal = None
             if held is not None:
                 portal.release()
+            # Last: closing settles futures, and their callbacks are still to be called.
             self.callbacks.stop(timeout)
 
     async def close_in_loop(self, timeout: float) -> None:
@@ -332,12 +340,14 @@ class Engine:
         except TimeoutError:
             logger.debug("the client did not close within %g s", timeout)
         finally:
+            # Without waiting for the thread: that would block this loop.
             self.callbacks.stop(0)
 
     async def _close(self, reason: str) -> None:
         if self.shell.closed:
             return
         self.news.close()
+        # Before the endpoint says goodbye: what was submitted has to leave first.
         self.shell.close(reason)
         if self._stores is not None:
             self._stores.close()
@@ -356,13 +366,15 @@ class Engine:
             portal.release()
 
         try:
+            # This is a finalizer: it runs in any thread, the loop's included, and mustn't wait for anything.
             held.loop.call_soon_threadsafe(lambda: held.loop.create_task(close()))
-        except RuntimeError:
+        except RuntimeError:  # the loop has ended, and all of it with it
             pass
 
     def abandon(self) -> None:
         """Forget the session in a forked child: its sockets belong to the parent."""
         self._state = "closed"
+        # Threads aren't forked along: nobody runs that loop here.
         self._portal = None
         self.shell.abandon("This client belongs to the process that this one was forked from. Make a new one here.")
 

@@ -52,6 +52,7 @@ def error_of(record: Record, gone: str = "") -> BaseException:
         reason = f": {record.reason}" if record.reason else ""
         return CancelledError(f"{shorten(record.key)} was cancelled{reason}.")
     assert record.status in (ERROR, LOST) and record.error is not None
+    # What ended with the scheduler was given this very text (session.lose_scheduler); what was lost before has another.
     if gone and record.error.text == gone:
         return ClosedError(gone)
     return rebuild(record.error, record.key)
@@ -63,6 +64,7 @@ def rebuild(error: TaskError, key: Key) -> BaseException:
         exception = _unpack(error)
         BaseException.with_traceback(exception, traceback_of(error.frames))  # its class may refuse the assignment
     else:
+        # Raised by no call, but found out by the scheduler or a nanny: there is nothing to unpack.
         exception = KINDS.get(error.kind, RemoteError)(error.text, error.key)
     for note in notes_of(error, key):
         exceptions.add_note(exception, note)
@@ -83,10 +85,12 @@ def notes_of(error: TaskError, key: Key) -> list[str]:
 
 def note_on_others(failed: Record, records: Sequence[Record]) -> str:
     """Return how many of the records failed besides the one that is raised, and whether in the same way; or nothing."""
+    # It was cancelled, which says nothing of the others.
     if failed.error is None:
         return ""
     cause = identify(failed.error, group_name(failed.key))
     same = other = pending = 0
+    # A future that is given twice, or two futures of one key, are one call.
     distinct = {record.key: record for record in records}
     for record in distinct.values():
         if record.status is PENDING:
@@ -123,14 +127,16 @@ class folded:  # reads as a modifier: `with folded(): …`
     ) -> None:
         if error is None:
             return
+        # Up to the first frame of the worker all is our own code, between the user's line here and those there.
         while trace is not None and trace.tb_frame.f_globals.get("__name__") != REMOTE:
             trace = trace.tb_next
+        # No frame of a worker: unless its kind says that it is no bug of ours, all frames are kept to find it.
         if trace is not None or isinstance(error, HimaliaError | KeyboardInterrupt) or _is_rebuilt(error):
             BaseException.with_traceback(error, trace)
 
 
 def _is_rebuilt(error: BaseException) -> bool:
-    """Return whether a call raised it, maybe without a frame of the user's."""
+    """Whether a call raised it, maybe without a frame of the user's."""
     notes = getattr(error, "__notes__", None)
     return isinstance(notes, list) and any(isinstance(note, str) and note.startswith(RAISED_BY) for note in notes)
 

@@ -1,6 +1,6 @@
 """What can happen to a client besides messages, and what its machine can ask of its shell.
 
-The scheduler's messages are events too.  Nothing is decided here.
+The scheduler's messages are events too.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class RequestMade(Event):
 
 
 class MessageMade(Event):
-    """The shell has a message without an answer for the scheduler (a function's body, telemetry to follow)."""
+    """The shell has a message without an answer for the scheduler (telemetry to follow, a cell to cancel)."""
 
     message: ClientToScheduler
 

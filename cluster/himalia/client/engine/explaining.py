@@ -31,17 +31,21 @@ HELD_UP: Final = (
 async def explain(engine: Engine, record: Record) -> str:
     """Return some sentences about a record's key; it takes some seconds at most."""
     name = shorten(record.key)
+    # Asked by its key, a call that nobody here holds comes as a record made for the question.
     status = record.status if record.refs > 0 else "not held"
+    # Nobody is left to be asked.
     if engine.status in ("lost", "closed"):
         gone = engine.gone or f"the client is {engine.status}"
         return f"{name} is {status}, and nothing more is known of it. {gone}"
     known = f"{name} is {status} as far as is known here"
+    # Said without asking: the question would wait behind the same gate.
     if engine.outbox.is_held_up(record.key):
         return f"{known}: it was submitted {since(record):.1f} s ago and has not been sent yet. {HELD_UP}"
     try:
         answer = await asyncio.wait_for(engine.ask(lambda number: Explain(number, record.key)), EXPLAIN_TIMEOUT)
         return answer.text
     except TimeoutError:
+        # Of any key: the question itself stands behind somebody's gate.
         if engine.outbox.is_held_up():
             return f"{known}: the scheduler could not be asked, because what was submitted before waits here. {HELD_UP}"
         text = f"{known}: the scheduler has not answered for {EXPLAIN_TIMEOUT:g} s."
@@ -52,7 +56,7 @@ async def explain(engine: Engine, record: Record) -> str:
 
 
 def describe_submission(engine: Engine, record: Record) -> str:
-    """Say of a call that nobody knows to have arrived since when it is under way; nothing of any other.  Any thread."""
+    """A sentence on a call that may not have arrived yet, since when; empty for any other.  Any thread."""
     if record.status is not PENDING or not record.submitted or since(record) < SAID_AFTER:
         return ""
     if engine.outbox.is_held_up(record.key):
@@ -64,5 +68,5 @@ def describe_submission(engine: Engine, record: Record) -> str:
 
 
 def since(record: Record) -> float:
-    """Return the seconds since a call was submitted here."""
+    """Seconds since a call was submitted here."""
     return time.monotonic() - record.submitted

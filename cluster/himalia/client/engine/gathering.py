@@ -46,10 +46,12 @@ def wait_here(
     sleeper = Sleeper()
     countdown = Countdown(sleeper.wake, stop_at=stop_at, stop_at_error=stop_at_error)
     engine.shell.watch(records, countdown, countdown.begin)
+    # Still so if ctrl-C ends the sleep.
     done = False
     try:
         done = sleeper.sleep(timeout)
     finally:
+        # When all have settled, nobody has the watcher any more.
         if not done or stop_at or stop_at_error:
             engine.shell.unwatch(records, countdown)
     if not done:
@@ -66,6 +68,7 @@ async def wait_in_loop(
 ) -> None:
     """Wait in a coroutine of any loop; see :func:`wait_here`."""
     loop = asyncio.get_running_loop()
+    # Set by way of the loop: watchers are called in the client's loop, mostly, and this may be another one.
     woken = asyncio.Event()
     countdown = Countdown(lambda: loop.call_soon_threadsafe(woken.set), stop_at=stop_at, stop_at_error=stop_at_error)
     engine.shell.watch(records, countdown, countdown.begin)
@@ -87,20 +90,24 @@ def gather_here(
     TimeoutError
         If ``timeout`` seconds pass first.
     """
+    # One for all rounds: each may wait, fetch, and find that data were lost.
     deadline = None if timeout is None else time.monotonic() + timeout
     values = Values(engine.shell.machine, records, skip_errors=skip_errors)
     missing: Sequence[Record] = records
     failures = 0
     while True:
+        # Looked at without the lock: what has settled needs no watcher.
         if any([record.status is PENDING for record in missing]):
             wait_here(engine, missing, _left(deadline), stop_at_error=not skip_errors)
         missing = values.load_inline()
         if not missing:
             return values
+        # Its data were lost after it was waited for, and are computed again.
         if any([record.status is PENDING for record in missing]):
             continue
         if values.load(engine.run(engine.stores.read(missing), _left(deadline))):
             return values
+        # The scheduler was told: at the next look the record is pending, has another holder, or is lost.
         failures += 1
         time.sleep(min(RETRY_PAUSE * failures, 1.0))
 
@@ -147,6 +154,7 @@ async def in_loop_of(engine: Engine, coroutine: Coroutine[object, object, T]) ->
     """Run a coroutine in the client's loop, which may be another one than this."""
     if asyncio.get_running_loop() is engine.loop:
         return await coroutine
+    # Connections to hosts belong to the client's loop.
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, engine.loop))
 
 

@@ -90,10 +90,12 @@ class Hosts:
 
         async def place(parcel: Parcel) -> list[DataPlaced]:
             async with places:
+                # Once one has failed, those that wait for their turn aren't begun.
                 return [] if is_given_up else await self._place(parcel, hosts, broadcast)
 
         placing = [asyncio.ensure_future(place(parcel)) for parcel in parcels]
         try:
+            # Shielded: a value on its way can't be called back halfway, so it arrives and is freed then.
             return list(await asyncio.gather(*[asyncio.shield(one) for one in placing]))
         except BaseException:  # also if nobody waits any more: what is on its way arrives all the same
             is_given_up = True
@@ -108,14 +110,17 @@ class Hosts:
         if placing.cancelled() or placing.exception() is not None or self._machine.gone:
             return
         for message in placing.result():
+            # Only what this client wants can be let go of, so it is wanted first; unless a future here does so already.
             is_held = message.key in self._machine.records
             self._tell(MessageMade(msgspec.structs.replace(message, wanted=not is_held)))
             if not is_held:
                 self._tell(MessageMade(ReleaseKeys([message.key])))
 
     async def _place(self, parcel: Parcel, hosts: Sequence[HostInfo] | None, broadcast: bool) -> list[DataPlaced]:
+        # Negative, since the scheduler's attempts count up from 1; random, since other clients may store the same key.
         attempt = parcel.attempt or -1 - secrets.randbits(62)
         if broadcast:
+            # Only to wait for a first one.
             await self._choose_host(set(), hosts)
             everywhere = hosts if hosts is not None else list(self._machine.hosts.values())
             return list(await asyncio.gather(*[self._put(parcel, host, attempt) for host in everywhere]))
@@ -125,6 +130,7 @@ class Hosts:
             try:
                 host = await self._choose_host(tried, hosts)
             except UnreachableError:
+                # That one had no room says more than that no other is left.
                 if full is not None:
                     raise full from None
                 raise
@@ -151,6 +157,7 @@ class Hosts:
     async def _read_host(self, host: HostId, wanted: list[tuple[Key, int]], found: dict[Key, list[memoryview]]) -> None:
         values: dict[Key, list[memoryview] | None] = {}
         info = self._machine.hosts.get(host)
+        # One that has left meanwhile is as good as one that doesn't answer.
         if info is not None:
             try:
                 values = await self._data.get(info, wanted)
@@ -176,6 +183,7 @@ class Hosts:
             hosts = [info for info in known if info.host not in tried]
             if hosts:
                 near = [info for info in hosts if info.machine == self._identity] or hosts
+                # Where the user named hosts, all of them take their turn, those of other machines too.
                 chosen = near if among is None else hosts
                 self._next += 1
                 return chosen[self._next % len(chosen)]

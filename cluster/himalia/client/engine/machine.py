@@ -65,6 +65,7 @@ class ClientMachine:
 
     def handle(self, event: Any, *, now: float = 0.0, source: PeerId = SCHEDULER) -> list[Instruction]:
         """Return what to do about ``event``; see :class:`himalia.machine.Machine`."""
+        # Without `now`: what needs the time of the user's call carries it.
         state = self.state
         out = state.out = []
         TRANSITIONS[type(event)](state, event, source)
@@ -82,6 +83,7 @@ class ClientMachine:
         """Have ``watcher`` called when the record settles; ``False`` (and nothing is done) if it has."""
         if record.status is not PENDING:
             return False
+        # No list before somebody waits: there may be millions of records.
         if record.watchers is None:
             record.watchers = [watcher]
         else:
@@ -98,6 +100,7 @@ class ClientMachine:
         check(self.state)
 
 
+# By exact type: a look-up takes the same time for every row, which a match doesn't.
 TRANSITIONS: Final[dict[type, Transition]] = {
     ResultReady: settling.ready,
     events.CallsSubmitted: submissions.submitted,

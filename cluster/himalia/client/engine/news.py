@@ -48,4 +48,5 @@ class News:
     def _report_key_taken(self, instruction: ReportKeyTaken) -> None:
         message = instruction.message
         text = text_of_other(message.key, message.before, message.now)
+        # Logged, where other such keys are warned of: no line of the user's is on the stack when this comes.
         self._complaints.write(time.monotonic(), "%s", text, level=logging.WARNING)

@@ -85,6 +85,7 @@ class Outbox:
 
     def abandon(self) -> None:
         """Send nothing any more: the connection belongs to another process."""
+        # As if a flush were due: neither wake() nor wake_loop() does anything then.
         self._flush_due = True
 
     # Into it
@@ -103,6 +104,7 @@ class Outbox:
         """Have the loop empty it, with what else it sends at its next turn."""
         if self._flush_due or self._loop is None:
             return
+        # Before the call: the loop may flush, and take this back, before the call returns.
         self._flush_due = True
         try:
             self._loop.call_soon_threadsafe(self.flush)
@@ -121,12 +123,16 @@ class Outbox:
         """Empty the outbox from here, without the loop, unless much is going on; return whether that was done."""
         now = time.perf_counter()
         is_quiet = now - self._woken_at > EXPRESS_PAUSE
+        # Also by those that leave it to the loop, or a burst would have a pause after its first.
         self._woken_at = now
         endpoint = self._endpoint
+        # Never in the loop's thread: the driver sends with the machine's lock held, which _take_dropped() takes.
         if not is_quiet or endpoint is None or threading.get_ident() == self._loop_thread:
             return False
+        # Before the lock below: nobody ever holds both.
         self._take_dropped()
         with Uninterrupted(), self._outlet:  # a message half sent would end the session, one sent twice confuse it
+            # What others append from here on is left to the next flush.
             messages = list(self.waiting)
             if any([type(message) is Gate for message in messages]) or not endpoint.express(SCHEDULER, messages):
                 return False
@@ -138,6 +144,7 @@ class Outbox:
 
     def flush(self) -> None:
         """Send what is in the outbox, up to a gate that is still closed; loop thread only."""
+        # First: whatever is put in from here on calls the loop again.
         self._flush_due = False
         self._take_dropped()
         endpoint = self._endpoint
@@ -148,6 +155,7 @@ class Outbox:
             while waiting:
                 message = waiting[0]
                 if type(message) is Gate:
+                    # Whoever opens it flushes again (placing.py).
                     if message.messages is None:
                         break
                     for inner in message.messages:
@@ -165,11 +173,13 @@ class Outbox:
         self._take_dropped()
         if self.waiting:
             self.flush()
+        # Nothing to send, but the scheduler may have read since, and somebody wait for room.
         elif self._backlog.under_way and self._endpoint is not None:
             self._look_at_backlog(self._endpoint)
 
     def _look_at_backlog(self, endpoint: Endpoint) -> None:
         """Decide whether submitting threads have to wait for the scheduler to read."""
+        # Threads that submit count what they send under the same lock.
         with self._outlet:
             waiting = self.waiting
             if not waiting:
@@ -184,6 +194,7 @@ class Outbox:
 
     def is_held_up(self, key: Key | None = None) -> bool:
         """Whether a call, or anything, waits here to be sent until values were stored on a host."""
+        # A copy, which is made in one step: other threads append, and a deque may not change under a loop.
         waiting = list(self.waiting)
         if not waiting or type(waiting[0]) is not Gate or waiting[0].messages is not None:
             return False
@@ -194,6 +205,7 @@ class Outbox:
     def is_acknowledged(self, record: Record) -> bool:
         """Whether the scheduler is known to have what was sent until a record was submitted."""
         if self._endpoint is not None:
+            # The last look may be a tick old.
             self._look_at_backlog(self._endpoint)
         return record.submitted <= self._backlog.until
 

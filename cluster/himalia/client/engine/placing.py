@@ -24,8 +24,10 @@ def place_behind(engine: Engine, parcels: Sequence[Parcel], failed: Callable[[Ex
             for placed in await engine.stores.place_all(parcels):
                 messages += placed
         except Exception as error:
+            # Before the gate opens: the calls have failed for this, not for inputs that the scheduler finds missing.
             failed(error)
         finally:
+            # Opened also by a failure: what was submitted later isn't to blame.
             gate.messages = messages
             engine.outbox.flush()
 

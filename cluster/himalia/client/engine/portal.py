@@ -40,6 +40,7 @@ class Portal:
             self.loop.run_forever()
         finally:
             try:
+                # Or coroutines that wait would never come to their finally blocks.
                 self._cancel_all()
                 self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             finally:
@@ -51,10 +52,11 @@ class Portal:
         for task in tasks:
             task.cancel()
         if tasks:
+            # One that won't be cancelled doesn't keep the thread.
             self.loop.run_until_complete(asyncio.wait(tasks, timeout=1))
 
     def is_here(self) -> bool:
-        """Return whether the calling thread is the loop's own."""
+        """Whether the calling thread is the loop's own."""
         return threading.current_thread() is self._thread
 
     def run(self, coroutine: Coroutine[object, object, T], timeout: float | None = None) -> T:
@@ -82,6 +84,7 @@ class Portal:
                 raise
             waiting.cancel()
             raise TimeoutError(f"There was no answer within {timeout:g} s.") from None
+        # By the end of the loop (_cancel_all): nobody else has it to cancel.
         except concurrent.futures.CancelledError:
             raise ClosedError("The client was closed in the meantime.") from None
         except BaseException:
@@ -94,6 +97,7 @@ class Portal:
             self.loop.call_soon_threadsafe(self.loop.stop)
         except RuntimeError:
             return
+        # A client that was garbage collected lets go of it in a task of its own (Engine.forget).
         if not self.is_here():
             self._thread.join(5)
 
@@ -121,11 +125,13 @@ def release() -> None:
         if _users > 0 or _portal is None:
             return
         portal, _portal, _users = _portal, None, 0
+    # Without the lock: this waits for a thread, and another client may be beginning.
     portal.stop()
 
 
 def _forget_after_fork() -> None:
     global _portal, _users, _lock
+    # Another thread of the parent may have held the old one at the fork.
     _lock = threading.Lock()
     _portal, _users = None, 0
     for callback in _after_fork:

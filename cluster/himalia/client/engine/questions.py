@@ -32,4 +32,5 @@ class Questions:
         if instruction.error:
             failure = (ClosedError if self._shell.machine.gone else HimaliaError)(instruction.error)
         assert self._loop is not None, "an answer came before a question"
+        # A future of asyncio is its loop's: set from another thread, it wouldn't wake it.
         self._loop.call_soon_threadsafe(self._awaited.answer, instruction.request, instruction.value, failure)

@@ -16,6 +16,7 @@ def dropped(state: EngineState, event: FuturesDropped, source: PeerId) -> None:
     records = state.records
     for record in event.records:
         record.refs -= 1
+        # A record that was cancelled is in no table, and its key may stand for another call by now.
         if record.refs <= 0 and records.get(record.key) is record:
             if record.watchers is not None:  # somebody waits without a future of his own
                 end_cancelled(state, record, "it was released")
@@ -35,6 +36,7 @@ def cancel_asked(state: EngineState, event: CancelAsked, source: PeerId) -> None
         keys.append(record.key)
         end_cancelled(state, record, event.reason)
     if keys and not state.gone:
+        # After their cancel, too, news of them may be under way, and the key be submitted again.
         remember(state, keys)
         for part in keys_of(keys):
             state.send(CancelKeys(part, event.force, event.reason))

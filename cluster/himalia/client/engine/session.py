@@ -35,6 +35,7 @@ def request_made(state: EngineState, event: RequestMade, source: PeerId) -> None
 def replied(state: EngineState, message: Reply, source: PeerId) -> None:
     """Hand an answer to who asked; what was said before it has arrived, too."""
     answered(state, message.request)
+    # Fences, and the questions of ticks, have numbers too, but nobody waits for their answers.
     if message.request in state.open:
         state.open.discard(message.request)
         state.out.append(Answer(message.request, message.value, message.error))
@@ -49,6 +50,7 @@ def hosts_changed(state: EngineState, message: HostsChanged, source: PeerId) -> 
     """Note who joined and who left."""
     for info in message.joined:
         state.hosts[info.host] = info
+    # Neither: the first words of a scheduler that has no hosts.
     if message.joined or not message.left:
         state.out.append(HostsKnown())
     for host in message.left:
@@ -87,7 +89,9 @@ def scheduler_closed(state: EngineState, message: Close, source: PeerId) -> None
 
 def closed(state: EngineState, event: Closed, source: PeerId) -> None:
     """Settle every future and every question: the user closed the client."""
+    # A copy: each leaves the table.
     for record in list(state.records.values()):
+        # It was the user's wish: cancelled, then, and not lost, as what follows would have it.
         if record.status is PENDING:
             end_cancelled(state, record, event.reason)
     lose_scheduler(state, event.reason)
@@ -95,13 +99,16 @@ def closed(state: EngineState, event: Closed, source: PeerId) -> None:
 
 def lose_scheduler(state: EngineState, reason: str) -> None:
     """Settle what waits for a scheduler that is no more, and forget its hosts."""
+    # A goodbye is followed by the end of the session. The first reason is the one to be told.
     if state.gone:
         return
     state.gone = reason
     for record in state.records.values():
+        # No answer will lift it any more.
         record.fence = 0
         if record.status is PENDING:
             end_lost(state, record, reason)
+    # Sorted: nothing may depend on the order of a set.
     state.out += [Answer(request, None, reason) for request in sorted(state.open)]
     state.open.clear()
     state.fenced.clear()

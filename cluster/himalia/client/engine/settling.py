@@ -22,10 +22,12 @@ from himalia.names import PeerId
 def ready(state: EngineState, message: ResultReady, source: PeerId) -> None:
     """Take in that a key is in memory, and where."""
     record = state.records.get(message.key)
+    # With a fence, news are of the task that had this key before (staleness.py).
     if record is None or record.fence:
         unexpected(state, message.key, record)
         return
     move(record, FINISHED)
+    # So there is such a task.
     record.is_asked_for = False
     record.attempt = message.attempt
     record.nbytes = message.nbytes
@@ -48,6 +50,7 @@ def erred(state: EngineState, message: ResultErred, source: PeerId) -> None:
     if record.status is ERROR and record.error is not None and record.error.kind == "refused":
         return  # what it was refused for here is the reason for what the scheduler found missing
     record.is_asked_for = False
+    # An input whose data are lost is an error of this call; only a key without data of its own is lost itself.
     own_data_lost = message.error.kind == "lost" and message.error.key == record.key
     move(record, LOST if own_data_lost else ERROR)
     record.error = message.error
@@ -61,6 +64,7 @@ def pending_again(state: EngineState, message: ResultPending, source: PeerId) ->
     if record is None or record.fence:
         unexpected(state, message.key, record)
         return
+    # Who was told that it had settled isn't told this: whoever needs the value waits again.
     move(record, PENDING)
     record.error = None
     record.data, record.holders = None, ()
@@ -69,6 +73,7 @@ def pending_again(state: EngineState, message: ResultPending, source: PeerId) ->
 def cancelled(state: EngineState, message: ResultCancelled, source: PeerId) -> None:
     """Take in that somebody cancelled a key; the scheduler has dropped the wish itself."""
     record = state.records.get(message.key)
+    # Unknown keys need no release, as they do after other news: the wish is gone with the cancel.
     if record is not None and not record.fence:
         end_cancelled(state, record, message.reason)
 
@@ -87,6 +92,7 @@ def read_failed(state: EngineState, event: ReadFailed, source: PeerId) -> None:
     record = state.records.get(event.key)
     if record is None or record.status is not FINISHED or record.attempt != event.attempt:
         return  # newer news have come in the meantime
+    # Several reads of one record may fail at the same host.
     if event.host not in record.holders:
         return
     record.holders = tuple(host for host in record.holders if host != event.host)
@@ -99,7 +105,7 @@ def read_failed(state: EngineState, event: ReadFailed, source: PeerId) -> None:
 
 
 def settle(state: EngineState, record: Record) -> None:
-    """Have called whoever waits for a record, once."""
+    """Have whoever waits for a record called, once."""
     watchers = record.watchers
     if watchers is not None:
         record.watchers = None

@@ -1,7 +1,7 @@
 """A client's machine under its lock, as user threads and the loop's thread call it.
 
-Decides nothing.  What the machine wants to be sent goes into one outbox, in the order of the lock
-(``outbox.py``); everything else that it wants is done by who the engine names for it (``engine.py``).
+What the machine wants to send goes into one outbox, in the order of the lock (``outbox.py``); everything else that it
+wants is done by whoever the engine names for it (``engine.py``).
 
 Guarantees
 ----------
@@ -47,10 +47,12 @@ class LockedDriver(Driver):
 
     def _tick(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
         super()._tick(loop, interval)
+        # Not under the lock: it flushes, which takes it for what was dropped.
         self._after_tick()
 
     def messages_received(self, peer: PeerId, messages: list[object]) -> None:
         """Handle messages in their order; see :class:`himalia.comm.endpoint.Handler`."""
+        # Not reentrant: nothing that is performed under it may feed an event.
         with self._lock:
             super().messages_received(peer, messages)
 
@@ -81,17 +83,18 @@ class ClientShell:
         """The handler of the endpoint."""
 
     def tell(self, event: object) -> None:
-        """Let the machine handle an event of this side, and have flushed what it wants to be sent.
+        """Let the machine handle an event of this side, and have what it wants to send flushed.
 
         Raises
         ------
         ClosedError
-            If there is no scheduler any more.
+            If the event needs a scheduler, and there is none any more.
         """
         with self.lock:
             if self._dropped:
                 self._release_dropped()
             self._perform_all(self.machine.handle(event))
+        # Not under the lock: the thread may send by itself, and takes it for what was dropped.
         if self.outbox.waiting:
             self.outbox.wake()
 
@@ -123,15 +126,20 @@ class ClientShell:
                 if self._dropped:  # a key that was let go of and is submitted again is another task
                     self._release_dropped()
                 records = self.machine.records
+                # Noted before they are known: only these are taken back if ctrl-C comes.
                 unknown = [spec.key for spec in event.tasks if spec.key not in records]
                 instructions = self.machine.handle(event)
                 waiting = self.outbox.waiting
+                # The order is the protocol: values before the calls that need them, functions before those that name
+                # them.
                 waiting.extend(before)
                 for function in named:
                     waiting.extend(self._functions.announce(function))
                 self._perform_all(instructions)
                 made = [records[spec.key] for spec in event.tasks if spec.wanted]
         except BaseException as error:
+            # An Exception is a refusal (ClosedError), which has made nothing; an interrupt may come between any two
+            # lines.
             if not isinstance(error, Exception):
                 self._undo(unknown, named)
             raise
@@ -157,6 +165,7 @@ class ClientShell:
             if self._dropped:
                 self._release_dropped()
             record = self.machine.records.get(key)
+            # What was lost has to be submitted again, as its error says: this record would only give that error anew.
             if record is None or record.status is LOST:
                 return None
             self._perform_all(self.machine.handle(KeysHeld([key])))
@@ -170,6 +179,7 @@ class ClientShell:
     def drop(self, record: Record) -> None:
         """Let go of one future of a record; takes no lock."""
         if not self.closed:
+            # One append, which is whole or not there at all: that's why it needs no lock.
             self._dropped.append(record)
             if record.nbytes > PATIENT_BYTES:
                 self.outbox.wake_loop()  # others go with the next submission, or the next tick
@@ -183,6 +193,7 @@ class ClientShell:
         with self.lock:
             count = sum([watch(record, watcher) for record in records])
             if begin is not None:
+                # Still under the lock: once it is free, a record may settle, and would be counted down from nothing.
                 begin(count)
         return count
 
@@ -196,11 +207,13 @@ class ClientShell:
 
     def close(self, reason: str) -> None:
         """Settle every future and every question, once what was submitted is sent; loop thread only."""
+        # First: futures that die from now on have nobody to tell.
         self.closed = True
         self.outbox.flush()
         with self.lock:
             self._perform_all(self.machine.handle(Closed(reason), now=time.monotonic()))
         self.driver.stop()
+        # What wasn't sent stands behind a gate that opens too late.
         self.outbox.waiting.clear()
 
     def abandon(self, reason: str) -> None:
@@ -217,6 +230,7 @@ class ClientShell:
         waiting = self.outbox.waiting
         for instruction in instructions:
             if type(instruction) is Send:
+                # Put in only: whoever holds the lock wakes the outbox when it is free again.
                 waiting.append(instruction.message)
             else:
                 perform[type(instruction)](instruction)
@@ -230,6 +244,7 @@ class ClientShell:
         """Tell the machine of futures that were let go of; under the lock."""
         dropped = self._dropped
         records = []
+        # One by one: a finalizer may append at any moment, and list() with clear() would lose what it appended.
         while dropped:
             records.append(dropped.popleft())
         self._perform_all(self.machine.handle(FuturesDropped(records)))

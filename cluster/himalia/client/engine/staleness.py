@@ -19,6 +19,7 @@ from himalia.names import Key, PeerId
 
 def remember(state: EngineState, keys: Iterable[Key]) -> None:
     """Note that these were let go of just now: news of them may be under way."""
+    # In a dict, not a set, so that what is sent of them has the same order each time.
     state.released.update(dict.fromkeys(keys))
 
 
@@ -32,6 +33,7 @@ def fence(state: EngineState, records: list[Record]) -> None:
     request = next(state.requests)
     state.fenced[request] = records
     for record in records:
+        # In the place of an earlier one, whose answer lifts nothing then.
         record.fence = request
     state.send(GetKeys(request, []))
 
@@ -39,6 +41,7 @@ def fence(state: EngineState, records: list[Record]) -> None:
 def answered(state: EngineState, request: int) -> None:
     """Take in that what the scheduler said before it answered a request is here."""
     if request == state.releasing_until:
+        # Before they are forgotten: it looks at what was being released.
         if state.doubtful:
             release_again(state)
         state.releasing = {}
@@ -72,6 +75,7 @@ def release_again(state: EngineState) -> None:
 
 def ticked(state: EngineState, event: Ticked, source: PeerId) -> None:
     """Ask for an answer after which the keys that were let go of can be forgotten."""
+    # One question at a time: what is let go of until its answer is a matter of the next.
     if not state.released or state.releasing_until or state.gone:
         return
     state.releasing, state.released = state.released, {}

@@ -58,6 +58,7 @@ MOVES: Final[dict[RecordStatus, frozenset[RecordStatus]]] = {
 (``scheduler/window.py``), so what failed may be finished next, though it was pending in between."""
 
 
+# Compared by identity: two records with one key are of different times.
 class Record(msgspec.Struct, gc=False, eq=False):
     """One key that this client holds futures of.
 
@@ -107,12 +108,14 @@ class EngineState:
         """The hosts of the cluster."""
         self.gone = ""
         """Why there is no scheduler any more; empty while there is one."""
+        # From 1, since 0 stands for none; next() of a count is one step, so any thread may take a number.
         self.requests = itertools.count(1)
         self.open: set[int] = set()
         """Requests of the user that weren't answered yet."""
         self.batches = itertools.count(1)
         self.unfinished: set[int] = set()
         """Submissions that span several events and aren't complete."""
+        # Two generations: what is let go of after the question was sent is not proven by its answer.
         self.released: dict[Key, None] = {}
         """Keys that were let go of since the last tick at which an answer was asked for."""
         self.releasing: dict[Key, None] = {}
@@ -135,6 +138,7 @@ class EngineState:
 
     def held_of(self, records: Sequence[Record]) -> list[Record]:
         """Return those of these that still stand for their keys, each once."""
+        # A user may name a future twice, and no record can leave the table twice.
         once = {id(record): record for record in records}
         return [record for record in once.values() if self.records.get(record.key) is record]
 

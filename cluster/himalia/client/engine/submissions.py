@@ -29,9 +29,11 @@ def submitted(state: EngineState, event: CallsSubmitted, source: PeerId) -> None
     refenced = []
     new: dict[Key, Record] = {}
     at = event.at
+    # Mostly nothing was let go of lately, and no key has to be looked up.
     watch_stale = bool(state.released or state.releasing)
     for spec in event.tasks:
         key = spec.key
+        # A map of equal arguments has the same call many times.
         record = records.get(key) or new.get(key)
         if record is None:
             if spec.wanted:
@@ -40,6 +42,7 @@ def submitted(state: EngineState, event: CallsSubmitted, source: PeerId) -> None
                     record.origin = spec.options.origin
                 if watch_stale and is_recent(state, key):
                     refenced.append(record)
+        # What is held by name alone may never have been submitted; taken for known, it would never run.
         elif record.status is LOST or record.is_asked_for:
             if record.is_asked_for:  # what is said to the question is from before this submission
                 record.is_asked_for = False
@@ -50,10 +53,12 @@ def submitted(state: EngineState, event: CallsSubmitted, source: PeerId) -> None
             if not spec.wanted:  # somebody here holds a future of it
                 spec = msgspec.structs.replace(spec, wanted=True)
         else:
+            # What is held here is known there: it isn't sent again.
             record.refs += spec.wanted
             continue
         fresh.append(spec)
     if refenced:
+        # In front of the calls: what comes before its answer is of the earlier tasks.
         fence(state, refenced)
     send_tasks(state, event, fresh, always=any([spec.argument for spec in event.tasks]))
     records.update(new)  # at the end: an interrupt of the user's thread before this leaves no record
@@ -75,9 +80,11 @@ def send_tasks(state: EngineState, event: CallsSubmitted, tasks: list[TaskSpec],
     closes = not state.unfinished
     if not tasks and closes and always:
         state.send(Submit(batch, [], True, span))
+    # Most submissions are one call; there is nothing to divide.
     elif len(tasks) == 1:
         state.send(Submit(batch, tasks, closes, span))
     else:
+        # A list, since the last one has to be known.
         parts = list(parts_of(tasks))
         for number, part in enumerate(parts, 1):
             state.send(Submit(batch, part, closes and number == len(parts), span))
@@ -101,6 +108,7 @@ def placed(state: EngineState, event: ValuePlaced, source: PeerId) -> None:
             record.nbytes, record.type_name, record.attempt = message.nbytes, message.type_name, message.attempt
             record.holders = ()
             settle(state, record)
+        # Each copy of a value that goes to every host is announced by itself.
         if record.status is FINISHED and message.host not in record.holders:
             record.holders += (message.host,)
     state.send(message)
@@ -148,6 +156,7 @@ def parts_of(tasks: list[TaskSpec]) -> Iterator[list[TaskSpec]]:
     for index, spec in enumerate(tasks):
         size += len(spec.call)
         if size > SUBMIT_BYTES or index - start >= SUBMIT_TASKS:
+            # Else the first call is larger than a message should be, and goes alone, not after an empty one.
             if index > start:
                 yield tasks[start:index]
             start, size = index, len(spec.call)

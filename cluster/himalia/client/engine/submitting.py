@@ -72,8 +72,10 @@ class Submitter:
         before = self.store(parcels, made) if parcels else []
         batch = batch or self._shell.machine.next_batch()
         event = CallsSubmitted(batch, specs, last, current_span(self._engine.me))
+        # Before the machine's lock is taken: the loop needs it for what it reads meanwhile.
         if self._engine.outbox.congested:
             self._wait_for_room()
+        # Into the list that store() was given: if storing fails later, it finds there what has to fail.
         made += self._shell.submit(event, tuple(named.values()), before)
         return self._compared(made, specs)
 
@@ -97,6 +99,7 @@ class Submitter:
             return
         try:
             with serialize.collecting():
+                # Collecting, as for a call that is sent: futures are compared by their keys.
                 frames = serialize.dumps((args, kwargs))
             now = origin.of_call(self._engine.functions.pickle(function), frames)
         except Exception:  # what can't be pickled isn't sent, so it isn't wrong either
@@ -109,6 +112,7 @@ class Submitter:
         ``made`` will be the records of these calls, once they are submitted.
         """
         if not self._engine.never_blocks:
+            # Waited for, so that a value which can't be stored is an error of the user's own line.
             placed: list[ClientToScheduler | Gate] = []
             for messages in self._engine.run(self._engine.stores.place_all(parcels)):
                 placed += messages
@@ -153,6 +157,7 @@ class Submitter:
                 raise UsageError(f"map() was given more keys than the {start} calls there are.")
         finally:
             if held:
+                # Not before the last chunk: from then on its calls keep what they refer to.
                 for record in held:
                     self._shell.drop(record)
 
@@ -172,6 +177,8 @@ class Submitter:
             return self._send_special(pickled, rows, kwargs, keys, prefix, pure, options, batch, start)
         specs: list[TaskSpec] = []
         large: list[int] = []
+        # The loop is CallMaker.make() without its calls, as maps have millions of rows. Names have to be equal: one
+        # call is one task, whichever way it was submitted.
         hash_start = hashlib.blake2b(pickled.digest, digest_size=16)
         dumps, unique, name, digest = serialize.dumps, self.keys.unique, pickled.name, pickled.digest
         limit = self._engine.settings.inline_limit
@@ -181,6 +188,7 @@ class Submitter:
                 frames = dumps((row, kwargs))
                 if len(frames) > 1 or len(frames[0]) > limit:
                     large.append(order - start)
+                    # _send_mixed() pickles it once more, and sends what is large in pieces.
                     call = b""
                 else:
                     call = frames[0]  # type: ignore[assignment]  # the first frame is always bytes
@@ -189,6 +197,7 @@ class Submitter:
                     key = keys[order - start]
                     asked = named_options(options, origin.of_call(pickled, frames))
                 elif pure and call:
+                    # Each begins with the function, which is hashed once.
                     content = hash_start.copy()
                     content.update(call)
                     key = f"{prefix}-{content.hexdigest()}"
@@ -227,8 +236,10 @@ class Submitter:
         waiting = 0
         for index, spec in enumerate(specs):
             if index not in special:
+                # Sent with those between which it stands: records have to be in the order of the rows.
                 calls.append(Call(spec, [], pickled))
                 continue
+            # What is too large for a message may still have a digest for a name.
             key = None if pure else spec.key
             call = self.calls.make(
                 pickled, rows[index], kwargs, key=key, pure=pure, order=spec.order, options=options, prefix=prefix
@@ -269,12 +280,15 @@ class Submitter:
 
     def _store_kwargs(self, kwargs: Mapping[str, object]) -> tuple[Mapping[str, object], list[Record]]:
         """Store keyword arguments that would make every call of a map large, once."""
+        # Storing waits, which an asynchronous client may not.
         if not kwargs or self._engine.never_blocks:
             return kwargs, []
         with serialize.collecting():
             small = serialize.nbytes(serialize.dumps(kwargs)) <= self._engine.settings.inline_limit // 4
         if small:
             return kwargs, []
+        # One by one: small ones stay in the calls, and whatever refers to futures has to, for their values are put in
+        # there.
         replaced, held = dict(kwargs), []
         for name, value in kwargs.items():
             with serialize.collecting() as found:
@@ -303,6 +317,7 @@ class Submitter:
         for parcel, messages in zip(parcels, placed, strict=True):
             data = serialize.pack(parcel.frames) if serialize.nbytes(parcel.frames) <= limit else None
             for index, message in enumerate(messages):
+                # However many copies there are, they are one future.
                 self._shell.tell(ValuePlaced(message, data, index == 0))
             records.append(self._engine.records[parcel.key])
         return records
@@ -316,6 +331,7 @@ class Submitter:
     def give_up(self, batch: int) -> None:
         """End a submission that failed midway, so that others aren't taken for parts of it."""
         try:
+            # While it counts as unfinished, no later submission is finished for the scheduler either.
             self._shell.submit(CallsSubmitted(batch, [], True))
         except ClosedError:
             pass

@@ -36,6 +36,7 @@ async def within(timeout: float, coroutine: Coroutine[object, object, T]) -> T:
         async with limit:
             return await coroutine
     except builtins.TimeoutError:
+        # The coroutine ran out of a time of its own, and says of which.
         if not limit.expired():
             raise
         raise TimeoutError(f"There was no answer within {timeout:g} s.") from None

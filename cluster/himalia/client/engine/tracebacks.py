@@ -21,6 +21,7 @@ REMOTE: Final = "__remote__"
 def traceback_of(frames: Sequence[Frame]) -> types.TracebackType | None:
     """Return a traceback object with these lines, the outermost first."""
     trace: types.TracebackType | None = None
+    # From the inside out: a traceback is made with the one that it leads to.
     for frame in reversed(frames):
         made = _frame(frame)
         trace = types.TracebackType(trace, made, made.f_lasti, frame.line)
@@ -63,6 +64,7 @@ _template = _stand_in.__code__
 def _frame(frame: Frame) -> types.FrameType:
     """Return a frame object that says it is at that place."""
     line = max(1, frame.line)
+    # Never behind the line itself: the table below can't count backwards.
     first = max(1, min(frame.first, line))
     code = _template.replace(
         co_filename=frame.filename,
@@ -71,6 +73,7 @@ def _frame(frame: Frame) -> types.FrameType:
         co_firstlineno=first,
         co_linetable=_columnless_lines(len(_template.co_code) // 2, line - first),
     )
+    # The stand-in looks sys up there.
     module: dict[str, object] = {"sys": sys, "__name__": REMOTE, "__file__": frame.filename}
     made: types.FrameType = types.FunctionType(code, module)()
     return made

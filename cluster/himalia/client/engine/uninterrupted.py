@@ -24,8 +24,10 @@ class Uninterrupted:
         self._number = 0
         self._frame: FrameType | None = None
         self._handler: Callable[[int, FrameType | None], object] | None = None
+        # Python runs handlers of signals in this thread only, and lets no other set them.
         if threading.get_ident() == threading.main_thread().ident:
             handler = signal.getsignal(signal.SIGINT)
+            # Others ignore the signal, or end the process.
             if callable(handler):
                 self._handler = handler
                 signal.signal(signal.SIGINT, self._note)
@@ -33,6 +35,7 @@ class Uninterrupted:
     def __exit__(self, *raised: object) -> None:
         handler = self._handler
         if handler is not None:
+            # First: the handler mostly raises, and must not leave ours in place.
             signal.signal(signal.SIGINT, handler)
             if self._number:
                 handler(self._number, self._frame)

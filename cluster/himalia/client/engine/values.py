@@ -37,6 +37,7 @@ class Values:
         self.values: list[Any] = [None] * len(records)
         self.failure: BaseException | None = None
         """What the first call that failed raised; then the values are of no use."""
+        # Places, not records: a future may be asked for twice.
         self._missing: list[int] = list(range(len(records)))
 
     def load_inline(self) -> list[Record]:
@@ -48,6 +49,7 @@ class Values:
         missing = []
         for index in self._missing:
             record = records[index]
+            # Read once: another thread may cancel the record between two looks.
             data = record.data
             if data is not None:
                 try:
@@ -64,6 +66,7 @@ class Values:
                 note = note_on_others(record, records)
                 if note:
                     self.failure.add_note(note)
+                # It will be raised, so nothing else needs to be unpickled.
                 return []
         self._missing = missing
         return [records[index] for index in missing]

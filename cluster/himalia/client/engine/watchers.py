@@ -37,6 +37,7 @@ class Countdown:
     def begin(self, count: int) -> None:
         """Take note that so many records are pending; called once, under the lock in which they were looked at."""
         self._left = count
+        # Nothing is left that would call.
         if count <= self._stop_at:
             self._woken = True
             self._wake()
@@ -45,6 +46,7 @@ class Countdown:
         """Take note of one record; see :data:`himalia.client.engine.state.Watcher`."""
         self._left -= 1
         if self._left <= self._stop_at or (self._stop_at_error and record.status is not FINISHED):
+            # To release a Sleeper's lock twice is an error.
             if not self._woken:
                 self._woken = True
                 self._wake()
@@ -60,6 +62,7 @@ class Sleeper:
 
     def __init__(self) -> None:
         self._lock = allocate_lock()
+        # Taken once, so that sleep(), which takes it again, waits for the release.
         self._lock.acquire()
         self.wake: Callable[[], None] = self._lock.release
 
