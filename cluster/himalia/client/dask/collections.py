@@ -75,6 +75,7 @@ class Collections:
         results: list[AnyFuture | None] = [None] * len(collections)
         for indices in _by_optimizer(collections):
             chosen = [collections[index] for index in indices]
+            # One value for each, however many partitions it has.
             expr = FinalizeCompute(collections_to_expr(chosen, optimize_graph)).optimize()
             keys = list(_flatten(expr.__dask_keys__()))
             if len(keys) != len(chosen):
@@ -113,8 +114,10 @@ class Collections:
         """Submit what of a graph is needed for ``keys``, and return a future for each of them."""
         self._engine.check_open()
         nodes, futures = read_graph(dsk)
+        # What exists already is held until it has futures of its own, or it might be released halfway.
         known = KnownKeys(self._engine)
         made: dict[Key, Record] = {}
+        # One submission in several messages: the scheduler forgets nothing of it before the last one.
         batch = self._engine.shell.machine.next_batch()
         try:
             graph = Graph(
@@ -135,10 +138,12 @@ class Collections:
             raise
         finally:
             known.let_go()
+            # Those that no future was made of: _future_of() takes out the others.
             self._engine.shell.let_go(list(made.values()))
 
     def _future_of(self, key: object, graph: Graph, made: dict[Key, Record]) -> AnyFuture:
         wire = graph.wire_key(key)
+        # What existed already was not submitted.
         record = made.pop(wire, None) or self._engine.shell.hold([wire])[0]
         return Future(self._engine, record, None if key == wire else key)
 
@@ -182,8 +187,10 @@ class OptionsOf:
         if self._annotations:
             found = {name: values[key] for name, values in self._annotations.items() if key in values}
             asked = {**asked, **{name: value for name, value in found.items() if value is not None}}
+        # By their text, since lists and dicts have no hash; thousands of tasks share a few.
         text = repr(asked)
         if text not in self._made:
+            # An annotation may say it alone, which is refused where a person writes it.
             if not asked.get("workers"):
                 asked = {**asked, "allow_other_workers": False}
             self._made[text] = make_options(**asked)
@@ -198,11 +205,13 @@ def read_graph(dsk: object) -> tuple[dict[object, object], dict[object, AnyFutur
     graph = dsk.__dask_graph__() if hasattr(dsk, "__dask_graph__") else ensure_dict(dsk)
     nodes, futures = {}, {}
     for key, node in graph.items():
+        # A persisted collection has futures in its graph, bare or as constants.
         value = node.value if type(node) is DataNode else node
         if type(value) is Future:
             futures[key] = value
         else:
             nodes[key] = node
+    # All keys: nodes refer to those that are futures, too.
     return convert_legacy_graph(nodes, set(graph)), futures
 
 
@@ -230,10 +239,13 @@ def given_options(
     from dask.base import get_annotations
 
     asked: Options = {name: value for name, value in get_annotations().items() if name in HONOURED}
+    # Callables are asked key by key, from the layers of the graph (read_annotations).
     asked = {name: value for name, value in asked.items() if not callable(value)}
     mine = {
+        # 0 and False are what is passed on when nothing was asked for; then the annotation counts.
         "priority": priority or None,
         "retries": retries,
+        # An iterator would be used up by the first task.
         "workers": workers if workers is None or isinstance(workers, str) else tuple(map(str, workers)),
         "allow_other_workers": allow_other_workers or None,
         "resources": None if resources is None else dict(resources),
@@ -271,6 +283,7 @@ def _chunks(calls: Iterator[Call]) -> Iterator[tuple[list[Call], bool]]:
     size = FIRST_CHUNK
     chunk = list(itertools.islice(calls, size))
     while True:
+        # One chunk ahead, to know which is the last.
         following = list(itertools.islice(calls, CHUNK)) if chunk else []
         yield chunk, not following
         if not following:
@@ -279,6 +292,7 @@ def _chunks(calls: Iterator[Call]) -> Iterator[tuple[list[Call], bool]]:
 
 
 def _flatten(keys: object) -> Iterator[object]:
+    # Lists only: a tuple is a key.
     if isinstance(keys, list):
         for key in keys:
             yield from _flatten(key)

@@ -59,6 +59,7 @@ class GraphKeys:
         self.existing: set[Hashable] = set(externals)
         self.copies: set[Hashable] = set()
         self.asked = list(dict.fromkeys(asked))
+        # These keep their own names on the cluster, so that no alias can give them another.
         plain = {key for key in self.asked if not isinstance(nodes.get(key), Alias)}
         for key in self.asked:
             if key not in plain and key not in self.existing:
@@ -101,6 +102,7 @@ class GraphKeys:
         wire = self._wire.get(key)
         if wire is None:
             wire = self._wire[key] = self._names.get(key) or wire_name(key)
+            # Asked once for each key, since who answers also holds what it finds.
             if self._is_known(wire):
                 self.existing.add(key)
             elif key not in self._nodes:
@@ -121,6 +123,7 @@ class GraphKeys:
                 seen[key] = node
                 stack.append(node.target)
                 continue
+            # For what it notes: a key of which the client holds a future exists already.
             self.wire_key(key)
             if key not in self.existing:
                 found[key] = seen[key] = self._nodes[key]

@@ -46,7 +46,7 @@ class Graph:
         Dask key → ``GraphNode``; only of what may have to be computed.
     externals : mapping
         Dask key → wire key, of results that exist already: futures in the graph.
-    wanted : set
+    wanted : iterable
         Dask keys whose results are asked for.
     calls : CallMaker
     inline_limit : int
@@ -85,8 +85,10 @@ class Graph:
         self._limit = inline_limit
         self._options = options
         self._constants: dict[object, object] = {}
+        # By id; with the value, so that no other gets the same id.
         self._large: dict[int, tuple[object, Reference]] = {}
         self._parcels: list[Parcel] = []
+        # By id too; what is pickled holds its function.
         self._functions: dict[int, PickledFunction] = {}
 
     def wire_key(self, key: object) -> Key:
@@ -101,6 +103,7 @@ class Graph:
         from dask.order import order
 
         nodes, with_aliases = self._keys.needed()
+        # With the aliases: without them Dask would miss the edges that lead through one.
         ranks: dict[object, int] = order(with_aliases)  # in which a graph is finished depth-first
         uses = Counter(id(node.func) for node in nodes.values() if type(node) is self._spec.Task)
         data_node = self._spec.DataNode
@@ -123,6 +126,7 @@ class Graph:
         constants = {key for key, node in nodes.items() if isinstance(node, data_node)}
         if not constants:
             return sorted(nodes, key=ranks.__getitem__)
+        # Odd numbers for nodes, so that a constant fits in right before one.
         first = {key: ranks[key] * 2 + 1 for key in nodes}
         for key, node in nodes.items():
             for dependency in node.dependencies:
@@ -147,7 +151,9 @@ class Graph:
                 function, count = node.func, uses.get(id(node.func), 1)
             except Nested:
                 args = (node, {dependency: self._refer(dependency) for dependency in node.dependencies})
+                # run_node is the function of all such calls, so it is worth a name.
                 kwargs, count = {}, 2
+            # A function of one call rides inside, unless its body says where to import from: a worker reads that first.
             named = self._pickled(function) if count > 1 or self._calls.functions.has_difference() else None
             if named is not None and (named.dependencies or len(named.body) > BODY_LIMIT):
                 named = None
@@ -215,6 +221,7 @@ class Graph:
     def _convert_data(self, value: object) -> object:
         """Return a large array or frame as a reference to the one copy of it that is stored."""
         size = getattr(value, "nbytes", 0)
+        # Anything may have an attribute of that name.
         if type(size) is not int or size <= self._limit or isinstance(value, type):
             return value
         known = self._large.get(id(value))
@@ -226,6 +233,7 @@ class Graph:
 
     def _convert_dict(self, node: Node) -> object:
         args = node.args
+        # Dask keeps names and values by turns.
         names = [self._convert(name) for name in args[::2]]
         return dict(zip(names, [self._convert(value) for value in args[1::2]], strict=True))
 
@@ -246,6 +254,7 @@ class Graph:
     def _dumps(self, value: object) -> list[serialize.Buffer]:
         """Pickle arguments; functions of a notebook inside of them are pickled once per graph."""
         try:
+            # The C pickler first; it is ten times faster than what follows.
             data = pickle.dumps(value, 5)
         except Exception:  # the notebook's functions can't be named; nor can what isn't to be pickled at all
             data = b""
@@ -279,6 +288,7 @@ class _FunctionPickler(pickle.Pickler):
         if kind is not types.FunctionType or is_importable(value):
             return NotImplemented
         pickled = self._pickled(value)
+        # It was pickled before, and nobody notes its futures this time.
         for key in pickled.dependencies:
             serialize.reference(key)
         return serialize.loads_packed, (pickled.plain,)

@@ -32,16 +32,20 @@ def use(client: Client | None) -> None:
     global _client
     previous, _client = _client, client
     config = sys.modules.get("dask.config")
+    # Without that attribute the module is just being imported.
     if config is not None and hasattr(config, "config"):
         _configure(config, previous)
     elif client is not None and not any(isinstance(finder, _DaskFinder) for finder in sys.meta_path):
+        # In front: whoever finds a module ends the search for it.
         sys.meta_path.insert(0, _DaskFinder())
 
 
 def _configure(config: ModuleType, previous: Client | None) -> None:
     settings = config.config
     current = settings.get("scheduler")
+    # client.get is a new object each time; what it is bound to says whose it is.
     is_ours = previous is not None and current is not None and getattr(current, "__self__", None) is previous
+    # Collections block while they compute, which an asynchronous client can't.
     if _client is not None and not _client.asynchronous and (is_ours or current is None):
         settings["scheduler"] = _client.get
     elif is_ours:
@@ -103,6 +107,8 @@ class _Loader:
         spec = module.__spec__
         if spec is not None:
             spec.loader = self._loader
+        # From here on nobody sees that we were here.
         module.__loader__ = self._loader
+        # In place: others may hold this very list.
         sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _DaskFinder)]
         _configure(module, None)

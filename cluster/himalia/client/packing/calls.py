@@ -65,6 +65,7 @@ class KeyMaker:
     """Names for calls and values."""
 
     def __init__(self, me: PeerId) -> None:
+        # The random part of this incarnation: no other client makes the same names.
         self._unique = me.rpartition("-")[2]
         self._numbers = itertools.count(1)
 
@@ -130,7 +131,9 @@ class CallMaker:
             options = named_options(options, origin.of_call(function, frames))
         dependencies = tuple(found)
         if len(frames) == 1 and len(frames[0]) <= self._limit and not function.dependencies:
+            # A function that is used once costs no message of its own.
             if len(function.body) <= self._limit and not self.functions.is_worth_naming(function):
+                # The C pickler will do: both are bytes already.
                 call = pickle.dumps(InlineCall(function.body, bytes(frames[0])), 5)
                 return Call(TaskSpec(key, name, b"", call, dependencies, order, True, "", options), [])
             if len(function.body) <= BODY_LIMIT:
@@ -158,8 +161,10 @@ class CallMaker:
             if not function.dependencies:
                 parcels.append(self.function_parcel(function))
                 carried = Reference(parcels[0].key)
+            # The body has to be inside: futures that it captured get their values while the call is unpickled.
             with serialize.collecting() as found:
                 frames = serialize.dumps((carried, args, kwargs))
+            # Its own are added: it was pickled before, and nobody notes them this time.
             dependencies = tuple(dict.fromkeys((*found, *function.dependencies)))
         else:
             named = function
@@ -208,6 +213,7 @@ def make_options(
         raise UsageError(f"priority and retries are numbers, resources a dict of numbers: {error}.") from None
     if options.retries < 0 or any(amount < 0 for amount in checked.values()):
         raise UsageError("retries and resources can't be negative.")
+    # Asked here: what is beyond its bounds would end the session where it is decoded.
     problem = problem_of(options)
     if problem:
         raise UsageError(

@@ -94,7 +94,7 @@ class PickledFunction:
         self.is_shared = self.traits is not None and not carries_state(self.traits)
 
     def is_current(self) -> bool:
-        """Return whether pickling the function again would give the same."""
+        """Whether pickling the function again would give the same."""
         return self.traits is not None and all(trait.holds() for trait in self.traits)
 
     def __reduce__(self) -> tuple[Callable[[bytes], object], tuple[bytes]]:
@@ -108,7 +108,7 @@ class FunctionCache:
     Parameters
     ----------
     limit : int
-        Functions remembered at most; the same number for each of the two.
+        Functions remembered at most, in each of its tables.
     surroundings : Surroundings, optional
         Looked at for each call.
     """
@@ -116,6 +116,7 @@ class FunctionCache:
     def __init__(self, limit: int, surroundings: Surroundings | None = None) -> None:
         self._limit = limit
         self._look = surroundings.look if surroundings is not None else lambda: None
+        # By id, as not every callable has a hash; each entry holds its function, so no other gets the same id.
         self._pickled: OrderedDict[int, PickledFunction] = OrderedDict()
         self._sent: OrderedDict[Digest, None] = OrderedDict()
         self._seen: OrderedDict[Digest, None] = OrderedDict()
@@ -125,8 +126,10 @@ class FunctionCache:
         difference = self._look()
         known = self._pickled.get(id(function))
         if known is not None:
+            # `is`: look() returns the same object as long as nothing changes.
             if known.function is function and known.difference is difference and known.is_current():
                 return known
+            # Out, since what is made now may be none to be kept.
             self._pickled.pop(id(function), None)
         made = PickledFunction(function, difference)
         if made.traits is not None:
@@ -136,11 +139,11 @@ class FunctionCache:
         return made
 
     def has_difference(self) -> bool:
-        """Return whether calls made now need something that workers weren't started with."""
+        """Whether calls made now need something that workers weren't started with."""
         return self._look() is not None
 
     def is_worth_naming(self, pickled: PickledFunction) -> bool:
-        """Return whether to send the function once and name it: from its second use on.
+        """Whether to send the function once and name it: from its second use on.
 
         At once, if its body says where to import from: a worker reads it before inputs and arguments then.
         """
@@ -161,9 +164,11 @@ class FunctionCache:
             self._sent.move_to_end(digest)
             return []
         self._sent[digest] = None
+        # The digest stays that of the plain body: how a worker keeps a function is no part of its name.
         body = pickled.body if pickled.is_shared else callables.per_call(pickled.body)
         messages: list[ClientToScheduler] = [FunctionBody(digest, body)]
         if len(self._sent) > self._limit:
+            # Told, or the scheduler would keep every body that it ever got.
             messages.append(ForgetFunctions([self._sent.popitem(last=False)[0]]))
         return messages
 
@@ -192,22 +197,25 @@ class FunctionTrait:
         self.function = function
         self.code = function.__code__
         self.defaults = function.__defaults__
+        # Its items, for the dict itself can be changed in place; defaults are a tuple.
         self.kwdefaults = _items(function.__kwdefaults__)
         self.cells = function.__closure__ or ()
         self.contents = tuple(map(_contents, self.cells))
         self.globals = function.__globals__
         self.names = tuple(dict.fromkeys(_global_names(self.code)))
+        # Also that a name is missing: what is a builtin now may be defined in the next cell.
         self.values = tuple(self.globals.get(name, MISSING) for name in self.names)
         self.wraps = function.__dict__.get("__wrapped__", MISSING)
 
     def holds(self) -> bool:
-        """Return whether all of it is still the same."""
+        """Whether all of it is still the same."""
         function = self.function
         if function.__code__ is not self.code or function.__defaults__ is not self.defaults:
             return False
         if (function.__kwdefaults__ or self.kwdefaults) and not _same(_items(function.__kwdefaults__), self.kwdefaults):
             return False
         attributes = function.__dict__
+        # Any attribute but the __wrapped__ that was looked at came later.
         if attributes and (len(attributes) > 1 or attributes.get("__wrapped__", self) is not self.wraps):
             return False
         for cell, content in zip(self.cells, self.contents, strict=True):
@@ -238,7 +246,7 @@ class PartialTrait:
         self.keywords = _items(partial.keywords)
 
     def holds(self) -> bool:
-        """Return whether all of it is still the same."""
+        """Whether all of it is still the same."""
         partial = self.partial
         if partial.func is not self.function or partial.args is not self.args or partial.__dict__:
             return False
@@ -261,9 +269,11 @@ def traits_of(function: Callable[..., object]) -> list[Trait] | None:
     seen: set[int] = set()
     while todo:
         value = todo.pop()
+        # By the exact type, since a subclass may have attributes; and each once, since functions refer to each other.
         if type(value) in ATOMS or id(value) in seen:
             continue
         seen.add(id(value))
+        # They can't change, but what is in them may.
         if type(value) in (tuple, frozenset):
             todo.extend(value)
             continue
@@ -275,6 +285,7 @@ def traits_of(function: Callable[..., object]) -> list[Trait] | None:
         elif type(value) is functools.partial and not value.__dict__:
             trait = PartialTrait(value)
         else:
+            # A list, an instance, a class of the notebook: what is in it may change unseen.
             return None
         traits.append(trait)
         if len(traits) > TRAITS:
@@ -284,18 +295,21 @@ def traits_of(function: Callable[..., object]) -> list[Trait] | None:
 
 
 def is_numpys(value: object) -> bool:
-    """Return whether it is something of NumPy that can't change inside: a data type, a ufunc, a number."""
+    """Whether it is something of NumPy that can't change inside: a data type, a ufunc, a number."""
+    # Not imported for this: without it nothing can be NumPy's.
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(value, (numpy.dtype, numpy.ufunc, numpy.generic)):
         return False
+    # Fields of a record can be set, and an object is whatever it is.
     return not isinstance(value, (numpy.void, numpy.object_))
 
 
 def carries_state(traits: list[Trait]) -> bool:
-    """Return whether a call can leave something behind in functions that consist of these."""
+    """Whether a call can leave something behind in functions that consist of these."""
     functions = [trait for trait in traits if type(trait) is FunctionTrait]
     if any(rewrites_captured(trait.code) for trait in functions):
         return True
+    # Setting an attribute leaves something behind only if it is one of a function that came along.
     if not any(rewrites_attributes(trait.code) for trait in functions):
         return False
     return any(type(value) is types.FunctionType for trait in traits for value in trait.captured())
@@ -303,12 +317,13 @@ def carries_state(traits: list[Trait]) -> bool:
 
 @functools.lru_cache(1000)
 def rewrites_captured(code: types.CodeType) -> bool:
-    """Return whether code, or code inside of it, may rebind a global or a variable of a closure that it came with."""
+    """Whether code, or code inside of it, may rebind a global or a variable of a closure that it came with."""
     free = frozenset(code.co_freevars)
     for inner in _codes(code):
         operations = set(inner.co_code[::2])  # every other byte; those between are arguments
         if operations & REWRITES or not DETOURS.isdisjoint(inner.co_names):
             return True
+        # Disassembled only here, since it is slow: variables of its own are rebound by the same instructions.
         if free and operations & CELL_REWRITES:
             if any(step.opcode in CELL_REWRITES and step.argval in free for step in dis.get_instructions(inner)):
                 return True
@@ -317,22 +332,24 @@ def rewrites_captured(code: types.CodeType) -> bool:
 
 @functools.lru_cache(1000)
 def rewrites_attributes(code: types.CodeType) -> bool:
-    """Return whether code, or code inside of it, sets attributes: of a function that it captured, perhaps."""
+    """Whether code, or code inside of it, sets attributes: of a function that it captured, perhaps."""
     return any(set(inner.co_code[::2]) & ATTRIBUTE_REWRITES for inner in _codes(code))
 
 
 def is_importable(value: Any) -> bool:
-    """Return whether pickle names ``value`` by its module: of a file that others have too, not of a notebook."""
+    """Whether pickle names ``value`` by its module: of a file that others have too, not of a notebook."""
     if isinstance(value, types.ModuleType):
         return sys.modules.get(value.__name__) is value and not serialize.travels_by_value(value.__name__)
     if not isinstance(value, types.FunctionType | types.BuiltinFunctionType | type):
         return False
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    # <lambda> and <locals> can't be looked up.
     if module is None or name is None or "<" in name:
         return False
     found: object = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
+    # By that name there may be something else by now: what decorates it, or what a cell defined since.
     return found is value and not serialize.travels_by_value(module)
 
 

@@ -58,6 +58,7 @@ def warn_of_others(submitted: Iterable[tuple[Record, str]]) -> None:
             more += 1
         else:
             text = text_of_other(record.key, record.origin, origin)
+        # Told once: what has no origin differs from nothing.
         record.origin = ""
     if text:
         others = f" So it is with {more} more of the keys that were submitted with it." if more else ""
@@ -87,12 +88,14 @@ def _digest(start: bytes, frames: Sequence[serialize.Buffer]) -> str:
     digest = hashlib.blake2b(start, digest_size=8)
     for frame in frames:
         view = memoryview(frame).cast("B")
+        # With its length, or the same bytes cut into other frames would be the same.
         digest.update(len(view).to_bytes(8))
         if len(view) <= LOOKED_AT:
             digest.update(view)
             continue
         length = LOOKED_AT // PIECES
         for number in range(PIECES):
+            # The last piece ends where the frame does.
             offset = (len(view) - length) * number // (PIECES - 1)
             digest.update(view[offset : offset + length])
     return digest.hexdigest()

@@ -1,7 +1,6 @@
 """What the pickles of a client call when they are loaded in a worker.
 
-Decides nothing: these are the few lines that turn what a client packed for speed back into a call.  The rest of the
-client is not imported by workers.
+These few lines turn what a client packed for speed back into a call.  Workers import nothing else of the client.
 """
 
 from __future__ import annotations
@@ -54,5 +53,6 @@ class Reference:
         self.reduced = (serialize.resolve, (key,))
 
     def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[Any]]:
+        # Like a future: noted as an input if a call is being pickled.
         found = serialize.reference(self.reduced[1][0])
         return self.reduced if found is None else found

@@ -44,11 +44,14 @@ class Surroundings:
         told = [info for info in hosts if info.machine == self._machine and info.directory]
         if not told:
             return
+        # What one of them lacks, calls have to bring: any may get them.
         folders = frozenset.intersection(*(frozenset(info.sys_path) for info in told))
         directories = {info.directory for info in told}
+        # Where they are in several, each call says where it runs.
         directory = directories.pop() if len(directories) == 1 else ""
         if (folders, directory) != (self._folders, self._directory):
             self._folders, self._directory = folders, directory
+            # So that the next look compares anew.
             self._last = ([], "", None)
 
     def look(self) -> Difference | None:
@@ -56,8 +59,10 @@ class Surroundings:
         path, directory, difference = self._last
         here = _directory()
         if path != sys.path or directory != here:
+            # A copy: people change the list in place.
             known, path = difference, list(sys.path)
             difference = self._compare(here)
+            # The old object again, by which FunctionCache sees that its pickles are still right.
             if known and difference and (known.folders, known.directory) == (difference.folders, difference.directory):
                 difference = known
             self._last = (path, here, difference)
@@ -67,6 +72,7 @@ class Surroundings:
         folders = _folders(here)
         missing = tuple(
             (folder, following)
+            # With the one that follows it: workers put it in front of that.
             for folder, following in zip(folders, [*folders[1:], ""], strict=True)
             if folder not in self._folders and not folder.startswith(INSTALLED)
         )
@@ -77,11 +83,13 @@ class Surroundings:
 def _folders(here: str) -> list[str]:
     """Return ``sys.path`` in absolute paths, each once."""
     entries: list[object] = list(sys.path)  # people put Path objects there, which Python ignores
+    # An empty entry is the directory itself, as it is for Python.
     return list(dict.fromkeys(os.path.normpath(os.path.join(here, path)) for path in entries if type(path) is str))
 
 
 _getcwd = ctypes.PyDLL(None).getcwd
 _getcwd.restype = ctypes.c_void_p
+# One for all threads: they are in the same directory.
 _buffer = ctypes.create_string_buffer(4096)
 
 
