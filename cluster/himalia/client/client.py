@@ -1,7 +1,7 @@
 """The client: a user's connection to a cluster.
 
-Decides nothing: each method checks its arguments and hands them to who does the work.  That is the engine, the
-submitter, or a function of the engine in one of the files next to this one.  Everything that people call is here, in
+Each method checks its arguments and hands them to whoever does the work: the engine, the submitter, or a function of
+the engine in one of the files next to this one.  Everything that people call is here, in
 one class without bases, so that ``help()``, an editor and a reader find it in one place (docs/notes/0018).
 
 Methods are typed as what they return when they block.  Where what comes back depends on what a user passed, overloads
@@ -288,6 +288,7 @@ class Client:
         self._engine.check_open()
         if key is not None:
             key = key_of(key)
+            # Before anything is pickled: a name that is held keeps its result, whatever is submitted under it.
             known = known_future(self._engine, key)
             if known is not None:
                 self._submitter.compare(record_of(known), func, args, kwargs)
@@ -361,6 +362,8 @@ class Client:
             options=options,
             chunk=CHUNK if batch_size is None else batch_size,
         )
+        # Made as the chunks go out: if ctrl-C ends this, those that there are die with the list, and their calls are
+        # let go of.
         return [Future(self._engine, record) for record in records]
 
     def get_executor(
@@ -448,6 +451,7 @@ class Client:
         """
         self._engine.check_open()
         limit = parse_timeout(timeout)
+        # Pickled here, in the user's thread: the loop only stores it.
         scattering = Scattering(self._engine, self._submitter, data, broadcast=broadcast, hash=hash)
         return self._engine.sync(scattering.store(workers), limit)
 
@@ -533,6 +537,7 @@ class Client:
         if isinstance(future, Future):
             return self._engine.sync(explain(self._engine, record_of(future)))
         key = key_of(future)
+        # The scheduler may know a key of which nobody here has a future.
         return self._engine.sync(explain(self._engine, self._engine.records.get(key) or Record(key)))
 
     @overload
@@ -567,6 +572,7 @@ class Client:
             return recreate_in_loop(self._engine, futures)
         with folded():
             call, inputs = self._engine.run(fetch_failed(self._engine, futures))
+        # Not folded: from here on the frames are what somebody wants to see.
         function, args, kwargs = read_call(call, inputs)
         try:
             return function(*args, **kwargs)
@@ -842,6 +848,7 @@ class Client:
             raise UsageError("A nanny runs no user code, so that no user code can harm it. Run it on the workers.")
         if on_error not in ("raise", "return", "ignore"):
             raise UsageError(f"on_error is 'raise', 'return' or 'ignore', not {on_error!r}.")
+        # Pickled in the user's thread: what can't be pickled is an error of the user's line, and holds up no loop.
         call = running.pack_call(self._engine, function, args, kwargs)
         names = names_of(workers)
         if not wait:
@@ -1090,10 +1097,11 @@ def known_info(client: Client) -> ClusterInfo | None:
     """The cluster's description, now if it can be had quickly, else what was known last; ``None``: nothing."""
     if client.status != "running":
         return None
+    # A repr can't wait in the loop that would bring the answer.
     if not client.asynchronous:
         try:
             client._last_info = client._engine.run(client._engine.ask(GetInfo), QUICK)
-        except HimaliaError:
+        except HimaliaError:  # slow or gone: what was known last is shown
             pass
     return client._last_info
 

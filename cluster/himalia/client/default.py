@@ -28,6 +28,7 @@ def push(client: Client) -> None:
 
 def pop(client: Client) -> None:
     """Undo one :func:`push` of this client, the latest."""
+    # From the end: a client may be in it several times, and it is the latest wish that ends.
     for index in range(len(_stack) - 1, -1, -1):
         if _stack[index] is client:
             del _stack[index]
@@ -52,6 +53,7 @@ def default_client(client: Client | None = None) -> Client:
     if client is not None:
         return client
     if not _stack:
+        # Only a worker's process imports it.
         if "himalia.worker.loop" in sys.modules:
             raise UsageError(
                 "A call that runs on a worker has no client: in this version, calls don't submit calls. Return what "

@@ -1,7 +1,7 @@
 """What the scheduler says of a cluster and of its workers: plain dicts that know how to look in a notebook.
 
-Decides nothing but the look.  They are dicts in every other way, so that code written for ``dask.distributed`` finds
-its keys, and they are compared and pickled as such.
+In every other way they are dicts, so that code written for ``dask.distributed`` finds its keys, and they are compared
+and pickled as such.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Described(dict[str, Any]):
         return card(title, subject, status="was", label=label, taken=self.taken, content=content)
 
     def __reduce__(self) -> tuple[type[dict[str, object]], tuple[dict[str, object]]]:
+        # As the plain dict that it is to other code; a reader needs no class of ours.
         return dict, (dict(self),)
 
 
@@ -49,6 +50,7 @@ class SchedulerInfo(Described):
     def __init__(self, told: ClusterInfo, *, taken: float = 0.0) -> None:
         super().__init__(plain_info(told), taken=taken)
         self.told = told
+        # In the place of plain dicts: one of them, looked at alone, looks like a worker.
         self["workers"] = {address: WorkerInfo(worker, taken=taken) for address, worker in told.workers.items()}
 
     def _repr_html_(self) -> str:

@@ -31,6 +31,7 @@ class ClusterFuture(concurrent.futures.Future[T]):
     def cancel(self) -> bool:
         """Cancel the call; ``False`` if it is done."""
         remote = self._remote
+        # Pending until its call is done, it can be cancelled here also while that runs.
         if remote is None or not super().cancel():
             return False
         remote.cancel()
@@ -53,6 +54,7 @@ class ClientExecutor(concurrent.futures.Executor):
         self._options = options
         self._lock = threading.Lock()
         self._is_shut = False
+        # Weak: one that is done and let go of is nothing to wait for.
         self._futures: weakref.WeakSet[ClusterFuture[Any]] = weakref.WeakSet()
 
     def submit(self, fn: Callable[..., T], /, *args: object, **kwargs: object) -> ClusterFuture[T]:
@@ -82,10 +84,12 @@ class ClientExecutor(concurrent.futures.Executor):
         with self._lock:
             if self._is_shut:
                 raise RuntimeError("cannot schedule new futures after shutdown")
+        # From here on, as in the standard library, not from the first result that is asked for.
         deadline = None if timeout is None else time.monotonic() + timeout
         futures = self._client.map(fn, *iterables, **self._options)
 
         def results() -> Iterator[T]:
+            # Popped one by one: each is let go of when its result was handed out.
             futures.reverse()
             try:
                 while futures:
@@ -93,6 +97,7 @@ class ClientExecutor(concurrent.futures.Executor):
                     yield futures.pop().result(left)
             finally:
                 if futures:
+                    # Who stopped iterating asks for no more.
                     self._client.cancel(futures)
 
         return results()
@@ -120,18 +125,22 @@ class ClientExecutor(concurrent.futures.Executor):
         local: ClusterFuture[T] = ClusterFuture()
         local._remote = remote
         self._futures.add(local)
+        # This holds both until the call is done, whoever else lets go of them.
         engine_of(remote).when_settled(record_of(remote), lambda: _settle(local, remote))
         return local
 
 
 def _settle(local: ClusterFuture[T], remote: Future[T]) -> None:
     """Give a standard future what its remote one ended with; in the thread for callbacks."""
+    # It was cancelled, and has its end already.
     if not local.set_running_or_notify_cancel():
         return
+    # With its last future the cluster frees the result, which is here in a moment.
     local._remote = None
     try:
         value = remote.result()
     except CancelledError as error:
+        # The class that users of the standard library catch.
         local.set_exception(concurrent.futures.CancelledError(*error.args))
     except BaseException as error:
         local.set_exception(error)

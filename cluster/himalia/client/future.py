@@ -1,6 +1,6 @@
 """The future: what a user holds of a call, and what a dependent call names it by.
 
-Decides nothing: the status is in the record that all futures of a key share, and waiting is done by ``gathering.py``.
+Its status is in the record that all futures of a key share, and waiting is done by ``gathering.py``.
 """
 
 from __future__ import annotations
@@ -49,12 +49,14 @@ class Future(Generic[T]):
     __dask_future__ = True
 
     def __init__(self, engine: Engine, record: Record, name: Hashable = None) -> None:
+        # Through it a future keeps its client: that lives as long as its futures.
         self._engine = engine
         self._record = record
         self._name = name
 
     def __del__(self) -> None:
         try:
+            # At any moment, also while this very thread has the machine's lock: drop() takes none.
             self._engine.shell.drop(self._record)
         except AttributeError:  # not even made
             pass
@@ -80,11 +82,11 @@ class Future(Generic[T]):
         return find_type(self._record.type_name) if self._record.type_name else None
 
     def done(self) -> bool:
-        """Return whether it settled, in whatever way."""
+        """Whether it settled, in whatever way."""
         return self._record.status is not PENDING
 
     def cancelled(self) -> bool:
-        """Return whether it was cancelled."""
+        """Whether it was cancelled."""
         return self._record.status is CANCELLED
 
     def result(self, timeout: float | str | None = None) -> T:
@@ -134,9 +136,11 @@ class Future(Generic[T]):
         return wait_then(self._engine, (self._record,), self._exception, timeout)
 
     def _exception(self) -> BaseException | None:
+        # Pending again: it is retried, or computed anew because its data were lost.
         if self._record.status in (FINISHED, PENDING):
             return None
         error = error_of(self._record, self._engine.gone)
+        # Raised, not returned, as in concurrent.futures.
         if self._record.status is CANCELLED:
             raise error
         return error
@@ -162,6 +166,7 @@ class Future(Generic[T]):
         """Let go of the result now; the future can't be used any more and says that it is cancelled."""
         record = self._record
         if record.reason != RELEASED:
+            # Replaced before it is dropped: __del__ drops what is here, and must not drop the same one again.
             self._record = Record(record.key, CANCELLED, reason=RELEASED)
             self._engine.shell.drop(record)
 
@@ -200,6 +205,7 @@ class Future(Generic[T]):
                 f"This future was cancelled, and its key {shorten(record.key)!r} stands for another call since; use "
                 f"the future of that one."
             )
+        # In a call it becomes its value, anywhere else a future again.
         return serialize.reference(self._record.key) or (find_future, (self._record.key, self._name))
 
     def __dask_tokenize__(self) -> tuple[str, str]:
@@ -265,6 +271,7 @@ def known_future(engine: Engine, key: Key) -> AnyFuture | None:
 def find_type(name: str) -> builtins.type[object] | str:
     """Return the class of that name if its module is imported here, else the name."""
     module_name, _, rest = name.rpartition(".")
+    # Nothing is imported just to show a type.
     found: object = sys.modules.get(module_name or "builtins")
     found = getattr(found, rest, None)
     return found if isinstance(found, builtins.type) else name

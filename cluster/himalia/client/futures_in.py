@@ -23,9 +23,11 @@ def futures_of(value: object) -> list[AnyFuture]:
         if isinstance(item, Future):
             found.setdefault(id(item), item)
         elif isinstance(item, dict):
+            # Reversed: a stack gives back first what came last.
             stack.extend(reversed(list(item.values())))
         elif isinstance(item, list | tuple | set | frozenset):
             stack.extend(reversed(list(item)))
+        # A class has that method too, and no graph.
         elif not isinstance(item, type) and hasattr(item, "__dask_graph__"):
             graph = item.__dask_graph__()
             if graph is not None:

@@ -87,6 +87,7 @@ class Lifetime:
             self._engine.open_here(target, self._timeout)
         except BaseException:
             self._engine.fail()
+            # A cluster that was started for it is of no other use.
             if self._owns_cluster and self.cluster is not None:
                 self.cluster.close()
             raise
@@ -94,6 +95,7 @@ class Lifetime:
 
     async def open_in_loop(self) -> None:
         """Connect in the running loop, unless that was begun before."""
+        # Entered by `async with` after it was awaited.
         if self._engine.status != "created":
             return
         self._engine.begin()
@@ -132,6 +134,7 @@ class Lifetime:
         if cells is not None and self._cancel_on_interrupt:
             cells.listeners.add(self._client)
         if self._set_as_default:
+            # Last: who takes the default client finds one that is ready.
             default.push(self._client)
 
     # The end
@@ -139,6 +142,7 @@ class Lifetime:
     def close_here(self, timeout: float) -> None:
         """Say goodbye from a thread that may block, and close a cluster that was started here."""
         if self._engine.status == "running":
+            # While it still answers: who shows something of its calls asks a last time.
             tell_closing()
         if not self._begin_close():
             return
@@ -146,11 +150,13 @@ class Lifetime:
             self._engine.close_here(timeout)
         finally:
             if self._owns_cluster and self.cluster is not None:
+                # After the client, whose goodbye needs a scheduler.
                 self.cluster.close()
 
     async def close_in_loop(self, timeout: float) -> None:
         """Do the same in the loop."""
         if self._engine.status == "running" and has_to_tell():
+            # In a thread, since those who are told ask and wait; only if there are any, since a thread costs a turn.
             await asyncio.to_thread(tell_closing)
         if not self._begin_close():
             return
@@ -175,6 +181,7 @@ class Lifetime:
         if cells is not None:
             cells.listeners.discard(self._client)
         if self._output is not None:
+            # What calls wrote last waits to be collected with more.
             self._output.flush()
         default.remove(self._client)
         return is_open
@@ -201,6 +208,7 @@ _pid = os.getpid()
 def _close_all() -> None:
     """Close what is still open when the interpreter ends."""
     if os.getpid() == _pid:
+        # A copy: each leaves the set.
         for lifetime in list(_open):
             lifetime.close_at_exit()
 
@@ -208,6 +216,7 @@ def _close_all() -> None:
 def _abandon_all() -> None:
     """Forget, in a forked child, the clients of the parent."""
     global _pid
+    # Nobody's pid: a child closes nothing when it ends.
     _pid = -1
     for lifetime in list(_open):
         lifetime.abandon()

@@ -26,13 +26,15 @@ def register() -> None:
     if formatter is None or formatter.ipython_display_formatter.for_type(list) is show:
         return
     formatter.ipython_display_formatter.for_type(list, show)
+    # for_type() without a function tells which is there.
     html, plain = formatter.formatters["text/html"], formatter.formatters["text/plain"]
     html.for_type(list, html_or(html.for_type(list)))
     plain.for_type(list, text_or(plain.for_type(list)))
 
 
 def is_of_futures(value: list[object]) -> bool:
-    """Return whether there is something in a list, and nothing but futures."""
+    """Whether there is something in a list, and nothing but futures."""
+    # The first item tells nearly always: every list that a cell shows comes by here.
     return bool(value) and isinstance(value[0], Future) and all([isinstance(item, Future) for item in value])
 
 

@@ -108,6 +108,7 @@ class MemorySampler:
             times = [time for time, _ in samples]
             index = pd.to_timedelta(times, unit="s") if align else pd.to_datetime(times, unit="s")
             columns[label] = pd.Series([nbytes for _, nbytes in samples], index=index, dtype="float64")
+        # Labels were sampled at different times: each is filled between its own samples, and not beyond them.
         return pd.DataFrame(columns).interpolate("index", limit_area="inside")
 
     def plot(self, *, align: bool = False) -> Any:
@@ -159,6 +160,7 @@ class Sampling:
         self._unsubscribe = self._feed.subscribe(self._take, self._take_info, self._end)
         if self._first.wait(FIRST) and not self._problem:
             return self
+        # __exit__ isn't called of a block that was never entered.
         self._unsubscribe()
         if self._problem:
             raise HimaliaError(f"The cluster's memory can't be sampled: {self._problem}")
@@ -170,6 +172,7 @@ class Sampling:
         self._unsubscribe()
 
     async def __aenter__(self) -> Self:
+        # In a thread: it waits for the first sample.
         return await asyncio.to_thread(self.__enter__)
 
     async def __aexit__(
@@ -178,9 +181,11 @@ class Sampling:
         await asyncio.to_thread(self.__exit__, kind, value, trace)
 
     def _take(self, telemetry: Telemetry) -> None:
+        # A push has those hosts only that were heard of since the last.
         self._hosts.update(telemetry.hosts)
         if self._epoch is None:
             self._epoch = time.time() - telemetry.time
+        # By the scheduler's clock: pauses on the way here would look like pauses of the cluster.
         now = self._epoch + telemetry.time
         is_due = not self._samples or now - self._samples[-1][0] >= self._interval
         if telemetry.hosts and is_due:
@@ -189,8 +194,10 @@ class Sampling:
 
     def _take_info(self, info: ClusterInfo) -> None:
         present = info.hosts
+        # Or a host that left would count with what it used last.
         self._hosts = {host: metrics for host, metrics in self._hosts.items() if host in present}
 
     def _end(self, reason: str) -> None:
+        # Also for a block that waits for its first sample: none will come.
         self._problem = reason
         self._first.set()

@@ -31,6 +31,7 @@ def gather_nested(engine: Engine, value: object, *, skip_errors: bool) -> Any:
     """
     found: list[AnyFuture]
     rebuild: Rebuild | None = None
+    # What map() returned: nothing to look for, and nothing to build again.
     if type(value) is list and all([type(item) is Future for item in value]):
         found = value
     else:
@@ -50,7 +51,7 @@ def gather_nested(engine: Engine, value: object, *, skip_errors: bool) -> Any:
 
 
 async def _gather_in_loop(engine: Engine, futures: list[AnyFuture], skip: bool, rebuild: Rebuild | None) -> Any:
-    # ``futures`` is kept until the end: nobody else may hold them, and who lets go of them releases the results
+    # `futures` is kept until the end: maybe nobody else holds them, and the last to let go releases the results.
     with folded():
         values = await gather_in_loop(engine, records_of(futures), skip_errors=skip)
         if values.failure is not None:
@@ -86,6 +87,7 @@ def pack_futures(data: object) -> tuple[list[Any], list[Any], Callable[[list[Any
         return names, list(data.values()), lambda futures: dict(zip(names, futures, strict=True))
     if isinstance(data, list | tuple | set | frozenset):
         values = list(data)
+        # A subclass may not be made of one list: a named tuple isn't.
         kind = type(data) if type(data) in (list, tuple, set, frozenset) else list
         return [None] * len(values), values, kind
     if isinstance(data, Iterator | range):
@@ -97,6 +99,7 @@ def pack_futures(data: object) -> tuple[list[Any], list[Any], Callable[[list[Any
 def _unpack(value: object, found: list[AnyFuture]) -> Rebuild:
     if isinstance(value, Future):
         found.append(value)
+        # Values come in the order in which the futures were found.
         return next
     if isinstance(value, dict):
         keys = list(value)

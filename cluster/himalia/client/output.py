@@ -46,13 +46,14 @@ class OutputForwarder:
             self._loop.call_soon_threadsafe(self._loop.call_later, PAUSE, self.flush)
 
     def flush(self) -> None:
-        """Have shown what waits; any thread."""
+        """Have what waits shown; any thread."""
         if self._waiting:
             self._callbacks.start()
             self._callbacks.put(self._show)
 
     def _show(self) -> None:
         outputs = []
+        # One by one: more may come meanwhile.
         while self._waiting:
             outputs.append(self._waiting.popleft())
         cells = find_cells()

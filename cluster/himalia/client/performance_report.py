@@ -40,6 +40,7 @@ class performance_report:  # called like a function, as in dask.distributed
 
     def __enter__(self) -> Self:
         views = find_views()
+        # Said before the block runs, not after it.
         if views is None:
             raise UsageError(missing())
         client = default_client()

@@ -41,6 +41,7 @@ def look_at_future(record: Record, name: object, hosts: Mapping[HostId, HostInfo
     """Return what looks at a future until it has settled, or nobody holds it any more."""
 
     def look() -> Look:
+        # The record itself stays pending: nobody here hears of its key any more.
         known = Record(record.key, CANCELLED, reason="it was released") if is_released(record) else record
         return Look(future_html(known, name, hosts), future_text(known, name), known.status is not PENDING)
 
@@ -85,6 +86,7 @@ class ClientLook:
 
     def __call__(self) -> Look:
         client = self._client()
+        # Of one that is gone what was seen last stands for good.
         if client is not None:
             self._last = self._draw(client)
         if client is None or self._last.is_final:
@@ -99,6 +101,7 @@ class ClientLook:
         summary = self._summarize(client, self._info if status == "running" else None)
         kind = type(client).__name__
         return Look(
+            # To the minute, or each look would be another card.
             client_html(kind, client.name, status, summary, tasks, taken=wall_clock() // 60 * 60),
             client_text(kind, status, summary),
             self._is_over or status != "running",

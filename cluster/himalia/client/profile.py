@@ -47,6 +47,7 @@ class Profile:
 
     def __init__(self, answer: ProfileSamples, *, stop: float = float("inf")) -> None:
         self.problems = dict(answer.problems)
+        # The end is looked for here: a question names a beginning only.
         self.samples: dict[str, list[Sample]] = {
             name: [sample for sample in samples if sample[0] <= stop] for name, samples in answer.samples.items()
         }
@@ -92,6 +93,7 @@ def count_functions(samples: Iterable[Sample]) -> list[FunctionTime]:
     own: dict[str, int] = {}
     total: dict[str, int] = {}
     for _, stack, count in samples:
+        # Without its line, which is another one in nearly each sample.
         names = [frame.rpartition(":")[0] for frame in stack.split(";")]
         own[names[-1]] = own.get(names[-1], 0) + count
         for name in set(names):

@@ -148,6 +148,7 @@ class Counter:
         self._now = now
         counts = count_statuses(records)
         self._before = ended(counts)
+        # 0: held by name, and nobody here knows since when it runs.
         pending = [record.submitted for record in records if record.status is PENDING and record.submitted]
         self._since = min(pending) if pending else now() if counts.get(PENDING) else 0.0
         self._waited = 0.0

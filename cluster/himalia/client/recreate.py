@@ -32,6 +32,7 @@ async def recreate_in_loop(engine: Engine, futures: list[AnyFuture]) -> Any:
     """Repeat a failed call in the thread of this loop; see :meth:`Client.recreate_error_locally`."""
     with folded():
         call, inputs = await fetch_failed(engine, futures)
+    # Not folded: from here on the frames are what somebody wants to see.
     function, args, kwargs = read_call(call, inputs)
     try:
         return function(*args, **kwargs)
@@ -99,6 +100,7 @@ def find_root(records: Sequence[Record]) -> Key:
             f"recreate_error_locally() repeats a call that raised."
         )
     error = failed.error
+    # What only depends on a failed call carries the error of that one.
     root = Key(error.key or failed.key)
     if error.kind == "killed":
         raise UsageError(
@@ -119,6 +121,7 @@ def read_call(call: CallSpec, inputs: Mapping[Key, Frames]) -> JoinedCall:
         What the pickles raise: if the call failed in the worker for that, it is the error in question.
     """
     argument = call.argument
+    # The argument is the call itself, too large for a message, and needs the values of the others.
     values = {key: serialize.loads(frames) for key, frames in inputs.items() if key != argument}
     function = read_function(call.function) if call.function else None
     with serialize.resolving(values):

@@ -1,6 +1,6 @@
 """How a client, a future and a list of futures look, as text and as static HTML.
 
-Decides what is shown of them; how a page shows it is decided in ``look.py``.  Everything that came from a user is
+Decides what is shown of them; how a page shows it is decided in ``show/look.py``.  Everything that came from a user is
 escaped.
 """
 
@@ -117,6 +117,7 @@ def futures_html(futures: Futures) -> str:
 def futures_table(futures: Futures) -> str:
     """Return a row for each of the first futures, those that failed before all others."""
     records = futures.records
+    # A list may have a hundred thousand, of which these few are shown.
     chosen = heapq.nsmallest(ROWS, range(len(records)), key=lambda index: (FIRST[records[index].status], index))
     rows = []
     for index in chosen:
@@ -141,6 +142,7 @@ def futures_table(futures: Futures) -> str:
 def count_statuses(records: Sequence[Record]) -> dict[str, int]:
     """Return how many records are in each status, in the order of a sentence."""
     found: Counter[str] = Counter([record.status for record in records])
+    # What had settled before it was released keeps its status.
     if found[PENDING]:
         found[RELEASED] = sum([is_released(record) for record in records])
         found[PENDING] -= found[RELEASED]
@@ -157,7 +159,7 @@ def ended(counts: Mapping[str, int]) -> int:
 
 
 def is_released(record: Record) -> bool:
-    """Return whether nobody holds a future of a record any more that hadn't settled by then."""
+    """Whether nobody holds a future of a record any more that hadn't settled by then."""
     return record.status is PENDING and record.refs <= 0
 
 
@@ -192,6 +194,7 @@ def client_html(
     found = [fact("Cluster", escape(summary.name or "unknown"))]
     if summary.scheduler_id:
         found += [*totals(summary), fact("Tasks", escape(tasks or "0"))]
+    # A card is saved with its notebook, and shall not lead to a closed door.
     links = [dashboard_fact(summary, "client.dashboard_link")] if status == "running" else []
     links.append(fact("Scheduler", escape(summary.comm or "none"), code=True))
     content = facts(*found) + facts(*links, fine=True)

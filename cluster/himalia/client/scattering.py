@@ -65,8 +65,10 @@ class Scattering:
         once = {record.key: record for record in stored}
         futures: list[AnyFuture] = []
         for parcel in self._parcels:
+            # Equal values have one key: the first takes the record that was made, the others hold it too.
             record = once.pop(parcel.key, None) or self._engine.shell.hold([parcel.key])[0]
             futures.append(Future(self._engine, record))
+        # From here on their futures hold them.
         self._known.clear()
         return self._rebuild(futures)
 
@@ -105,5 +107,7 @@ def _is_needed(parcel: Parcel, known: AnyFuture | None, broadcast: bool) -> bool
     if origin.differ(record.origin, parcel.origin):
         origin.warn_if_other(record, parcel.origin)
         return False
+    # All copies have one attempt: a value is read by key and attempt, at whatever host.
     parcel.attempt = record.attempt
+    # That one host has it says nothing of the others.
     return broadcast

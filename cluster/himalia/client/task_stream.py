@@ -54,6 +54,7 @@ class get_task_stream:  # called like a function, as in dask.distributed
         if plot not in (False, True, "save"):
             raise UsageError(f'plot is True, False or "save", not {plot!r}.')
         self._client = default_client(client)
+        # Looked for now: after the block it is late to say that they aren't installed.
         self._views = find_views() if plot else None
         if plot and self._views is None:
             raise UsageError(missing())

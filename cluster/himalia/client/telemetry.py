@@ -17,15 +17,18 @@ def follow(engine: Engine, callback: Callable[[Telemetry], object], interval: fl
     callbacks.start()
 
     def take(telemetry: Telemetry) -> None:
+        # Called under the machine's lock, where no code of the user may run.
         callbacks.put(lambda: callback(telemetry))
 
     def stop() -> None:
+        # It may be called twice.
         if take in followers:
             followers.remove(take)
             if not followers and engine.status == "running":
                 engine.send(FollowTelemetry(0.0))
 
     followers.append(take)
+    # To the scheduler a client is one follower: the interval that was asked for last counts for all callbacks.
     engine.send(FollowTelemetry(interval))
     return stop
 

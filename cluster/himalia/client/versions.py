@@ -64,6 +64,7 @@ def _differs(package: str, versions: Versions, columns: Mapping[str, Mapping[str
         shown = [column[package] for column in columns.values() if package in column]
     else:
         readers = [versions["client"], *versions.get("workers", {}).values()]
+        # Where one is missing, what is made of it can't be unpickled.
         shown = [reader.get(package, "–") for reader in readers]
     if package == "python":
         shown = [version.rpartition(".")[0] for version in shown]

@@ -144,6 +144,7 @@ class as_completed:  # the name that users know
         self.raise_errors = raise_errors
         self._timeout = parse_timeout(timeout)
         self._deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        # Its put() waits for nobody: it is called under the machine's lock.
         self._ready: queue.SimpleQueue[AnyFuture | None] = queue.SimpleQueue()
         self._waiting: dict[int, list[AnyFuture]] = {}
         self._count = 0
@@ -158,7 +159,9 @@ class as_completed:  # the name that users know
         if not isinstance(future, Future):
             raise TypeError(f"as_completed takes futures, not {type(future).__name__}.")
         shell, record = engine_of(future).shell, record_of(future)
+        # First: once it is watched, another thread may hand it out.
         self._count += 1
+        # In one: it may settle the moment it is watched, and has to be found here then.
         with shell.lock:
             if shell.machine.watch(record, self._settled):
                 self._waiting.setdefault(id(record), []).append(future)
@@ -175,15 +178,16 @@ class as_completed:  # the name that users know
         return self._count
 
     def is_empty(self) -> bool:
-        """Return whether all futures were handed out."""
+        """Whether all futures were handed out."""
         return self._count == 0
 
     def has_ready(self) -> bool:
-        """Return whether the next future can be had without waiting."""
+        """Whether the next future can be had without waiting."""
         return not self._ready.empty()
 
     def clear(self) -> None:
         """Forget all futures that were not handed out yet."""
+        # Their watchers stay; a record that settles finds nothing here.
         self._waiting.clear()
         self._ready = queue.SimpleQueue()
         self._count = 0
@@ -287,6 +291,7 @@ class as_completed:  # the name that users know
 
     async def _take_in_loop(self) -> AnyFuture:
         loop, event = asyncio.get_running_loop(), asyncio.Event()
+        # Before the first look, so that what settles between look and wait is noticed.
         self._wakers.append((loop, event))
         try:
             while True:
@@ -302,6 +307,7 @@ class as_completed:  # the name that users know
                     await asyncio.wait_for(event.wait(), self._left())
                 except TimeoutError:
                     raise self._timeout_error() from None
+                # All who wait were woken, and one got it.
                 event.clear()
         finally:
             self._wakers.remove((loop, event))
@@ -312,6 +318,7 @@ class as_completed:  # the name that users know
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def _timeout_error(self) -> Exception:
+        # A copy: what settles is taken out in another thread.
         waiting = [future for futures in list(self._waiting.values()) for future in futures]
         engine = engine_of(waiting[0]) if waiting else None
         return timeout_error(engine, records_of(waiting), self._timeout)
