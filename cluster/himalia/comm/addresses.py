@@ -67,6 +67,7 @@ def is_loopback(text: str) -> bool:
 def _checked_path(path: str, text: str) -> str:
     if not path.startswith("/"):
         raise _unreadable(text, "the path of a Unix socket must be absolute, as in unix:///run/x.sock")
+    # Bytes, not characters; the kernel's own error would name neither the path nor the limit.
     if len(path.encode()) >= UNIX_PATH_LIMIT:
         raise _unreadable(text, f"the path of a Unix socket must be shorter than {UNIX_PATH_LIMIT} bytes")
     return path
@@ -81,6 +82,7 @@ def _split_host(rest: str, text: str) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         raise _unreadable(text, "an IPv6 address is written in brackets, as in tcp://[::1]:8786")
+    # isdigit() alone is true of "²", which int() can't read.
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise _unreadable(text, f"{port!r} is no port number")
     return host, int(port)
@@ -90,6 +92,7 @@ def _is_loopback_host(host: str) -> bool:
     if host == "localhost":
         return True
     try:
+        # Without the interface, as in fe80::1%eth0.
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return False

@@ -41,7 +41,9 @@ def decode_body(decode: Callable[[Frame], list[object]], frame: Frame) -> list[o
         If anything in it isn't a valid message of the expected union.
     """
     try:
+        # A view: slicing bytes would copy all of them.
         return decode(memoryview(frame)[_BODY:])
+    # The last two are none of msgspec's errors: nested too deeply, and a text that isn't UTF-8.
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise FrameError(f"a message that this side doesn't understand: {error}") from error
 
@@ -61,6 +63,7 @@ def encode_frame(
         Messages in it.  Those that can't be encoded, or are too large for a frame of their own, are put into
         ``rejected`` with the reason: somebody has to answer for them (``unsendable.py``), and the session goes on.
     """
+    # The number of messages is known last: some may not be encodable.
     frame = bytearray(_EMPTY_PREFIX)
     encode_into = _encode_into
     index, end, size = start, len(messages), len(frame)
@@ -68,7 +71,9 @@ def encode_frame(
     while index < end and size < SPLIT:
         message = messages[index]
         try:
+            # -1: behind what is there.
             encode_into(message, frame, -1)
+            # Only known once it is encoded; a message has no size before.
             if len(frame) > _MAX_SIZE:
                 if size > _PREFIX.size:  # it may still fit into a frame of its own
                     del frame[size:]

@@ -103,8 +103,10 @@ async def open_authenticated(
         # A new one for each try: a nonce is used once, and an abandoned protocol may still hear of its end.
         dialing = _Dialing(where, greeting, credentials, roles, pinned, protocol_factory)
         try:
+            # Never 0, which would end the one attempt before it begins.
             return await _dial(where, dialing, max(0.001, min(left, HANDSHAKE_TIMEOUT)))
         except (OSError, TimeoutError) as error:
+            # Our own errors are OSErrors as well; a refusal stays one, however often it is asked.
             if isinstance(error, ConnectError) and not isinstance(error, UnreachableError):
                 raise
             left = deadline - loop.time()
@@ -172,6 +174,7 @@ class _Dialing(asyncio.Protocol, Generic[P]):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
         self._transport = transport
+        # The dialer as well: a file in a shared folder may be somebody else's trap.
         if (stranger := foreign_uid(transport.get_extra_info("socket"))) is not None:
             self._fail(HandshakeError(f"{self._where}: {stranger}"))
             return
@@ -204,6 +207,7 @@ class _Dialing(asyncio.Protocol, Generic[P]):
             self._hand_over(self._transport, peer, self._handshake.leftover)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        # Says nothing if there was a reason before: the first one counts.
         hint = " (if it speaks TLS, write tls://)" if self._where.scheme == "tcp" else ""
         self._fail(UnreachableError(f"{self._where} closed the connection during the handshake{hint}"))
 
@@ -231,6 +235,7 @@ class _Dialing(asyncio.Protocol, Generic[P]):
         if not self.done.done():
             self.done.set_exception(error)
         if self._transport is not None:
+            # Not aborted: a refusal may have been written just now.
             self._transport.close()
 
 

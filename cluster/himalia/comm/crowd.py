@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import Final, Generic, TypeVar
 
 MAX_PENDING: Final = 256
-"""Strangers at one door (threat model: 256 pending)."""
+"""Strangers at one door (docs/notes/0013)."""
 MAX_PER_ADDRESS: Final = 16
-"""Of them from one address (threat model: 16)."""
+"""Of them from one address (docs/notes/0013)."""
 SILENT_GRACE: Final = 0.01
 """Seconds that a stranger has to begin to speak before another may take its place.  With 16 places that is 1,600
 strangers a second, so 600 of them cost who comes behind them 0.4 s."""
@@ -59,6 +59,7 @@ class Crowd(Generic[T]):
         address = self._homes.get(stranger)
         if address is None or stranger not in self._silent.get(address, ()):
             return
+        # The moment it came, not the one it spoke: who says one byte shall not begin its time anew.
         since = _take(self._silent, address, stranger)
         self._speaking.setdefault(address, {})[stranger] = since
 
@@ -77,6 +78,7 @@ class Crowd(Generic[T]):
 
         ``(None, 0.0)``: nobody has to.
         """
+        # The newcomer's own address first: who comes in crowds pays for it, and others keep their places.
         if self.count(address) > self.per_address:
             crowded = address
         elif len(self._homes) > self.limit:
@@ -85,6 +87,7 @@ class Crowd(Generic[T]):
         else:
             return None, 0.0
         waits = []
+        # The silent go first, however long the others have been speaking.
         for places, grace in ((self._silent, SILENT_GRACE), (self._speaking, SPEAKING_GRACE)):
             for stranger, since in places.get(crowded, {}).items():
                 if now - since >= grace:
@@ -97,6 +100,7 @@ class Crowd(Generic[T]):
 def _take(places: dict[str, dict[T, float]], address: str, stranger: T) -> float:
     group = places[address]
     since = group.pop(stranger)
+    # Or every address ever seen would stay, and be looked through for the largest.
     if not group:
         del places[address]
     return since

@@ -219,6 +219,7 @@ class Endpoint:
             if self._welcomed is not None:
                 self._welcomed(peer)
             link = self._new_link(alias, peer, where, role=self.role, session_id=session_id)
+            # Whoever has one dials again when the connection breaks.
             link.address = where
             return Wire(link, [])
 
@@ -259,6 +260,7 @@ class Endpoint:
         failures: list[ConnectError] = []
         for left in range(len(addresses), 0, -1):
             address = addresses[-left]
+            # Of what is left, so that an address that answers at once gives its time to those behind it.
             share = max(LEAST_SHARE, (deadline - self._clock.time()) / left)
             try:
                 await self.connect(address, alias=alias, timeout=share)
@@ -272,6 +274,8 @@ class Endpoint:
         """Queue a message; it goes out at the end of this loop tick.  Nothing happens if the peer is gone."""
         link = self._links.get(peer)
         if link is not None:
+            # Not under the link's lock: a process whose other threads express keeps them apart from this by a lock of
+            # its own (client/engine/outbox.py).
             link.session.send(message)
             if not link.dirty:
                 self.mark(link)
@@ -281,6 +285,7 @@ class Endpoint:
         link = self._links.get(peer)
         if link is None or not link.direct or not link.express(messages):
             return False
+        # The socket took a part only; the rest may wait for no message to come.
         if link.rest and self._clock is not None:
             self._clock.call_soon_threadsafe(self.mark, link)
         return True
@@ -338,6 +343,7 @@ class Endpoint:
             self._complain(text, type(message).__name__, link.peer, why, ", ".join(kinds) or "nothing")
             for other in sent:
                 self.send(link.peer, other)
+            # What it would have answered is of no interest to a session that began since.
             if told and self._links.get(link.peer) is link:
                 self.deliver(link, told)
 
@@ -346,6 +352,7 @@ class Endpoint:
         if not link.dirty:
             link.dirty = True
             self._dirty.append(link)
+            # Once for all links: what one event makes to be sent leaves in one frame for each peer.
             if not self._flush_scheduled and self._clock is not None:
                 self._flush_scheduled = True
                 self._clock.call_soon(self.flush)
@@ -353,6 +360,7 @@ class Endpoint:
     def opened(self, link: Link) -> None:
         """Note that a link has a connection, and tell of a new peer."""
         assert self._clock is not None
+        # Silence counts from here: while there was no connection nobody could be heard.
         link.heard_at = link.wrote_at = self._clock.time()
         link.lost_at = 0.0
         if link.joined:
@@ -384,6 +392,7 @@ class Endpoint:
         """End the session with a peer that sent what it may not."""
         text = "the session with %s (%s) ends because it sent something invalid: %s"
         self._complain(text, link.peer, link.role, reason)
+        # With the reason: the peer's log is where somebody will look.
         self._linger(link.part(f"sent something invalid: {reason}"))
         self._leave(link, f"it sent something invalid: {reason}")
 
@@ -431,6 +440,7 @@ class Endpoint:
     def _accept(self, peer: Peer, where: Address) -> Acceptance:
         """Receive a peer that proved itself: with its old session, or a new one."""
         link = self._links.get(peer.incarnation)
+        # A proof is for a role; in another one the same name could take over what isn't its own.
         if link is not None and link.role != peer.role:
             raise HandshakeError(f"{peer.incarnation} is the name of another process")
         # The name alone proves nothing, for all peers know it; the claim is made of a secret of that process.
@@ -442,10 +452,13 @@ class Endpoint:
                     "the session is over: its lease ran out, or this process is not the one that knew it"
                 )
             try:
+                # The frames are taken here and written in the same tick (Wires): what was sent in between would leave a
+                # gap.
                 return Acceptance(Wire(link, link.session.resume(peer.received)), link.session.received)
             except FrameError as error:
                 raise HandshakeError(f"the session can't be resumed: {error}") from error
         if link is not None:
+            # It has forgotten the old one, or it would resume it.
             self._linger(link.part("replaced by a new session"))
             self._leave(link, "it began a new session")
         link = self._new_link(peer.incarnation, peer, where, role=peer.role, session_id=peer.session)
@@ -459,6 +472,7 @@ class Endpoint:
         """Try to get a connection for a session until its lease ends."""
 
         def resume(peer: Peer) -> Wire:
+            # It knows nothing of this session, even if it lets us in.
             if peer.incarnation != link.incarnation:
                 raise HandshakeError("another process listens there now")
             return Wire(link, link.session.resume(peer.received))
@@ -471,12 +485,14 @@ class Endpoint:
                 credentials=self._credentials,
                 roles=(link.role,),
                 protocol_factory=resume,
+                # The listener gives up after the same lease (_sweep); to try for longer would lead to a refusal.
                 timeout=link.lease,
             )
         except (ConnectError, FrameError) as error:
             self._leave(link, f"the connection broke ({link.lost_why}) and did not come back: {error}")
 
     def _part(self, link: Link, reason: str) -> None:
+        # Or it would come back by itself after this goodbye.
         if link.redialing is not None:
             link.redialing.cancel()
         self._linger(link.part(reason))
@@ -491,7 +507,9 @@ class Endpoint:
         """Forget a session and tell of it."""
         if self._links.get(link.peer) is not link:
             return
+        # Before the handler is told: it may ask who is here, or send.
         del self._links[link.peer]
+        # Accepted, but its connection never came up: nobody was told that it is here.
         if not link.joined:
             return
         try:
@@ -543,8 +561,10 @@ class Endpoint:
             link.heard, link.heard_at = False, now
         if link.wrote:
             link.wrote, link.wrote_at = False, now
+        # Its transport was still full at the last try, or a slow peer is faster again.
         if link.fd >= 0 and not link.direct and self._clock is not None:
             self._clock.call_soon(link.try_direct, link.serial)
+        # Patient links too: their peers keep frames until they hear of them.
         link.acknowledge()
         if link.patient:
             return
@@ -563,6 +583,7 @@ def _no_way(alias: PeerId, failures: Sequence[ConnectError]) -> ConnectError:
         return failures[0]
     if not failures:
         return UnreachableError(f"There is no address of the {alias} to connect to.")
+    # The refusal outweighs: somebody is there, and says what to change.
     kind = HandshakeError if any(isinstance(failure, HandshakeError) for failure in failures) else UnreachableError
     reasons = "; ".join(dict.fromkeys(map(str, failures)))
     return kind(f"none of the {len(failures)} addresses of the {alias} lets us in: {reasons}")

@@ -34,6 +34,7 @@ class FrameError(Exception):
 
 def control_frame(ack: int, body: bytes = b"") -> bytes:
     """Return a frame that carries no messages: a bare acknowledgement, or a goodbye with its reason."""
+    # Messages count from 1, so 0 is no message's number.
     return HEADER.pack(_REST + len(body), 0, ack) + body
 
 
@@ -62,6 +63,7 @@ class Splitter:
         """
         pending = self._pending
         if not pending:
+            # The bounds are checked here as well: this way goes past _checked().
             if HEADER.size <= len(data) <= MAX_FRAME and LENGTH.unpack_from(data)[0] + _LENGTH_SIZE == len(data):
                 return [data]  # by far the most common: one read, one frame, no copy
             return self._split(data)
@@ -69,6 +71,7 @@ class Splitter:
         # Not looked at for each piece: cutting a frame of 64 MiB would copy what is there a thousand times.
         if len(pending) < self._needed:
             return []
+        # A new one, since frames will be views of the old, and a bytearray that has views can't shrink.
         self._pending = bytearray()
         return self._split(pending)
 
@@ -80,6 +83,7 @@ class Splitter:
         position = 0
         self._needed = _LENGTH_SIZE
         while end - position >= _LENGTH_SIZE:
+            # Before the frame is waited for: a length of 4 GiB would be collected until memory is gone.
             size = _checked(LENGTH.unpack_from(data, position)[0]) + _LENGTH_SIZE
             if end - position < size:
                 self._needed = size

@@ -136,6 +136,7 @@ class _Handshake:
         if len(self._buffer) < PREFIX.size:
             return None
         size = PREFIX.unpack_from(self._buffer)[1] + PREFIX.size
+        # By the length that is claimed, too: nothing is collected that would be refused anyway.
         if self._taken + max(size, self._strict * len(self._buffer)) > MAX_HANDSHAKE:
             raise self._refuse(f"more than {MAX_HANDSHAKE} bytes before the peer is known")
         if len(self._buffer) < size:
@@ -215,6 +216,7 @@ class _Handshake:
 
     def _check_same(self, other: Hello | Challenge, this: Greeting) -> None:
         """Refuse another wire or another cluster."""
+        # First: of another protocol only the first four fields are certain to be where they are here.
         if other.protocol != PROTOCOL:
             raise self._refuse(
                 f"himalia {other.version} speaks protocol {other.protocol}, himalia {this.version} speaks protocol "
@@ -305,6 +307,7 @@ class DialerHandshake(_Handshake):
             received=welcome.received,
             holder_key=welcome.holder_key,
         )
+        # The listener may have sent its first frames right behind the welcome.
         self.leftover = bytes(self._buffer)
 
 
@@ -356,6 +359,7 @@ class ListenerHandshake(_Handshake):
         self._check_same(hello, mine)
         if hello.role not in self._roles:
             raise self._refuse(f"a {printable(hello.role, 20)} has no business here; this is the {mine.role}'s door")
+        # A nonce that comes twice would make an old proof good again.
         if not hello.incarnation or len(hello.nonce) < _NONCE_SIZE:
             raise self._refuse("an incomplete handshake")
         self.is_known = self._credentials.is_empty or hmac.compare_digest(

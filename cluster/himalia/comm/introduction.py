@@ -86,4 +86,5 @@ def frame(message: msgspec.Struct) -> bytes:
 
 def printable(text: str, limit: int) -> str:
     """Return a stranger's text so that it can be shown: one line, no control characters, not long."""
+    # Escape sequences of a stranger would act in the terminal of whoever reads the log.
     return "".join(c if c.isprintable() else "�" for c in text[:limit])

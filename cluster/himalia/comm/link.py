@@ -137,6 +137,7 @@ class Link:
         if session.has_queued:
             self.owner.mark(self)
         if session.rejected:
+            # After the lock is released, which it takes itself.
             self._report_rejected()
 
     def acknowledge(self) -> None:
@@ -189,6 +190,7 @@ class Link:
         Not if it was written to since ``serial``: there is another try for that.
         """
         transport = self.transport
+        # Lost since this was asked for.
         if transport is None or self.fd < 0:
             return
         with self.lock:
@@ -200,15 +202,18 @@ class Link:
         if not frames and not self.rest:
             return
         self.wrote = True
+        # Past the transport here too, so that the link stays direct.
         if self.direct and len(frames) == 1:
             if self._write_directly(frames[0]):
                 return
+            # What the socket didn't take is the rest now, and goes first.
             frames = []
         if len(frames) == 1 and not self.rest:
             transport.write(frames[0])
         else:
             transport.writelines([*self.rest, *frames])
             self.rest = []
+        # A thread that wrote past the transport now would overtake what that still has.
         if self.fd >= 0:
             self.direct = False
             self.serial += 1
@@ -250,6 +255,7 @@ class Link:
         self.paused = False
         with self.lock:
             if self.fd >= 0:
+                # Under the lock: a thread may be writing to this very number.
                 os.close(self.fd)
             self.fd = -1
             self.direct = False
@@ -261,6 +267,7 @@ class Link:
         transport, session = self.transport, self.session
         if transport is not None:
             with self.lock:
+                # All of it at once, whatever the peer takes: there is no later tick for the rest.
                 self._write(transport, [*session.take_frames(), session.goodbye_frame(reason)])
         wire = self.detach()
         if wire is not None:
@@ -306,6 +313,7 @@ class Wire(asyncio.Protocol):
         if self._first:  # in this tick, and only from the next one on the link may be direct
             transport.writelines(self._first)
             self._first = []
+        # Before anything is flushed: the handler hears of a peer before its first message, and may greet it.
         link.owner.opened(link)
         link.owner.mark(link)
 
@@ -332,6 +340,7 @@ class Wire(asyncio.Protocol):
             return
         if session.goodbye is not None:
             link.owner.ended(link, session.goodbye)
+        # Not after a goodbye: nobody reads an acknowledgement any more.
         elif session.ack_due:
             link.owner.mark(link)
 
@@ -352,6 +361,7 @@ class Wire(asyncio.Protocol):
         for callback in waiting:
             callback()
         link = self.link
+        # Not for a wire that was replaced: the session has another one, and nothing is lost.
         if link is not None and link.wire is self:
             link.detach()
             link.owner.lost(link, str(exc) if exc is not None else "the peer closed it without a goodbye")

@@ -98,6 +98,7 @@ class Listener:
         if self._where.scheme == "unix":
             self._sockets = [bind_unix(self._where.path)]
             status = os.stat(self._where.path)
+            # To know at the end whether the file there is still ours.
             self._inode = status.st_dev, status.st_ino
             self.crowd.per_address = MAX_PENDING  # one address for all, and the kernel lets in this user alone
         else:
@@ -115,6 +116,7 @@ class Listener:
         for sock in self._sockets:
             sock.close()
         self._sockets = []
+        # A copy, since each takes itself out.
         for accepting in [*self.crowd.everybody(), *self._known]:
             accepting.abort()
         with contextlib.suppress(OSError):
@@ -145,12 +147,15 @@ class Listener:
 
     def _accept_some(self, sock: socket.socket) -> None:
         for _ in range(AT_ONCE):
+            # What was accepted a moment ago may have paused the door, or closed it.
             if self._resuming is not None or not self._sockets:
                 return
             try:
                 connection, name = sock.accept()
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    # Paused too: the connection stays in the kernel's queue, and the socket readable, which would keep
+                    # the loop busy.
                     self._make_room(os.strerror(error.errno).lower())
                     self._pause(FULL_PAUSE)
                 return  # nobody is there any more
@@ -159,6 +164,7 @@ class Listener:
     def _enter(self, connection: socket.socket, name: object) -> None:
         connection.setblocking(False)
         where = f"{name[0]}:{name[1]}" if isinstance(name, tuple) and len(name) >= 2 else "a process of this host"
+        # Before it costs anything, and whatever the file's mode says.
         if (stranger := foreign_uid(connection)) is not None:
             self.complain(f"{where}: {stranger}")
             connection.close()
@@ -173,6 +179,7 @@ class Listener:
         accepting = _Accepting(self, connection, where)
         self.crowd.enter(accepting, address, now=asyncio.get_running_loop().time())
         accepting.begin()
+        # Last: who has spoken by now outlasts those who haven't.
         self._thin_out(address)
 
     def _thin_out(self, address: str) -> None:
@@ -209,6 +216,7 @@ class Listener:
         self.crowd.leave(accepting)
         self._known[accepting] = None
         if len(self._known) > MAX_KNOWN:
+            # The oldest: who is honest needs a round trip more, not seconds.
             next(iter(self._known)).abort()
 
     def release(self, accepting: _Accepting) -> None:
@@ -235,6 +243,7 @@ class _Accepting(asyncio.Protocol):
         self._handshake: ListenerHandshake | None = listener.handshake(where, self._welcome)
         self._acceptance: Acceptance | None = None
         loop = asyncio.get_running_loop()
+        # From the first moment: who says nothing at all goes by this, too.
         self._timer: asyncio.TimerHandle | None = loop.call_later(HANDSHAKE_TIMEOUT, self._time_out)
 
     def begin(self) -> None:
@@ -263,6 +272,7 @@ class _Accepting(asyncio.Protocol):
     async def _open(self, sock: socket.socket) -> None:
         """Put a transport on the socket, with TLS if this door speaks that."""
         loop, context = asyncio.get_running_loop(), self._listener.context
+        # Asyncio refuses a time limit where there is no TLS.
         timeout = HANDSHAKE_TIMEOUT if context is not None else None
         try:
             await loop.connect_accepted_socket(lambda: self, sock, ssl=context, ssl_handshake_timeout=timeout)
@@ -348,9 +358,11 @@ async def _bind_all(host: str, port: int) -> list[socket.socket]:
     found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
+        # Each once: a name may be listed twice for one address.
         for family, kind, protocol, _, name in dict.fromkeys(found):
             sock = socket.socket(family, kind, protocol)
             sockets.append(sock)
+            # Else the port of a listener that just ended is taken for a minute, by connections in TIME_WAIT.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             # Else ``::`` takes the IPv4 port as well, and 0.0.0.0 can't be bound beside it.
             if family == socket.AF_INET6:
@@ -375,4 +387,5 @@ def _group(name: object) -> str:
         return str(name[0])
     if address.version == 4:
         return str(address)
+    # Whoever has one IPv6 address has the 2^64 of its network.
     return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))

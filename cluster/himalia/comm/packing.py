@@ -29,6 +29,7 @@ def pack(frames: Sequence[Buffer]) -> bytes:
     """Return ``frames`` as one byte string; a single pickle is returned as it is, without a copy if it is ``bytes``."""
     if len(frames) == 1:
         frame = frames[0]
+        # Most values by far: one pickle, and nothing is copied.
         if type(frame) is bytes and frame[:1] == b"\x80":
             return frame
         if len(frame) and frame[0] == PICKLE_START:

@@ -71,6 +71,7 @@ class Credentials:
     """Keys of the roles that the holder may have, where it has no secret."""
 
     def __post_init__(self) -> None:
+        # The class is frozen. Wrapped here, so that no caller can forget it.
         object.__setattr__(self, "secret", Secret(self.secret))
         object.__setattr__(self, "keys", {role: Secret(key) for role, key in self.keys.items()})
 
@@ -97,6 +98,7 @@ class Credentials:
         """Return credentials that are good for these roles and tell nothing of the others' keys."""
         if self.is_empty:
             return self
+        # Without the secret, of which every role's key can be made.
         return Credentials(self.cluster_id, b"", self.fingerprint, {role: self.key(role) for role in roles})
 
     def with_key(self, role: str, holder: str, key: bytes) -> Credentials:
@@ -124,6 +126,7 @@ def new_credentials() -> Credentials:
 
 def role_key(secret: bytes, role: str) -> bytes:
     """Return the key that a peer of that role proves to have; it tells nothing of the other roles' keys."""
+    # With a label and a number, so that a key for another purpose, or of a later scheme, is another one.
     return hmac.digest(secret, b"himalia role key 1:" + role.encode(), "sha256")
 
 
@@ -162,6 +165,7 @@ def make_certificate(names: Iterable[str] = ()) -> ServerCertificate:
     ImportError
         If ``cryptography`` is not installed; only who listens beyond loopback needs it.
     """
+    # Not at the top: who listens on loopback only doesn't need `cryptography`, and may not have it.
     import datetime
 
     from cryptography import x509

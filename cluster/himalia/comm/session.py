@@ -94,6 +94,7 @@ class Session:
             frame, taken, count = encode_frame(outbox, taken, self.sent + 1, self.received, self.rejected)
             if count:
                 self.sent += count
+                # Kept before anybody writes it: whether it arrived is known by an acknowledgement alone.
                 self._kept.append((self.sent, frame))
                 self.kept_bytes += len(frame)
                 limit -= len(frame)
@@ -102,6 +103,7 @@ class Session:
             outbox.clear()
         else:
             del outbox[:taken]
+        # Each of them acknowledged all that was received.
         if frames:
             self._settle()
         elif self.ack_due:
@@ -120,6 +122,7 @@ class Session:
             raise self._error
         try:
             _, seq, ack = HEADER.unpack_from(frame)
+            # Less is no fault: a frame that is sent again says what it said the first time.
             if ack > self._acked:
                 self._acknowledge(ack)
             if seq == 0:
@@ -138,6 +141,7 @@ class Session:
         self.received += len(messages)
         self._owed_frames += 1
         self._owed_bytes += len(frame)
+        # Owed without end, it would let the peer's kept frames grow without end: its traffic may all go one way.
         if self._owed_frames >= ACK_FRAMES or self._owed_bytes >= ACK_BYTES:
             self.ack_due = True
         return messages
@@ -160,6 +164,8 @@ class Session:
             raise FrameError(f"the peer has seen {peer_received} messages; {self._acked} to {self.sent} are possible")
         if peer_received > self._acked:
             self._acknowledge(peer_received)
+        # Unchanged, with the acknowledgements of then: the numbers and borders must be those that the peer may have
+        # seen.
         return [frame for _, frame in self._kept]
 
     def take_ack(self) -> Frame | None:
@@ -172,6 +178,7 @@ class Session:
 
     def goodbye_frame(self, reason: str) -> Frame:
         """Return the frame that ends the session cleanly; to be sent after everything else, as the last."""
+        # Never empty: with an empty body it would be an acknowledgement.
         return control_frame(self.received, reason.encode(errors="replace")[:4096] or b"closed")
 
     def _ack_frame(self) -> Frame:
@@ -185,6 +192,7 @@ class Session:
 
     def _acknowledge(self, number: int) -> None:
         """Forget the frames that the peer has."""
+        # Believed, it would drop frames that are still to be sent.
         if number > self.sent:
             raise FrameError(f"message {number} was acknowledged, {self.sent} were sent")
         self._acked = number

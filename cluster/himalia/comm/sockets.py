@@ -25,6 +25,7 @@ def hand_over(transport: asyncio.Transport, protocol: asyncio.BaseProtocol, left
     """Put ``protocol`` on an open transport, and give it what was read before its time."""
     transport.set_protocol(protocol)
     protocol.connection_made(transport)
+    # The protocol may have closed it at once.
     if not leftover or transport.is_closing():
         return
     if not isinstance(protocol, asyncio.BufferedProtocol):
@@ -47,6 +48,7 @@ def tune(transport: asyncio.Transport) -> None:
         return
     options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     for name, value in _TCP_OPTIONS.items():
+        # Each system has some of them.
         if hasattr(socket, name):
             options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
     for option in options:
@@ -100,10 +102,12 @@ def bind_unix(path: str) -> socket.socket:
 def _remove_stale(path: str) -> None:
     """Remove the socket file of a listener that is gone; anything else stays, and ``bind`` will complain."""
     try:
+        # Somebody's file: not ours to remove.
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.setblocking(False)
+            # The only way to know: the file stays when its process is killed.
             probe.connect(path)
     except FileNotFoundError:
         return
@@ -115,6 +119,7 @@ def _remove_stale(path: str) -> None:
 
 def reason_of(error: BaseException) -> str:
     """Return what went wrong in a few words."""
+    # Those of asyncio have no text; those of the system say ETIMEDOUT.
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer"
     number = getattr(error, "errno", None)

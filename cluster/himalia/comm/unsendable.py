@@ -37,6 +37,7 @@ Instead: TypeAlias = tuple[list[Any], list[Any]]
 
 REASON: int = 300
 """Characters that are told of why a message can't be encoded."""
+# Of a call that was never timed.
 NEVER = Timing(0.0, 0.0, 0.0, 0.0)
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -56,12 +57,14 @@ def substitutes(message: object, why: str) -> Instead:
         sent, told = [], [Reply(message.request, error=why)]
     else:
         sent, told = [], []
+    # A substitute with the same unfit key would come back here for ever.
     return [other for other in sent if fits(other)], told
 
 
 def fits(message: object) -> bool:
     """Whether a message can be encoded."""
     try:
+        # Encoded to find out: what goes wrong depends on every value inside.
         return len(_encode(message)) < MAX_FRAME - 1000  # bytes of the frame around it
     except Exception:  # as many kinds as there are reasons
         return False

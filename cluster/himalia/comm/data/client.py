@@ -170,6 +170,7 @@ class DataClient:
         if record.writer is not None:
             message = PutData(request, key, None, sizes, True, attempt)
             writing = asyncio.get_running_loop().create_task(_write(link, record.writer, message, frames))
+            # Nobody may be there to hear of its failure, which asyncio would then log.
             writing.add_done_callback(_retrieve)
             return _checked(await asyncio.shield(writing), nbytes)
         stored = link.expect(request)
@@ -194,6 +195,7 @@ class DataClient:
         if self._is_closed:
             raise ClosedError("This client's connections are closed.")
         record = self._hosts.get(host.host)
+        # Kept as long as the host is known: its mappings outlive its connections.
         if record is None:
             record = self._hosts[host.host] = _Host(self, host)
         return record
@@ -243,6 +245,7 @@ class _Host:
         if self._link is not None and self._link.is_open:
             self.report_unmapped()
             return self._link
+        # One attempt for all who ask meanwhile, or there would be a connection for each.
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._open())
             self._opening.add_done_callback(_retrieve)
@@ -253,7 +256,9 @@ class _Host:
         if self.reader is None or not self.reader.unmapped or self._link is None or not self._link.is_open:
             return
         unmapped = self.reader.unmapped
+        # As many as there are now: the collector may add more at any moment.
         offsets = [unmapped.popleft() for _ in range(len(unmapped))]
+        # Against what was read: equal, there is nothing to watch for any more.
         self._reported += len(offsets)
         self._link.send(UnmapData(offsets))
 
@@ -274,6 +279,7 @@ class _Host:
         try:
             _, link, peer = await open_authenticated(
                 info.address,
+                # The key to a host is made of its incarnation, so it has to be known before the first word.
                 greeting=dataclasses.replace(owner.greeting, listener=info.host),
                 credentials=owner.credentials,
                 roles=("nanny",),

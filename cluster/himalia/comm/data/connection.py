@@ -81,6 +81,7 @@ class DataConnection(asyncio.BufferedProtocol):
     def send_later(self, outgoing: Outgoing | Callable[[], Outgoing]) -> None:
         """Queue a message with raw bytes, or what makes one when its turn comes."""
         self._queue.append(outgoing)
+        # Its requests are what fills the queue: unread, they wait in its own buffers.
         if len(self._queue) > MOST_QUEUED and not self.hears_out and not self._is_deaf and self._transport is not None:
             self._is_deaf = True
             self._transport.pause_reading()
@@ -97,6 +98,7 @@ class DataConnection(asyncio.BufferedProtocol):
         if self._transport is None or self._transport.is_closing():
             return
         self._transport.resume_reading()
+        # What had come before the hold is in the reader's buffer, and no event will tell of it.
         self._take(self.reader.resume)
 
     def close(self) -> None:
@@ -136,6 +138,7 @@ class DataConnection(asyncio.BufferedProtocol):
         except WireError as error:
             _complaints.write(asyncio.get_running_loop().time(), "a data connection is closed: %s", error)
             self._abort()
+        # A fault of ours, maybe; the stream can't be trusted any more in any case, but others live on.
         except Exception as error:
             text = "a data connection is closed: a message could not be handled"
             _complaints.write(asyncio.get_running_loop().time(), text, error=error)
@@ -152,6 +155,7 @@ class DataConnection(asyncio.BufferedProtocol):
         self._transport = None
         if self._streaming is not None:
             self._finish_streaming(False)
+        # Taken away first: what is told below may queue something.
         queue, self._queue = self._queue, deque()
         for item in queue:
             if isinstance(item, Outgoing) and item.done is not None:
@@ -173,6 +177,7 @@ class DataConnection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        # A bound: a peer on this machine reads as fast as we write, and nobody else would have a turn.
         for _ in range(PIECES):
             if self._paused:
                 return

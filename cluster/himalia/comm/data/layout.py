@@ -28,6 +28,7 @@ def frame_offsets(sizes: Sequence[int]) -> tuple[list[int], int]:
 
 def pages(nbytes: int) -> int:
     """Return ``nbytes`` rounded up to whole pages, one at least: the length of a range that holds them."""
+    # A page even for nothing: ranges of no length would share an offset, by which they are known.
     return max(nbytes + PAGE - 1, PAGE) // PAGE * PAGE
 
 

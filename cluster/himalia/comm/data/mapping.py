@@ -101,6 +101,7 @@ class ArenaReader:
         """Return the frames at ``place``: views of its bytes if it is inline, writable memory of our own if not."""
         if place.inline is not None:
             return unpack(place.inline)
+        # Counted whichever way it is read: a copy reports its end as well, once it is made.
         self.reads += 1
         offsets, total = frame_offsets(place.sizes)
         memory: bytearray | mmap.mmap | None = None
@@ -132,6 +133,7 @@ class ArenaReader:
                 return None
         mapping.offset = offset
         mapping.forks = _forks
+        # Last: only from here on its end is reported.
         mapping.unmapped = self.unmapped
         return mapping
 
@@ -140,6 +142,7 @@ class ArenaReader:
             memory = bytearray(total)
             view = memoryview(memory)
             done = 0
+            # One call may read less: 2 GiB at most on Linux.
             while done < total:
                 count = os.preadv(self._file, [view[done : done + WRITE_CHUNK]], offset + done)
                 if count == 0:
@@ -213,6 +216,7 @@ class ArenaWriter:
 
 
 def _new_mapping(file: int, total: int, offset: int) -> _Mapping:
+    # Before 3.13 each mapping duplicates the descriptor, and a thousand arrays are a process's limit of files.
     if sys.version_info >= (3, 13):
         return _Mapping(file, total, flags=mmap.MAP_PRIVATE, prot=_PROTECTION, offset=offset, trackfd=False)
     return _Mapping(file, total, flags=mmap.MAP_PRIVATE, prot=_PROTECTION, offset=offset)

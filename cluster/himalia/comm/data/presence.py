@@ -36,6 +36,7 @@ def announce(file: int, reader: str) -> bool:
 
 def is_present(file: int, reader: str) -> bool:
     """Whether some process still has an arena open, or mapped, on which it announced ``reader``."""
+    # Then a client counts as gone once it disconnects, and arrays that it keeps may change (macOS).
     if not hasattr(fcntl, "F_OFD_GETLK"):
         return False
     try:
@@ -48,4 +49,5 @@ def is_present(file: int, reader: str) -> bool:
 
 def _lock(kind: int, reader: str) -> bytes:
     digest = hashlib.blake2b(reader.encode(), digest_size=7).digest()
+    # Seven bytes of hash, so that no offset reaches 2^63. The pid has to be 0 for locks of this kind (fcntl(2)).
     return struct.pack(_FLOCK, kind, 0, _FIRST + int.from_bytes(digest), 1, 0)

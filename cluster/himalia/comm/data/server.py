@@ -104,6 +104,7 @@ class DataServer:
         """Let clients in that know the key which the scheduler gave this nanny for them."""
         self._credentials = self._credentials.with_key("data-client", self._greeting.incarnation, key)
         for listener in self._listeners:
+            # Those that listen already, too: the key comes from the scheduler, after the doors are open.
             listener.credentials = self._credentials
 
     def close(self) -> None:
@@ -151,10 +152,12 @@ class DataServer:
 
     def _release(self, peer: PeerId) -> None:
         self._leaving.pop(peer, None)
+        # The kernel is asked, for a client's arrays outlive its connections (comm/data/presence.py).
         if self.store.is_reading(peer):
             loop = asyncio.get_running_loop()
             self._leaving[peer] = loop.call_later(PRESENCE_INTERVAL, self._release, peer)
         else:
+            # Only now: until then its name stands for mappings that nobody else may report as gone.
             self._claims.pop(peer, None)
             self.store.release_owner(peer)
 
@@ -177,7 +180,7 @@ class _Serving(DataConnection):
         self._store = server.store
         self._puts: deque[PutData] = deque()  # that wait for others of this connection
         self._waiting: dict[int, Request] = {}  # that wait for room
-        self._granted: dict[int, tuple[PutData, int, int]] = {}  # request -> offset, length of the grant
+        self._granted: dict[int, tuple[PutData, int, int]] = {}  # request -> what is put, and its grant
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._server.joined(self)
@@ -211,7 +214,9 @@ class _Serving(DataConnection):
             if store.is_small(key, attempt) or (is_mapped and store.may_map(key, self.peer, attempt)):
                 place = store.place(key, self.peer, attempt)
                 return Outgoing(encode(DataFollows(request, key, held.attempt, True, place)))
+            # A reader elsewhere, or one that maps its share already: it gets the bytes.
             sizes, pieces, done = store.stream(key, attempt)
+        # As if it weren't here: whoever asked goes to another host, and the scheduler is told.
         except StoreDamagedError as error:
             self._server.damaged(key, error.attempt)
             return Outgoing(encode(DataFollows(request, key, 0, False)))
@@ -220,6 +225,8 @@ class _Serving(DataConnection):
 
     def _checked(self, key: Key, pieces: Iterator[memoryview]) -> Iterator[memoryview]:
         try:
+            # Damage shows at the last piece, when the peer has most of it: the connection ends, and nothing is half
+            # believed.
             yield from pieces
         except StoreDamagedError as error:
             self._server.damaged(key, error.attempt)
@@ -247,6 +254,7 @@ class _Serving(DataConnection):
             message = self._puts[0]
             if granted and granted + range_length(message.sizes) > self._store.limit // PUT_SHARE:
                 return
+            # Taken out before it asks: an answer that comes at once looks at the next.
             self._puts.popleft()
             self._ask(message)
 
@@ -290,6 +298,7 @@ class _Serving(DataConnection):
             self.go_on()
 
     def _put_done(self, message: PutDone) -> None:
+        # Only what was granted to this very connection.
         if message.request not in self._granted:
             raise WireError("a value was announced as written that has no place")
         self._adopt(message.request)

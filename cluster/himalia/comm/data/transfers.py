@@ -46,6 +46,7 @@ class Transfer:
     def follows(self, message: DataFollows, connection: DataConnection) -> None:
         """Take one answer, and the raw bytes that follow it."""
         if message.found and message.place is None:
+            # A peer's word: a negative size would move the end of a frame before its start.
             if not message.sizes or min(message.sizes) < 0:
                 raise WireError("a result without frames")
             self.receive(message, connection)
@@ -65,6 +66,7 @@ class Transfer:
         """Give back what was taken for raw bytes that won't arrive."""
 
     def _count(self) -> None:
+        # By number and not by key: a damaged or missing result is an answer as well.
         self._left -= 1
         if not self._left:
             self.finished()
@@ -99,6 +101,8 @@ class Getting(Transfer):
 
     def receive(self, message: DataFollows, connection: DataConnection) -> None:
         offsets, total = frame_offsets(message.sizes)
+        # One piece of memory for all frames, as in the arena: few large allocations, and the same alignment between
+        # them.
         whole = memoryview(bytearray(total))
         frames = [whole[start : start + size] for start, size in zip(offsets, message.sizes, strict=True)]
 
@@ -155,6 +159,7 @@ class Fetching(Transfer):
         def granted(offset: int, length: int) -> None:
             self._waiting = None
             self._granted = offset, length
+            # Straight from the socket into the store: no copy in between.
             window = self._store.writable(self._owner, offset, length)
             offsets, _ = frame_offsets(sizes)
             targets = [window[start : start + size] for start, size in zip(offsets, sizes, strict=True)]
@@ -163,6 +168,7 @@ class Fetching(Transfer):
         def refused(error: StoreFullError) -> None:
             self._waiting = None
             self._results[message.key] = error
+            # Its bytes are on the stream all the same, with the next answer behind them.
             expect(nowhere(sum(sizes)), self._count)
 
         def expect(targets: Iterator[memoryview], received: Callable[[], None]) -> None:
@@ -172,6 +178,7 @@ class Fetching(Transfer):
 
         self._waiting = self._room.ask(self._owner, range_length(sizes), granted, refused, what=message.key)
         if self._waiting is not None:
+            # The host waits with us: its bytes have no place yet, and must not pile up here.
             connection.hold()
 
     def lost(self) -> None:
@@ -193,6 +200,7 @@ class Fetching(Transfer):
 
     def _received(self, message: DataFollows) -> None:
         assert self._granted is not None
+        # Read to its end nevertheless: the next answer stands behind it.
         if self._is_abandoned:
             self.lost()
         else:

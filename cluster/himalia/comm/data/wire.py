@@ -37,6 +37,7 @@ class WireError(Exception):
 def encode(message: msgspec.Struct) -> bytearray:
     """Return a message as it goes over the wire."""
     frame = bytearray(LENGTH.size)
+    # One buffer for both: the length is filled in when it is known.
     _encode_into(message, frame, LENGTH.size)
     LENGTH.pack_into(frame, 0, len(frame) - LENGTH.size)
     return frame
@@ -94,6 +95,7 @@ class DataReader:
     def get_buffer(self) -> memoryview:
         """Return where to read to."""
         if self._target is not None:
+            # Straight to where they belong; in pieces, so that one read keeps the loop for a few milliseconds only.
             return self._target[:CHUNK]
         return self._view[self._end :]
 
@@ -115,6 +117,7 @@ class DataReader:
         """Handle all that is complete in the buffer, and move the rest to its start."""
         position, end = 0, self._end
         needed = LENGTH.size
+        # The handler of a message may say where the next bytes go, or that they have to wait.
         while not self.is_held:
             if self._target is not None:
                 size = min(len(self._target), end - position)
@@ -147,6 +150,7 @@ class DataReader:
         rest = self._view[position:end]
         # A length is only a claim: the buffer grows with what has come, so that 64 bytes can't ask for megabytes.
         size = max(BUFFER, min(needed, 2 * len(rest)))
+        # Shrunk again when it is large: a connection lives for hours and keeps no megabytes for one long message.
         if size > len(self._buffer) or size == BUFFER < len(self._buffer):
             self._buffer = bytearray(size)
             self._view = memoryview(self._buffer)
@@ -163,6 +167,7 @@ class DataReader:
             self._next_target()
 
     def _next_target(self) -> None:
+        # An iterator, so that nowhere() can name the same memory again and again.
         for target in self._targets:
             if target:  # an array may have no bytes at all
                 self._target = target
