@@ -1,6 +1,6 @@
 """The worker: runs calls, holds nothing that matters, may die at any time.
 
 Its parts: ``loop`` takes runs and answers, ``calls`` runs one, ``results`` writes down how it ended, ``space`` is where
-large results go, ``interrupt`` stops a call, ``output`` tells what it prints (``bucket``: how much), ``wiring`` is what
-it shares with its nanny.
+large results go, ``interrupt`` stops a call where ``landing_places`` says that it bears it, ``output`` tells what it
+prints, ``self_signals`` that it is about to end itself, ``wiring`` is what it shares with its nanny.
 """

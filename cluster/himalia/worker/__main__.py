@@ -48,6 +48,7 @@ def die_with(parent: int) -> None:
 def show_to(parent: int) -> None:
     """Let our nanny and its children look at our stacks where the kernel's Yama module would forbid that."""
     if sys.platform == "linux":
+        # py-spy is a child of the nanny, and at ptrace_scope 1 only our ancestors may look at us.
         ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(parent), 0, 0, 0)
 
 
@@ -69,6 +70,7 @@ def look_like_home(config: WorkerConfig) -> None:
     sys.stdin = open(0, encoding="utf-8", errors="replace")  # noqa: SIM115  # for the life of the process
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    # Its traceback is what the nanny has of a call that crashes: the process says nothing else any more.
     faulthandler.enable()
     if config.cwd:
         try:
@@ -76,8 +78,10 @@ def look_like_home(config: WorkerConfig) -> None:
         except OSError as error:
             print(f"himalia: the workers can't work in {config.cwd}: {error}", file=sys.stderr)
     if config.sys_path is not None:
+        # Ours behind theirs: what this environment needs to run at all has to stay importable.
         own = [path for path in sys.path if path not in config.sys_path]
         sys.path[:] = [*config.sys_path, *own]
+    # As in an interpreter: a library that reads arguments would find those of this process.
     sys.argv = [""]
     # Or a pickle that names something of the client's __main__ would find what is in this file.
     sys.modules["__main__"] = types.ModuleType("__main__")

@@ -103,10 +103,13 @@ class Calls:
                 frames = serialize.dumps(value)
             finally:
                 if thread:
+                    # An exception that was set and not raised yet is taken back; a signal needs no such thing, its
+                    # handler looks.
                     self._interrupts.leave(thread)
                 else:
                     executing[0] = 0
             name = type_name(value)
+            # Most results: a small pickle that travels as it is, without a copy.
             if len(frames) == 1 and type(frames[0]) is bytes and len(frames[0]) <= self._inline_limit:
                 place = Place(frames[0])
                 nbytes = len(frames[0])
@@ -153,6 +156,7 @@ class Calls:
 
     def _open(self) -> ArenaReader:
         with self._arrived:
+            # Looked at again: two threads may have found none.
             if self.reader is None:
                 self.reader = ArenaReader(self._arena, copy_limit=self._copy_limit)
             return self.reader
@@ -229,6 +233,7 @@ class Calls:
             if function is not None:
                 kept: dict[bytes, Any] = self._makers if isinstance(function, PerCall) else self._functions
                 while len(kept) >= self._function_cache:
+                    # By age and not by use, which every call would have to note.
                     del kept[next(iter(kept))]
                 kept[digest] = function
             self._asked.discard(digest)

@@ -67,6 +67,7 @@ class Interrupts:
     def install(self) -> None:
         """Take over SIGINT, and exceptions that nobody can catch; main thread only."""
         signal.signal(signal.SIGINT, self._handle)
+        # Finalizers swallow what is raised in them: nothing else would tell that an interrupt ended there.
         sys.unraisablehook = self._unraisable(sys.unraisablehook)
 
     def register(self, thread: int) -> None:
@@ -132,6 +133,7 @@ class Interrupts:
             frame = sys._current_frames().get(ident)
             if frame is None:
                 continue
+            # Before the question: how long it has been here is part of the answer.
             stand.see(frame)
             if not may_land(frame, is_resting=stand.is_resting(frame)):
                 continue
@@ -169,6 +171,7 @@ class Stand:
     __slots__ = ("_frame", "_position", "_since")
 
     def __init__(self) -> None:
+        # Its id, not the frame itself, which would keep the call's variables alive.
         self._frame = 0
         self._position = -1
         self._since = 0.0
@@ -190,4 +193,5 @@ class Stand:
 def _raise_in(ident: int, kind: type[BaseException] | None) -> None:
     """Set (or with ``None`` take back) the exception that a thread raises next."""
     exception = ctypes.py_object(kind) if kind is not None else None
+    # NULL takes back what was set and not raised.
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), exception)

@@ -119,6 +119,7 @@ def _frames_of_call(frame: FrameType | None) -> Iterator[FrameType]:
 
 def _library_module(file: str) -> str:
     """Return the top-level module of a file of the standard library; an empty string for others."""
+    # Since 3.11 modules that are needed at every start come frozen, and have no path.
     if file.startswith("<frozen "):
         return file[len("<frozen ") : -1].partition(".")[0]
     if not file.startswith(LIBRARY) or file.startswith(PACKAGES):
@@ -141,6 +142,7 @@ def _is_callback(frame: FrameType, code: CodeType) -> bool:
     count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 0x04)
     if not count:
         return False
+    # Arguments come first in co_varnames; what was deleted meanwhile is missing.
     values = [value for value in map(frame.f_locals.get, code.co_varnames[:count]) if value is not None]
     # 0x04 is CO_VARARGS: a callback that takes ``*args`` gets the dead reference among them.
     if code.co_flags & 0x04 and values and type(values[-1]) is tuple:
@@ -149,6 +151,7 @@ def _is_callback(frame: FrameType, code: CodeType) -> bool:
 
 
 def _is_dead(value: Any) -> bool:
+    # Past the value's own methods: a proxy or a subclass would run code of its user here.
     return issubclass(type(value), weakref.ref) and weakref.ref.__call__(value) is None
 
 

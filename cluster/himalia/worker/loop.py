@@ -125,6 +125,7 @@ class Worker:
         """Send the nanny a message; without a nanny there is nothing left to do."""
         data = encode(message)
         if len(data) > DATAGRAM_LIMIT:
+            # Too large for a datagram: the message itself goes through the arena.
             data = encode(Stored(self.space.write([data])))
         try:
             self.channel.send(data)
@@ -179,6 +180,7 @@ class Worker:
             if run is None:
                 if not size:
                     self._end()
+                # The message is copied out of the buffer, which the next datagram overwrites.
                 run = decode(view[:size])
             if type(run) is Stored:
                 run = decode(self.calls.read(run.place)[0])
@@ -201,6 +203,7 @@ class Worker:
             data = encode(refusal(run))
         else:
             data = encode(self.calls.perform(run, thread))
+            # Ahead of the answer: nobody shall hear of a result before what was written on the way to it.
             if self.output.pending:
                 self.output.finish(run.run)
         reader = self.calls.reader
@@ -224,6 +227,7 @@ class Worker:
                 self.gate.wait()
             if self.targeted:
                 return self.targeted.popleft()
+            # Under the lock, so that a run which comes now sets it again afterwards.
             self.attention = self.is_retiring
             return None
 
@@ -237,6 +241,7 @@ class Worker:
                 poll.register(self.lane, select.POLLIN)
             return lambda: self._woken(poll.poll(PATIENCE * 1000))
         epoll = select.epoll()
+        # Of all threads that wait, in all workers, one is woken for a run and not each; the alarm may be for several.
         epoll.register(self.queue, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         epoll.register(self.waker, select.EPOLLIN)
         if self.lane is not None:
@@ -248,6 +253,7 @@ class Worker:
         for fd, _ in events:
             if fd == self.config.lane:
                 has_run = True
+            # Not read any more then: readable, it wakes every thread that is still to end.
             elif fd == self.waker and not self.is_retiring:
                 try:
                     os.read(self.waker, 1)
@@ -270,6 +276,7 @@ class Worker:
             self.alone = run.run
             self.attention = True
         slots[slot] = 0
+        # Ours is empty by now, or we would wait for ourselves.
         first, last = self.page, self.page + self.config.nthreads
         # Polled, for a slot is cleared by a plain store into shared memory, of which nobody is told; this happens after
         # a crash only.
@@ -293,6 +300,7 @@ class Worker:
         poll.register(self.channel, select.POLLIN)
         parent = os.getppid()
         while True:
+            # A worker that never mapped anything sleeps until it is spoken to.
             watching = self.calls.reader is not None or sys.platform != "linux"
             if not poll.poll(REPORT_INTERVAL * 1000 if watching else None):
                 # Not `== 1`: a subreaper may have adopted us.

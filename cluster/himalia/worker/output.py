@@ -71,6 +71,7 @@ class OutputSender:
         """Take text that a run wrote to a stream."""
         with self._lock:
             key = (run, source)
+            # What a call prints comes in parts: print() writes the text and the newline one by one.
             text = self.pending.pop(key, "") + text
             *lines, rest = text.split("\n")
             for line in lines:
@@ -85,6 +86,7 @@ class OutputSender:
                 self._send(Printed(run, [LogLine(time.time(), source, _visible(line))], self._dropped.pop(run, 0)))
             else:
                 self._dropped[run] = self._dropped.get(run, 0) + 1
+                # Only so that finish() is called, which tells how many there were.
                 self.pending[(run, "")] = ""
 
     def finish(self, run: int) -> None:
@@ -184,4 +186,5 @@ class _LastResort(logging.Handler):
 
 def _visible(line: str) -> str:
     """Return what of a line a terminal would show: what follows the last carriage return, cut at the limit."""
+    # Cut before and after: mending may make a text longer, and a line of a gigabyte shall not be mended at all.
     return well_formed(line.rstrip("\r").rpartition("\r")[2][:LINE])[:LINE]

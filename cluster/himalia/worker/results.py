@@ -70,6 +70,7 @@ def describe(error: BaseException, key: Key, worker: str, before: str = "") -> T
     text = (before + explain(error))[:TEXT_LIMIT]
     frames = user_frames(error.__traceback__)
     if before:
+        # So that it is there as well where the exception is raised again.
         exceptions.add_note(error, before.strip())
     described = TaskError("exception", key, text, exceptions.pack(error, user_frames), frames, worker)
     if len(msgspec.msgpack.encode(described)) > ANSWER_LIMIT:  # names of 60 files in letters of four bytes
@@ -81,6 +82,7 @@ def explain(error: BaseException, causes: int = CAUSES) -> str:
     """Return ``ValueError: …``, and what caused it."""
     text = text_of(error, TEXT_LIMIT)
     notes = getattr(error, "__notes__", None)
+    # Anybody may have put something else there.
     if isinstance(notes, list):
         text = "\n".join([text, *[text_of(note, TEXT_LIMIT) for note in notes if isinstance(note, str)]])
     name = text_of(type(error).__name__, LABEL_LIMIT)
@@ -103,5 +105,6 @@ def user_frames(trace: TracebackType | None) -> tuple[Frame, ...]:
             frames.append(Frame(file, max(0, trace.tb_lineno or 0), function, max(0, code.co_firstlineno)))
         trace = trace.tb_next
     if len(frames) > FRAMES:
+        # Where it began and where it failed; a recursion between the two repeats itself.
         del frames[FRAMES // 3 : len(frames) - FRAMES * 2 // 3]
     return tuple(frames)

@@ -16,6 +16,7 @@ from typing import Any
 def watch_own_end(tell: Callable[[int], None]) -> None:
     """Have ``tell(signal)`` called before this process sends itself a signal that may end it."""
     own = os.getpid()
+    # All ways in which a pid names this process: itself, its group, everybody.
     group = {own, 0, -1, -os.getpgrp()}
 
     def watched(send: Callable[..., Any], is_own: Callable[[Any], bool]) -> Callable[..., Any]:

@@ -53,6 +53,7 @@ class Space:
         sizes = tuple([memoryview(frame).nbytes for frame in frames])
         offset = self._take(range_length(sizes))
         assert self._writer is not None
+        # Without the lock: the range is ours alone, and threads may write side by side.
         self._writer.write(offset, frames)
         return Place(None, offset, sizes)
 
@@ -92,6 +93,7 @@ class Space:
             if late.length:
                 unused.append((late.offset, late.length))
         self._request += 1
+        # The nursery as well as what is needed: a small store grants the latter (nanny/exchange.py).
         self._send(NeedSpace(self._request, max(length, self._nursery), length, unused))
         while self._request not in self._answers:
             self._answered.wait()

@@ -78,6 +78,7 @@ def datagram_pair() -> tuple[socket.socket, socket.socket]:
 def create_slots() -> int:
     """Return a file descriptor of zeroed memory for the slots of a host."""
     if hasattr(os, "memfd_create"):
+        # No name, so nothing is left behind; zeroed by the kernel, and zero means that nothing runs.
         fd = os.memfd_create("himalia-slots", os.MFD_CLOEXEC)
     else:
         # macOS has no anonymous files; one that lost its name is as good.
