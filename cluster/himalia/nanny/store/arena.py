@@ -66,6 +66,7 @@ class Arena:
     def map(self, offset: int, length: int, *, writable: bool = False) -> memoryview:
         """Return a view of a range, shared with every process that maps it; it lives as long as the view."""
         protection = mmap.PROT_READ | mmap.PROT_WRITE if writable else mmap.PROT_READ
+        # Shared here, private at readers: what this process receives has to be seen by them.
         return memoryview(mmap.mmap(self._file, length, flags=mmap.MAP_SHARED, prot=protection, offset=offset))
 
     def discard(self, offset: int, length: int) -> None:
@@ -76,6 +77,7 @@ class Arena:
             try:
                 mapping.madvise(mmap.MADV_REMOVE)
             except OSError as error:
+                # A file system without holes: the pages stay, and count as free all the same.
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                     raise
 
@@ -85,6 +87,7 @@ class Arena:
 
     def resident(self) -> int:
         """Return the bytes the system holds for the arena."""
+        # Blocks of 512 bytes, whatever the file system's own are (stat(2)).
         return os.fstat(self._file).st_blocks * 512
 
     def close(self) -> None:

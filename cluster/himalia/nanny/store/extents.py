@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
+# gc=False: it refers to nothing, and the collector needn't look at each.
 class Extent(msgspec.Struct, gc=False):
     """A place in the file; ``crc`` covers the ``nbytes`` written there, in order."""
 

@@ -18,6 +18,7 @@ import msgspec
 from himalia.nanny.store.ranges import FreeRanges
 
 
+# gc=False: it refers to nothing, and the collector needn't look at each.
 class Block(msgspec.Struct, gc=False):
     """A range that holds one result."""
 

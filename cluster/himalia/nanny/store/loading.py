@@ -117,6 +117,8 @@ class Loader:
                 if not self._bring(job, key, attempt):
                     self._schedule()
                     return
+            # Freed meanwhile, or damaged: the machine decides what that means for the call; its other inputs are still
+            # read.
             except (KeyError, StoreDamagedError):
                 job.unreadable.append(key)
             job.keys.popleft()
@@ -127,6 +129,7 @@ class Loader:
         """Do a step for one input; whether it is in memory now, and stays there."""
         store = self._store
         needed = store.loading_needs(key, attempt)
+        # Each time anew: between two steps somebody else may have brought it back, or freed it.
         if needed:
             if not store.is_loading(key, attempt):
                 self._ask(key, attempt, needed)
@@ -162,5 +165,6 @@ class Loader:
 
     def _finish(self, job: _Job, problem: str) -> None:
         self._jobs.remove(job)
+        # Refused, too: what it pinned so far is let go by unload().
         self._loaded[job.key, job.attempt] = job
         self._feed(InputsLoaded(job.key, job.attempt, job.unreadable, problem))

@@ -103,6 +103,7 @@ class Overflow:
         # input of every call.
         self._coldest: dict[int, Held] = {}  # by id; in memory and worth a move, least recently used first
         self._spilling: _Spilling | None = None
+        # One of each at a time; until it is done a result counts where it was.
         self._loading: _Loading | None = None
 
     def add(self, held: Held) -> None:
@@ -159,6 +160,7 @@ class Overflow:
         """Begin to bring a result back in steps, into a range that was granted to :data:`OVERFLOW`."""
         self.stop_loading()
         assert held.disk is not None
+        # Without the rest of the last page: the checksum covers what was written, and no more.
         memory = self._arena.map(offset, length, writable=True)[: held.span]
         self._loading = _Loading(held, offset, length, self._disk.fill(held.disk, memory))
 
@@ -177,6 +179,7 @@ class Overflow:
         job = self._loading
         assert job is not None
         try:
+            # One step of the generator; that it is exhausted means that the checksum was right.
             for _ in job.steps:
                 return None
         except DamagedExtentError:

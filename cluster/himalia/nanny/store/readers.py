@@ -76,6 +76,7 @@ class Readers:
 
     def left(self, worker: WorkerName, running: list[int]) -> list[int]:
         """Forget a worker that is gone, and return what it mapped, one entry for each mapping."""
+        # What it was running was taken by it, though it never answered.
         for run in running:
             self.answered(run, worker)
         counts = self._workers.pop(worker, {})

@@ -71,6 +71,7 @@ class SpillFile:
 
     def write(self, extent: Extent, data: memoryview) -> None:
         """Append ``data`` to what was written to ``extent`` so far."""
+        # Of what is in memory, before it is written: what the disk makes of it shows when it is read.
         extent.crc = zlib.crc32(data, extent.crc)
         done = 0
         while done < len(data):
@@ -163,6 +164,7 @@ class SpillFile:
         if self._file >= 0:
             return
         make_parents(self._directory)
+        # Several stores may share a folder, and one process may have several.
         path = os.path.join(self._directory, f"spill-{os.getpid()}-{id(self):x}")
         self._file = create_file(path)
         # At once: from here on only our descriptor holds it, and the kernel frees it however we end.

@@ -435,6 +435,7 @@ class Store:
     def free(self, key: Key, attempt: int) -> bool:
         """Give up a result, if it is of that attempt; what maps it stays valid."""
         held = self._held.get(key)
+        # A late FreeData for the value before must not take the one of now.
         if held is not None and held.attempt == attempt:
             self._forget(key)
         elif key not in self._shadowed or not self._drop_shadowed(key, attempt):
