@@ -68,6 +68,7 @@ class ProfilePlan:
             Seconds of any monotonic clock.
         """
         runs = {run for found in running.values() for run in found}
+        # Made anew each time, so that what is over or gone is forgotten.
         self._began = {run: self._began.get(run, now) for run in runs}
         self._seen = {worker: now if any(running[worker]) else self._seen.get(worker, NEVER) for worker in running}
         self._looked = {worker: when for worker, when in self._looked.items() if worker in running}
@@ -80,6 +81,7 @@ class ProfilePlan:
             chosen = busy[: max(0, RECORDERS - len(looking))]
         else:
             chosen = [worker for worker in free if self._is_long(running[worker], now) and self._is_due(worker, now)]
+            # One at a time and so many a second: the price is the same on a host of two workers and of two hundred.
             chosen = chosen[:1] if now >= self._next_dump else []
             if chosen:
                 self._next_dump = now + 1 / DUMPS

@@ -82,12 +82,14 @@ class Profiler:
     def _begin(self, name: WorkerName, *, fast: bool) -> asyncio.Task[None]:
         worker = self._pool.workers[name]
         task = asyncio.ensure_future(self._look(name, worker.process.pid, fast))
+        # Here before it runs: the next tick must not begin a second look at it.
         self._looking[name] = task
         task.add_done_callback(lambda _: self._looking.pop(name, None))
         return task
 
     async def _try(self) -> None:
         """Find out whether we may look at all, at any worker."""
+        # The first will do: permission is a matter of the host, not of the worker.
         for name in self._pool.workers:
             await asyncio.wait([self._looking.get(name) or self._begin(name, fast=False)])
             return
@@ -98,11 +100,14 @@ class Profiler:
         path = os.path.join(self._directory, f"profile-{pid}")
         if fast:
             rate = ("--rate", str(RATE), "--duration", "1", "--output", path)
+            # With idle threads: a call that waits for a lock or a disk is what somebody wants to see.
             arguments = ["record", "--format", "raw", "--threads", "--idle", *rate]
         else:
             arguments = ["dump", "--json"]
         try:
             code, text, complaint = await self._run(
+                # Nonblocking: py-spy would stop the process for each look. Now and then it sees a stack in motion
+                # instead.
                 [*arguments, "--full-filenames", "--nonblocking", "--pid", str(pid)]
             )
             if code == 0:
@@ -131,6 +136,7 @@ class Profiler:
             out, complaint = await asyncio.wait_for(process.communicate(), TIMEOUT)
         finally:
             if process.returncode is None:
+                # Cancelled or too late: nobody reads what it writes, and it must not outlive us.
                 process.kill()
         return process.returncode or 0, out.decode(errors="replace"), complaint.decode(errors="replace")
 
@@ -138,6 +144,7 @@ class Profiler:
 def find_program() -> str:
     """Return the path of py-spy: that of this environment, or any; nothing if there is none."""
     here = os.path.join(os.path.dirname(sys.executable), "py-spy")
+    # Beside the interpreter first: an environment that isn't activated has its programs in no PATH.
     return here if os.access(here, os.X_OK) else shutil.which("py-spy") or ""
 
 

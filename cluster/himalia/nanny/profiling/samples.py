@@ -27,11 +27,13 @@ class Samples:
 
     def add(self, worker: str, time: float, stacks: Iterable[tuple[str, int]]) -> None:
         """Take what a look at a worker showed."""
+        # Threads in the same place, and looks of one recording, are one entry.
         counts: dict[str, int] = {}
         for stack, count in stacks:
             counts[stack] = counts.get(stack, 0) + count
         # Interned: a loop that runs for an hour has few distinct stacks, seen thousands of times.
         self._entries.extend((time, worker, sys.intern(stack), count) for stack, count in counts.items())
+        # Here and not at a question: what nobody asks for must go as well.
         while self._entries and self._entries[0][0] < time - SECONDS:
             self._entries.popleft()
 

@@ -27,6 +27,7 @@ Frame = tuple[str, str, int]
 
 def read_dump(text: str) -> Iterator[str]:
     """Yield the stack of each thread that executes a call, from ``py-spy dump --json``."""
+    # py-spy lists the innermost frame first.
     for thread in json.loads(text):
         frames = [(frame["name"], frame["filename"], frame["line"]) for frame in reversed(thread["frames"])]
         stack = user_stack(frames)
@@ -37,7 +38,9 @@ def read_dump(text: str) -> Iterator[str]:
 def read_raw(text: str) -> Iterator[tuple[str, int]]:
     """Yield (stack, count) of the threads that executed calls, from ``py-spy record --format raw --threads``."""
     for line in text.splitlines():
+        # From the right: names of functions and files may have spaces.
         described, _, count = line.rpartition(" ")
+        # Without the first, which names the thread.
         matches = map(FRAME.fullmatch, described.split(";")[1:])
         frames = [(match["function"], match["file"], int(match["line"] or 0)) for match in matches if match]
         stack = user_stack(frames)
@@ -48,6 +51,7 @@ def read_raw(text: str) -> Iterator[tuple[str, int]]:
 def user_stack(frames: Sequence[Frame]) -> str:
     """Return the user's part of a thread's frames (outermost first), or nothing if it executes no call."""
     for index, (_, file, _) in enumerate(frames):
+        # The outermost one; a call that runs calls by itself is the user's doing.
         if file.endswith(CALLER):
             below: Iterable[Frame] = frames[index + 1 :]
             break
