@@ -74,7 +74,7 @@ def _checked_path(path: str, text: str) -> str:
 
 
 def _split_host(rest: str, text: str) -> tuple[str, int]:
-    """Return host and port of ``host:port`` or ``[v6]:port``."""
+    """Host and port of ``host:port`` or ``[v6]:port``."""
     host, separator, port = rest.rstrip("/").rpartition(":")
     if not separator or not host:
         raise _unreadable(text, "it needs a host and a port")

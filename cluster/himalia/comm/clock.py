@@ -1,7 +1,7 @@
 """Time as the sessions see it: what it is, and being called later.
 
-An event loop is such a clock; tests have one that they move.  It decides nothing; whose time counts is the choice of
-whoever makes an endpoint.
+An event loop is such a clock; tests have one that they move.  Whose time counts is the choice of whoever makes an
+endpoint.
 """
 
 from __future__ import annotations

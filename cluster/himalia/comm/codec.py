@@ -28,7 +28,7 @@ _encode_into: Final = msgspec.msgpack.Encoder().encode_into
 
 
 def decoder(union: Any) -> Callable[[Frame], list[object]]:
-    """Return the function that decodes and validates a body whose messages are of ``union``."""
+    """The function that decodes and validates a body whose messages are of ``union``."""
     return decoder_of(list[union]).decode
 
 

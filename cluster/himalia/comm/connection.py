@@ -270,6 +270,6 @@ def _check_scheme(where: Address, credentials: Credentials) -> None:
 
 
 def _certificate_of(transport: asyncio.Transport) -> str:
-    """Return the fingerprint of what the peer showed; empty without TLS."""
+    """The fingerprint of what the peer showed; empty without TLS."""
     tls = transport.get_extra_info("ssl_object")
     return fingerprint_of(tls.getpeercert(binary_form=True)) if tls is not None else ""

@@ -46,7 +46,7 @@ class Crowd(Generic[T]):
         return len(self._homes)
 
     def everybody(self) -> list[T]:
-        """Return all of them, the oldest first."""
+        """All of them, the oldest first."""
         return list(self._homes)
 
     def enter(self, stranger: T, address: str, *, now: float) -> None:
@@ -70,7 +70,7 @@ class Crowd(Generic[T]):
             _take(self._silent if stranger in self._silent.get(address, ()) else self._speaking, address, stranger)
 
     def count(self, address: str) -> int:
-        """Return how many of an address wait."""
+        """How many of an address wait."""
         return len(self._silent.get(address, ())) + len(self._speaking.get(address, ()))
 
     def surplus(self, address: str, *, now: float) -> tuple[T | None, float]:

@@ -132,7 +132,7 @@ class Endpoint:
         return list(self._links)
 
     def incarnation(self, peer: PeerId) -> PeerId:
-        """Return who is behind an alias."""
+        """Who is behind an alias."""
         return self._links[peer].incarnation
 
     def is_connected(self, peer: PeerId) -> bool:
@@ -156,12 +156,12 @@ class Endpoint:
         return Contact(silent, link.lease, max(0.0, now - link.lost_at), link.lost_why)
 
     def backlog(self, peer: PeerId) -> int:
-        """Return the bytes that were encoded for a peer and that it has not acknowledged."""
+        """The bytes that were encoded for a peer and that it has not acknowledged."""
         link = self._links.get(peer)
         return 0 if link is None else link.session.kept_bytes
 
     def pending(self) -> dict[PeerId, int]:
-        """Return how many messages each peer hasn't acknowledged yet, of those that haven't all."""
+        """How many messages peers haven't acknowledged yet; those that have all of theirs are left out."""
         return {peer: count for peer, link in self._links.items() if (count := link.session.pending)}
 
     async def listen(self, address: str, *, certificate: ServerCertificate | None = None) -> str:
@@ -578,7 +578,7 @@ class Endpoint:
 
 
 def _no_way(alias: PeerId, failures: Sequence[ConnectError]) -> ConnectError:
-    """Return why there is no session: what was wrong with each address."""
+    """Why there is no session: what was wrong with each address."""
     if len(failures) == 1:
         return failures[0]
     if not failures:

@@ -33,7 +33,7 @@ class FrameError(Exception):
 
 
 def control_frame(ack: int, body: bytes = b"") -> bytes:
-    """Return a frame that carries no messages: a bare acknowledgement, or a goodbye with its reason."""
+    """A frame that carries no messages: a bare acknowledgement, or a goodbye with its reason."""
     # Messages count from 1, so 0 is no message's number.
     return HEADER.pack(_REST + len(body), 0, ack) + body
 

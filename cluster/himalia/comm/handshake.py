@@ -127,7 +127,7 @@ class _Handshake:
         """What the peer sent after its last handshake message; belongs to whatever comes next."""
 
     def _next(self, data: bytes) -> Introduction | None:
-        """Return the next whole message, or None if more bytes are needed."""
+        """The next whole message, or None if more bytes are needed."""
         self._buffer += data
         # Before any length is believed: a stranger's first bytes would make an absurd one.
         start = bytes(self._buffer[: len(MAGIC)])
@@ -181,11 +181,11 @@ class _Handshake:
         return Refused(f"something else than himalia is at {self._where}: it begins with {start!r}")
 
     def _refuse(self, reason: str) -> Refused:
-        """Return the error of this side; the peer is told the same."""
+        """The error of this side; the peer is told the same."""
         return Refused(f"{self._where}: {reason}", frame(Refusal(reason)))
 
     def _keyed_hash(self, role: str, listener: str, content: list[object]) -> bytes:
-        """Return the hash that only those make who have a role's key, for this listener where each has its own."""
+        """The hash that needs a role's key to make: the key of this listener, where each has its own."""
         try:
             return hmac.digest(self._credentials.key(role, listener), encode(content), "sha256")
         except KeyError:
@@ -195,7 +195,7 @@ class _Handshake:
             ) from None
 
     def _proof(self, hello: Hello, challenge: Challenge, side: bytes, claim: bytes = b"") -> bytes:
-        """Return the proof of one side over all that was said."""
+        """The proof of one side over all that was said."""
         # The proof can't be over itself: both sides hash the challenge without it.
         said = msgspec.structs.replace(challenge, proof=b"")
         # The side, or a proof could be sent back as the other's; the fingerprint, since who listens in the middle shows
@@ -265,7 +265,7 @@ class DialerHandshake(_Handshake):
         """The listener, once this side may go on."""
 
     def start(self) -> bytes:
-        """Return what to send first."""
+        """What to send first."""
         self._hello = msgspec.structs.replace(self._hello, early=self._early(self._hello, self._greeting.listener))
         return frame(self._hello)
 
@@ -293,7 +293,7 @@ class DialerHandshake(_Handshake):
         return reply + self.receive(b"") if self._buffer else reply
 
     def _claim(self, challenge: Challenge) -> bytes:
-        """Return what shows this listener, and no other, that we are the process of our incarnation."""
+        """What shows this listener, and no other, that we are the process of our incarnation."""
         secret = self._greeting.name_secret
         claim = [_CLAIM, self._credentials.cluster_id, challenge.incarnation, self._hello.incarnation]
         return hmac.digest(secret, encode(claim), "sha256") if secret else b""

@@ -79,12 +79,12 @@ decode: Final = _decoder.decode
 
 
 def frame(message: msgspec.Struct) -> bytes:
-    """Return a handshake message as it goes over the wire."""
+    """A handshake message as it goes over the wire."""
     body = encode(message)
     return PREFIX.pack(MAGIC, len(body)) + body
 
 
 def printable(text: str, limit: int) -> str:
-    """Return a stranger's text so that it can be shown: one line, no control characters, not long."""
+    """A stranger's text so that it can be shown: one line, no control characters, not long."""
     # Escape sequences of a stranger would act in the terminal of whoever reads the log.
     return "".join(c if c.isprintable() else "�" for c in text[:limit])

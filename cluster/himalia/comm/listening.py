@@ -203,7 +203,7 @@ class Listener:
     # What one connection needs of its door
 
     def handshake(self, where: str, welcome: Callable[[Peer], Welcome]) -> ListenerHandshake:
-        """Return the handshake for one more connection."""
+        """The handshake for one more connection."""
         pin = self._certificate.fingerprint if self._certificate is not None else ""
         return ListenerHandshake(self._greeting, self.credentials, self._roles, where, pin, welcome)
 
@@ -378,7 +378,7 @@ async def _bind_all(host: str, port: int) -> list[socket.socket]:
 
 
 def _group(name: object) -> str:
-    """Return whom a connection counts as: an IPv4 address, the /64 of an IPv6 one, or all of a Unix socket."""
+    """Whom a connection counts as: an IPv4 address, the /64 of an IPv6 one, or all of a Unix socket."""
     if not isinstance(name, tuple) or not name:
         return ""
     try:

@@ -56,5 +56,5 @@ def unpack(data: Buffer) -> list[memoryview]:
 
 
 def nbytes(frames: Sequence[Buffer]) -> int:
-    """Return the bytes of all frames together; frames are one-dimensional and of single bytes."""
+    """The bytes of all frames together; frames are one-dimensional and of single bytes."""
     return sum(map(len, frames))

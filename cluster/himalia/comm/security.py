@@ -51,7 +51,7 @@ class Secret(bytes):
 
 
 def secret_stays(what: str) -> TypeError:
-    """Return the error for somebody who is about to take a secret out of this process."""
+    """The error for somebody who is about to take a secret out of this process."""
     return TypeError(
         f"{what} can't be pickled or copied: whoever reads the copy could use the cluster. "
         f"A program on another machine gets in with the cluster's file; a task needs nothing of it."
@@ -84,7 +84,7 @@ class Credentials:
         return not self.secret and not self.keys
 
     def key(self, role: str, holder: str = "") -> bytes:
-        """Return the key of a role, for roles of :data:`HELD_ROLES` at one holder; KeyError if it isn't among ours."""
+        """The key of a role, for roles of :data:`HELD_ROLES` at one holder; KeyError if it isn't among ours."""
         if holder and role in HELD_ROLES:
             known = self.keys.get(f"{role}@{holder}")
             # Clients, which have the role's key, make each host's; a host has its own alone, and can't be a client
@@ -95,18 +95,18 @@ class Credentials:
         return self.keys[role]
 
     def only_for(self, roles: Iterable[str]) -> Credentials:
-        """Return credentials that are good for these roles and tell nothing of the others' keys."""
+        """Credentials that are good for these roles and tell nothing of the others' keys."""
         if self.is_empty:
             return self
         # Without the secret, of which every role's key can be made.
         return Credentials(self.cluster_id, b"", self.fingerprint, {role: self.key(role) for role in roles})
 
     def with_key(self, role: str, holder: str, key: bytes) -> Credentials:
-        """Return the same with one more key, as :meth:`key` names it."""
+        """The same with one more key, as :meth:`key` names it."""
         return replace(self, keys={**self.keys, f"{role}@{holder}": key})
 
     def to_config(self) -> dict[str, str | dict[str, str]]:
-        """Return what a started process reads on its standard input, or a file of mode 0600 holds; never log it."""
+        """What a started process reads on its standard input, or a file of mode 0600 holds; never log it."""
         keys = {role: key.hex() for role, key in self.keys.items()}
         return {
             "cluster_id": self.cluster_id, "secret": self.secret.hex(), "fingerprint": self.fingerprint, "keys": keys
@@ -120,12 +120,12 @@ class Credentials:
 
 
 def new_credentials() -> Credentials:
-    """Return the credentials of a new cluster."""
+    """The credentials of a new cluster."""
     return Credentials(secrets.token_hex(8), secrets.token_bytes(SECRET_SIZE))
 
 
 def role_key(secret: bytes, role: str) -> bytes:
-    """Return the key that a peer of that role proves to have; it tells nothing of the other roles' keys."""
+    """The key that a peer of that role proves to have; it tells nothing of the other roles' keys."""
     # With a label and a number, so that a key for another purpose, or of a later scheme, is another one.
     return hmac.digest(secret, b"himalia role key 1:" + role.encode(), "sha256")
 
@@ -143,7 +143,7 @@ class ServerCertificate:
         raise secret_stays("A certificate's key")
 
     def to_config(self) -> dict[str, str]:
-        """Return what a started process reads on its standard input; never log it."""
+        """What a started process reads on its standard input; never log it."""
         return {"certificate_pem": self.certificate_pem, "key_pem": self.key_pem, "fingerprint": self.fingerprint}
 
     @classmethod
@@ -153,7 +153,7 @@ class ServerCertificate:
 
 
 def fingerprint(der: bytes) -> str:
-    """Return the fingerprint of a certificate in its DER form."""
+    """The fingerprint of a certificate in its DER form."""
     return hashlib.sha256(der).hexdigest()
 
 

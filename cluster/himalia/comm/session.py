@@ -169,15 +169,15 @@ class Session:
         return [frame for _, frame in self._kept]
 
     def take_ack(self) -> Frame | None:
-        """Return a bare acknowledgement if any is owed: for a timer."""
+        """A bare acknowledgement if any is owed: for a timer."""
         return self._ack_frame() if self._owed_frames else None
 
     def keepalive_frame(self) -> Frame:
-        """Return a bare acknowledgement in any case: to be heard."""
+        """A bare acknowledgement in any case: to be heard."""
         return self._ack_frame()
 
     def goodbye_frame(self, reason: str) -> Frame:
-        """Return the frame that ends the session cleanly; to be sent after everything else, as the last."""
+        """The frame that ends the session cleanly; to be sent after everything else, as the last."""
         # Never empty: with an empty body it would be an acknowledgement.
         return control_frame(self.received, reason.encode(errors="replace")[:4096] or b"closed")
 

@@ -57,7 +57,7 @@ def tune(transport: asyncio.Transport) -> None:
 
 
 def foreign_uid(sock: socket.socket | None) -> str | None:
-    """Return why the peer of a Unix socket is not to be talked to, if so."""
+    """Why the peer of a Unix socket is not to be talked to, if so."""
     if sock is None or sock.family != socket.AF_UNIX:
         return None
     try:
@@ -85,7 +85,7 @@ def peer_uid(fileno: int) -> int:
 
 
 def bind_unix(path: str) -> socket.socket:
-    """Return a socket bound to ``path``, for the own user only; a file that nobody listens at any more is replaced."""
+    """A socket bound to ``path``, for the own user only; a file that nobody listens at any more is replaced."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)
@@ -118,7 +118,7 @@ def _remove_stale(path: str) -> None:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what went wrong in a few words."""
+    """What went wrong in a few words."""
     # Those of asyncio have no text; those of the system say ETIMEDOUT.
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer"

@@ -16,7 +16,7 @@ LISTENED: Final = 512
 
 
 def describe(said: bytes) -> str:
-    """Return who says these bytes first, and what to do about it; empty if that isn't known."""
+    """Who says these bytes first, and what to do about it; empty if that isn't known."""
     # Anywhere: in its frame it stands behind lengths and other words.
     if DASK in said:
         return (

@@ -9,7 +9,7 @@ from himalia.comm.security import ServerCertificate
 
 
 def server_context(certificate: ServerCertificate) -> ssl.SSLContext:
-    """Return the TLS 1.3 context of a listener."""
+    """The TLS 1.3 context of a listener."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     with tempfile.NamedTemporaryFile("w", prefix="himalia-") as file:  # the API takes paths only; 0600, gone at once
@@ -20,7 +20,7 @@ def server_context(certificate: ServerCertificate) -> ssl.SSLContext:
 
 
 def client_context() -> ssl.SSLContext:
-    """Return the TLS 1.3 context of a dialer; it trusts no authority, the caller compares the fingerprint."""
+    """The TLS 1.3 context of a dialer; it trusts no authority, the caller compares the fingerprint."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     # Names and authorities say nothing here: the certificate is the cluster's own, known by its fingerprint, and the

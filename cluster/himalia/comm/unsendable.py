@@ -36,7 +36,7 @@ Instead: TypeAlias = tuple[list[Any], list[Any]]
 """Messages to be sent, and those that this side gets."""
 
 REASON: int = 300
-"""Characters that are told of why a message can't be encoded."""
+"""Characters of the reason why a message can't be encoded."""
 # Of a call that was never timed.
 NEVER = Timing(0.0, 0.0, 0.0, 0.0)
 
@@ -44,7 +44,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def substitutes(message: object, why: str) -> Instead:
-    """Return the messages to be sent in the place of one, and those that this side gets in the place of an answer."""
+    """The messages that are sent instead of one, and those that this side gets instead of an answer."""
     why = f"it can't be sent ({text_of(why, REASON)})"
     mended = repaired(message)
     # A text may be mended, a name may not: the peer would take it for another's.
@@ -71,7 +71,7 @@ def fits(message: object) -> bool:
 
 
 def names_of(message: object) -> list[Any]:
-    """Return what a message says about whom: what must not be changed."""
+    """What a message names: that must not be changed."""
     found = [getattr(message, name, None) for name in ("key", "keys", "digest", "host")]
     if isinstance(message, Submit):
         found += [(spec.key, spec.dependencies, spec.argument) for spec in message.tasks]

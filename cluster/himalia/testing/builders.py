@@ -20,7 +20,7 @@ Fields: TypeAlias = dict[str, Any]
 
 
 def host_id(host: str) -> HostId:
-    """Return a host's id."""
+    """A host's id."""
     return HostId(PeerId(host))
 
 
@@ -39,19 +39,20 @@ def make_spec(
     argument: str = "",
     **options: Any,
 ) -> TaskSpec:
-    """Return a call; ``options`` are those of :class:`TaskOptions`."""
+    """A call; ``options`` are those of :class:`TaskOptions`."""
     inputs = tuple(Key(name) for name in dependencies)
+    # None where nothing is asked for, as clients send it.
     asked = TaskOptions(**options) if options else None
     return TaskSpec(Key(key), group, function, call, inputs, order, wanted, argument, asked)
 
 
 def make_submit(*specs: TaskSpec | str, batch: int = 1) -> Submit:
-    """Return a submission of specs; a plain string is the key of a call without inputs."""
+    """A submission of specs; a plain string is the key of a call without inputs."""
     return Submit(batch, [make_spec(spec) if isinstance(spec, str) else spec for spec in specs])
 
 
 def make_chain(length: int, prefix: str = "x") -> list[TaskSpec]:
-    """Return calls each of which needs the one before; only the last is wanted."""
+    """Calls each of which needs the one before; only the last is wanted."""
     return [
         make_spec(f"{prefix}-{n}", *([f"{prefix}-{n - 1}"] if n else []), wanted=n == length - 1, order=n)
         for n in range(length)
@@ -59,7 +60,7 @@ def make_chain(length: int, prefix: str = "x") -> list[TaskSpec]:
 
 
 def make_tree(leaves: int, prefix: str = "t", fan_in: int = 2) -> list[TaskSpec]:
-    """Return a reduction of so many leaves; only its root is wanted."""
+    """A reduction of so many leaves; only its root is wanted."""
     level = [f"{prefix}-0-{n}" for n in range(leaves)]
     specs = [make_spec(name, wanted=False, group="leaf") for name in level]
     depth = 0
@@ -75,7 +76,7 @@ def make_tree(leaves: int, prefix: str = "t", fan_in: int = 2) -> list[TaskSpec]
 
 
 def make_host_info(host: str = "nanny-1", **changes: Any) -> HostInfo:
-    """Return a host; its number, if its name ends with one, makes its address."""
+    """A host; its number, if its name ends with one, makes its address."""
     number = host.rpartition("-")[2]
     values: Fields = {
         "host": host_id(host),
@@ -92,7 +93,7 @@ def make_host_info(host: str = "nanny-1", **changes: Any) -> HostInfo:
 
 
 def make_worker_info(host: str = "nanny-1", index: int = 0, **changes: object) -> WorkerInfo:
-    """Return a worker of a host."""
+    """A worker of a host."""
     number = host.rpartition("-")[2]
     values: Fields = {
         "name": WorkerName(f"host-{number}-{index}"),
@@ -114,7 +115,7 @@ def make_register(
     attempts: Iterable[tuple[str, int]] = (),
     resources: dict[str, float] | None = None,
 ) -> RegisterNanny:
-    """Return a nanny's registration with so many workers, holding ``data`` (key, attempt, bytes)."""
+    """A nanny's registration with so many workers, holding ``data`` (key, attempt, bytes)."""
     infos = [make_worker_info(host, n, nthreads=nthreads, resources=resources or {}) for n in range(workers)]
     held = [HeldData(Key(key), attempt, nbytes) for key, attempt, nbytes in data]
     return RegisterNanny(make_host_info(host), infos, held, [(Key(key), attempt) for key, attempt in attempts])
@@ -123,35 +124,35 @@ def make_register(
 def make_finished(
     key: str, attempt: int, *, nbytes: int = 8, data: bytes | None = b"value", **changes: Any
 ) -> TaskFinished:
-    """Return the completion of an attempt."""
+    """The completion of an attempt."""
     values: Fields = {"worker": WorkerName("host-1-0"), "type_name": "bytes", "timing": NO_TIME}
     return TaskFinished(key=Key(key), attempt=attempt, nbytes=nbytes, data=data, **(values | changes))
 
 
 def make_error(key: str, text: str = "ValueError: no", kind: str = "exception") -> TaskError:
-    """Return how a call ended that has no result."""
+    """How a call ended that has no result."""
     return TaskError(kind, Key(key), text)
 
 
 def make_failed(key: str, attempt: int, text: str = "ValueError: no") -> TaskFailed:
-    """Return the failure of an attempt."""
+    """The failure of an attempt."""
     return TaskFailed(Key(key), attempt, make_error(key, text), NO_TIME)
 
 
 def make_placed(
     key: str, host: str = "nanny-1", *, nbytes: int = 8, wanted: bool = True, attempt: int = -1
 ) -> DataPlaced:
-    """Return the announcement of scattered data."""
+    """The announcement of scattered data."""
     return DataPlaced(Key(key), "data", host_id(host), nbytes, "bytes", wanted, attempt)
 
 
 def make_dependency(key: str, attempt: int, *holders: str, nbytes: int = 8) -> Dependency:
-    """Return an input of a call and who holds it."""
+    """An input of a call and who holds it."""
     return Dependency(Key(key), attempt, nbytes, tuple(host_id(host) for host in holders))
 
 
 def make_compute(key: str, attempt: int, *dependencies: Dependency, **changes: Any) -> Compute:
-    """Return an assignment as a scheduler sends it to a nanny."""
+    """An assignment as a scheduler sends it to a nanny."""
     values: Fields = {
         "group": "f",
         "function": b"",
@@ -166,15 +167,15 @@ def make_compute(key: str, attempt: int, *dependencies: Dependency, **changes: A
 
 
 def make_returned(run: int, *, data: bytes = b"value") -> Returned:
-    """Return a worker's answer with a small result."""
+    """A worker's answer with a small result."""
     return Returned(run, len(data), "bytes", Place(data), NO_TIME)
 
 
 def make_raised(run: int, key: str, text: str = "ValueError: no", kind: str = "exception") -> Raised:
-    """Return a worker's answer of a call that raised."""
+    """A worker's answer of a call that raised."""
     return Raised(run, make_error(key, text, kind), NO_TIME)
 
 
 def make_reply(request: int, nbytes: int) -> Reply:
-    """Return an answer of a little more than so many bytes."""
+    """An answer of a little more than so many bytes."""
     return Reply(request, CallSpec(b"", bytes(nbytes), "", ()))

@@ -1,4 +1,4 @@
-"""What simulated calls do: how long they take, what they return, how they fail.  Decides nothing about where or when.
+"""What simulated calls do: how long they take, what they return, how they fail.
 
 The *value* of a key is a hash of its name and of its inputs' values.  Whoever mixes results up, computes from a wrong
 input or loses one on the way therefore ends with a value that shows it.
@@ -43,7 +43,7 @@ class SimulatedCall(msgspec.Struct, array_like=True, frozen=True):
     """Part of the value: two calls of one key with different salts are different functions."""
 
     def pack(self) -> bytes:
-        """Return the bytes that travel."""
+        """The bytes that travel."""
         return _encode(self)
 
 
@@ -52,17 +52,18 @@ _decode = decoder_of(SimulatedCall).decode
 
 
 def unpack(data: bytes) -> SimulatedCall:
-    """Return the call that ``data`` describes."""
+    """The call that ``data`` describes."""
     return _decode(data)
 
 
 def value_of(call: SimulatedCall, inputs: Sequence[bytes]) -> bytes:
-    """Return the value of a call with these input values, in the order of ``call.inputs``."""
+    """The value of a call with these input values, in the order of ``call.inputs``."""
+    # Of the inputs' values in the call's order, so that two inputs that were exchanged show as well.
     return blake2b(f"{call.key}/{call.salt}".encode() + b"".join(inputs), digest_size=VALUE_BYTES).digest()
 
 
 def scattered_value(key: Key, number: int = 0) -> bytes:
-    """Return the value of placed data; of several that one name stands for, one after another, that of a number."""
+    """The value of placed data; of several that one name stands for, one after another, that of a number."""
     return blake2b(f"placed/{key}/{number}".encode(), digest_size=VALUE_BYTES).digest()
 
 
@@ -84,10 +85,12 @@ def true_values(calls: Mapping[Key, SimulatedCall], placed: Sequence[Key]) -> di
 
 def write_value(value: bytes, nbytes: int) -> bytes:
     """Return ``nbytes`` bytes (eight at least) that all show ``value``."""
+    # Repeated to the end: a torn or foreign range shows at whatever byte it begins.
     return (value * (nbytes // VALUE_BYTES + 1))[: max(nbytes, VALUE_BYTES)]
 
 
 def read_value(data: bytes | memoryview) -> bytes:
-    """Return the value that bytes show, or nothing if they don't show one alone."""
+    """The value that bytes show, or nothing if they don't show one alone."""
+    # All of it is compared: a range whose end is somebody else's begins as it should.
     value = bytes(data[:VALUE_BYTES])
     return value if data == write_value(value, len(data)) else b""

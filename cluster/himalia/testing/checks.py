@@ -65,6 +65,7 @@ class Witness:
         self._before: tuple[Any, int] | None = None
 
     def _all_ancestors(self) -> dict[Key, set[Key]]:
+        # A plan names dependencies first, so those of each task are known when it is looked at.
         found: dict[Key, set[Key]] = {key: {key} for key in self.cluster.plan.placed}
         for key, task in self.cluster.plan.tasks.items():
             found[key] = {key}.union(*(found[name] for name in task.call.inputs))
@@ -91,6 +92,7 @@ class Witness:
 
     def poisoned(self, worker: SimulatedWorker, key: Key) -> None:
         """Note which call will be the end of a worker."""
+        # By identity: its name will be its successor's.
         self.guilty[id(worker)] = key
 
     def had_accident(self, worker: SimulatedWorker) -> None:
@@ -99,6 +101,7 @@ class Witness:
 
     def worker_ended(self, worker: SimulatedWorker, keys: Iterable[Key]) -> None:
         """Count a worker's death for the calls it had begun."""
+        # Both are taken out: the next process may get the same id.
         guilty = self.guilty.pop(id(worker), None)
         was_accident = id(worker) in self.accidents
         self.accidents.discard(id(worker))
@@ -111,6 +114,7 @@ class Witness:
     def data_endangered(self, keys: Iterable[Key]) -> None:
         """Note that a copy of these is gone or was believed to be."""
         placed = self.cluster.plan.placed
+        # What is computed is computed again; only what somebody placed can be gone for good.
         self.may_be_lost.update(key for key in keys if key in placed or "-call-" in key or key.startswith(OWN))
 
     def disk_is_full(self) -> None:
@@ -121,6 +125,7 @@ class Witness:
         """Check what a call was given as an input."""
         if key.startswith(OWN):
             return  # what such a name stands for, its user knows
+        # An argument that was placed is in no plan; its value follows from its name.
         truth = self.cluster.truth.get(key) or calls.scattered_value(key)
         if value != truth:
             raise SimulationError(f"{worker} was given a wrong value of {key}")
@@ -137,18 +142,21 @@ class Witness:
         """Remember how the task stood that a completion is about."""
         self._before = None
         if event.__class__ is TaskFinished:
+            # Before the machine has it: the same event may finish a task and forget it.
             task = self.cluster.scheduler.machine.tasks.get(event.key)
             if task is not None and task.status is not s.FINISHED:
                 self._before = (task, event.attempt)
 
     def scheduler_handled(self, event: Any, source: PeerId) -> None:
         """Check that a completion was taken in once and by its attempt, and what deaths cost."""
+        # While the death is taken in: a moment later its calls may be gone.
         if event.__class__ is WorkerDied:
             self._check_strikes(event)
         if self._before is None:
             return
         task, attempt = self._before
         if task.status is s.FINISHED:
+            # The machine took it as the result: then it is the attempt of now, for the first time.
             if attempt in self.committed or task.attempt != attempt:
                 raise SimulationError(f"attempt {attempt} of {task.key} was committed again")
             self.committed.add(attempt)
@@ -172,6 +180,7 @@ class Witness:
     def settled(self, client: ClientProcess, record: Record) -> None:
         """Check an outcome at the moment in which the user learns it."""
         self.outcomes[record.status] += 1
+        # With the record, so that no other one can get its id.
         self.settled_as[id(record)] = (record, record.status)
         if record.status is FINISHED:
             if record.data is not None:
@@ -191,8 +200,10 @@ class Witness:
 
     def _check_error(self, client: ClientProcess, record: Record) -> None:
         error = record.error
+        # Without its scheduler all that it has is lost, whatever became of it.
         if client.machine.gone:
             return
+        # The argument of a large call has a key of its own, and stands for its call.
         if error is None or Key(error.key.partition("-call-")[0]) not in self.ancestors_of(record.key):
             raise SimulationError(f"{record.key} erred because of {error!r}, which is none of its inputs")
         if not self._is_deserved(error):
@@ -207,6 +218,7 @@ class Witness:
                 return True
             return any(self.cancels.get(name) for name in self.ancestors_of(Key(key.partition("-call-")[0])))
         if error.kind == "killed":
+            # Once at most: after a first death a call runs alone, so a second one is nobody else's doing.
             return self.struck[key] + min(1, self.bystander[key]) >= self.cluster.settings.strikes
         if error.kind == "full" or "StoreFullError" in error.text:
             return self.was_disk_full or self._inputs_of(key) > self.cluster.plan.behaviour.memory
@@ -216,12 +228,13 @@ class Witness:
         call = task.call
         if error.kind == "exception":
             if call.nature == calls.FLAKY:
+                # It raises so many times; with as many retries it has to return.
                 return task.retries < call.times and "raises" in error.text
             return call.nature in (calls.RAISES, calls.UNWRITABLE)
         return False
 
     def _inputs_of(self, key: Key) -> int:
-        """Return how many bytes of inputs a call needs in memory at once."""
+        """How many bytes of inputs a call needs in memory at once."""
         plan = self.cluster.plan
         task = plan.tasks.get(key)
         inputs = task.call.inputs if task is not None else ()
@@ -231,7 +244,8 @@ class Witness:
         )
 
     def ancestors_of(self, key: Key) -> set[Key]:
-        """Return a key and all that it is computed from."""
+        """A key and all that it is computed from."""
+        # Names that are made up while it runs aren't in the plan.
         known = self.ancestors.get(key)
         return known if known is not None else {key, Key(key.removesuffix(AGAIN))}
 
@@ -246,13 +260,14 @@ class Witness:
                 for record in held:
                     if record.status is PENDING:
                         raise SimulationError(f"{client.me} still waits for {key}: {self.explain(key)}")
+                    # A future that ended stays as it is, unless its user asked for another try.
                     if record.status is FINISHED and self.settled_as[id(record)][1] == ERROR and not self.was_retried:
                         raise SimulationError(f"{client.me} was told that {key} erred, and later that it finished")
                     if record.status is FINISHED and client.checked.get(key) is not record:
                         raise SimulationError(f"{client.me} could not read {key}: {self.explain(key)}")
 
     def explain(self, key: Key) -> str:
-        """Return what the scheduler says about a key."""
+        """What the scheduler says about a key."""
         from himalia.scheduler.explaining.task import explain
 
         return (
@@ -272,12 +287,14 @@ class Witness:
     def check_books(self) -> None:
         """Check that both sides of every session always believed the same, and that no call ran without need."""
         state = self.cluster.scheduler.machine.state
+        # Repairing hides it from users; here it is the bug itself.
         if state.drift_repaired:
             raise SimulationError(f"{state.drift_repaired} times a nanny and the scheduler believed different things")
         if self.is_peaceful:
             for key, count in self.executions.items():
                 if key.startswith(OWN):
                     continue
+                # Where nothing breaks, nothing may be run twice, whether or not users see it.
                 if count > self.submissions[key] * (1 + self.cluster.plan.tasks[key].retries):
                     raise SimulationError(f"{key} ran {count} times; it was submitted {self.submissions[key]} times")
 
@@ -301,8 +318,10 @@ class Witness:
             "requests": list(self.cluster.scheduler.machine.state.questions.unanswered),
         }
         for host in state.hosts.values():
+            # Workers stay, what they were taken for must not.
             used = [worker.used for worker in host.workers.values() if any(worker.used.values()) or worker.assigned]
             found[f"{host.id} resources in use"] = used
+            # A sum of floats that came and went ends a little beside zero.
             found[f"{host.id} occupancy"] = host.occupancy > 1e-9
             found[f"{host.id} assigned"] = list(host.assigned)
             found[f"{host.id} zombies"] = list(host.zombies)

@@ -1,6 +1,6 @@
 """A simulated client: the real machine, and what its shell would do: place values, read them, map them for a while.
 
-Decides nothing of what is submitted, held or cancelled: that is the user's (``users.py``).
+What is submitted, held or cancelled is the user's affair (``users.py``).
 """
 
 from __future__ import annotations
@@ -75,10 +75,12 @@ class ClientProcess(Process):
         self.mappings: list[tuple[HostId, Key, Value]] = []
         """Arrays that map a host's memory."""
         super().__init__(cluster, me, "client", ClientMachine())
+        # After the process, whose machine and chance it uses.
         self.user = User(self)
         self.perform |= {
             Notify: self._notify,
             Answer: self._answered,
+            # What a shell does for people, and for connections that don't exist here.
             Deliver: lambda instruction: None,
             ShowOutput: lambda instruction: None,
             ForgetHost: lambda instruction: None,
@@ -102,6 +104,7 @@ class ClientProcess(Process):
         self.is_lost = True
         super().peer_left(peer, reason)
         self.kill()
+        # As somebody restarts a kernel: another client, which knows nothing of the one before.
         self.world.call_later(0.1, self.cluster.start_client, self.number)
 
     def do(self, op: UserOp) -> None:
@@ -117,11 +120,13 @@ class ClientProcess(Process):
         if record is None:
             return  # cancelled before the user had it
         self.futures.setdefault(key, []).append(record)
+        # A future of something that ended long ago is told by nobody.
         if record.status is not PENDING or not self.machine.watch(record, self._settled):
             self._settled(record)
 
     def release(self, keys: tuple[Key, ...]) -> None:
         """Drop the futures of these keys, or one of several."""
+        # A key that is named several times loses as many futures.
         records = [self.futures[key].pop() for key in keys if key in self.futures]
         for key in keys:
             if not self.futures.get(key, True):
@@ -134,6 +139,7 @@ class ClientProcess(Process):
         records = [record for held in self.futures.values() for record in held]
         self.futures.clear()
         if records:
+            # A collector goes by no order: inputs may be let go of before what needs them, and after it.
             self.random.shuffle(records)
             self.feed(FuturesDropped(records))
 
@@ -148,6 +154,7 @@ class ClientProcess(Process):
     ) -> None:
         """Send a value to a host, as the data plane would; ``done`` is told which one, and the attempt."""
         self.placing += 1
+        # Negative: the scheduler counts its attempts upwards, so no call's is ever the same.
         Placing(self, key, data, self.random.randrange(-(2**62), 0), done, failed).go_somewhere()
 
     def place_at(
@@ -161,6 +168,7 @@ class ClientProcess(Process):
     ) -> None:
         """Send another copy of a value to this host, and to no other."""
         self.placing += 1
+        # As if tried often enough, so that a failure is the end of it.
         Placing(self, key, data, attempt, done, failed, tries=LAST_TRY).go_to(host)
 
     # Values of futures
@@ -181,6 +189,7 @@ class ClientProcess(Process):
             self._check(record, record.data)
             return
         self.reading.add(key)
+        # Any of them; if that fails the machine is told, and finds another way.
         host = self.random.choice(record.holders)
         self.after(self.cluster.fetch_delay(self.random), self._ask_for, record, record.attempt, host)
 
@@ -200,7 +209,9 @@ class ClientProcess(Process):
         if not self.is_alive:
             return
         if value is not None and value.offset >= 0:
+            # Even if nobody wants it any more: the nanny counted the mapping when it answered.
             self.mappings.append((host, record.key, value))
+            # A real reader copies these, and reports the end of the mapping at once.
             is_small = len(value.memory) <= self.cluster.settings.copy_limit
             self.after(0.0 if is_small else KEPT * self.random.random(), self._unmap, host, record.key, value)
         if self.machine.records.get(record.key) is not record or not self.is_usable:
@@ -216,6 +227,7 @@ class ClientProcess(Process):
         nanny = self.cluster.reach(self, host)
         if nanny is None:
             return  # what a process maps of a file stays, whoever made it: simulated memory goes with its nanny
+        # At the end, not at the beginning: a range that was used again meanwhile shows now.
         shown = calls.read_value(value.memory)
         if not shown:
             raise SimulationError(f"{self.me} maps {key}, which was overwritten: {bytes(value.memory[:80])!r}")
@@ -232,6 +244,7 @@ class ClientProcess(Process):
     # Questions, and the end
 
     def ask(self, message: Any) -> None:
+        # Before it is fed: the machine may answer it in the same event.
         self.asked.add(message.request)
         self.feed(RequestMade(message))
 
@@ -241,6 +254,7 @@ class ClientProcess(Process):
     def leave(self) -> None:
         """Close the client politely."""
         if self.is_alive:
+            # The machine's last words first; the goodbye follows them on the same connection.
             self.feed(Closed("the user closed it"))
             self.end("closed")
             self.cluster.client_died(self)
@@ -251,13 +265,14 @@ class ClientProcess(Process):
         for key, record in self.machine.records.items():
             if record.status is PENDING:
                 done = False
+            # By the record: a key that was used again has another one, and has to be read again.
             elif record.status is FINISHED and self.checked.get(key) is not record:
                 self.read(key)
                 done = False
         return done
 
     def statuses(self) -> dict[Key, str]:
-        """Return how the user's futures stand, for reports."""
+        """How the user's futures stand, for reports."""
         return {key: held[-1].status for key, held in self.futures.items() if held[-1].status != CANCELLED}
 
 
@@ -310,6 +325,7 @@ class Placing:
             return
         is_answered = False
 
+        # Called by the host, or by the look below if that is gone; the first one counts.
         def answered(is_stored: bool) -> None:
             nonlocal is_answered
             if not is_answered:
@@ -327,6 +343,7 @@ class Placing:
                 else:
                     answered(False)
 
+        # No connection breaks here when a nanny dies, so somebody has to look.
         nanny.put(client.me, self.key, self.attempt, self.data, answered)
         look()
 

@@ -59,6 +59,7 @@ class HandLoop(asyncio.BaseEventLoop):
         while not task.done():
             due = self._next()
             if due is None or due > end:
+                # Or the garbage collector would complain of it in the middle of another test.
                 task.cancel()
                 self.settle()
                 raise AssertionError(f"{main!r} waits for something that does not come")
@@ -84,6 +85,7 @@ class HandLoop(asyncio.BaseEventLoop):
             What a callback raised.
         """
         previous = asyncio._get_running_loop()
+        # For the callbacks alone: what asks for the loop in between finds what was there before.
         asyncio._set_running_loop(self)
         try:
             while True:
@@ -97,11 +99,13 @@ class HandLoop(asyncio.BaseEventLoop):
                         handle._run()
         finally:
             asyncio._set_running_loop(previous)
+        # When all that was due is done: a callback that fails keeps no other from its turn.
         if self._failures:
             raise self._failures.pop(0)
 
     def _next(self) -> float | None:
-        """Return when the next timer is due."""
+        """When the next timer is due."""
+        # Thrown away here only: a heap has no cheap way to take out what is in its middle.
         while self._timers and self._timers[0][2].cancelled():
             heappop(self._timers)
         return self._timers[0][0] if self._timers else None
@@ -124,6 +128,7 @@ class HandLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         timer = asyncio.TimerHandle(when, callback, args, self, context)
+        # Numbered, so that timers of one moment go off as they were asked for; asyncio leaves that open.
         heappush(self._timers, (when, next(self._asked), timer))
         return timer
 
@@ -131,6 +136,7 @@ class HandLoop(asyncio.BaseEventLoop):
         return asyncio._get_running_loop() is self
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
+        # Asyncio would log it, and the test would pass.
         self._failures.append(context.get("exception") or AssertionError(context["message"]))
 
     def __del__(self) -> None:

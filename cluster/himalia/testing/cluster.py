@@ -52,6 +52,7 @@ class SchedulerProcess(Process):
         self.perform[ReturnMemory] = lambda instruction: None  # nothing here has the memory of a real scheduler
 
     def _send(self, instruction: Send) -> None:
+        # Where it is sent, not where it arrives: what is lost on the way was assigned all the same.
         if instruction.message.__class__ is Compute:
             self.cluster.witness.scheduler_sends(instruction.message)
         super()._send(instruction)
@@ -59,6 +60,7 @@ class SchedulerProcess(Process):
     def peer_left(self, peer: PeerId, reason: str) -> None:
         """Lose a peer; the data of a host are given up with it."""
         for nanny in self.cluster.nannies.values():
+            # Alive and cut off: the scheduler gives up all that it holds.
             if nanny.me == peer:
                 self.cluster.witness.data_endangered(held.key for held in nanny.store.inventory())
         super().peer_left(peer, reason)
@@ -95,6 +97,7 @@ class SimulatedCluster:
         """Calls that somebody cancelled for everybody, and that nobody submitted again; who, and when."""
         self.shared: dict[Key, set[bytes]] = {}
         """What names stood for that all users use."""
+        # First: it is who all others dial.
         self.scheduler = SchedulerProcess(self)
         self.nannies: dict[int, NannyProcess] = {}
         """The living nannies by the number of their host."""
@@ -123,6 +126,7 @@ class SimulatedCluster:
         """Start a nanny on a host that has none."""
         if number not in self.nannies:
             self.started += 1
+            # With a number of its own: what arrives late for the one before must not be taken for this one's.
             self.nannies[number] = NannyProcess(self, number, PeerId(f"nanny-{number}-{self.started}"))
 
     def start_client(self, number: int) -> None:
@@ -132,6 +136,7 @@ class SimulatedCluster:
             self.clients[number] = ClientProcess(self, number, PeerId(f"client-{number}-{self.started}"))
 
     def _do(self, op: Any) -> None:
+        # A user whose kernel just died does nothing; the plan goes on without.
         client = self.clients.get(op.client)
         if client is not None:
             client.do(op)
@@ -149,6 +154,7 @@ class SimulatedCluster:
         if self.clients.get(client.number) is client:
             del self.clients[client.number]
         for nanny in self.nannies.values():
+            # Each nanny in its own time, and not at once: it asks the kernel now and then (comm/data/presence.py).
             self.world.call_later(PRESENCE * client.random.random(), nanny.reader_gone, client.me)
 
     def maps_something(self, reader: str, host: PeerId) -> bool:
@@ -158,9 +164,10 @@ class SimulatedCluster:
     # Who reaches whom
 
     def reach(self, reader: Process, host: HostId) -> NannyProcess | None:
-        """Return the nanny of that incarnation, if it lives and ``reader`` can reach it."""
+        """The nanny of that incarnation, if it lives and ``reader`` can reach it."""
         for nanny in self.nannies.values():
             if nanny.me == host:
+                # Only hosts are parted from each other; clients reach all of them.
                 if isinstance(reader, NannyProcess) and self._is_parted(reader.number, nanny.number):
                     return None
                 return nanny
@@ -188,6 +195,7 @@ class SimulatedCluster:
         """
         if key in self.stopped:
             client, since, first = self.stopped[key]
+            # In the calm nothing is an excuse: attempts from that one on never end by themselves.
             if since >= self.plan.calm_at:
                 return attempt >= first and not client.is_lost
             if client.is_usable and self.world.now - since < CANCEL_COUNTS:

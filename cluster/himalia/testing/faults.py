@@ -43,9 +43,12 @@ CROSSING: Final = 0.05
 
 def draw_faults(random: Random, hosts: Sequence[HostPlan], clients: int, span: float) -> list[Fault]:
     """Draw faults: which kinds exist, how many of each, and moments at which they gather."""
+    # One run in five has none: only there it can be seen that nothing is run without need.
     if random.random() < 0.2:
         return []
+    # Some kinds only, in swarm style (workload.py): a mess of all of them hides what two do to each other.
     kinds = [kind for kind in KINDS if random.random() < 0.35]
+    # Faults that come together meet what a single one never does.
     moments = [random.uniform(0.0, span) for _ in range(random.randint(1, 3))]
     faults = []
     for kind in kinds:
@@ -80,6 +83,7 @@ def draw_wire_faults(random: Random, hosts: int, clients: int, span: float) -> l
         ))  # fmt: skip
     for _ in range(random.choice((0, 0, 1, 2, 4))):
         is_client, seconds = random.random() < 0.3, random.choice((0.05, 0.5, 1.0, 4.0)) * random.uniform(0.5, 1.5)
+        # The scheduler among them: it comes right before host 0.
         numbers = range(clients) if is_client else range(SCHEDULER_NUMBER, hosts)
         faults.append(Fault(
             time=random.uniform(0.0, span), kind="stall", number=random.choice(numbers), seconds=seconds,
@@ -133,6 +137,7 @@ class Breaker:
 
     def do(self, fault: Fault) -> None:
         """Let something break, if it is there."""
+        # A fault that was put off may come too late.
         if not self.cluster.is_calm:
             self.world.record("fault", fault)
             self.done += 1
@@ -145,6 +150,7 @@ class Breaker:
         cluster.is_calm = True
         cluster.network.calm_down()
         behaviour = plan.behaviour
+        # In the plan itself, which is why one that is to be run again is copied (shrink.copy).
         behaviour.slow_fetch = behaviour.failed_fetch = behaviour.failed_start = 0.0
         cluster.parted.clear()
         for number in range(len(plan.hosts)):
@@ -152,6 +158,7 @@ class Breaker:
         for number in range(plan.clients):
             cluster.start_client(number)
         for nanny in cluster.nannies.values():
+            # A disk that was pressed and never let go.
             nanny.disk.grow(plan.behaviour.disk)
         self._cancel_endless()
 
@@ -181,6 +188,7 @@ class Breaker:
         worker = self._victim(nanny)
         if worker is not None:
             self.cluster.witness.had_accident(worker)
+            # After it was said: exit() counts whose fault it is.
             worker.exit("signal SIGKILL")
 
     def _stop_worker(self, fault: Fault) -> None:
@@ -189,6 +197,7 @@ class Breaker:
         if workers:
             worker = self.random.choice(workers)
             worker.stop()
+            # A million seconds are longer than any run: for ever.
             self.world.call_later(fault.seconds if fault.back_after < 100.0 else 1e6, worker.go_on)
 
     def _bloat(self, fault: Fault) -> None:
@@ -201,6 +210,7 @@ class Breaker:
     def _leave(self, fault: Fault) -> None:
         nanny = self.cluster.nannies.get(fault.number)
         if nanny is not None:
+            # Back a little later: as long as it is leaving, its number is taken, and nothing would start.
             nanny.feed(Close("the nanny was stopped"))
             self.world.call_later(fault.back_after + 2.0, self.cluster.start_nanny, fault.number)
 
@@ -215,11 +225,13 @@ class Breaker:
             for fetch in nanny.machine.state.fetches.values()
             if fetch.host in nannies
         ]
+        # What is needed is rare: it is waited for, not hoped for.
         if not crossing:
             self.world.call_later(CROSSING, self._strand, fault)
             return
         reader, holder = self.random.choice(crossing)
         for line in self.cluster.network.lines(reader):
+            # Upwards: the copy is there, and the scheduler doesn't hear of it.
             line.clog(True, fault.seconds)
         self.world.call_later(self.random.uniform(0.0, CROSSING), holder.feed, Close("the nanny was stopped"))
         self.world.call_later(fault.back_after + 2.0, self.cluster.start_nanny, holder.number)
@@ -232,6 +244,7 @@ class Breaker:
         """Whether this accident leaves the calls of a worker innocent: one strike each, none kills by itself."""
         witness = self.cluster.witness
         return all(
+            # A call that kills its workers has strikes of its own; one more by accident could be its last.
             running.call.nature != calls.POISON and not witness.struck[running.run.key]
             for running in worker.running.values()
         )
@@ -265,11 +278,13 @@ class Breaker:
     def _spoil(self, fault: Fault) -> None:
         nanny = self.cluster.nannies.get(fault.number)
         if nanny is not None:
+            # All of it, before it happens: which half is hit is drawn inside.
             self.cluster.witness.data_endangered(held.key for held in nanny.store.inventory())
             nanny.spoil(0.5)
 
     def _press(self, fault: Fault) -> None:
         nanny = self.cluster.nannies.get(fault.number)
         if nanny is not None:
+            # Full as it is: nothing more fits, and what is there can be read.
             nanny.disk.size = nanny.disk.used
             self.world.call_later(fault.seconds, nanny.disk.grow, self.cluster.plan.behaviour.disk)

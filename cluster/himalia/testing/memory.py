@@ -1,6 +1,6 @@
 """A host's memory and disk for a real store: plain bytes of this process, and chance to break them.
 
-Whoever reads what was freed, or before it was written, ends with bytes that no result has.  It decides nothing.
+Whoever reads what was freed, or before it was written, ends with bytes that no result has.
 """
 
 from __future__ import annotations
@@ -43,11 +43,13 @@ class SimulatedArena(Arena):
     def map(self, offset: int, length: int, *, writable: bool = False) -> memoryview:
         """See :class:`Arena`."""
         view = self.data[offset : offset + length]
+        # As a real mapping for reading, so that a write where none may be is noticed.
         return view if writable else view.toreadonly()
 
     def discard(self, offset: int, length: int) -> None:
         """Overwrite a range: the system may give its pages to anybody."""
         for page in range(offset, offset + length, PAGE):
+            # The start of each page will do: readers compare every byte.
             self.data[page : page + len(FOREIGN)] = FOREIGN
 
     def is_reading(self, reader: str) -> bool:
@@ -55,7 +57,7 @@ class SimulatedArena(Arena):
         return self._is_reading(reader)
 
     def resident(self) -> int:
-        """Return the bytes of all of it."""
+        """The bytes of all of it."""
         return self.size
 
     def close(self) -> None:
@@ -93,6 +95,7 @@ class SimulatedDisk(SpillFile):
             self._is_full()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.used += nbytes
+        # A number and no place: one that was given up is never somebody else's.
         self._next += 1
         self._written[self._next] = bytearray()
         return Extent(self._next, nbytes, nbytes)
@@ -106,6 +109,7 @@ class SimulatedDisk(SpillFile):
     def fill(self, extent: Extent, memory: memoryview) -> Iterator[None]:
         """See :class:`SpillFile`."""
         done = 0
+        # The real pieces, with the real checksum; only what they are cut from is simulated.
         for piece in self.pieces(extent, self.step):
             memory[done : done + len(piece)] = piece
             done += len(piece)
@@ -134,4 +138,5 @@ class SimulatedDisk(SpillFile):
         """Damage that share of what was written."""
         for written in self._written.values():
             if written and random.random() < share:
+                # One byte is enough: the checksum has to see it.
                 written[random.randrange(len(written))] ^= 0xFF

@@ -52,6 +52,7 @@ class End:
         self.session.send(message)
         if not self.is_flushing:
             self.is_flushing = True
+            # When this moment is over, as an endpoint does at the end of a tick.
             self.line.world.call_later(0.0, self.line.flush, self)
 
     def leave(self, reason: str) -> None:
@@ -88,8 +89,10 @@ class ModelLine:
         self.is_redialing = False
         if self.dialer.is_over or self.connection or not self.dialer.owner.is_alive:
             return
+        # Looked at before each try: who can't be reached in all that time is given up.
         if self.world.now - self.cut_at > self.lease:
             self.dialer.leave("the scheduler can't be reached")
+        # Refused or unheard: the model makes no difference, the real network does.
         elif self.world.now < self.blocked_until or not self.listener.owner.is_alive:
             self._redial()
         else:
@@ -108,6 +111,7 @@ class ModelLine:
         if end.is_over:
             self._carry(self.connection, self.dialer, self.dialer.leave, "the session was given up over there")
             return
+        # The welcome before the first frames: both ride on the same connection, which keeps their order.
         self._carry(self.connection, self.dialer, self._welcome, end.session.received)
         self._take_up(end, seen)
 
@@ -118,6 +122,7 @@ class ModelLine:
     def _take_up(self, end: End, seen: int) -> None:
         end.connection = self.connection
         if end.has_joined:
+            # What the other side has seen is forgotten, the rest goes again, before anything new.
             self._transmit(end, end.session.resume(seen))
         else:
             end.has_joined = True
@@ -130,6 +135,7 @@ class ModelLine:
         if self.connection:
             self.connection = 0
             self.cut_at = self.world.now
+            # Each side believes in it for a while, and writes to it: those frames are lost.
             for end in (self.dialer, self.listener):
                 notice = self.random.uniform(0.0, self.network.weather.notice)
                 self.world.call_later(notice, self._lose, end, self.dialed)
@@ -144,6 +150,7 @@ class ModelLine:
 
     def _lose(self, end: End, connection: int) -> None:
         """Let one side learn that its connection is gone."""
+        # It has a newer one: this is old news.
         if end.is_over or not end.owner.is_alive or end.connection > connection:
             return
         end.connection = 0
@@ -156,6 +163,7 @@ class ModelLine:
     def _expire(self, connection: int) -> None:
         """End the session at the listening side, if nobody came back."""
         end = self.listener
+        # Nobody came since; a loss after this one has a lease of its own.
         if not end.connection and end.lost == connection:
             end.leave("the lease ran out")
 
@@ -178,6 +186,7 @@ class ModelLine:
 
     def acknowledge(self, end: End) -> None:
         """Acknowledge what arrived, if nothing else did it: a process does this now and then."""
+        # As an endpoint's sweep does; without it a sender whose peer has nothing to say keeps its frames for ever.
         frame = end.session.take_ack() if end.connection and end.owner.is_alive else None
         if frame is not None:
             self._carry(end.connection, end.other, self._arrive, end.other, bytes(frame))
@@ -187,15 +196,18 @@ class ModelLine:
             data = bytes(frame)
             self.network.frames += 1
             self._carry(end.connection, end.other, self._arrive, end.other, data)
+            # No connection carries anything twice; it stands for a frame that is sent again though it had arrived.
             if self.random.random() < self.network.weather.duplicate:
                 self._carry(end.connection, end.other, self._arrive, end.other, data)
 
     def _arrive(self, end: End, frame: bytes) -> None:
+        # Bytes, not only events: two runs of a seed that differ in one field have different digests.
         self.world.absorb(frame)
         session = end.session
         messages = session.receive(frame)
         if messages:
             end.owner.messages_received(end.alias, messages)
+        # After its messages: a goodbye is the last frame.
         if session.goodbye is not None:
             end.leave(session.goodbye)
         elif session.ack_due:
@@ -203,10 +215,12 @@ class ModelLine:
 
     def _carry(self, connection: int, to: End, function: Callable[..., None], *arguments: object) -> None:
         """Call ``function`` when this reaches the other side, unless that connection is cut before."""
+        # Nothing overtakes: a slow frame keeps back all behind it.
         to.not_before = max(to.not_before, self.world.now + self.network.delay())
         self.world.call_at(to.not_before, self._land, connection, to, function, arguments)
 
     def _land(self, connection: int, to: End, function: Callable[..., None], arguments: tuple[object, ...]) -> None:
+        # What was under way when its connection was cut is lost.
         if connection and connection == self.connection and to.owner.is_alive:
             function(*arguments)
 
@@ -247,6 +261,7 @@ class ModelComm:
     def close(self, reason: str) -> None:
         for end in self.ends.values():
             end.line.say_goodbye(end, reason)
+        # Not at once: cutting the line would lose the goodbye that was just written.
         self.network.world.call_later(GOODBYE, self.die)
 
     def die(self) -> None:
@@ -295,11 +310,12 @@ class ModelNetwork:
         dialer.ends[alias] = here
         listener.ends[dialer.owner.me] = there
         self._lines.append(line)
+        # From here its lease counts until it is connected for the first time.
         line.cut_at = self.world.now
         self.world.call_later(0.0, line.dial)
 
     def lines(self, owner: Owner) -> list[ModelLine]:
-        """Return what lies between a process and the scheduler."""
+        """What lies between a process and the scheduler."""
         return [line for line in self._lines if line.dialer.owner is owner and not line.dialer.is_over]
 
     def stand_still(self, owner: Owner, seconds: float) -> None:
@@ -329,6 +345,7 @@ class ModelNetwork:
         """Cut all lines of a dead process; what it had sent may be lost on the way."""
         for line in self._lines:
             if owner in (line.dialer.owner, line.listener.owner):
+                # A kernel closes what its processes leave; the other side finds out in its own time.
                 line.cut(0.0)
         self._lines = [line for line in self._lines if not self._is_dead(line)]
 

@@ -1,7 +1,7 @@
 """A simulated nanny process: the real machine, store, room and exchange, with simulated memory, peers and workers.
 
 It performs what ``nanny/events.py`` defines and owes the machine exactly what is written there, as ``nanny/shell.py``
-does; it answers readers as ``comm/data/server.py`` does.  It decides nothing else.
+does; it answers readers as ``comm/data/server.py`` does.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ class NannyProcess(Process):
         )
         self.exchange = Exchange(
             self.store,
+            # A turn takes its time: what comes between two steps is what goes wrong.
             lambda function: self.after(TURN * self.random.random(), function),
+            # Monotonic clocks of two processes have nothing to do with each other.
             lambda: cluster.world.now + self.skew,
         )
         self.exchange.driver = self
@@ -141,6 +143,7 @@ class NannyProcess(Process):
             e.Recall: lambda instruction: pool.recalled.add(instruction.run),
             e.Unrecall: lambda instruction: pool.recalled.discard(instruction.run),
             e.RunLost: exchange.run_lost,
+            # Not at once: calls may begin or end between the question and the look.
             e.ReadSlots: lambda instruction: self.after(self.random.random() * 1e-4, exchange.read_slots, instruction),
             e.StoreInline: self._store_inline,
             e.AdoptResult: self._adopt,
@@ -167,6 +170,7 @@ class NannyProcess(Process):
         """End the nanny and, as the kernel does for it, its workers."""
         if self.is_alive:
             for worker in self.workers.values():
+                # Nobody reaps them, and nobody hears of it: their nanny is gone.
                 worker.is_alive = False
             super().kill()
             self.cluster.nanny_died(self)
@@ -180,6 +184,7 @@ class NannyProcess(Process):
     def feed(self, event: object, source: PeerId = PeerId("")) -> None:  # noqa: B008  # a NewType call is a constant
         """See :class:`Process`; note what nobody wants any more."""
         if event.__class__ is Withdraw and event.interrupt:
+            # The first time counts: saying it again must not give it more time.
             self.withdrawn.setdefault((event.key, event.attempt), self.world.now)
         super().feed(event, source)
 
@@ -235,6 +240,7 @@ class NannyProcess(Process):
     def _check_withdrawn(self) -> None:
         """See whether workers still run what nobody wants."""
         for worker in self.workers.values():
+            # A stopped one can do nothing about it; that its nanny replaces it is checked by what is left at the end.
             for run in worker.begun() if worker.is_alive and not worker.is_stopped else ():
                 since = self.withdrawn.get(self.attempts[run])
                 if since is not None and self.world.now - since > STOPPED_WITHIN:
@@ -261,6 +267,7 @@ class NannyProcess(Process):
 
     def spoil(self, share: float) -> None:
         """Move to disk what can move, and damage that share of it there."""
+        # All that can move: only what is on disk can be damaged.
         while self.store.make_room(self.store.limit // PAGE * PAGE):
             pass
         self.disk.spoil(self.random, share)
@@ -278,6 +285,7 @@ class NannyProcess(Process):
             placing.ask()
 
     def _placed(self, writer: PeerId, key: Key, attempt: int, nbytes: int, done: Callable[[bool], None]) -> None:
+        # The machine first: it knows of a value before its writer announces it.
         self.feed(e.DataStored(HeldData(key, attempt, nbytes), writer))
         done(True)
 
@@ -290,6 +298,7 @@ class NannyProcess(Process):
             return
         try:
             if store.is_small(key, attempt) or (may_map and store.may_map(key, reader, attempt)):
+                # Counted as mapped from here, though it arrives later: so does the real one.
                 place = store.place(key, reader, attempt)
                 offset = place.offset if place.inline is None else -1
                 self.world.call_later(delay, answer, Value(held.attempt, self._memory(place), offset))
@@ -299,6 +308,7 @@ class NannyProcess(Process):
             self._damaged(error)
             self.world.call_later(delay, answer, None)
             return
+        # Pinned until it has arrived; a pin that nobody ends shows among the leftovers.
         self.streams.append(done)
 
         def stream() -> None:
@@ -308,6 +318,7 @@ class NannyProcess(Process):
             self.streams.remove(done)
             value = None
             try:
+                # Read now and not when it was asked for: what is given up meanwhile has to stay until here.
                 value = Value(held.attempt, b"".join(pieces))
             except StoreDamagedError as error:
                 self._damaged(error)
@@ -337,7 +348,7 @@ class NannyProcess(Process):
                 self.store.release_owner(reader)
 
     def leftovers(self) -> dict[str, object]:
-        """Return what must be empty when nobody wants anything."""
+        """What must be empty when nobody wants anything."""
         state = self.machine.state
         names = (
             "tasks",
@@ -355,7 +366,7 @@ class NannyProcess(Process):
         return left | self.pool.leftovers() | self._kept()
 
     def _kept(self) -> dict[str, object]:
-        """Return what the store still keeps; what workers were granted ahead is theirs until they need it."""
+        """What the store still keeps; what workers were granted ahead is theirs until they need it."""
         store = self.store
         return {
             "store": list(store.inventory()),
@@ -374,12 +385,14 @@ class NannyProcess(Process):
     def _fetch(self, instruction: e.Fetch) -> None:
         delay = self.cluster.fetch_delay(self.random)
         for key, attempt in instruction.data:
+            # One after the other: they share a connection.
             delay += self.random.random() * self.behaviour.fetch
             self.after(delay / 2, self._fetch_one, instruction.host, key, attempt, delay / 2)
 
     def _fetch_one(self, host: HostInfo, key: Key, attempt: int, delay: float) -> None:
         """Read a result over there; it arrives later."""
         other = self.cluster.reach(self, host.host)
+        # Only of a dead one: the end of its lease ends this wait as well.
         if other is None and self.random.random() < SILENT and not self.cluster.lives(host.host):
             return
         if other is None or self.random.random() < self.behaviour.failed_fetch:
@@ -406,6 +419,7 @@ class NannyProcess(Process):
             return
 
         def granted(offset: int, length: int) -> None:
+            # Written when there is room, with what was read before: the other host may be gone by now.
             self.store.writable(self.me, offset, length)[: len(data)] = data
             self.store.adopt(key, attempt, self.me, offset, [len(data)])
             self._kept_one(host, key, attempt, len(data), seconds)
@@ -449,6 +463,7 @@ class _Placing:
         self.is_over = True
         if self.granted is not None:
             self.nanny.store.hand_back(self.writer, [self.granted])
+        # Still in the queue: a grant to a process that is gone would stay for good.
         elif self.request is not None:
             self.nanny.exchange.room.forget(self.request)
 
@@ -468,6 +483,7 @@ class _Placing:
 
     def _end(self, is_stored: bool) -> None:
         self.is_over = True
+        # None if its writer is gone, and this one was taken out with all of its.
         placings = self.nanny.placing.get(self.writer)
         if placings is not None:
             placings.remove(self)

@@ -68,7 +68,7 @@ class Comm(Protocol):
         """End a session after what is queued; the own side isn't told."""
 
     def pending(self) -> dict[PeerId, int]:
-        """Return how many messages each peer hasn't acknowledged, of those that haven't all."""
+        """How many messages peers haven't acknowledged; those that have all of theirs are left out."""
 
     def tick(self) -> None:
         """Do what is done now and then."""
@@ -101,7 +101,7 @@ class Network(Protocol):
         """Let a process in; the scheduler comes first."""
 
     def lines(self, owner: Owner) -> Sequence[NetworkLine]:
-        """Return what lies between a process and the scheduler."""
+        """What lies between a process and the scheduler."""
 
     def stand_still(self, owner: Owner, seconds: float) -> None:
         """Let a process neither read nor write for a while."""

@@ -1,7 +1,7 @@
 """The plan of one simulated run: cluster, calls, what users do when, and what breaks when.
 
 Plain data, so that it can be printed, replayed and shrunk; drawn by ``workload.py`` and ``faults.py``, or written
-by hand.  It decides nothing.
+by hand.
 """
 
 from __future__ import annotations
@@ -140,6 +140,7 @@ class Plan(msgspec.Struct, kw_only=True):
         """Whether there is nothing in it that could make a call run twice."""
         behaviour = self.behaviour
         return (
+            # Each of these may run a call again, and rightly.
             not self.faults
             and not (behaviour.failed_fetch or behaviour.failed_start)
             and not (self.wires == REAL and self.weather.slow)  # then leases may end by themselves

@@ -1,7 +1,7 @@
 """What every simulated process has: a life, a clock of its own, a machine, and links to peers.
 
-This is the simulator's counterpart of ``driver.py``: it feeds events and performs instructions, in their order, and
-decides nothing.  After every event the machine's own ``validate()`` runs.
+This is the simulator's counterpart of ``driver.py``: it feeds events and performs instructions, in their order.  After
+every event the machine's own ``validate()`` runs.
 """
 
 from __future__ import annotations
@@ -50,9 +50,11 @@ class Process:
         self.role = role
         self.machine = machine
         self.is_alive = True
+        # Before the first event, which may say something.
         self.comm: Comm = cluster.network.enter(self)
         self._is_busy = False
         self._waiting: deque[tuple[object, PeerId]] = deque()
+        # Times of two processes can't be compared; who does so anyway is found out.
         self.skew = self.random.random() * cluster.plan.behaviour.clock_skew
         self.perform: Performers = {Send: self._send, Disconnect: self._disconnect}
         self._tick()
@@ -77,7 +79,9 @@ class Process:
         if not self.is_alive:
             return
         if isinstance(event, Message):
+            # It counted for the digest as bytes, when it arrived.
             self.world.note(self.me, event)
+        # Ticks would push all else out of the lines that are kept.
         elif event.__class__ is not Ticked:
             self.world.record(self.me, event)
         self.cluster.before(self, event, source)
@@ -139,6 +143,7 @@ class Process:
     def end(self, reason: str) -> None:
         """End politely: what was said before arrives, then a goodbye."""
         if self.is_alive:
+            # While it still counts as alive: the dead send nothing, and this is its goodbye.
             self.comm.close(reason)
             self.is_alive = False
             self.world.record(self.me, "ended")

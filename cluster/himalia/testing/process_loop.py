@@ -56,7 +56,9 @@ class ProcessLoop(asyncio.BaseEventLoop):
         self._world.call_at(self._still_until, self._go_on)
 
     def _go_on(self) -> None:
+        # Not if it was made to stand still for longer meanwhile.
         if self._world.now >= self._still_until:
+            # Taken away first: one of these may make the process stand still again.
             held, self._held = self._held, []
             for handle in held:
                 self._run(handle)
@@ -65,6 +67,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
         """Run a callback, and raise what went wrong in it."""
         if self.is_over or handle.cancelled():
             return
+        # Behind what is held already, or it would overtake that.
         if self._world.now < self._still_until or self._held:
             self._held.append(handle)
             return
@@ -73,6 +76,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
             handle._run()
         finally:
             asyncio._set_running_loop(None)
+        # Raised here, where it ends the run; inside of a callback asyncio would log it and go on.
         if self._failures:
             raise self._failures.pop(0)
 
@@ -86,6 +90,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
         tasks, self._tasks = self._tasks, {}
         for task in tasks:
             coroutine = task.get_coro()
+            # The one that runs right now can't be closed, and ends by itself.
             if asyncio.current_task(self) is not task and coroutine is not None:
                 coroutine.close()
 
@@ -97,6 +102,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
 
     def create_task(self, coro: Any, *, name: Any = None, context: Context | None = None) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = super().create_task(coro, name=name, context=context)
+        # A dict for its order: asyncio's own is a set.
         self._tasks[task] = None
         task.add_done_callback(lambda task: self._tasks.pop(task, None))
         return task
@@ -108,6 +114,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
+        # An event of the world like any other: what other processes do at this moment may come between.
         self._world.call_later(0.0, self._run, handle)
         return handle
 
@@ -117,6 +124,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         timer = asyncio.TimerHandle(when, callback, args, self, context)
+        # The world has no past: what was due is due now.
         self._world.call_at(max(self._world.now, when - self._skew), self._run, timer)
         return timer
 

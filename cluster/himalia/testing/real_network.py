@@ -88,7 +88,7 @@ class RealNetwork:
         return comm
 
     def lines(self, owner: Owner) -> list[RealLine]:
-        """Return what lies between a process and the scheduler."""
+        """What lies between a process and the scheduler."""
         comm = self.comms.get(owner.me)
         return [] if comm is None or comm.line is None else [comm.line]
 
@@ -97,6 +97,7 @@ class RealNetwork:
         comm = self.comms.get(owner.me)
         if comm is None:
             return
+        # The kernel goes on: its buffers fill with what others send.
         comm.loop.stand_still(seconds)
         if comm.line is not None:
             comm.line.expect_trouble(seconds)
@@ -106,7 +107,7 @@ class RealNetwork:
                 line.expect_trouble(seconds)
 
     def all_lines(self) -> list[RealLine]:
-        """Return the lines of all processes that live."""
+        """The lines of all processes that live."""
         return [comm.line for comm in self.comms.values() if comm.line is not None]
 
     def end(self) -> None:
@@ -121,6 +122,7 @@ class RealNetwork:
         for line in self.all_lines():
             line.blocked_until = min(line.blocked_until, self.world.now)
             if was_slow:
+                # What is under way was drawn in bad weather, and may still be late.
                 line.expect_trouble(SLACK)
 
     def delay(self) -> float:
@@ -151,6 +153,7 @@ class RealLine:
         """Cut the connection; none gets through for ``blocked`` seconds."""
         self.blocked_until = max(self.blocked_until, self.world.now + blocked)
         self.expect_trouble(blocked + self.network.weather.notice)
+        # All there are: one that the other side has given up may still be believed in by this one.
         for stream in self.streams:
             stream.cut(is_silent=self._is_silent())
 
@@ -168,12 +171,15 @@ class RealLine:
     def dialer_died(self) -> None:
         """Let the scheduler learn of it, in one of the ways in which it may."""
         for stream in self.streams:
+            # With its host, or alone: then its kernel says so, behind what was written.
             if self._is_silent() or self.random.random() < 0.5:
                 stream.cut(is_silent=self._is_silent())
             else:
                 stream.died(stream.lower)
 
     def _is_silent(self) -> bool:
+        # Near, the kernel tells. A client that says nothing is waited for as long as its connection stands
+        # (Link.patient), so that a silent cut would never be over.
         return self.address == FAR and self.dialer.owner.role == "nanny" and self.random.random() < SILENT
 
     def reset_soon(self, end: StreamEnd) -> None:
@@ -194,6 +200,7 @@ class RealLine:
         try:
             stream = await opened
         except asyncio.CancelledError:
+            # Open in the very moment in which nobody waits any more: nobody else would close it.
             if opened.done() and not opened.cancelled():
                 opened.result().lower.abort()
             raise
@@ -210,14 +217,17 @@ class RealLine:
         if opened.done() or self.dialer.loop.is_over:
             return
         if door is None or self.world.now < self.blocked_until:
+            # Out of reach: what knocks gets lost, and the kernel knocks again.
             if door is not None and self.random.random() < UNHEARD:
                 self.world.call_later(AGAIN, self._knock, opened)
             else:
                 self.world.call_later(self.network.delay(), self._refuse, opened)
             return
+        # Here, where one more comes, and not at each end: faults go through the list.
         self.streams = [stream for stream in self.streams if not stream.is_over]
         stream = ByteStream(self, self.dialer.loop, door.loop)
         self.streams.append(stream)
+        # By its loop: a scheduler that stands still has this one in its kernel's queue, and the dialer is through.
         door.loop.call_soon(door.meet, stream.upper)
         self.world.call_later(self.network.delay(), self._admit, opened, stream)
 
@@ -227,9 +237,11 @@ class RealLine:
 
     def _admit(self, opened: asyncio.Future[ByteStream], stream: ByteStream) -> None:
         if opened.done() or self.dialer.loop.is_over:
+            # It was given up while the answer was under way; over there it looks open.
             self.reset_soon(stream.upper)
         elif not stream.is_cut:
             opened.set_result(stream)
+        # Or never: then the time limit of whoever dials ends it.
         elif self.random.random() >= UNHEARD:
             self._refuse(opened)
 
@@ -333,11 +345,13 @@ class HonestEndpoint(Endpoint):
 
     def lost(self, link: Link, reason: str) -> None:
         """See whether there is a reason, too."""
+        # Every broken connection, not only the end of a session: resuming hides the fault that cut it.
         self.watch(link.peer, reason)
         super().lost(link, reason)
 
     def broken(self, link: Link, reason: str) -> None:
         """Raise it."""
+        # Nobody here says what he may not: it is a fault of the code that carries it.
         raise SimulationError(f"{self.me} was sent something invalid by {link.peer}: {reason}")
 
     def unsendable(self, link: Link, rejected: list[tuple[Any, str]]) -> None:
@@ -354,6 +368,7 @@ class RealComm:
         self.owner = owner
         self.me = owner.me
         self.random = network.world.chance(f"{owner.me}/comm")
+        # A clock of its own, too: who sends a reading of it somewhere is found out.
         self.loop = ProcessLoop(network.world, self.random.random() * 1000.0)
         self.line: RealLine | None = None
         """The way to the scheduler, which itself has none."""
@@ -390,6 +405,7 @@ class RealComm:
         address = FAR if self.random.random() < ELSEWHERE else self.random.choice(NEAR)
         self.line = RealLine(self.network, self, address, lease)
         self.loop.connector = self.line.open
+        # A client that starts while the scheduler stands still waits for it.
         self.line.expect_trouble(max(0.0, self.network.stalled_until - self.world.now))
         self.loop.create_task(self._connect(alias, address, lease))
 
@@ -397,6 +413,7 @@ class RealComm:
         try:
             await self.endpoint.connect(address, alias=alias, timeout=lease)
         except ConnectError as error:
+            # Who can't even connect learns it as a loss, as in the model.
             self.peer_left(alias, str(error))
 
     def send(self, peer: PeerId, message: object) -> None:
@@ -413,6 +430,7 @@ class RealComm:
         other = self.network.comms.get(peer)
         line = self.line or (other.line if other is not None else None)
         if line is not None:
+            # The other side will see an end for which nothing on the way is to blame.
             line.expect_trouble(0.0)
         self.endpoint.disconnect(peer, reason)
 
@@ -424,12 +442,14 @@ class RealComm:
         now, pending = self.world.now, self.endpoint.pending()
         for peer, sent in self._joined.items():
             acknowledged = sent.count - pending.get(peer, 0)
+            # It moves, or there is nothing to wait for, or something is in its way: the time starts anew.
             if acknowledged > sent.acknowledged or not pending.get(peer) or self._is_troubled(peer):
                 sent.acknowledged, sent.since = acknowledged, now
             elif now - sent.since > ACKNOWLEDGED_WITHIN:
                 raise SimulationError(f"{peer} acknowledges nothing of {pending[peer]} messages of {self.me}")
 
     def close(self, reason: str) -> None:
+        # Said first: from here on whoever loses it knows why.
         self._is_closing = True
         self._joined.clear()
         self.loop.create_task(self._close())
@@ -441,6 +461,7 @@ class RealComm:
     def die(self) -> None:
         if not self.loop.is_over:
             self.loop.end()
+            # Gone before the others hear of it: that explains whatever they lose.
             del self.network.comms[self.me]
             if self.line is not None:
                 self.line.dialer_died()
@@ -450,6 +471,7 @@ class RealComm:
         """See whether the scheduler still believes in this process, which ended a while ago."""
         assert self.line is not None
         scheduler = self.network.comms[SCHEDULER]
+        # A scheduler that stood still meanwhile gets the same time from then on.
         if self.world.now < self.network.stalled_until + 2 * self.line.lease + SLACK:
             self.world.call_later(SLACK, self._look_whether_known)
         elif self.me in scheduler.endpoint.peers and not self._is_troubled(SCHEDULER):
@@ -472,6 +494,7 @@ class RealComm:
         under_way = self.network.under_way.get((peer, self.me), deque())
         for message in messages:
             sent = under_way.popleft() if under_way else None
+            # Lost, doubled, overtaken or changed: all of them show as a difference here.
             if message != sent:
                 self.loop.fail(SimulationError(f"{self.me} received {message!r} of {peer}; it was sent {sent!r}"))
         self._tell(self.owner.messages_received, peer, messages)
@@ -484,6 +507,7 @@ class RealComm:
     def _check_reason(self, peer: PeerId, reason: str) -> None:
         """See whether something happened to a peer, or to the line between, that explains its loss."""
         other = self.network.comms.get(peer)
+        # Not among the living: that is reason enough.
         if other is not None and not (other.has_left or self._is_troubled(peer)):
             self.loop.fail(SimulationError(f"{self.me} lost {peer} for no reason: {reason}"))
 

@@ -41,12 +41,14 @@ class ReusedNames:
 
     def reuse(self, op: UserOp) -> None:
         """Let a name of this user's alone stand for something else, in the same moment in which the last is let go."""
+        # Two names only, so that each is used again soon.
         key = Key(f"{OWN}{self.client.me}-{op.number % 2}")
         if self.client.placing:
             return  # a value under this name may be on its way
         if key in self.client.futures:
             if not op.force:
                 return  # as long as it is held it stays what it is
+            # What reads it goes as well, or it would keep what the name stood for.
             dependent = Key(key + AGAIN)
             self.client.release(
                 (key,) * len(self.client.futures[key]) + (dependent,) * len(self.client.futures.get(dependent, ()))
@@ -68,12 +70,13 @@ class ReusedNames:
         self._submit_own(specs, key, value)
 
     def _reading_spec(self, key: Key) -> TaskSpec:
-        """Return a call that reads what a name stands for now."""
+        """A call that reads what a name stands for now."""
         reading = SimulatedCall(Key(key + AGAIN), (key,), 0.01, 8)
         return TaskSpec(reading.key, "own", b"", reading.pack(), (key,), 1, True)
 
     def _submit_own(self, specs: list[TaskSpec], key: Key, value: bytes) -> None:
         reading = Key(key + AGAIN)
+        # Whoever holds a key keeps its record, and what that stands for.
         was_held = {spec.key for spec in specs if spec.key in self.client.machine.records}
         self.client.cluster.witness.submitted([spec.key for spec in specs])
         self.client.feed(CallsSubmitted(self.client.machine.next_batch(), specs))
@@ -96,12 +99,14 @@ class ReusedNames:
     def _expect(self, record: Record, value: bytes) -> None:
         self.own[id(record)] = record, value
         data = record.data
+        # Over before it began: then it is what the name stood for before.
         if record.status is FINISHED and data is not None and calls.read_value(data) != value:
             raise SimulationError(f"{self.client.me} got what {record.key} stood for before")
 
     def expected(self, record: Record) -> Collection[bytes]:
-        """Return what a future may come to."""
+        """What a future may come to."""
         if record.key.startswith(SHARED):
+            # Whose call it was that ran nobody can say; one of those that were submitted.
             return self.client.cluster.shared[record.key]
         if record.key.startswith(OWN):
             known = self.own.get(id(record))
@@ -113,6 +118,7 @@ class ReusedNames:
         key = Key(f"{SHARED}{op.number % 2}")
         if self.client.placing:
             return
+        # Somebody's future ends by somebody else's doing: each has to learn of it.
         if op.count >= CANCELS:
             if key in self.client.machine.records:
                 self.client.user.cancel([self.client.machine.records[key]], force=True)
@@ -124,6 +130,7 @@ class ReusedNames:
         values = self.client.cluster.shared.setdefault(key, set())
         if op.count % 3:
             call = SimulatedCall(key, (), 0.05 * (op.count % 4), nbytes, salt=f"{self.client.number}/{self.told}")
+            # Before it is submitted: another user's future of this name may end with it.
             values.add(calls.value_of(call, []))
             self.client.cluster.witness.submitted([key])
             spec = TaskSpec(key, "own", b"", call.pack(), (), 0, True)
@@ -138,8 +145,9 @@ class ReusedNames:
         self.client.hold(key)
 
     def value_of(self, key: Key) -> bytes:
-        """Return what a value is that is placed under a key now."""
+        """What a value is that is placed under a key now."""
         if key.startswith(SHARED):
+            # No two users place the same under a shared name: else a mix-up of theirs would not show.
             return calls.scattered_value(key, self.told + 1000 * self.client.number)
         return calls.scattered_value(key, self.told if key.startswith(OWN) else 0)
 

@@ -1,6 +1,6 @@
 """A cluster that a test leads step by step: what happens is written down, only delays are drawn.
 
-Decides nothing; it is the same world as in ``simulate.py`` without a drawn plan.
+The same world as in ``simulate.py``, without a drawn plan.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def make_task(
     times: int = 0,
     **options: Any,
 ) -> SimulatedTask:
-    """Return a simulated call; ``options`` are fields of :class:`SimulatedTask`."""
+    """A simulated call; ``options`` are fields of :class:`SimulatedTask`."""
     names = tuple(Key(name) for name in inputs)
     return SimulatedTask(call=SimulatedCall(Key(key), names, duration, nbytes, nature, times), **options)
 
@@ -83,46 +83,47 @@ class Scenario:
         self.cluster = self.run.cluster
         self.cluster.witness.is_peaceful = False  # the script breaks things
         self.world = self.run.world
+        # A test begins with a cluster that is up; hosts that come late are what it is about.
         at_start = sum(host.workers for host in plans if not host.starts_at)
         self.wait(lambda: self.workers_known() >= at_start)
 
     # Looking
 
     def workers_known(self) -> int:
-        """Return how many workers the scheduler knows."""
+        """How many workers the scheduler knows."""
         return sum(len(host.workers) for host in self.cluster.scheduler.machine.hosts.values())
 
     def task(self, key: str) -> SchedulerTask | None:
-        """Return what the scheduler knows of a key."""
+        """What the scheduler knows of a key."""
         found: SchedulerTask | None = self.cluster.scheduler.machine.tasks.get(Key(key))
         return found
 
     def status(self, key: str) -> str:
-        """Return how a key stands at the scheduler; ``forgotten`` if it knows nothing."""
+        """How a key stands at the scheduler; ``forgotten`` if it knows nothing."""
         task = self.task(key)
         return "forgotten" if task is None else task.status.label
 
     def record(self, key: str, client: int = 0) -> Record:
-        """Return the last future that a user holds of a key."""
+        """The last future that a user holds of a key."""
         return self.cluster.clients[client].futures[Key(key)][-1]
 
     def client(self, number: int = 0) -> ClientProcess:
-        """Return a user's client."""
+        """A user's client."""
         return self.cluster.clients[number]
 
     def nanny(self, number: int) -> NannyProcess:
-        """Return a host's nanny."""
+        """A host's nanny."""
         return self.cluster.nannies[number]
 
     def holder(self, key: str) -> NannyProcess:
-        """Return the nanny that has a key, as the scheduler believes."""
+        """The nanny that has a key, as the scheduler believes."""
         task = self.task(key)
         if task is None or not task.holders:
             raise SimulationError(f"nobody holds {key}: {task!r}")
         return self.nanny_of(task.holders[0].id)
 
     def runner(self, key: str) -> SimulatedWorker:
-        """Return the worker that runs a key."""
+        """The worker that runs a key."""
         for nanny in self.cluster.nannies.values():
             for worker in nanny.workers.values():
                 if any(running.run.key == key for running in worker.running.values()):
@@ -139,15 +140,15 @@ class Scenario:
         )
 
     def executions(self, key: str) -> int:
-        """Return how often a key was begun."""
+        """How often a key was begun."""
         return self.cluster.witness.executions[Key(key)]
 
     def nanny_of(self, me: str) -> NannyProcess:
-        """Return the nanny of that incarnation."""
+        """The nanny of that incarnation."""
         return next(nanny for nanny in self.cluster.nannies.values() if nanny.me == me)
 
     def line(self, process: NannyProcess | ClientProcess) -> NetworkLine:
-        """Return what lies between a process and the scheduler."""
+        """What lies between a process and the scheduler."""
         return self.cluster.network.lines(process)[0]
 
     # Doing
@@ -175,6 +176,7 @@ class Scenario:
 
     def wait(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Let time pass until a condition holds, looked at after every event."""
+        # Virtual seconds: a test that waits in vain fails at once.
         if not self.world.run(until=self.world.now + seconds, done=condition):
             raise SimulationError(f"it did not happen within {seconds} s")
 

@@ -26,13 +26,16 @@ def shrink(plan: Plan, fails: Callable[[Plan], bool], *, tries: int = 400) -> Pl
         Runs at most.
     """
     left = tries
+    # Tasks last: whoever takes one out takes with it all that needs it, and operations lose keys.
     for field in ("faults", "ops", "tasks"):
+        # All at once to begin with: many a failure needs none of them.
         size = len(getattr(plan, field))
         while size >= 1 and left > 0:
             start = 0
             while start < len(getattr(plan, field)) and left > 0:
                 smaller = without(plan, field, start, start + size)
                 left -= 1
+                # If so, what comes next stands at this very place.
                 if fails(copy(smaller)):
                     plan = smaller
                 else:
@@ -42,7 +45,7 @@ def shrink(plan: Plan, fails: Callable[[Plan], bool], *, tries: int = 400) -> Pl
 
 
 def without(plan: Plan, field: str, start: int, end: int) -> Plan:
-    """Return a plan without some of its faults, operations or tasks (and what depends on these)."""
+    """A plan without some of its faults, operations or tasks (and what depends on these)."""
     if field != "tasks":
         items = getattr(plan, field)
         return msgspec.structs.replace(plan, **{field: items[:start] + items[end:]})
@@ -50,6 +53,7 @@ def without(plan: Plan, field: str, start: int, end: int) -> Plan:
     tasks = {}
     for key, task in plan.tasks.items():
         if key in gone or gone.intersection(task.call.inputs):
+            # Or it would name an input that doesn't exist.
             gone.add(key)
         else:
             tasks[key] = task
@@ -65,5 +69,5 @@ def without(plan: Plan, field: str, start: int, end: int) -> Plan:
 
 
 def copy(plan: Plan) -> Plan:
-    """Return a plan that can be run without changing this one: a run ends the faults of its weather and behaviour."""
+    """A plan that can be run without changing this one: a run ends the faults of its weather and behaviour."""
     return decoder_of(Plan).decode(msgspec.msgpack.encode(plan))

@@ -65,6 +65,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 def draw_plan(seed: int, wires: Wires | None = None) -> Plan:
     """Draw everything that one seed decides; the wires, too, if they aren't given."""
+    # Two streams, so that a seed draws the same plan whatever carries its messages.
     random, wiring = Random(f"{seed}/plan"), Random(f"{seed}/wires")
     is_real = wiring.random() < REAL_SHARE
     span = random.choice((0.3, 1.0, 2.0))
@@ -82,6 +83,8 @@ def draw_plan(seed: int, wires: Wires | None = None) -> Plan:
         weather=draw_weather(random),
         behaviour=draw_behaviour(random),
         settings={
+            # At their ends things go ways that the usual values hardly take: nothing inline, every function forgotten,
+            # no window.
             "queue_seconds": random.choice((0.0, 0.05, 1.0)),
             "function_cache": random.choice((1, 2, 1000)),
             "inline_limit": random.choice((0, 1000, 32 * KIB)),
@@ -122,10 +125,12 @@ class SimulatedRun:
 
     def finish(self) -> None:
         """Wait for every future, let everybody drop all of them, and leave; nothing may be left after each."""
+        # Whether it came is for the check to say, which knows what is missing.
         self._wait(self._is_quiet, QUIET_WITHIN)
         self.cluster.witness.check_quiet()
         for client in list(self.cluster.clients.values()):
             client.release_all()
+        # While clients still live: what goes only with its client would be a leak in a long session.
         self._wait(self.cluster.witness.is_empty, EMPTY_WITHIN)
         self.cluster.witness.check_empty()
         self.cluster.witness.check_books()
@@ -136,6 +141,7 @@ class SimulatedRun:
         self.cluster.witness.check_deserted()
 
     def _is_quiet(self) -> bool:
+        # A list: each client is asked, and reads what it hasn't, even if one isn't done.
         return all([client.has_everything() for client in list(self.cluster.clients.values())])
 
     def _wait(self, condition: Callable[[], bool], seconds: float) -> bool:
@@ -144,6 +150,7 @@ class SimulatedRun:
         while self.world.now < end:
             if condition():
                 return True
+            # Not after each event, since the condition goes through all futures.
             self.world.run(until=self.world.now + POLL)
         return condition()
 
@@ -166,7 +173,7 @@ class SimulatedRun:
 
 
 def describe(now: float, actor: str, what: object) -> str:
-    """Return one line of a trace."""
+    """One line of a trace."""
     return f"{now:10.5f}  {actor:24} {what!r:.400}"
 
 
@@ -182,6 +189,7 @@ def run_plan(plan: Plan, listener: Callable[[float, str, object], None] | None =
         return Outcome(seed=plan.seed, wires=plan.wires, error=error) if run is None else run.outcome(error)
     finally:
         if run is not None:
+            # Coroutines that wait are closed in order, not by the collector (ProcessLoop.end).
             run.cluster.network.end()
 
 
@@ -198,11 +206,12 @@ def run_seeds(seeds: range, workers: int, wires: Wires | None = None) -> Iterato
         return
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers) as pool:
+        # In small portions, as they end: a seed that fails is shown at once.
         yield from pool.imap_unordered(run, seeds, chunksize=max(1, min(20, len(seeds) // (4 * workers))))
 
 
 def report_failure(outcome: Outcome, lines: int) -> str:
-    """Return what somebody needs to look into a failing seed."""
+    """What somebody needs to look into a failing seed."""
     return "\n".join(
         [
             f"seed {outcome.seed} failed at {outcome.virtual:.5f} s, after {outcome.events} events:",
@@ -273,12 +282,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def failure_kind(outcome: Outcome) -> str:
-    """Return what kind of failure it was: the text without names and numbers; empty if it passed."""
+    """What kind of failure it was: the text without names and numbers; empty if it passed."""
     return re.sub(r"[a-z]*-?\d[\w.-]*|<.*|\{.*", "", last_line(outcome)) if outcome.error else ""
 
 
 def last_line(outcome: Outcome) -> str:
-    """Return what went wrong, in short."""
+    """What went wrong, in short."""
     return outcome.error.strip().splitlines()[-1][:300]
 
 
@@ -288,6 +297,7 @@ def replay(seed: int, wires: Wires | None, *, verbose: bool, smaller: bool = Fal
     if smaller:
         kind = failure_kind(run_plan(copy(plan)))
         if kind:
+            # The same kind, or it would shrink to whatever else fails.
             plan = shrink(plan, lambda candidate: failure_kind(run_plan(candidate)) == kind)
     if verbose or smaller:
         print(describe_plan(plan))
@@ -297,7 +307,7 @@ def replay(seed: int, wires: Wires | None, *, verbose: bool, smaller: bool = Fal
 
 
 def describe_plan(plan: Plan) -> str:
-    """Return a plan as text."""
+    """A plan as text."""
     parts = [f"seed {plan.seed}: {len(plan.hosts)} hosts, {plan.clients} clients, calm at {plan.calm_at}"]
     parts += [f"  host-{number}: {host}" for number, host in enumerate(plan.hosts)]
     parts += [f"  {key}: {task}" for key, task in plan.tasks.items()]

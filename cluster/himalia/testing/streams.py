@@ -58,6 +58,7 @@ class ByteStream:
         """Let nothing through any more; with ``is_silent`` nobody is told."""
         if not self.is_cut:
             self.is_cut = True
+            # Some of what is under way arrives after the next connection is up, at whoever still believes in this one.
             self.is_lost = self.line.random.random() > ARRIVES
             for end in () if is_silent else (self.lower, self.upper):
                 notice = self.line.random.uniform(0.0, self.line.network.weather.notice)
@@ -73,6 +74,7 @@ class ByteStream:
             self.line.network.frames += 1
             random = self.line.random
             if len(data) > 1 and random.random() < SPLIT:
+                # Anywhere, in the middle of a length too.
                 middle = random.randrange(1, len(data))
                 self.carry(end, data[:middle])
                 data = data[middle:]
@@ -81,6 +83,7 @@ class ByteStream:
     def carry(self, end: StreamEnd, data: bytes) -> None:
         """Let something arrive after all that is under way; nothing stands for the end."""
         if not self.is_cut:
+            # Bytes keep their order, the end behind them.
             end.not_before = max(end.not_before, self.line.world.now + self.line.network.delay())
             self.line.world.call_at(end.not_before, self._land, end, data)
 
@@ -139,6 +142,7 @@ class StreamEnd(asyncio.Transport):
         return len(self._unsent)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        # At most what was drawn: the 2 MiB of a link are hardly ever reached here, and nothing would be paused.
         self._high = self._highest if high is None else min(high, self._highest)
 
     def is_closing(self) -> bool:
@@ -162,6 +166,7 @@ class StreamEnd(asyncio.Transport):
 
     def arrive(self, data: bytes) -> None:
         """Keep what came until the process reads it; a process that has closed its side resets the other."""
+        # Its kernel answers for it: nobody is there any more.
         if self._is_ending:
             if data:
                 self.stream.line.reset_soon(self.other)
@@ -188,12 +193,16 @@ class StreamEnd(asyncio.Transport):
         self._is_waking = False
         if self.is_gone or not self._arrived or self._protocol is None:
             return
+        # Nothing comes behind an end.
         has_ended = not self._arrived[-1]
+        # All that came until the process looked, as a kernel gives it.
         data = b"".join(self._arrived)
         self._arrived.clear()
+        # Before the protocol has it: the kernel's buffer is free once it was read, whatever becomes of the bytes.
         self.other.was_read(len(data))
         if data:
             line = self.stream.line
+            # Handshakes contain nonces of real chance; of those only the length is the same in each run.
             line.world.absorb(data if isinstance(self._protocol, Wire) else str(len(data)).encode())
             self._protocol.data_received(data)
         if has_ended and not self._protocol.eof_received():
@@ -207,6 +216,7 @@ class StreamEnd(asyncio.Transport):
 
     def _send(self) -> None:
         """Have the kernel take what it has room for."""
+        # What is under way takes room as well: it lies in one of the two kernels.
         room = self._capacity - self._unread
         if self._unsent and room > 0:
             piece = bytes(self._unsent[:room])
@@ -216,6 +226,7 @@ class StreamEnd(asyncio.Transport):
         if self._is_paused and len(self._unsent) <= self._high // 4 and self._protocol is not None:
             self._is_paused = False
             self._protocol.resume_writing()
+        # Only when all has left: an end in front of it would cut it off.
         if self._is_closing and not self._unsent and not self._is_ending:
             self.stream.carry(self.other, b"")
             self._end(None)
@@ -223,6 +234,7 @@ class StreamEnd(asyncio.Transport):
     def _end(self, error: Exception | None) -> None:
         if not self._is_ending:
             self._is_ending = True
+            # In a later tick, as asyncio does: whoever aborts isn't told within the call.
             self.loop.call_soon(self._tell, error)
 
     def _tell(self, error: Exception | None) -> None:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 
 def function_of(task: SimulatedTask) -> bytes:
-    """Return the digest of a task's function; those of group ``f3`` ride inside the call."""
+    """The digest of a task's function; those of group ``f3`` ride inside the call."""
     return b"" if task.group == "f3" else blake2b(task.group.encode(), digest_size=16).digest()
 
 
@@ -96,12 +96,14 @@ class User:
             lost.append(key)
             go_on()
 
+        # Called for each, done or failed, in any order; the last one decides.
         def go_on() -> None:
             if len(placed) + len(lost) < len(large):
                 return
             if not lost:
                 self._submit(op, self._with_inputs(tuple(keys)), placed)  # some inputs may have been let go meanwhile
                 return
+            # One of several is enough: without all arguments nothing is submitted.
             self._give_up(placed.values())
 
         for key in large:
@@ -117,6 +119,7 @@ class User:
             self.client.feed(MessageMade(ReleaseKeys([message.key])))
 
     def _submit(self, op: UserOp, keys: list[Key], placed: dict[Key, DataPlaced]) -> None:
+        # While they were placed an input was let go of, so that some calls are no longer submitted.
         self._give_up(message for name, message in placed.items() if name not in keys)
         if not keys:
             return
@@ -129,6 +132,7 @@ class User:
         ]
         self.cluster.witness.submitted(keys)
         for key in keys:
+            # Wanted again: that it was cancelled says nothing about this one.
             self.cluster.stopped.pop(key, None)
         self._define_functions(specs)
         batch = self.machine.next_batch()
@@ -143,12 +147,14 @@ class User:
         """Send the functions that these specs name, unless the scheduler knows them."""
         for function in dict.fromkeys(spec.function for spec in specs):
             if function and function not in self.functions:
+                # Sent once; the session keeps the order, so that it is there before the call.
                 self.functions.add(function)
                 self.client.feed(MessageMade(FunctionBody(Digest(function), b"a function")))
 
     def _submit_in_pieces(self, batch: int, specs: list[TaskSpec], wanted: list[Key]) -> None:
         """Send a submission in two pieces, as a large graph is; inputs are held until the second is under way."""
         inputs = dict.fromkeys(name for spec in specs for name in spec.dependencies if name in self.machine.records)
+        # Or the scheduler could forget an input between the two pieces.
         self.client.feed(KeysHeld(list(inputs)))
         pins = [self.machine.records[name] for name in inputs]
         cut = self.random.randrange(1, len(specs))
@@ -163,16 +169,19 @@ class User:
             self.client.feed(CallsSubmitted(batch, specs, True))
             for key in wanted:
                 self.client.hold(key)
+            # Only now: the second piece is under way, and needs them itself.
             self.client.feed(FuturesDropped(pins))
 
     def _with_inputs(self, keys: tuple[Key, ...]) -> list[Key]:
-        """Return the tasks to submit: these and what they need that the user doesn't hold; never without data."""
+        """The tasks to submit: these and what they need that the user doesn't hold; never without data."""
         tasks, records = self.cluster.plan.tasks, self.machine.records
         wanted = set(keys)
+        # Backwards, since what a task needs stands before it: one pass finds everything.
         for key in reversed(tasks):
             if key in wanted:
                 wanted.update(name for name in tasks[key].call.inputs if name not in records)
         found: list[Key] = []
+        # Forwards: what needs something that isn't there is missing as well.
         missing = {name for name in self.cluster.plan.placed if name not in records}
         for key in tasks:
             if key in wanted and not missing.intersection(tasks[key].call.inputs):
@@ -215,6 +224,7 @@ class User:
 
     def _announce(self, key: Key, placed: list[HostId], attempt: int) -> None:
         for host in placed:
+            # A second copy of the same value is announced for the future that there is.
             is_first = not any(record is self.machine.records.get(key) for record in self.client.futures.get(key, ()))
             nbytes = self.cluster.plan.placed[key]
             self.client.feed(ValuePlaced(DataPlaced(key, "data", host, nbytes, "bytes", True, attempt), None, is_first))
@@ -243,6 +253,7 @@ class User:
     def _do_cancel(self, op: UserOp) -> None:
         keys = [key for key in op.keys if key in self.machine.records]
         if len(keys) % 4 == 3:  # as if a cell was interrupted
+            # All of its keys: everything that a simulated user submits has one span.
             self.cluster.witness.cancelled(self.client, list(self.machine.records), force=False)
             self.client.feed(MessageMade(CancelSpan(str(self.client.me), "its cell was interrupted")))
         elif keys:
@@ -253,10 +264,12 @@ class User:
         self.cluster.witness.cancelled(self.client, [record.key for record in records], force)
         if force:
             for record in records:
+                # Before the scheduler hears of it: which attempt runs is known now.
                 self.cluster.note_stopped(self.client, record.key)
         self.client.feed(CancelAsked(records, force, "the user said so"))
 
     def _do_retry(self, op: UserOp) -> None:
+        # From now on a future may end well that had erred.
         self.cluster.witness.was_retried = True
         records = self.machine.records
         self.client.feed(RetryAsked([records[key] for key in op.keys if key in records]))
@@ -288,6 +301,7 @@ class User:
         elif op.count == len(questions):
             self.client.ask(GetKeys(request, list(op.keys)))
         elif op.keys:
+            # Of keys in whatever state they are, known or not.
             of_one = (Explain, DescribeTask, GetSpec)[op.count % 3]
             self.client.ask(of_one(request, op.keys[0]))
         self.client.feed(

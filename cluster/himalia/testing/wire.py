@@ -107,6 +107,7 @@ class MemoryWires:
             door = self._doors.get(str(where))
             if door is not None and self.reachable and not self._is_stalled:
                 handshake = DialerHandshake(greeting, credentials, roles, str(where))
+                # In one go; what the wires do to bytes begins behind it.
                 acceptance, peer = door.meet(handshake)
                 self._join(protocol_factory(peer), acceptance.protocol)
                 return peer
@@ -115,6 +116,7 @@ class MemoryWires:
             await self._pause()
 
     async def _pause(self) -> None:
+        # By the clock that was given: the loop that runs this may have another.
         over = asyncio.Event()
         timer = self.clock.call_later(PAUSE, over.set)
         try:
@@ -128,7 +130,9 @@ class MemoryWires:
         self.connections += 1
         here, there = MemoryTransport(self, dialer), MemoryTransport(self, listener)
         here.other, there.other = there, here
+        # The listener first, as on sockets: it is in before the dialer hears of it.
         for end in (there, here):
+            # A dict for its order: cut() has to break them in the same order each time.
             self._ends[end] = None
             end.protocol.connection_made(end)
 
@@ -145,8 +149,10 @@ class MemoryWires:
         """Return as much of ``data`` as arrives, and break everything after that if the budget is used up."""
         self.budget -= len(data)
         if self.budget < 0:
+            # Negative: so many bytes of the end don't arrive.
             data = data[: self.budget]
             self.budget = 0
+            # Not from within: the transport that carries this is in the middle of it.
             self.clock.call_soon(self.cut)
         return data
 
@@ -270,10 +276,12 @@ class MemoryTransport(asyncio.Transport):
         """Tell this side's protocol that the connection is gone."""
         if not self._is_gone:
             self._is_gone = self._is_closing = True
+            # In a later tick, as asyncio does.
             self._wires.clock.call_soon(self.protocol.connection_lost, None)
 
     def _pump(self) -> None:
         self._is_pumping = False
+        # Asked to pump again by flow().
         if self._wires.is_stalled:
             return
         if self._pipe:
@@ -296,6 +304,7 @@ class MemoryTransport(asyncio.Transport):
         arrived = self._wires.carry(bytes(data))
         if arrived and not self.other.is_closing():
             self.other.protocol.data_received(arrived)
+        # A fourth, as asyncio has it.
         if self._is_paused and self._size <= self._high // 4:
             self._is_paused = False
             self.protocol.resume_writing()

@@ -120,6 +120,7 @@ class SimulatedSpace:
         """Serve who waits; to be called when one of them was interrupted, too."""
         while self._waiting:
             running, length, then = self._waiting[0]
+            # Interrupted while it waited: what it asked for comes late, and is kept for the next question.
             if not self._worker.runs(running):
                 self._waiting.popleft()
                 self._is_asking = False
@@ -152,6 +153,7 @@ class SimulatedSpace:
     def _ask(self, length: int) -> None:
         unused = [(self._offset, self._end - self._offset)] if self._end > self._offset else []
         unused += [(late.offset, late.length) for late in self._late if late.length]
+        # Late grants go back with the next question, as in worker/space.py.
         self._late.clear()
         self._offset = self._end = 0
         self._request += 1
@@ -209,6 +211,7 @@ class SimulatedWorker:
 
     def _if_alive(self, function: Callable[..., None], arguments: tuple[object, ...]) -> None:
         if self.is_stopped:
+            # Kept in its order: time goes on for others, and all of it is due at once afterwards.
             self.held.append((function, arguments))
         elif self.is_alive and self.nanny.is_alive:
             function(*arguments)
@@ -234,6 +237,7 @@ class SimulatedWorker:
     def send(self, message: object) -> None:
         """Send the nanny a datagram; once sent it arrives even if this process dies."""
         self.not_before = max(self.not_before, self.world.now + REPLY)
+        # Not by after(): what is in a socket outlives its sender.
         self.world.call_at(self.not_before, self._arrive, message)
 
     def _arrive(self, message: object) -> None:
@@ -245,7 +249,7 @@ class SimulatedWorker:
         return self.running.get(running.run.run) is running
 
     def begun(self) -> list[int]:
-        """Return the runs in its slots."""
+        """The runs in its slots."""
         return [number for number, running in self.running.items() if running.has_begun]
 
     # Taking calls
@@ -258,6 +262,7 @@ class SimulatedWorker:
         while self.is_up and self.is_alive and len(self.running) < self.nthreads and not self._is_gated():
             if self.own:
                 run = self.own.popleft()
+            # Those in the queue are for others to take; its own it finishes.
             elif queue and not self.is_retiring:
                 run = self._open(queue.popleft())
             else:
@@ -272,9 +277,10 @@ class SimulatedWorker:
             self.exit("exit code 0")
 
     def _open(self, message: object) -> Any:
-        """Return a message that may have been too large for a datagram."""
+        """A message that may have been too large for a datagram."""
         if not isinstance(message, Stored):
             return message
+        # A copy, and the range is told as unmapped: the message lies in the arena for this reader alone.
         data = bytes(self._memory(message.place))
         self.unmapped.append(message.place.offset)
         return _decode_run(data)
@@ -290,6 +296,7 @@ class SimulatedWorker:
             self.alone = None
         script = calls.unpack(run.call) if run.call else self.nanny.cluster.plan.tasks[run.key].call
         running = self.running[run.run] = Running(run, script)
+        # Between taking and saying so a run is in no slot: a nanny must not take it for lost too soon.
         is_slow = self.random.random() < self.nanny.behaviour.slow_begin
         self.after(self.random.random() * SLOW_BEGIN if is_slow else BEGIN, self._mark, running)
 
@@ -300,6 +307,7 @@ class SimulatedWorker:
 
     def _begin(self, running: Running) -> None:
         run = running.run
+        # Looked at after the slot was written; the nanny marks first and reads the slots then, so one sees the other.
         if run.run in self.nanny.pool.recalled:
             del self.running[run.run]
             self.unmapped += running.unread
@@ -309,6 +317,7 @@ class SimulatedWorker:
         if run.function and run.function not in self.functions:
             waiting = self.stalled.setdefault(run.function, [])
             waiting.append(running)
+            # Threads that need the same function ask once.
             if len(waiting) == 1:
                 self.send(NeedFunction(Digest(run.function)))
             return
@@ -318,12 +327,13 @@ class SimulatedWorker:
         """Read the inputs, and take some time."""
         for key, place in running.run.inputs:
             running.inputs[key] = self._read(key, place)
+        # From here they count as mapped by the call itself, and are told when it ends.
         running.unread.clear()
         duration = running.call.duration * self.random.uniform(0.5, 2.0)
         self.after(duration, self._end, running)
 
     def _read(self, key: Key, place: Place) -> Input:
-        """Return an input: a copy if it is small or the nanny says so, else a mapping."""
+        """An input: a copy if it is small or the nanny says so, else a mapping."""
         if place.inline is not None:
             found = Input(key, place.inline)
         elif place.is_copied or place.sizes[0] <= self.nanny.cluster.settings.copy_limit:
@@ -343,6 +353,7 @@ class SimulatedWorker:
         if call.nature == calls.ENDLESS and self.nanny.cluster.is_wanted(*self.nanny.attempts[run.run]):
             self.after(ENDLESS_LOOK, self._end, running)
             return
+        # Counted over all hosts: it fails the first times, wherever those are.
         nature, executions = call.nature, self.nanny.cluster.witness.executions[run.key]
         if nature == calls.RAISES or (nature == calls.FLAKY and executions <= call.times):
             self._raise(running, f"ValueError: {run.key} raises")
@@ -358,6 +369,7 @@ class SimulatedWorker:
         call = running.call
         for one in running.inputs.values():
             one.check(self)
+        # Of what was read at the beginning; that it is still the same was just looked at.
         value = calls.value_of(call, [running.inputs[key].value for key in call.inputs])
         data = calls.write_value(value, call.nbytes)
         if call.nbytes <= self.nanny.cluster.settings.inline_limit:
@@ -403,6 +415,7 @@ class SimulatedWorker:
 
     def _let_go(self, one: Input) -> None:
         one.check(self)
+        # Looked at before: until now user code could read it.
         self.kept.remove(one)
         self.unmapped.append(one.offset)
         self.after(REPORT * self.random.random(), self._report_unmapped)
@@ -417,6 +430,7 @@ class SimulatedWorker:
         self._report_unmapped()
         self.send(Printed(message.run, [LogLine(self.world.now, "stdout", "a line")]))
         self.send(message)
+        # Whoever waits for room may be the one that just ended.
         self.space.go_on()
         self.look()
 
@@ -426,8 +440,10 @@ class SimulatedWorker:
             return
         self.is_alive = False
         self.nanny.pool.lost(self)
+        # Now, and not when it is reaped: slots keep what was in them.
         begun = self.begun()
         self.nanny.cluster.witness.worker_ended(self, [self.running[run].run.key for run in begun])
+        # Behind all that it had sent, which arrives although it is dead.
         self.not_before = max(self.not_before, self.world.now + self.nanny.behaviour.notice_exit * self.random.random())
         self.world.call_at(self.not_before, self._reaped, how, begun)
 

@@ -36,8 +36,10 @@ def draw_hosts(random: Random) -> list[HostPlan]:
             workers=random.choice((1, 1, 2, 3)),
             threads=random.choice((1, 1, 2)),
             resources={"GPU": float(random.choice((1, 2)))}
+            # The first host always, or nobody could run what asks for them.
             if has_resources and (not n or random.random() < 0.5)
             else {},
+            # Never the first: somebody has to be there.
             starts_at=random.uniform(0.0, 2.0) if n and random.random() < late else 0.0,
             machine=random.choice((-1, 0)),
         )
@@ -104,6 +106,7 @@ class Workload:
         for n in range(random.randint(5, 40)):
             group = f"f{random.randrange(self.groups)}"
             key = Key(f"{group}-{n}")
+            # A short reach draws chains, a long one whatever there is.
             near = names[-self.reach :]
             inputs = random.sample(near, min(len(near), random.randint(0, self.most_inputs)))
             nature, times = self._draw_nature()
@@ -112,6 +115,7 @@ class Workload:
             )
             self.tasks[key] = self._draw_options(call, group)
             self.tasks[key].has_large_call = random.random() < self.large_calls
+            # Last, so that a task needs only what stands before it.
             names.append(key)
 
     def _draw_nature(self) -> tuple[str, int]:
@@ -132,6 +136,7 @@ class Workload:
         random = self.random
         task = SimulatedTask(call=call, group=group)
         if call.nature == calls.FLAKY:
+            # Just enough, one too few, one too many: where counting goes wrong.
             task.retries = random.choice((0, call.times - 1, call.times, call.times, call.times + 1))
         elif call.nature == calls.RAISES:
             task.retries = random.choice((0, 0, 1, 3))
@@ -153,14 +158,17 @@ class Workload:
                 if random.random() < 0.7:
                     self._add(random.uniform(0.0, 0.3), client, "scatter", (key,))
         pieces = random.randint(1, 5)
+        # In pieces, since a graph that is submitted at once never meets one that is under way.
         bounds = sorted(random.sample(range(1, len(keys)), min(pieces - 1, len(keys) - 1)))
         time = 0.0
         for begin, end in zip([0, *bounds], [*bounds, len(keys)], strict=True):
             self._submit(time, random.randrange(self.clients), keys[begin:end])
+            # At times in the same moment, which is another order than a little later.
             time += random.choice((0.0, random.uniform(0.0, self.span / pieces)))
 
     def _submit(self, time: float, client: int, keys: Sequence[Key]) -> None:
         used = {name for key in keys for name in self.tasks[key].call.inputs}
+        # What nothing else needs is held: nobody would ever see it otherwise.
         held = tuple(key for key in keys if key not in used or self.random.random() < self.held)
         self._add(time, client, "submit", tuple(keys), held)
 

@@ -39,12 +39,14 @@ class World:
         self._asked = 0
 
     def chance(self, name: str) -> Random:
-        """Return a stream of chance of its own, so that a draw more in one place changes no draw in another."""
+        """A stream of chance of its own, so that a draw more in one place changes no draw in another."""
+        # A text is hashed by SHA-512 here, so that it doesn't depend on the hash seed.
         return Random(f"{self.seed}/{name}")
 
     def call_at(self, time: float, function: Callable[..., None], *arguments: object) -> None:
         """Call ``function`` at ``time``; there is no way to take it back, functions look whether it is too late."""
         self._asked += 1
+        # The number decides at one time, and keeps functions from being compared, which can't be.
         heappush(self._heap, (time, self._asked, function, arguments))
 
     def call_later(self, delay: float, function: Callable[..., None], *arguments: object) -> None:
@@ -57,6 +59,7 @@ class World:
 
     def record(self, actor: str, what: object) -> None:
         """Add a line to the trace."""
+        # The repr of everything that gets here has to be without addresses.
         self.absorb(f"{self.now:.9f} {actor} {what!r}".encode())
         self.note(actor, what)
 
@@ -78,5 +81,6 @@ class World:
             function(*arguments)
         if done is not None and done():
             return True
+        # Also where nothing is left to do: whoever waits for a time has waited.
         self.now = max(self.now, until)
         return False

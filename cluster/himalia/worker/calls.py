@@ -145,7 +145,7 @@ class Calls:
         return describe(error, Key(""), self.name, WRITING)
 
     def read(self, place: Place) -> Any:
-        """Return the frames at a place."""
+        """The frames at a place."""
         return (self.reader or self._open()).read(place)
 
     def skip(self, inputs: Iterable[tuple[Key, Place]]) -> None:
@@ -168,7 +168,7 @@ class Calls:
             self._arrived.notify_all()
 
     def _read(self, run: Run, function: Function | None) -> tuple[Function, Any, Any]:
-        """Return what to call with what."""
+        """What to call with what."""
         values: dict[Key, Any] = {}
         call: list[tuple[Key, Place]] = []
         left = iter(run.inputs)
@@ -200,7 +200,7 @@ class Calls:
         return kept.make() if isinstance(kept, PerCall) else kept
 
     def _find_kept(self, digest: bytes) -> Function | PerCall:
-        """Return what is kept of a function: itself, or what makes one for each call."""
+        """What is kept of a function: itself, or what makes one for each call."""
         with self._arrived:
             while True:
                 if digest in self._functions:
@@ -249,5 +249,5 @@ class Calls:
 
 
 def refusal(run: Run) -> Raised:
-    """Return the answer to a run that was recalled before it began."""
+    """The answer to a run that was recalled before it began."""
     return Raised(run.run, TaskError("refused", run.key, "it was recalled"), Timing(0.0, 0.0, 0.0, 0.0))

@@ -75,7 +75,7 @@ class Interrupts:
         self._idents[thread] = threading.get_ident()
 
     def thread(self) -> int | None:
-        """Return the index of the calling thread; ``None`` if it isn't one that runs calls."""
+        """The index of the calling thread; ``None`` if it isn't one that runs calls."""
         ident = threading.get_ident()
         return self._idents.index(ident) if ident in self._idents else None
 
@@ -155,7 +155,7 @@ class Interrupts:
         raise KeyboardInterrupt("this call was cancelled")
 
     def _unraisable(self, hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Return a hook that notes an interrupt which nobody received, because it landed in a finalizer."""
+        """A hook that notes an interrupt which nobody received, because it landed in a finalizer."""
 
         def note(unraisable: Any) -> None:
             if isinstance(unraisable.exc_value, KeyboardInterrupt):

@@ -118,7 +118,7 @@ def _frames_of_call(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _library_module(file: str) -> str:
-    """Return the top-level module of a file of the standard library; an empty string for others."""
+    """The top-level module of a file of the standard library; an empty string for others."""
     # Since 3.11 modules that are needed at every start come frozen, and have no path.
     if file.startswith("<frozen "):
         return file[len("<frozen ") : -1].partition(".")[0]
@@ -161,7 +161,7 @@ def _finalizes(value: object, code: CodeType) -> bool:
 
 
 def _called_name(code: CodeType, position: int) -> str:
-    """Return the name of the method or function that is being called at this instruction; empty if none is."""
+    """The name of the method or function that is being called at this instruction; empty if none is."""
     name = ""
     # From the start each time: instructions have caches between them, so one can't step back from where a thread is.
     for step in dis.get_instructions(code):

@@ -133,7 +133,7 @@ class Worker:
             self._end()
 
     def current_run(self) -> int:
-        """Return the run that the calling thread executes; 0 if none."""
+        """The run that the calling thread executes; 0 if none."""
         thread = self.interrupts.thread()
         return 0 if thread is None else self.slots[self.page + thread]
 
@@ -232,7 +232,7 @@ class Worker:
             return None
 
     def _waiter(self) -> Any:
-        """Return what a thread waits with for the queue, the lane or the alarm; it says whether the lane has a run."""
+        """What a thread waits with for the queue, the lane or the alarm; it says whether the lane has a run."""
         if sys.platform != "linux":
             poll = select.poll()
             poll.register(self.queue, select.POLLIN)
@@ -278,8 +278,8 @@ class Worker:
         slots[slot] = 0
         # Ours is empty by now, or we would wait for ourselves.
         first, last = self.page, self.page + self.config.nthreads
-        # Polled, for a slot is cleared by a plain store into shared memory, of which nobody is told; this happens after
-        # a crash only.
+        # Polled: a slot is cleared by a plain store into shared memory, which tells nobody. This happens after a crash
+        # only.
         while any(slots[first:last]):
             time.sleep(GATE_POLL)
         slots[slot] = run.run

@@ -146,7 +146,7 @@ class CallStream(io.TextIOBase):
         self._original.flush()
 
     def fileno(self) -> int:
-        """Return the descriptor of the stream it stands for."""
+        """The descriptor of the stream it stands for."""
         return self._original.fileno()
 
     def isatty(self) -> bool:
@@ -185,6 +185,6 @@ class _LastResort(logging.Handler):
 
 
 def _visible(line: str) -> str:
-    """Return what of a line a terminal would show: what follows the last carriage return, cut at the limit."""
+    """What of a line a terminal would show: what follows the last carriage return, cut at the limit."""
     # Cut before and after: mending may make a text longer, and a line of a gigabyte shall not be mended at all.
     return well_formed(line.rstrip("\r").rpartition("\r")[2][:LINE])[:LINE]

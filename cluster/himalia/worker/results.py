@@ -44,7 +44,7 @@ _type_names: dict[type, str] = {type(None): "NoneType"}
 
 
 def type_name(value: object) -> str:
-    """Return the name of a value's type: ``numpy.ndarray``, ``int``."""
+    """The name of a value's type: ``numpy.ndarray``, ``int``."""
     kind = type(value)
     name = _type_names.get(kind)
     if name is None:
@@ -95,7 +95,7 @@ def explain(error: BaseException, causes: int = CAUSES) -> str:
 
 
 def user_frames(trace: TracebackType | None) -> tuple[Frame, ...]:
-    """Return a traceback's frames without the runtime's own."""
+    """A traceback's frames without the runtime's own."""
     frames = []
     while trace is not None:
         code = trace.tb_frame.f_code

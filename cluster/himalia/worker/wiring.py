@@ -64,7 +64,7 @@ class WorkerConfig(msgspec.Struct, kw_only=True):
 
 
 def datagram_pair() -> tuple[socket.socket, socket.socket]:
-    """Return two connected datagram sockets with generous buffers."""
+    """Two connected datagram sockets with generous buffers."""
     pair = socket.socketpair(socket.AF_UNIX, KIND)
     for end in pair:
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
@@ -76,7 +76,7 @@ def datagram_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def create_slots() -> int:
-    """Return a file descriptor of zeroed memory for the slots of a host."""
+    """A file descriptor of zeroed memory for the slots of a host."""
     if hasattr(os, "memfd_create"):
         # No name, so nothing is left behind; zeroed by the kernel, and zero means that nothing runs.
         fd = os.memfd_create("himalia-slots", os.MFD_CLOEXEC)
@@ -89,5 +89,5 @@ def create_slots() -> int:
 
 
 def map_slots(fd: int) -> memoryview:
-    """Return the slots as numbers of 8 bytes; page ``p`` starts at ``p * ENTRIES``."""
+    """The slots as numbers of 8 bytes; page ``p`` starts at ``p * ENTRIES``."""
     return memoryview(mmap.mmap(fd, (1 + WORKERS) * PAGE)).cast("Q")

@@ -342,7 +342,7 @@ class _Link(DataConnection):
         return future
 
     def expect(self, request: int) -> asyncio.Future[PutGranted | PutStored]:
-        """Return a future of the next answer to a ``PutData`` or ``PutDone``."""
+        """A future of the next answer to a ``PutData`` or ``PutDone``."""
         future: asyncio.Future[PutGranted | PutStored] = asyncio.get_running_loop().create_future()
         self._replies[request] = future
         self._check_open(future)

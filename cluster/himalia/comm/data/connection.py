@@ -201,7 +201,7 @@ class DataConnection(asyncio.BufferedProtocol):
         self._schedule()
 
     def _next_batch(self) -> bytearray:
-        """Return queued messages, up to the first that raw bytes follow."""
+        """Queued messages, up to the first that raw bytes follow."""
         batch = bytearray()
         while self._queue and len(batch) < BATCH and self._streaming is None:
             # Not before the queue is half empty: to be deaf and hear again for each answer would cost two system calls

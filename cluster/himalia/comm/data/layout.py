@@ -16,7 +16,7 @@ PAGE: Final = mmap.ALLOCATIONGRANULARITY
 
 
 def frame_offsets(sizes: Sequence[int]) -> tuple[list[int], int]:
-    """Return where frames of these sizes start within their range, and the bytes they span."""
+    """Where frames of these sizes start within their range, and the bytes they span."""
     offsets: list[int] = []
     end = 0
     for size in sizes:
@@ -33,5 +33,5 @@ def pages(nbytes: int) -> int:
 
 
 def range_length(sizes: Sequence[int]) -> int:
-    """Return the bytes of arena that frames of these sizes take up; the next range may start right after."""
+    """The bytes of arena that frames of these sizes take up; the next range may start right after."""
     return pages(frame_offsets(sizes)[1])

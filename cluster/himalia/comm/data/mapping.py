@@ -98,7 +98,7 @@ class ArenaReader:
             announce(self._file, reader)
 
     def read(self, place: Place) -> list[memoryview]:
-        """Return the frames at ``place``: views of its bytes if it is inline, writable memory of our own if not."""
+        """The frames at ``place``: views of its bytes if it is inline, writable memory of our own if not."""
         if place.inline is not None:
             return unpack(place.inline)
         # Counted whichever way it is read: a copy reports its end as well, once it is made.

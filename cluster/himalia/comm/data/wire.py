@@ -35,7 +35,7 @@ class WireError(Exception):
 
 
 def encode(message: msgspec.Struct) -> bytearray:
-    """Return a message as it goes over the wire."""
+    """A message as it goes over the wire."""
     frame = bytearray(LENGTH.size)
     # One buffer for both: the length is filled in when it is known.
     _encode_into(message, frame, LENGTH.size)
@@ -93,7 +93,7 @@ class DataReader:
         self._next_target()
 
     def get_buffer(self) -> memoryview:
-        """Return where to read to."""
+        """Where to read to."""
         if self._target is not None:
             # Straight to where they belong; in pieces, so that one read keeps the loop for a few milliseconds only.
             return self._target[:CHUNK]

@@ -7,8 +7,8 @@ There are two ways, both from outside the process (measured on one 3 GHz core, c
 - ``record``, 50 looks/s during a second for 40 ms of CPU, a twelfth of the price of each look.  That is for
   ``settings.profile_lease`` seconds after somebody asked; workers take turns.
 
-So a host spends 8 % of one CPU at most while somebody looks, else 4 %, and nothing while no long call runs.  It decides
-only this; ``profiler.py`` looks.
+So a host spends 8 % of one CPU at most while somebody looks, else 4 %, and nothing while no long call runs.
+``profiler.py`` looks.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Profiler:
             self._begin(name, fast=self._plan.is_fast(now))
 
     async def answer(self, since: float, workers: Iterable[str] | None) -> tuple[dict[str, list[Sample]], str]:
-        """Return what was seen after ``since`` (epoch seconds), or why nothing can be; look closely from now on."""
+        """What was seen after ``since`` (epoch seconds), or why nothing can be; look closely from now on."""
         # A person asks: whoever was forbidden before may have been allowed since (ptrace_scope).
         if self._program and not self._is_proven:
             self._problem = ""
@@ -142,7 +142,7 @@ class Profiler:
 
 
 def find_program() -> str:
-    """Return the path of py-spy: that of this environment, or any; nothing if there is none."""
+    """The path of py-spy: that of this environment, or any; nothing if there is none."""
     here = os.path.join(os.path.dirname(sys.executable), "py-spy")
     # Beside the interpreter first: an environment that isn't activated has its programs in no PATH.
     return here if os.access(here, os.X_OK) else shutil.which("py-spy") or ""
@@ -154,7 +154,7 @@ def missing_program() -> str:
 
 
 def read_and_remove(path: str) -> str:
-    """Return what a file says, which is needed no more."""
+    """What a file says, which is needed no more."""
     with open(path, encoding="utf-8", errors="replace") as file:
         text = file.read()
     os.unlink(path)

@@ -1,6 +1,6 @@
 """The last minutes of what user code did on a host: a bounded history of stacks.
 
-Decides what is forgotten first (the oldest), and nothing else.  Each distinct stack is kept once.
+The oldest are forgotten first.  Each distinct stack is kept once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Samples:
             self._entries.popleft()
 
     def since(self, time: float, workers: Collection[str] | None = None) -> dict[str, list[Sample]]:
-        """Return the samples that were taken later than ``time``, of these workers (``None``: of all)."""
+        """The samples that were taken later than ``time``, of these workers (``None``: of all)."""
         found: dict[str, list[Sample]] = {}
         for when, worker, stack, count in self._entries:
             if when > time and (workers is None or worker in workers):

@@ -49,7 +49,7 @@ def read_raw(text: str) -> Iterator[tuple[str, int]]:
 
 
 def user_stack(frames: Sequence[Frame]) -> str:
-    """Return the user's part of a thread's frames (outermost first), or nothing if it executes no call."""
+    """The user's part of a thread's frames (outermost first), or nothing if it executes no call."""
     for index, (_, file, _) in enumerate(frames):
         # The outermost one; a call that runs calls by itself is the user's doing.
         if file.endswith(CALLER):

@@ -64,7 +64,7 @@ class Arena:
             raise StartError(f"The store can't reserve {self.size} bytes at {self.path}: {error}.") from error
 
     def map(self, offset: int, length: int, *, writable: bool = False) -> memoryview:
-        """Return a view of a range, shared with every process that maps it; it lives as long as the view."""
+        """A view of a range, shared with every process that maps it; it lives as long as the view."""
         protection = mmap.PROT_READ | mmap.PROT_WRITE if writable else mmap.PROT_READ
         # Shared here, private at readers: what this process receives has to be seen by them.
         return memoryview(mmap.mmap(self._file, length, flags=mmap.MAP_SHARED, prot=protection, offset=offset))
@@ -86,7 +86,7 @@ class Arena:
         return is_present(self._file, reader)
 
     def resident(self) -> int:
-        """Return the bytes the system holds for the arena."""
+        """The bytes the system holds for the arena."""
         # Blocks of 512 bytes, whatever the file system's own are (stat(2)).
         return os.fstat(self._file).st_blocks * 512
 

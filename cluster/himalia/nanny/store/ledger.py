@@ -78,7 +78,7 @@ class Ledger:
         return block.offset in self._readers.get(reader, ())
 
     def length_of(self, offset: int) -> int:
-        """Return the bytes of the block at an offset."""
+        """The bytes of the block at an offset."""
         return self._blocks[offset].length
 
     def grant(self, owner: str, length: int) -> int | None:
@@ -184,7 +184,7 @@ class Ledger:
         return found
 
     def free_ranges(self) -> list[tuple[int, int]]:
-        """Return what can be granted, as (offset, length); warm and cold ranges are never joined."""
+        """What can be granted, as (offset, length); warm and cold ranges are never joined."""
         return sorted([*self._warm.ranges(), *self._cold.ranges()])
 
     def validate(self) -> None:

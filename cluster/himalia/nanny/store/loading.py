@@ -3,7 +3,7 @@
 One result at a time, in the order in which the machine asked: a disk is no faster for being asked for two at once.
 What a call's inputs take in memory, its machine has admitted; a range for each is still asked for (``room``), because
 clients, and what user code keeps, take memory too.  Inputs that are here stay here for their call until its dispatch.
-It decides nothing about calls.
+What becomes of a call whose inputs can't be read is the machine's decision.
 """
 
 from __future__ import annotations

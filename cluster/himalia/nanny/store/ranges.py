@@ -67,7 +67,7 @@ class FreeRanges:
         return start + kept, length - kept
 
     def ranges(self) -> list[tuple[int, int]]:
-        """Return all ranges as (offset, length), by offset."""
+        """All ranges as (offset, length), by offset."""
         return sorted(self._lengths.items())
 
     def _insert(self, start: int, length: int) -> None:

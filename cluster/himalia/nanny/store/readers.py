@@ -71,7 +71,7 @@ class Readers:
         return any(counts.get(offset, 0) > 0 for counts in self._workers.values())
 
     def kept(self) -> dict[WorkerName, int]:
-        """Return the bytes that each worker maps beside what it runs: inputs of calls that are over."""
+        """The bytes that each worker maps beside what it runs: inputs of calls that are over."""
         return {worker: nbytes for worker, nbytes in self._kept.items() if nbytes > 0}
 
     def left(self, worker: WorkerName, running: list[int]) -> list[int]:

@@ -9,7 +9,7 @@ A wait can't end by itself when everybody who could free something waits here to
 first gets its range although memory is full: one at a time, and what it writes can move to disk at once.  Only what can
 never fit is refused, and what would have to move to a disk that is full.
 
-It decides nothing about the bytes themselves: that is the store's.
+The bytes themselves are the store's.
 """
 
 from __future__ import annotations

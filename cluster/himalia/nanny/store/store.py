@@ -167,7 +167,7 @@ class Store:
                 yield HeldData(key, held.attempt, held.nbytes)
 
     def get(self, key: Key, attempt: int | None = None) -> HeldData | None:
-        """Return what is known of a result, without touching it; ``attempt`` is as for :meth:`place`."""
+        """What is known of a result, without touching it; ``attempt`` is as for :meth:`place`."""
         try:
             held = self._find(key, attempt)
         except KeyError:
@@ -224,7 +224,7 @@ class Store:
         return length <= self.limit and self._spill(length - self._room(), self._budget)
 
     def writable(self, owner: str, offset: int, length: int) -> memoryview:
-        """Return a writable view of a part of ``owner``'s grant, for what this process receives itself."""
+        """A writable view of a part of ``owner``'s grant, for what this process receives itself."""
         if not self._ledger.owns(owner, offset, length):
             raise ValueError(f"{owner} was not granted bytes {offset} to {offset + length} of the arena.")
         return self._arena.map(offset, length, writable=True)
@@ -274,7 +274,7 @@ class Store:
         return bool(held.sizes) and held.block is None
 
     def length_of(self, offset: int) -> int:
-        """Return the bytes of the range at an offset that somebody maps."""
+        """The bytes of the range at an offset that somebody maps."""
         return self._ledger.length_of(offset)
 
     def may_map(self, key: Key, reader: str, attempt: int) -> bool:
@@ -334,7 +334,7 @@ class Store:
     # reading back in steps, for a loop that has to look after others meanwhile
 
     def loading_needs(self, key: Key, attempt: int) -> int:
-        """Return the bytes of room that reading a result back takes; 0 if it is in memory.  Raises KeyError."""
+        """The bytes of room that reading a result back takes; 0 if it is in memory.  Raises KeyError."""
         held = self._find(key, attempt)
         if held.is_in_memory:
             return 0
@@ -406,7 +406,7 @@ class Store:
         self.freed()
 
     def views(self, key: Key, attempt: int | None = None) -> list[memoryview]:
-        """Return a result's frames, read-only; hold a :meth:`pin` while they are used.  Chooses as :meth:`place`."""
+        """A result's frames, read-only; hold a :meth:`pin` while they are used.  Chooses as :meth:`place`."""
         held = self._find(key, attempt)
         block = self._load(key, held)
         if block is None:
@@ -473,7 +473,7 @@ class Store:
     # other attempts of the same key
 
     def _find(self, key: Key, attempt: int | None) -> Held:
-        """Return the value of a key that is good for an attempt; KeyError if there is none."""
+        """The value of a key that is good for an attempt; KeyError if there is none."""
         held = self._held[key]
         if attempt is None or is_good_for(held.attempt, attempt):
             return held

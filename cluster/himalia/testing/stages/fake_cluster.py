@@ -96,9 +96,11 @@ class FakeCluster:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Calls that sleep wake up, or the pool would wait for them.
         _ending.set()
         if self.pool is not None:
             self.pool.shutdown(cancel_futures=True)
+        # For the next cluster of this process.
         _ending.clear()
         del _clusters[self.scheduler_address]
 
@@ -122,6 +124,7 @@ class FakeCluster:
                 continue
             peer, message = instruction.peer, instruction.message
             if peer in self.clients:
+                # Through the codec: what a wire would refuse or change shows here as well.
                 self.clients[peer].take(_to_client(_encode(message)))
             elif peer in self.stores:
                 self._command(HostId(peer), message)
@@ -176,7 +179,9 @@ class FakeCluster:
                     call = serialize.loads_packed(message.call)
                 function = read_function(self.functions[message.function]) if message.function else call[0]
             args, kwargs = call[-2:]
+            # Copies, as a store's are: a caller that changes its array afterwards must change nothing here.
             frames = [bytes(frame) for frame in serialize.dumps(function(*args, **kwargs))]
+        # As a worker does: SystemExit ends the call, and nothing else.
         except BaseException as error:
             frames_seen = (Frame("/somewhere/user.py", 7, "outer"), Frame("/somewhere/user.py", 12, "inner"))
             text = f"{type(error).__name__}: {error}"
@@ -185,6 +190,7 @@ class FakeCluster:
             )
             self._later(self.from_host, host, TaskFailed(message.key, message.attempt, raised, timing))
             return
+        # After it ran, as with a call that can't be interrupted.
         if (message.key, message.attempt) in self.withdrawn:
             self._later(self.from_host, host, Withdrawn(message.key, message.attempt, started=False))
             return
@@ -239,6 +245,7 @@ class FakeEndpoint:
             raise UnreachableError(f"nobody at {' or '.join(addresses)}")
         cluster = _clusters[address]
         self.cluster = cluster
+        # Calls end in other threads; machine and client are touched in this one alone.
         cluster.loop = asyncio.get_running_loop()
         cluster.clients[self.me] = self
         cluster.feed(PeerJoined(self.me, "client"), self.me)
@@ -253,6 +260,7 @@ class FakeEndpoint:
 
     def take(self, message: Any) -> None:
         assert self.cluster is not None and self.cluster.loop is not None
+        # One delivery for all that comes until then: a real session hands over a frame.
         if not self.inbox:
             self.cluster._later(self._deliver)
         self.inbox.append(message)
@@ -319,6 +327,7 @@ class FakeData:
         found: dict[Key, list[memoryview] | None] = {}
         for key, _ in data:
             lost = key in cluster.lose
+            # Once: the next read is after it was computed again.
             cluster.lose.discard(key)
             if lost:
                 store.pop(key, None)

@@ -32,6 +32,7 @@ class NannyStage:
         self.state = self.machine.state
         self.now = 0.0
         self.event(e.NannyStarted())
+        # Kept, for tests of what a nanny says of itself; all others begin after it.
         self.registration = self.event(PeerJoined(SCHEDULER, "scheduler"), SCHEDULER)
         self.event(Ticked())
         if up:
@@ -76,16 +77,16 @@ class NannyStage:
 
 
 def sent(message: Message) -> Send:
-    """Return the instruction to tell the scheduler something."""
+    """The instruction to tell the scheduler something."""
     return Send(SCHEDULER, message)
 
 
 def finished(compute: Compute, worker: str = FIRST, data: bytes | None = b"value", **timing: float) -> Send:
-    """Return the report of a small result."""
+    """The report of a small result."""
     times = msgspec.structs.replace(TIMING, **timing)
     return sent(TaskFinished(compute.key, compute.attempt, WorkerName(worker), 5, "bytes", times, data))
 
 
 def withdrawn(compute: Compute, *, started: bool = False, seconds: float = 0.0) -> Send:
-    """Return the answer to a Withdraw."""
+    """The answer to a Withdraw."""
     return sent(Withdrawn(compute.key, compute.attempt, started, seconds))

@@ -25,7 +25,7 @@ def spec(
     order: int = 0,
     options: TaskOptions | None = None,
 ) -> TaskSpec:
-    """Return a call of the function that every client of a stage has sent."""
+    """A call of the function that every client of a stage has sent."""
     dependencies = tuple(Key(name) for name in inputs)
     return TaskSpec(Key(key), key.split("-")[0], FUNCTION, b"call", dependencies, order, wanted, options=options)
 
@@ -43,6 +43,7 @@ class SchedulerStage:
             self.message(client, FunctionBody(FUNCTION, b"body"))
         for host in hosts:
             self.add_host(host)
+        # What joining took is of no interest to a test.
         self.sent.clear()
 
     def add_host(self, name: str, *, workers: int = 1, nthreads: int = 1, called: str = "", **resources: float) -> None:
@@ -78,7 +79,7 @@ class SchedulerStage:
         self.event(PeerLeft(PeerId(peer), "test"))
 
     def take(self) -> list[tuple[str, Message]]:
-        """Return what was sent since the last call."""
+        """What was sent since the last call."""
         sent, self.sent = self.sent, []
         return sent
 
@@ -87,17 +88,17 @@ class SchedulerStage:
         return [(peer, message) for peer, message in self.take() if isinstance(message, kind)]
 
     def assigned(self) -> dict[str, str]:
-        """Return host by key of every assigned task."""
+        """Host by key of every assigned task."""
         tasks: dict[Key, SchedulerTask] = self.machine.tasks
         return {key: str(task.host.id) for key, task in tasks.items() if task.host is not None}
 
     def task(self, key: str) -> SchedulerTask:
-        """Return a task."""
+        """A task."""
         task: SchedulerTask = self.machine.tasks[Key(key)]
         return task
 
     def status(self, key: str) -> TaskStatus | None:
-        """Return a task's status, or None if it is unknown."""
+        """A task's status, or None if it is unknown."""
         task = self.machine.tasks.get(Key(key))
         return None if task is None else task.status
 
@@ -121,6 +122,7 @@ class SchedulerStage:
         task = self.task(key)
         host = task.host
         assert host is not None, f"{key} is at no host"
+        # The scheduler doesn't know which worker of a host takes a call; any will do.
         worker = next(iter(host.workers.values())) if task.worker is None else task.worker
         running = [(Key(key), task.attempt)]
         died = WorkerDied(worker.info.name, "signal SIGKILL", running, blamed, ["last words"], cause)
