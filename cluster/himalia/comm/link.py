@@ -137,7 +137,7 @@ class Link:
         if session.has_queued:
             self.owner.mark(self)
         if session.rejected:
-            # After the lock is released, which it takes itself.
+            # Outside of the lock, which it takes itself.
             self._report_rejected()
 
     def acknowledge(self) -> None:

@@ -154,9 +154,9 @@ class Listener:
                 connection, name = sock.accept()
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    # Paused too: the connection stays in the kernel's queue, and the socket readable, which would keep
-                    # the loop busy.
                     self._make_room(os.strerror(error.errno).lower())
+                    # What couldn't be accepted stays in the kernel's queue, and the socket readable: without a pause
+                    # the loop would do nothing else.
                     self._pause(FULL_PAUSE)
                 return  # nobody is there any more
             self._enter(connection, name)

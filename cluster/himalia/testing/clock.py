@@ -58,6 +58,7 @@ class HandLoop(asyncio.BaseEventLoop):
         self.settle()
         while not task.done():
             due = self._next()
+            # Nothing is left that could wake it, or nothing within the limit.
             if due is None or due > end:
                 # Or the garbage collector would complain of it in the middle of another test.
                 task.cancel()

@@ -347,6 +347,7 @@ class ModelNetwork:
             if owner in (line.dialer.owner, line.listener.owner):
                 # A kernel closes what its processes leave; the other side finds out in its own time.
                 line.cut(0.0)
+        # Or a long run would go through the lines of all who ever lived, at each fault.
         self._lines = [line for line in self._lines if not self._is_dead(line)]
 
     def _is_dead(self, line: ModelLine) -> bool:

@@ -98,10 +98,12 @@ class NannyProcess(Process):
             # Monotonic clocks of two processes have nothing to do with each other.
             lambda: cluster.world.now + self.skew,
         )
+        # In the place of driver.py: it feeds the machine as that does.
         self.exchange.driver = self
         machine = f"machine-{number if plan.machine < 0 else f'm{plan.machine}'}"
         self.info = HostInfo(
             host=HostId(me),
+            # Each start has another one, as real ports are: who keeps an old address meets nobody.
             address=f"tcp://10.0.0.{number}:{4000 + cluster.started}",
             hostname=machine,
             pid=cluster.started,

@@ -28,6 +28,7 @@ class SimulatedPool:
 
     def __init__(self, nanny: NannyProcess) -> None:
         self.workers: dict[WorkerName, SimulatedWorker] = {}
+        # Decoded when it is put in: every datagram passes the real codec.
         self.queue: deque[Run | Stored] = deque()
         self.recalled: set[int] = set()
         self._nanny = nanny

@@ -52,6 +52,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
 
     def stand_still(self, seconds: float) -> None:
         """Call nothing for a while, as a process does that was stopped, or whose thread is busy with something else."""
+        # The longest counts; one that began later may be over sooner.
         self._still_until = max(self._still_until, self._world.now + seconds)
         self._world.call_at(self._still_until, self._go_on)
 

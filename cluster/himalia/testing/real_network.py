@@ -34,6 +34,7 @@ from himalia.testing.world import SimulationError, World
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
+# The same for all: who may come in is no question here.
 CREDENTIALS: Final = Credentials("simulated", b"s" * 32)
 NEAR: Final = "unix:///run/scheduler", "tcp://127.0.0.1:8786"
 FAR: Final = "tls://10.0.0.100:8786"
@@ -265,6 +266,7 @@ class SimulatedSockets(Sockets):
     ) -> SimulatedDoor:
         """Let peers in; see :class:`himalia.comm.wires.Wires`."""
 
+        # As comm/listening.py makes it, but for the certificate: there is no TLS here.
         def handshake(welcome: Callable[[Peer], Welcome]) -> ListenerHandshake:
             return ListenerHandshake(greeting, credentials, roles, "a simulated peer", "", welcome)
 
@@ -376,6 +378,7 @@ class RealComm:
         self._joined: dict[PeerId, _Sent] = {}
         self._early: list[object] = []
         """What a user's client had to say before it was connected, for which a real user has to wait."""
+        # Who dials hears the scheduler alone; the scheduler hears each role in that role's own words.
         if owner.role in network.unions:
             unions = {"scheduler": network.unions[owner.role][1]}
         else:

@@ -88,6 +88,7 @@ class ReusedNames:
                 self._expect(record, value if spec.key != reading else calls.value_of(call, [value]))
 
     def _placed_again(self, key: Key, nbytes: int, host: HostId, attempt: int) -> None:
+        # By the count of now: nothing else may use the name while this was on its way (reuse).
         value = self.value_of(key)
         self.client.feed(ValuePlaced(DataPlaced(key, "data", host, nbytes, "bytes", True, attempt), None, True))
         record = self.client.machine.records.get(key)

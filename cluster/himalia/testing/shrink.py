@@ -46,6 +46,7 @@ def shrink(plan: Plan, fails: Callable[[Plan], bool], *, tries: int = 400) -> Pl
 
 def without(plan: Plan, field: str, start: int, end: int) -> Plan:
     """A plan without some of its faults, operations or tasks (and what depends on these)."""
+    # These depend on nothing; a fault or operation without its victim is left out as it runs.
     if field != "tasks":
         items = getattr(plan, field)
         return msgspec.structs.replace(plan, **{field: items[:start] + items[end:]})

@@ -186,6 +186,7 @@ def run_plan(plan: Plan, listener: Callable[[float, str, object], None] | None =
         return run.outcome()
     except Exception:
         error = traceback.format_exc()
+        # It may fail while it is set up, before there is a run to report.
         return Outcome(seed=plan.seed, wires=plan.wires, error=error) if run is None else run.outcome(error)
     finally:
         if run is not None:
@@ -283,6 +284,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def failure_kind(outcome: Outcome) -> str:
     """What kind of failure it was: the text without names and numbers; empty if it passed."""
+    # Names end with numbers and reprs show states: both change when a plan gets smaller, the failure doesn't.
     return re.sub(r"[a-z]*-?\d[\w.-]*|<.*|\{.*", "", last_line(outcome)) if outcome.error else ""
 
 

@@ -106,6 +106,7 @@ class StreamEnd(asyncio.Transport):
         self.is_gone = False
         """Whether this side's protocol was told of the end."""
         random = stream.line.random
+        # Drawn for each side: what fits into one buffer and not into the other is another order of events.
         self._capacity = random.choice(KERNEL)
         self._highest = self._high = random.choice(HIGH)
         self._protocol: asyncio.Protocol | None = None

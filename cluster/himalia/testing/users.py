@@ -245,6 +245,7 @@ class User:
         self.client.release(op.keys)
 
     def _do_hold(self, op: UserOp) -> None:
+        # Said first: whether anybody knows the name is found out later.
         self.cluster.witness.held_by_name.update(op.keys)
         self.client.feed(KeysHeld(list(op.keys)))
         for key in op.keys:
@@ -309,6 +310,7 @@ class User:
         )
 
     def _do_forget(self, op: UserOp) -> None:
+        # Sorted, since the order of a set depends on the hash seed.
         functions = [Digest(function) for function in sorted(self.functions)]
         self.functions.clear()
         if functions:

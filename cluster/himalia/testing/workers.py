@@ -460,6 +460,7 @@ class SimulatedWorker:
                 self.own.append(run)
                 self.look()
             case FunctionBody(digest=digest, body=body):
+                # A real worker makes an error of it, for the user; here it is the nanny's bug.
                 if not body:
                     raise SimulationError(f"{self.name} was sent a call whose function its nanny doesn't know")
                 self.functions.add(digest)

@@ -76,6 +76,7 @@ class Workload:
         self._draw_tasks()
         self._draw_submissions()
         self._draw_changes_of_mind()
+        # Stable: what was drawn for one moment happens in the order in which it was drawn.
         self.ops.sort(key=lambda op: op.time)
 
     def _draw_rates(self) -> None:

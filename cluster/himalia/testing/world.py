@@ -73,6 +73,7 @@ class World:
         """Let time pass up to ``until``, or until ``done()``, asked after each event; return whether it was done."""
         heap = self._heap
         while heap and heap[0][0] <= until:
+            # Before each event: time stops where it came true.
             if done is not None and done():
                 return True
             time, _, function, arguments = heappop(heap)

@@ -102,7 +102,7 @@ class DataConnection(asyncio.BufferedProtocol):
         self._take(self.reader.resume)
 
     def close(self) -> None:
-        """Write what is queued in the transport, then close."""
+        """Write what is queued, as far as the peer takes it now, then close."""
         self._pump()
         if self._transport is not None:
             self._transport.close()

@@ -163,6 +163,7 @@ class FakeCluster:
             pass  # the client closed
 
     def _start(self, host: HostId, message: Compute) -> None:
+        # Not at once even then: the machine is in the middle of the event that started it.
         if self.pool is None:
             self._later(self._compute, host, message)
         else:
@@ -322,6 +323,7 @@ class FakeData:
         raise UnreachableError(host.address)
 
     async def get(self, host: HostInfo, data: Iterable[tuple[Key, int]]) -> Mapping[Key, list[memoryview] | None]:
+        # In a later turn, as everything that comes over a network.
         await asyncio.sleep(0)
         cluster, store = self._store(host)  # a host that left, or never was, raises
         found: dict[Key, list[memoryview] | None] = {}
