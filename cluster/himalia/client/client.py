@@ -379,6 +379,11 @@ class Client:
         """Return a ``concurrent.futures.Executor`` that runs its calls on the cluster; see :meth:`submit`."""
         from himalia.client.executor import ClientExecutor
 
+        if self._engine.never_blocks:
+            raise UsageError(
+                "An executor's methods block, and an asynchronous client's never do: make a Client() without "
+                "asynchronous=True for it."
+            )
         return ClientExecutor(
             self,
             workers=workers,

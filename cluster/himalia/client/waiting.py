@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, Self
 
 from himalia.client.engine.errors_view import error_of, folded
 from himalia.client.engine.gathering import gather_here, gather_in_loop, timeout_error, wait_here, wait_in_loop
-from himalia.client.engine.state import CANCELLED, FINISHED, PENDING, Record
+from himalia.client.engine.state import CANCELLED, FINISHED, Record
 from himalia.client.engine.values import Values
 from himalia.client.future import AnyFuture, Future, engine_of, record_of, records_of
 from himalia.client.futures_in import futures_of
@@ -71,20 +71,17 @@ def wait(
     limit = parse_timeout(timeout)
     stop_at_error = return_when == FIRST_EXCEPTION
     stop_at = len(records) - 1 if return_when == FIRST_COMPLETED else 0
-    is_over = stop_at_error and any(record.status not in (FINISHED, PENDING) for record in records)
     if not futures:
         return _sort(futures)
     engine = engine_of(futures[0])
     if engine.asynchronous:
 
         async def wait_async() -> DoneAndNotDoneFutures:
-            if not is_over:
-                await wait_in_loop(engine, records, limit, stop_at=stop_at, stop_at_error=stop_at_error)
+            await wait_in_loop(engine, records, limit, stop_at=stop_at, stop_at_error=stop_at_error)
             return _sort(futures)
 
         return wait_async()
-    if not is_over:
-        wait_here(engine, records, limit, stop_at=stop_at, stop_at_error=stop_at_error)
+    wait_here(engine, records, limit, stop_at=stop_at, stop_at_error=stop_at_error)
     return _sort(futures)
 
 

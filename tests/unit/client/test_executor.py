@@ -5,6 +5,7 @@ import concurrent.futures
 import pytest
 
 from himalia import Client
+from himalia.errors import UsageError
 from himalia.testing.stages.fake_cluster import FakeCluster, snooze
 
 
@@ -66,3 +67,8 @@ def test_map_has_a_timeout(client: Client) -> None:
     with client.get_executor() as executor:
         with pytest.raises(TimeoutError):
             list(executor.map(snooze, [5], timeout=0.05))
+
+
+def test_an_asynchronous_client_has_no_executor() -> None:
+    with pytest.raises(UsageError, match="asynchronous"):
+        Client("tcp://127.0.0.1:1", asynchronous=True).get_executor()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -107,6 +108,16 @@ def test_waiting_for_the_first_error(client: Client) -> None:
     done, not_done = wait([slow, fast, bad], return_when="FIRST_EXCEPTION")
     assert bad in done
     assert not_done >= {slow}
+
+
+def test_what_failed_before_is_waited_for_no_more(client: Client) -> None:
+    slow, bad = client.submit(snooze, 20, 1), client.submit(fail)
+    assert bad.exception() is not None
+    started = time.monotonic()
+    with pytest.raises(ValueError, match="no"):
+        client.gather([slow, bad])
+    wait([slow, bad], return_when="FIRST_EXCEPTION")
+    assert time.monotonic() - started < 10
 
 
 def test_waiting_too_long(client: Client) -> None:

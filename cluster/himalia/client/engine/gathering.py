@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from himalia.client.engine.engine import Engine
 from himalia.client.engine.explaining import describe_submission
-from himalia.client.engine.state import PENDING, Record
+from himalia.client.engine.state import FINISHED, PENDING, Record
 from himalia.client.engine.values import Values
 from himalia.client.engine.watchers import Countdown, Sleeper
 from himalia.errors import TimeoutError
@@ -45,7 +45,7 @@ def wait_here(
     """
     sleeper = Sleeper()
     countdown = Countdown(sleeper.wake, stop_at=stop_at, stop_at_error=stop_at_error)
-    engine.shell.watch(records, countdown, countdown.begin)
+    engine.shell.watch(records, countdown, lambda count: countdown.begin(count, have_failed(records)))
     # Still so if ctrl-C ends the sleep.
     done = False
     try:
@@ -71,13 +71,18 @@ async def wait_in_loop(
     # Set by way of the loop: watchers are called in the client's loop, mostly, and this may be another one.
     woken = asyncio.Event()
     countdown = Countdown(lambda: loop.call_soon_threadsafe(woken.set), stop_at=stop_at, stop_at_error=stop_at_error)
-    engine.shell.watch(records, countdown, countdown.begin)
+    engine.shell.watch(records, countdown, lambda count: countdown.begin(count, have_failed(records)))
     try:
         await asyncio.wait_for(woken.wait(), timeout)
     except builtins.TimeoutError:
         raise timeout_error(engine, records, timeout) from None
     finally:
         engine.shell.unwatch(records, countdown)
+
+
+def have_failed(records: Sequence[Record]) -> bool:
+    """Whether one of them has settled without a result."""
+    return any([record.status is not PENDING and record.status is not FINISHED for record in records])
 
 
 def gather_here(

@@ -34,11 +34,14 @@ class Countdown:
         self._stop_at_error = stop_at_error
         self._woken = False
 
-    def begin(self, count: int) -> None:
-        """Take note that so many records are pending; called once, under the lock in which they were looked at."""
+    def begin(self, count: int, has_failed: bool = False) -> None:
+        """Take note that so many records are pending; called once, under the lock in which they were looked at.
+
+        ``has_failed`` says that one of the others has no result.
+        """
         self._left = count
         # Nothing is left that would call.
-        if count <= self._stop_at:
+        if count <= self._stop_at or (self._stop_at_error and has_failed):
             self._woken = True
             self._wake()
 

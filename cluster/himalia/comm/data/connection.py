@@ -82,24 +82,32 @@ class DataConnection(asyncio.BufferedProtocol):
         """Queue a message with raw bytes, or what makes one when its turn comes."""
         self._queue.append(outgoing)
         # Its requests are what fills the queue: unread, they wait in its own buffers.
-        if len(self._queue) > MOST_QUEUED and not self.hears_out and not self._is_deaf and self._transport is not None:
+        if len(self._queue) > MOST_QUEUED and not self.hears_out and not self._is_deaf:
             self._is_deaf = True
-            self._transport.pause_reading()
+            self._read_if_free()
         self._schedule()
 
     def hold(self) -> None:
         """Read no more until :meth:`go_on`: what comes next has no place yet."""
         self.reader.is_held = True
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        self._read_if_free()
 
     def go_on(self) -> None:
         """End a :meth:`hold`; for a connection that is gone meanwhile this does nothing."""
         if self._transport is None or self._transport.is_closing():
             return
-        self._transport.resume_reading()
         # What had come before the hold is in the reader's buffer, and no event will tell of it.
         self._take(self.reader.resume)
+        self._read_if_free()
+
+    def _read_if_free(self) -> None:
+        """Read, or don't: either reason is enough not to, so that the end of one of them doesn't end the other."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._is_deaf or self.reader.is_held:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def close(self) -> None:
         """Write what is queued, as far as the peer takes it now, then close."""
@@ -207,9 +215,9 @@ class DataConnection(asyncio.BufferedProtocol):
             # Not before the queue is half empty: to be deaf and hear again for each answer would cost two system calls
             # each time.
             item = self._queue.popleft()
-            if self._is_deaf and len(self._queue) < MOST_QUEUED // 2 and self._transport is not None:
+            if self._is_deaf and len(self._queue) < MOST_QUEUED // 2:
                 self._is_deaf = False
-                self._transport.resume_reading()
+                self._read_if_free()
             # Made only now: what it names may have been freed while it waited, and memory isn't held for a peer that
             # doesn't read.
             outgoing = item if isinstance(item, Outgoing) else item()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from himalia.comm.data.connection import MOST_QUEUED, DataConnection
 from himalia.messages.data import DataRequest, PutStored
 
@@ -52,5 +54,23 @@ def test_requests_of_a_peer_that_reads_no_answers_are_left_in_its_socket() -> No
         assert not transport.reads
         connection.resume_writing()
         assert transport.reads and transport.written
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("first", ["answers", "room"])
+def test_it_reads_again_only_when_both_reasons_not_to_are_gone(first: str) -> None:
+    async def main() -> None:
+        connection, transport = Serving(DataRequest, {}), Transport()
+        connection.connection_made(transport)
+        connection.pause_writing()
+        connection.hold()
+        for number in range(MOST_QUEUED + 1):
+            connection.send(PutStored(number, 1))
+        ends = [connection.resume_writing, connection.go_on]
+        for end in ends if first == "answers" else reversed(ends):
+            assert not transport.reads
+            end()
+        assert transport.reads
 
     asyncio.run(main())
