@@ -17,7 +17,9 @@ lab: ## install, open notebooks/quickstart.ipynb in JupyterLab (ARGS="--no-brows
 	@$(PYTHON) scripts/bootstrap.py lab
 	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/quickstart.ipynb
 
+# Tests start some thousand processes: without bytecode each of them compiles himalia, which doubles what a start costs.
 export PYTHONDONTWRITEBYTECODE :=
+
 test: lint ## install what tests need, check the code, run all tests, notebooks and the browser's tests
 	@$(PYTHON) scripts/bootstrap.py browser
 	@echo "[himalia] simulation ($(SEEDS) seeds) and unit tests, on all cores"

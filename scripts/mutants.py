@@ -267,19 +267,19 @@ MUTANTS = (
         "what is left of a grant is lost with the next one",
     ),
     Mutant(
-        "nanny/store/overflow.py",
+        "nanny/store/spilling.py",
         "        self.spilled -= job.held.nbytes\n        self.add(job.held)",
         "        self.spilled -= job.held.nbytes",
         "what was read back can't move to disk a second time",
     ),
     Mutant(
-        "nanny/store/overflow.py",
+        "nanny/store/spilling.py",
         "        if self._spilling is not None and self._spilling.held is held:\n            self._stop_spilling()\n",
         "",
         "a result that is freed on its way to disk keeps its place there",
     ),
     Mutant(
-        "nanny/store/overflow.py",
+        "nanny/store/spilling.py",
         "            self._disk.release(held.disk)\n            held.disk = None\n",
         "            self._disk.release(held.disk)\n",
         "a copy on disk that was given up is taken for one that is there",

@@ -19,7 +19,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from himalia.comm.packing import Buffer, nbytes, pack, unpack
+from himalia.comm.buffers import Buffer, nbytes, pack, unpack
 from himalia.errors import UsageError
 from himalia.local_modules import LOCAL_MODULES
 from himalia.names import Digest, Key, shorten
@@ -90,7 +90,7 @@ def dumps_packed(value: object) -> bytes:
 
 def loads_packed(data: Buffer) -> Any:
     """Return the value of :func:`dumps_packed`; see :func:`loads`."""
-    # A lone pickle begins with this byte (comm/packing.py), and needs no view to be cut out of it.
+    # A lone pickle begins with this byte (comm/buffers.py), and needs no view to be cut out of it.
     if data[0] == 0x80:
         return pickle.loads(data)
     return loads(unpack(data))

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from himalia import serialize
-from himalia.comm.packing import pack, unpack
+from himalia.comm.buffers import pack, unpack
 from himalia.errors import UsageError
 from himalia.names import Key
 

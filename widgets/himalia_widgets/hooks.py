@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from himalia.cells import Cells
     from himalia.client.client import Client
     from himalia.messages.answers import ClusterInfo, TelemetryReport
     from himalia.messages.client import CallOutput
+    from himalia.notebook_cells import Cells
     from himalia.views import Look
     from himalia_widgets.cell.recorder import CellRecorder
     from himalia_widgets.widget.cluster_object import ClusterObject

@@ -13,12 +13,12 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from himalia.cells import find_cells, has_to_tell, tell_closing
 from himalia.client import default, listing
 from himalia.client.engine import portal
 from himalia.client.engine.engine import Engine
 from himalia.client.output import OutputForwarder
 from himalia.messages.parts import Close
+from himalia.notebook_cells import find_cells, has_to_tell, tell_closing
 from himalia.registry.target import FILE_VARIABLE, Target, find_target
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from himalia.cells import find_cells
 from himalia.client.engine.callbacks import CallbackThread
 from himalia.messages.client import CallOutput
+from himalia.notebook_cells import find_cells
 from himalia.views import find_views
 
 PAUSE: Final = 0.2

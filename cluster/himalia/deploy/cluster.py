@@ -18,7 +18,6 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from himalia.cells import tell_closing
 from himalia.deploy.apart import run_apart
 from himalia.deploy.layout import check_count
 from himalia.errors import ClosedError, HimaliaError, UnreachableError, UsageError
@@ -27,6 +26,7 @@ from himalia.follow.control import Control
 from himalia.follow.feed import Feed
 from himalia.messages.answers import ClusterInfo
 from himalia.names import shorten
+from himalia.notebook_cells import tell_closing
 from himalia.registry.dashboard_link import HasDashboard, login_link, plain_link
 from himalia.show.html import render
 from himalia.show.logs import Logs, texts_of

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from himalia.comm.addresses import parse
 from himalia.deploy.cluster import ADVICE, Cluster
 from himalia.deploy.dashboard.process import DEFAULT_ADDRESS, Door
-from himalia.deploy.launch import START_TIMEOUT, Launch
 from himalia.deploy.layout import choose_layout
+from himalia.deploy.local_launch import START_TIMEOUT, Launch
+from himalia.deploy.local_plan import LaunchPlan
 from himalia.deploy.network import LOOPBACK, contact_host, listen_address, secure
-from himalia.deploy.plan import LaunchPlan
 from himalia.errors import HimaliaError, UsageError
 from himalia.follow.arrivals import wait_for_workers
 from himalia.registry import clusters
@@ -115,7 +115,7 @@ class LocalCluster(Cluster):
         )
         # On the launch, which knows nothing of this object: else it would keep it alive.
         self._finalizer = weakref.finalize(self, abandon, self._launched)
-        self._finalizer.atexit = False  # launch.py ends what still runs then
+        self._finalizer.atexit = False  # local_launch.py ends what still runs then
         if not asynchronous:
             self._launch()
 

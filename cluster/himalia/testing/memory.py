@@ -15,7 +15,7 @@ from random import Random
 from himalia.comm.data.layout import PAGE
 from himalia.nanny.store.arena import Arena
 from himalia.nanny.store.extents import Extent
-from himalia.nanny.store.spill import SpillFile
+from himalia.nanny.store.spill_file import SpillFile
 
 STEP = 16 * 1024
 """Bytes moved between two looks at the rest of the world: less than the largest results have."""

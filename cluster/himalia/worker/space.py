@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
+from himalia.comm.buffers import Buffer
 from himalia.comm.data.layout import range_length
 from himalia.comm.data.mapping import ArenaWriter
-from himalia.comm.packing import Buffer
 from himalia.errors import StoreFullError
 from himalia.messages.worker import GrantSpace, NeedSpace, Place
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from himalia import cells
-from himalia.cells import REMEMBERED, Cells
 from himalia.client.output import OutputForwarder, compose
 from himalia.messages.client import CallOutput
 from himalia.messages.telemetry import LogLine
 from himalia.names import Key
+from himalia.notebook_cells import REMEMBERED, Cells
 
 
 def output(worker: str, *texts: str, source: str = "stdout", dropped: int = 0) -> CallOutput:

@@ -11,9 +11,9 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from himalia.cells import Cells, find_cells
 from himalia.client.default import default_client
 from himalia.errors import HimaliaError
+from himalia.notebook_cells import Cells, find_cells
 from himalia_widgets.cell.cell_bar import CellBar
 from himalia_widgets.cell.display import show_under
 from himalia_widgets.cell.own_session import OwnSession

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from himalia_widgets.cell.display import show_under
 
 if TYPE_CHECKING:
-    from himalia.cells import Cells
     from himalia.messages.client import CallOutput
+    from himalia.notebook_cells import Cells
 
 CELLS: Final = 100
 """Cells whose output goes on, the newest."""

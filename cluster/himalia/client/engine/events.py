@@ -24,7 +24,7 @@ class CallsSubmitted(Event):
     last: bool = True
     """Whether the submission is complete with these."""
     span: str = ""
-    """What it is counted under; see ``cells.py``."""
+    """What it is counted under; see ``notebook_cells.py``."""
     at: float = 0.0
     """When, seconds of the shell's monotonic clock."""
 

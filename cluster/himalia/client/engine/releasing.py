@@ -1,4 +1,7 @@
-"""What happens to a record that the user lets go of or cancels, and what the scheduler is told of it."""
+"""What happens to a record that the user lets go of or cancels, and what the scheduler is told of it.
+
+Whether a result is freed then is decided by ``scheduler/transitions.py``.
+"""
 
 from __future__ import annotations
 

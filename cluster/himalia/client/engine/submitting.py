@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from himalia import serialize
-from himalia.cells import current_span
 from himalia.client.engine.engine import Engine
 from himalia.client.engine.events import CallsRefused, CallsSubmitted, ValuePlaced
 from himalia.client.engine.outbox import Gate
@@ -26,6 +25,7 @@ from himalia.errors import ClosedError, UsageError
 from himalia.messages.client import ClientToScheduler, DataPlaced
 from himalia.messages.parts import HostInfo, TaskError, TaskOptions, TaskSpec
 from himalia.names import Key
+from himalia.notebook_cells import current_span
 from himalia.wellformed import label_of, name_of
 
 FIRST_CHUNK: Final = 200

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from himalia.comm.buffers import Buffer, pack
+from himalia.comm.buffers import nbytes as size_of
 from himalia.comm.connection import Greeting, Peer, open_authenticated
 from himalia.comm.data.connection import DataConnection, Outgoing
 from himalia.comm.data.mapping import ArenaReader, ArenaWriter
 from himalia.comm.data.transfers import Fetching, Getting, Transfer
 from himalia.comm.data.wire import CHUNK, WireError, chunks, encode
-from himalia.comm.packing import Buffer, pack
-from himalia.comm.packing import nbytes as size_of
 from himalia.comm.security import NAME_SECRET, Credentials
 from himalia.errors import ClosedError, StoreFullError, UnreachableError
 from himalia.messages.data import DataFollows, DataReply, GetData, PutData, PutDone, PutGranted, PutStored, UnmapData

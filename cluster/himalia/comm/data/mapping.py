@@ -18,9 +18,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from himalia.comm.buffers import Buffer, unpack
 from himalia.comm.data.layout import frame_offsets
 from himalia.comm.data.presence import announce
-from himalia.comm.packing import Buffer, unpack
 from himalia.descriptors import allow_more_files
 from himalia.errors import ClosedError
 from himalia.messages.worker import Place

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from himalia.comm.buffers import unpack
 from himalia.comm.data.layout import frame_offsets, range_length
 from himalia.comm.data.wire import WireError, nowhere
-from himalia.comm.packing import unpack
 from himalia.errors import StoreFullError
 from himalia.messages.data import DataFollows
 from himalia.messages.parts import HeldData

@@ -16,8 +16,8 @@ from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.names import Key
 from himalia.nanny.events import InputsLoaded, LoadInputs, Unload
 from himalia.nanny.store.ledger import Block
-from himalia.nanny.store.overflow import OVERFLOW
 from himalia.nanny.store.room import Request, Room
+from himalia.nanny.store.spilling import OVERFLOW
 
 if TYPE_CHECKING:
     from himalia.nanny.store.store import Store

@@ -23,9 +23,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from himalia.bucket import Complaints
+from himalia.comm.buffers import unpack
 from himalia.comm.data.layout import frame_offsets, pages, range_length
 from himalia.comm.data.wire import chunks
-from himalia.comm.packing import unpack
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.messages.parts import HeldData
 from himalia.messages.telemetry import StoreMove
@@ -35,9 +35,9 @@ from himalia.nanny.activity import Moves
 from himalia.nanny.store.arena import Arena
 from himalia.nanny.store.extents import DamagedExtentError
 from himalia.nanny.store.ledger import Block, Ledger
-from himalia.nanny.store.overflow import SPILL_LEAST, Held, Overflow
 from himalia.nanny.store.readers import WORKERS
-from himalia.nanny.store.spill import SpillFile
+from himalia.nanny.store.spill_file import SpillFile
+from himalia.nanny.store.spilling import SPILL_LEAST, Held, Overflow
 from himalia.settings import MIB, Settings
 
 logger = logging.getLogger("himalia.nanny")
@@ -341,7 +341,7 @@ class Store:
         return pages(held.span) if held.sizes else 0
 
     def begin_loading(self, key: Key, attempt: int, offset: int, length: int) -> None:
-        """Read a result back into a range that was granted to :data:`~himalia.nanny.store.overflow.OVERFLOW`."""
+        """Read a result back into a range that was granted to :data:`~himalia.nanny.store.spilling.OVERFLOW`."""
         self._overflow.begin_loading(self._find(key, attempt), offset, length)
 
     def is_loading(self, key: Key, attempt: int) -> bool:

@@ -19,7 +19,7 @@ from himalia.nanny.store.ledger import Block, Ledger
 
 if TYPE_CHECKING:
     from himalia.nanny.store.arena import Arena
-    from himalia.nanny.store.spill import SpillFile
+    from himalia.nanny.store.spill_file import SpillFile
 
 SPILL_LEAST: Final = 4096
 """Bytes below which a result always stays in memory: its entry alone takes an eighth of that, measured."""

@@ -1,7 +1,7 @@
 """Results on disk: one unlinked file, addressed by extents, each with a checksum.
 
-This file decides where on disk bytes go and whether they are still what was written; which results go there is the
-store's decision.  The file has no name, so a nanny that is killed leaves nothing behind.
+This file decides where on disk bytes go and whether they are still what was written; which results go there is
+decided in ``spilling.py``.  The file has no name, so a nanny that is killed leaves nothing behind.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from himalia.comm.security import CLIENT_ROLES
 from himalia.deploy.apart import run_apart
 from himalia.deploy.dashboard.process import Door, open_door
 from himalia.deploy.keeper import Keeper
-from himalia.deploy.plan import LaunchPlan
+from himalia.deploy.local_plan import LaunchPlan
 from himalia.errors import ClosedError, HimaliaError, StartError
 from himalia.follow.control import Control
 from himalia.registry import clusters
