@@ -10,11 +10,13 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from tests.benchmarks import work
+from tests.benchmarks.dask_collections import COLLECTIONS, Measured, measure
 from tests.benchmarks.engines.base import Engine
 from tests.benchmarks.memory import memory_per_task
 from tests.benchmarks.startup import import_time, start_and_close
@@ -41,7 +43,7 @@ class Case:
     name: str
     title: str
     unit: str
-    run: Callable[[Engine], list[float]]
+    run: Callable[[Engine], list[float] | Measured]
     needs: str = "tasks"
     """What an engine must offer to take part."""
     more_is_better: bool = False
@@ -207,7 +209,7 @@ def scheduler_scale(engine: Engine) -> list[float]:
     return scheduler_cost()
 
 
-CASES: Final = (
+CASES_OF_CALLS: Final = (
     Case(
         "noop",
         "10,000 no-op tasks, map + gather",
@@ -312,6 +314,20 @@ CASES: Final = (
         scheduler_cpu_by_one,
         goals=(Goal(1.05),),
         only=("himalia",),
+    ),
+)
+CASES: Final = (
+    *CASES_OF_CALLS,
+    *(
+        Case(
+            collection.name,
+            collection.title + ", warm",
+            "s",
+            partial(measure, collection),
+            needs="collections",
+            goals=(Goal(0.4, "distributed"), Goal(1.3, "threads")),
+        )
+        for collection in COLLECTIONS
     ),
 )
 BY_NAME: Final = {case.name: case for case in CASES}

@@ -14,6 +14,7 @@ import traceback
 from typing import Any, Final
 
 from tests.benchmarks.cases import BY_NAME
+from tests.benchmarks.dask_collections import Measured
 from tests.benchmarks.engines import load
 
 MARK: Final = "benchmark-result: "
@@ -36,7 +37,11 @@ def run(engine_name: str, case_name: str) -> dict[str, Any]:
     except ImportError as error:
         return {"missing": f"not installed here ({error})"}
     try:
-        return {"values": BY_NAME[case_name].run(engine()), "version": version(engine.package)}
+        measured = BY_NAME[case_name].run(engine())
+        values, also = measured if isinstance(measured, Measured) else (measured, {})
+        return {"values": values, "also": also, "version": version(engine.package)}
+    except ModuleNotFoundError as error:
+        return {"missing": f"{case_name} needs what is not installed here ({error})"}
     except Exception as error:  # reported in the table; the other rows go on
         traceback.print_exc()
         return {"error": f"{type(error).__name__}: {error}"}

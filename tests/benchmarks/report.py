@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from tests.benchmarks.cases import Case, Goal
 from tests.benchmarks.runner import Outcome, Outcomes
@@ -61,11 +62,57 @@ def table(cases: Sequence[Case], engines: Sequence[str], outcomes: Outcomes) -> 
     for case in cases:
         cells = [cell(outcomes.get((case.name, engine), Outcome())) for engine in engines]
         rows.append([case.title, case.unit, *cells, "; ".join(judge(case, goal, outcomes) for goal in case.goals)])
+    return markdown(rows)
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """Return rows as a table, the first as its head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     rows.insert(1, ["-" * width for width in widths])
     return "\n".join(
         "| " + " | ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)) + " |" for row in rows
     )
+
+
+def collections(cases: Sequence[Case], engines: Sequence[str], outcomes: Outcomes) -> str:
+    """Return what else was measured of collections as a Markdown table, and the geometric means of the ratios."""
+    rows = [["collection", *(f"{engine}: {name}" for name in ALSO for engine in engines)]]
+    for case in cases:
+        found = [outcomes.get((case.name, engine), Outcome()).also for engine in engines]
+        if any(found):
+            cells = [
+                ALSO[name](statistics.median(also[name])) if name in also else "–" for name in ALSO for also in found
+            ]
+            rows.append([case.name, *cells])
+    return markdown(rows) if len(rows) > 1 else ""
+
+
+ALSO: Final[dict[str, Callable[[float], str]]] = {
+    "cold": lambda seconds: f"{number(seconds)} s",
+    "peak": lambda megabytes: f"{number(megabytes)} MB",
+    "system": lambda share: f"{share:.0%} system",
+}
+"""What is measured of collections beside the warm time, and how it is written."""
+
+
+def behind(cases: Sequence[Case], engines: Sequence[str], outcomes: Outcomes) -> list[str]:
+    """Say where another engine is better, and how the collections compare in all."""
+    lines = []
+    for engine in engines:
+        ratios = []
+        for case in cases:
+            mine, other = (outcomes.get((case.name, name), Outcome()) for name in (SUBJECT, engine))
+            better = advantage(case, mine, other)
+            if engine == SUBJECT or better is None:
+                continue
+            if mine.also:
+                ratios.append(1 / better)
+            if better < 1:
+                lines.append(f"{case.title}: {engine} is {number(1 / better)} × as good")
+        if ratios:
+            mean = statistics.geometric_mean(ratios)
+            lines.append(f"collections: {number(mean)} × the time of {engine} (geometric mean of {len(ratios)})")
+    return lines
 
 
 def machine() -> str:
@@ -82,6 +129,9 @@ def report(cases: Sequence[Case], engines: Sequence[str], rounds: int, outcomes:
     versions = {engine: out.version for (_, engine), out in outcomes.items() if out.version}
     lines += [", ".join(f"{engine}: {versions[engine]}" for engine in engines if engine in versions), ""]
     lines += [table(cases, engines, outcomes), ""]
+    if more := collections(cases, engines, outcomes):
+        lines += [more, ""]
+    lines += [*behind(cases, engines, outcomes), ""]
     for (case, engine), outcome in outcomes.items():
         lines += [f"{case}, {engine}: {note}" for note in outcome.notes[-1:] if engine == SUBJECT]
         lines += [f"{case}, {engine} failed: {error.rstrip()}" for error in outcome.errors]

@@ -24,6 +24,8 @@ class Outcome:
     """All that is known of one case with one engine."""
 
     values: list[float] = field(default_factory=list)
+    also: dict[str, list[float]] = field(default_factory=dict)
+    """Other things that were measured, by name; see ``dask_collections.Measured``."""
     missing: str = ""
     """Why the engine can't be run here."""
     errors: list[str] = field(default_factory=list)
@@ -93,6 +95,8 @@ def run_all(cases: Sequence[Case], engines: Sequence[str], rounds: int, tell: Ca
 def record(outcome: Outcome, answer: dict[str, Any], complaints: str) -> None:
     """Add what one process told."""
     outcome.values += answer.get("values", [])
+    for name, values in answer.get("also", {}).items():
+        outcome.also.setdefault(name, []).extend(values)
     outcome.missing = answer.get("missing", "")
     outcome.version = answer.get("version", outcome.version)
     if "error" in answer:

@@ -21,6 +21,8 @@ class Engine(ABC):
     offers: ClassVar[frozenset[str]]
     package: ClassVar[str]
     """Whose version is told, and whose absence."""
+    runs_here: ClassVar[bool] = False
+    """Whether calls run in this process, so that its processor time is that of workers."""
     beginning: ClassVar[str]
     """The import that a program begins with; names that are imported lazily are named, so that they are counted."""
 
@@ -50,6 +52,10 @@ class Engine(ABC):
 
     def compute(self, collection: Any) -> Any:
         """Return the value of a Dask collection."""
+        raise NotImplementedError(self.name)
+
+    def persist(self, *collections: Any) -> Any:
+        """Return the collections, computed and kept by the workers."""
         raise NotImplementedError(self.name)
 
     def submit_on(self, worker: int, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -42,6 +42,10 @@ class ClientEngine(Engine):
         """Compute on the cluster: with a client open that is what ``compute()`` does."""
         return collection.compute()
 
+    def persist(self, *collections: Any) -> Any:
+        """Persist on the cluster."""
+        return self.client.persist(collections)
+
     def submit_on(self, worker: int, function: Callable[..., Any], *arguments: Any) -> Any:
         """Submit to one worker, and wait until it has finished."""
         address = sorted(self.client.nthreads())[worker]

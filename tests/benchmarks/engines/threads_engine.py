@@ -16,6 +16,7 @@ class ThreadsEngine(Engine):
     package = "dask"
     beginning = "import dask"
     offers = frozenset({"collections"})
+    runs_here = True
 
     def start(self) -> None:
         """Make the threads."""
@@ -40,3 +41,9 @@ class ThreadsEngine(Engine):
     def compute(self, collection: Any) -> Any:
         """Compute with Dask's threaded scheduler."""
         return collection.compute(scheduler="threads", num_workers=WORKERS)
+
+    def persist(self, *collections: Any) -> Any:
+        """Keep the values in this process."""
+        import dask
+
+        return dask.persist(*collections, scheduler="threads", num_workers=WORKERS)
