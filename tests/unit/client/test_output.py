@@ -4,7 +4,7 @@ from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
-from himalia import cells
+from himalia import notebook_cells as cells
 from himalia.client.output import OutputForwarder, compose
 from himalia.messages.client import CallOutput
 from himalia.messages.telemetry import LogLine
