@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,10 +76,17 @@ def open_descriptors() -> frozenset[str]:
 
 def files_of_clusters(place: Path) -> frozenset[str]:
     """Return what clusters have in the places that the tests give them, their own folders included."""
-    found = [path for path in (place / "home").rglob("*") if not path.is_dir()]
-    for pattern in ("run/himalia/**/*", "tmp/himalia*/**/*"):
-        found += place.glob(pattern)
-    return frozenset(map(str, found))
+    found = {str(path) for path in below(place / "home") if not path.is_dir()}
+    for root in (place / "run/himalia", *(place / "tmp").glob("himalia*")):
+        found.update(map(str, below(root)))
+    return frozenset(found)
+
+
+def below(root: Path) -> Iterator[Path]:
+    """Give what is below a folder.  Unlike ``Path.rglob()`` it bears that folders go meanwhile."""
+    for folder, folders, names in os.walk(root):
+        for name in (*folders, *names):
+            yield Path(folder, name)
 
 
 def look(run: str, place: Path) -> Leftovers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,10 +67,16 @@ def test_a_future_that_is_done_needs_no_live_view(cell: Cell) -> None:
     assert "finished" in shown(first)
 
 
+def test_what_changes_between_two_cells_is_in_the_notebook_that_is_saved(cell: Cell) -> None:
+    first = cell("between = client.submit(time.sleep, 1.0)\ndisplay(between)")
+    time.sleep(2.0)
+    assert "pending" in shown(first)
+    cell("del between")
+    assert "finished" in shown(first)
+
+
 def test_a_call_that_fails_says_so_in_its_place(cell: Cell) -> None:
-    first = cell(
-        "from IPython.display import display\nbad = client.submit(lambda: wait_for('two') and 1 / 0)\ndisplay(bad)"
-    )
+    first = cell("bad = client.submit(lambda: wait_for('two') and 1 / 0)\ndisplay(bad)")
     cell("(folder / 'two').touch()")
     block_until(cell, lambda: "ZeroDivisionError: division by zero" in shown(first))
     cell("del bad")

@@ -3,6 +3,9 @@
 Decides how often they are looked at, and when that ends.  They are looked at, not listened to: a look costs little,
 and nothing that is shown is kept alive or called back by what it shows.  One thread looks at all of them; it lives
 from the first to the last.
+
+What runs a notebook without a page (nbclient, on which papermill and nbconvert stand) takes no output between two
+cells: what was shown then is shown once more when the next one begins, or "pending" would be saved for ever.
 """
 
 from __future__ import annotations
@@ -11,9 +14,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from himalia.views import Look
+from himalia.views import Look, find_shell
 from himalia_widgets.cell.display import show
 
 logger = logging.getLogger("himalia.widgets")
@@ -45,16 +48,20 @@ class View:
         self.due = time.monotonic() + interval
         self.is_final = self._shown.is_final
 
-    def update(self) -> None:
-        """Look, and show what changed."""
+    def update(self) -> bool:
+        """Look, and show what changed; return whether anything did."""
         # CPU time of this thread: what the GIL gave to others meanwhile is no cost of the look.
         started = time.thread_time()
-        seen = self._look()
-        if seen.markup != self._shown.markup:
-            self._replace(seen.markup, seen.text)
-        self._shown = seen
-        self.is_final = seen.is_final
+        before, self._shown = self._shown, self._look()
+        self.is_final = self._shown.is_final
+        if has_changed := self._shown.markup != before.markup:
+            self.show_again()
         self.due = time.monotonic() + max(self._interval, (time.thread_time() - started) / SHARE)
+        return has_changed
+
+    def show_again(self) -> None:
+        """Show it as it was seen last."""
+        self._replace(self._shown.markup, self._shown.text)
 
 
 class Looker:
@@ -64,6 +71,10 @@ class Looker:
         self._lock = threading.Lock()
         self._views: list[View] = []
         self._thread: threading.Thread | None = None
+        self._shell: Any = None
+        self._in_cell = True
+        self._missed: set[View] = set()
+        """What changed since the last cell ended."""
 
     def add(self, view: View) -> None:
         """Look at one more, until it is final."""
@@ -71,10 +82,30 @@ class Looker:
             return
         with self._lock:
             self._views.append(view)
+            self._listen()
             # After a fork the object is here, and its thread isn't.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="himalia-views", daemon=True)
                 self._thread.start()
+
+    def _listen(self) -> None:
+        shell: Any = find_shell()
+        # A test, or an embedded IPython, may make another shell in this process.
+        if shell is not None and shell is not self._shell:
+            self._shell = shell
+            shell.events.register("pre_run_cell", self._begin_cell)
+            shell.events.register("post_run_cell", self._end_cell)
+
+    def _begin_cell(self, info: object) -> None:
+        with self._lock:
+            self._in_cell = True
+            missed, self._missed = self._missed, set()
+        for view in missed:
+            view.show_again()
+
+    def _end_cell(self, result: object) -> None:
+        with self._lock:
+            self._in_cell = False
 
     def _run(self) -> None:
         while True:
@@ -89,10 +120,22 @@ class Looker:
             for view in views:
                 if view.due <= time.monotonic():
                     try:
-                        view.update()
+                        self._update(view)
                     except Exception:  # the kernel is ending, or the page is not a notebook's after all
                         logger.debug("a live view failed", exc_info=True)
                         view.is_final = True
+
+    def _update(self, view: View) -> None:
+        was_in_cell = self._in_cell
+        if not view.update():
+            return
+        with self._lock:
+            if not self._in_cell:
+                self._missed.add(view)
+                return
+        # The cell that runs now began after the change was sent, perhaps.
+        if not was_in_cell:
+            view.show_again()
 
 
 _looker = Looker()
