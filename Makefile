@@ -28,8 +28,8 @@ test: lint ## install what tests need, check the code, run all tests, notebooks 
 	echo "[himalia] integration and notebooks: two at a time for each core, since these wait for other processes"; \
 	$(BIN)/python -m pytest -n auto --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout 120 \
 		tests/integration tests/notebooks notebooks || failed=$$?; \
-	echo "[himalia] browser: one after the other, since dashboards give way to whatever else runs"; \
-	$(BIN)/python -m pytest tests/browser && exit $$failed
+	echo "[himalia] browser: two at a time; dashboards don't give way to the other's pages"; \
+	HIMALIA_DASHBOARD_NICE=0 $(BIN)/python -m pytest -n 2 --dist loadfile tests/browser && exit $$failed
 
 lint: ## ruff and mypy --strict over code, tests and scripts
 	@$(PYTHON) scripts/bootstrap.py test

@@ -89,6 +89,25 @@ def test_the_server_starts_with_the_first_visitor(nothing_left: None) -> None:
         assert process.nice() >= 10
 
 
+def test_how_far_it_gives_way_can_be_said(nothing_left: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HIMALIA_DASHBOARD_NICE", "3")
+    with LocalCluster(n_workers=0, dashboard_address=":0") as cluster:
+        child = cluster._launched.dashboard
+        assert child is not None
+        process = psutil.Process(child.pid)
+        before = process.nice()
+        assert get(door_of(cluster).dashboard, "/health")[0] == 200
+        assert process.nice() == before + 3
+
+
+def test_nonsense_about_how_far_it_gives_way_is_named() -> None:
+    command = [sys.executable, "-m", "himalia_widgets.dashboard"]
+    environment = dict(os.environ, HIMALIA_DASHBOARD_NICE="much")
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=30, env=environment)
+    assert done.returncode == 1
+    assert "HIMALIA_DASHBOARD_NICE='much' is no whole number" in done.stderr
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_nobody_is_let_in_without_a_cookie(cluster: LocalCluster, door: Door, path: str) -> None:
     status, headers, text = get(door.dashboard, path)

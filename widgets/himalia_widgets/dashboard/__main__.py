@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import socket
 import sys
 import time
@@ -30,6 +31,8 @@ PATIENCE: Final = 60.0
 RETRY: Final = 0.2
 NICE: Final = 10
 """Calls come first on a full machine."""
+NICE_VARIABLE: Final = "HIMALIA_DASHBOARD_NICE"
+"""Environment variable that says otherwise: 0 where pages shall be as quick as calls."""
 
 
 class DashboardConfig(msgspec.Struct, kw_only=True):
@@ -88,7 +91,10 @@ async def follow(config: DashboardConfig) -> Feed:
 
 def main() -> int:
     """Read the configuration, serve, return the exit code."""
-    give_way(NICE)
+    try:
+        give_way(int(os.environ.get(NICE_VARIABLE, NICE)))
+    except ValueError:
+        return fail(f"{NICE_VARIABLE}={os.environ[NICE_VARIABLE]!r} is no whole number, as nice(1) takes it")
     try:
         config = convert(read_config(), DashboardConfig)
         return run(functools.partial(show_cluster, config), leash=True)
