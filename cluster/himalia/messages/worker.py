@@ -62,6 +62,10 @@ class CallFunction(Message, tag=113):
     call: Blob
 
 
+class TrimHeap(Message, tag=116):
+    """Give freed memory back to the system: this process is large."""
+
+
 class RetireWorker(Message, tag=114):
     """Take no more calls, finish those that run, exit with code 0."""
 
@@ -152,7 +156,7 @@ class Printed(Message, tag=127):
     dropped: Count = 0
 
 
-NannyToWorker = Run | FunctionBody | GrantSpace | InterruptRun | CallFunction | RetireWorker | Stored
+NannyToWorker = Run | FunctionBody | GrantSpace | InterruptRun | CallFunction | TrimHeap | RetireWorker | Stored
 WorkerToNanny = (
     WorkerReady | Returned | Raised | NeedFunction | NeedSpace | Unmapped | CallReturned | Stored | Printed | EndsItself
 )  # fmt: skip

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from himalia.messages.telemetry import HostMetrics
+from himalia.messages.worker import TrimHeap
+from himalia.nanny.events import SendToWorker
 from himalia.nanny.state import NannyState
 from himalia.nanny.workers import WorkerStatus
 from himalia.nanny.workforce import end_worker
@@ -16,6 +18,11 @@ from himalia.nanny.workforce import end_worker
 RESUME_BELOW: Final = 0.95
 """Part of the pause threshold below which work goes on, so that it doesn't flicker.  dask.distributed
 leaves as much on either side where it moves data between workers (``sender-recipient-gap``)."""
+TRIM_ABOVE: Final = 0.5
+"""Part of its limit from which a worker gives back what it freed.  It may keep an eighth (``worker/heap.py``), beside
+what lies between objects that live."""
+TRIM_AGAIN: Final = 1.1
+"""Growth since the last time, from which it does so again: seven times from there up to its limit."""
 
 
 def judge(state: NannyState, metrics: HostMetrics) -> None:
@@ -31,6 +38,17 @@ def judge(state: NannyState, metrics: HostMetrics) -> None:
             worker.memory = memory
     if state.worker_memory:
         end_large_workers(state)
+        trim_heaps(state)
+
+
+def trim_heaps(state: NannyState) -> None:
+    """Have workers give back what they freed and kept for later calls, before it counts against them."""
+    for worker in state.workers.values():
+        if worker.status is not WorkerStatus.UP or worker.memory <= TRIM_ABOVE * state.worker_memory:
+            worker.trimmed = 0
+        elif worker.memory > TRIM_AGAIN * worker.trimmed:
+            worker.trimmed = worker.memory
+            state.out.append(SendToWorker(worker.name, TrimHeap()))
 
 
 def end_large_workers(state: NannyState) -> None:

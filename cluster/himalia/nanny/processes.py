@@ -29,6 +29,7 @@ from himalia.nanny.config import NannyConfig
 from himalia.nanny.datagrams import RunQueue, send, send_some
 from himalia.nanny.out_of_memory import OutOfMemoryCount
 from himalia.nanny.slots import Slots
+from himalia.worker.heap import heap_environment
 from himalia.worker.wiring import LINE, WORKERS, WorkerConfig, datagram_pair
 
 logger = logging.getLogger("himalia.nanny")
@@ -44,11 +45,9 @@ ENVIRONMENT: Final = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    "MALLOC_TRIM_THRESHOLD_": "65536",
 }
 """What workers find unless it was set otherwise.  They have to agree on the hashes of strings, by which Dask's bags are
-shuffled (any constant would do); parallelism is ours, not that of each array operation; freed memory goes back to the
-system (the last four are distributed's choice, too)."""
+shuffled (any constant would do); parallelism is ours, not that of each array operation (distributed's choice, too)."""
 
 
 class PoolOwner(Protocol):
@@ -185,6 +184,7 @@ class WorkerPool:
             function_cache=settings.function_cache,
             output_rate=settings.output_rate,
         )
+        given = {**os.environ, **config.env}
         process = subprocess.Popen(
             module_command("himalia.worker", "worker"),
             stdin=subprocess.PIPE,
@@ -196,7 +196,7 @@ class WorkerPool:
             pass_fds=fds,
             # A group of its own, so that a ctrl-C in the terminal isn't for it, and its children end with it.
             start_new_session=True,
-            env=with_paths({**ENVIRONMENT, **os.environ, **config.env}),
+            env=with_paths({**heap_environment(config.memory_limit, given), **ENVIRONMENT, **given}),
         )
         assert process.stdin is not None
         try:

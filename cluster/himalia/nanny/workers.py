@@ -42,6 +42,7 @@ class NannyWorker:
     __slots__ = (
         "alone", "began", "blamed", "cause", "deaths", "ends_itself", "index", "memory", "name", "pid", "planned",
         "ready", "reason", "restart_at", "running", "status", "still", "still_for", "targeted",
+        "trimmed",
     )  # fmt: skip
 
     def __init__(self, name: WorkerName, index: int) -> None:
@@ -73,6 +74,8 @@ class NannyWorker:
         """The run for which it keeps its other threads from starting anything."""
         self.running = 0
         self.memory = 0
+        self.trimmed = 0
+        """Its memory when it was last told to give back what it freed."""
         self.still = ""
         """How its process stands still (``watchdog``); empty while it doesn't."""
         self.still_for = 0.0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
-import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -113,8 +111,4 @@ def return_memory() -> None:
     """Empty the interpreter's free lists and the C library's heap, which keep whole arenas from going back."""
     # The loop stands still meanwhile, which is why the machine asks for it only when there is no task.
     gc.collect()
-    if sys.platform == "linux":
-        try:
-            ctypes.CDLL(None).malloc_trim(0)
-        except AttributeError:  # not glibc
-            pass
+    system.trim_heap()

@@ -29,6 +29,7 @@ from himalia.messages.worker import (
     Returned,
     Run,
     Stored,
+    TrimHeap,
     Unmapped,
     WorkerReady,
 )
@@ -473,6 +474,8 @@ class SimulatedWorker:
                 self._interrupt(number)
             case CallFunction(request=request):
                 self.after(0.001, self.send, CallReturned(request, b"done"))
+            case TrimHeap():
+                pass
             case RetireWorker():
                 self.is_retiring = True
                 self.look()

@@ -33,9 +33,11 @@ from himalia.messages.worker import (
     RetireWorker,
     Run,
     Stored,
+    TrimHeap,
     Unmapped,
     WorkerReady,
 )
+from himalia.system import trim_heap
 from himalia.worker.calls import Calls, refusal
 from himalia.worker.interrupt import Interrupts
 from himalia.worker.output import OutputSender
@@ -92,6 +94,8 @@ class Worker:
         self.attention = False
         """Whether threads have to look at more than the queue: targeted runs, a closed gate, the end."""
         self.is_retiring = False
+        self.has_worked = False
+        """Whether something ran since freed memory was given back."""
         self.gate = threading.Condition()
         self.alone = 0
         """Run that keeps the gate closed; 0: it is open."""
@@ -196,6 +200,7 @@ class Worker:
         # Before the look at what was recalled: the nanny writes there first and reads the slots then, so that one of
         # the two sees the other.
         slots[slot] = run.run
+        self.has_worked = True
         if self.alone or run.alone:
             self._pass_gate(run, slot)
         if slots[0] and run.run in slots[1 : 1 + min(slots[0], RECALLS)]:
@@ -250,6 +255,10 @@ class Worker:
 
     def _woken(self, events: list[tuple[int, int]]) -> bool:
         has_run = False
+        if not events and self.has_worked:
+            # Nothing to do for PATIENCE: what calls freed and the heap keeps is others' now.
+            self.has_worked = False
+            trim_heap()
         for fd, _ in events:
             if fd == self.config.lane:
                 has_run = True
@@ -340,6 +349,8 @@ class Worker:
                 # In a thread of its own: this one has to hear of interrupts and grants meanwhile, for which the call
                 # itself may wait.
                 threading.Thread(target=target, args=(request, call), name="himalia-beside", daemon=True).start()
+            case TrimHeap():
+                trim_heap()
             case RetireWorker():
                 self._retire()
             case _:

@@ -18,7 +18,7 @@ from himalia.messages.nanny import (
 )
 from himalia.messages.parts import Close, ForgetFunctions, FunctionBody, HeldData, TaskError, WorkerInfo
 from himalia.messages.telemetry import HostMetrics
-from himalia.messages.worker import CallFunction, CallReturned, NeedFunction, RetireWorker
+from himalia.messages.worker import CallFunction, CallReturned, NeedFunction, RetireWorker, TrimHeap
 from himalia.names import SCHEDULER, Digest, Key, WorkerName
 from himalia.nanny import events as e
 from himalia.nanny.machine import NannyMachine
@@ -246,6 +246,17 @@ def test_a_worker_over_its_memory_is_ended_and_what_it_runs_is_blamed() -> None:
     assert stage.dies(FIRST, 1, exit="signal SIGKILL")[0] == sent(
         WorkerDied(FIRST, reason, [(A.key, 1)], True, ["log"], "memory")
     )
+
+
+def test_a_large_worker_gives_back_what_it_freed_and_again_when_it_has_grown() -> None:
+    stage = NannyStage(worker_memory=1000)
+
+    def measured(memory: int) -> list[object]:
+        return stage.event(e.Measured(HostMetrics(workers={str(FIRST): (1.0, memory, 1)})))
+
+    trims = [e.SendToWorker(FIRST, TrimHeap())]
+    assert [measured(memory) for memory in (500, 510, 520, 600, 610)] == [[], trims, [], trims, []]
+    assert [measured(memory) for memory in (400, 510)] == [[], trims]
 
 
 def test_a_paused_nanny_starts_nothing_while_something_runs_but_is_never_stuck() -> None:
