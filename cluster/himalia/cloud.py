@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import functools
 import io
+import pickle
 import sys
 import threading
 import types
 from collections import ChainMap
 from collections.abc import Callable
-from typing import Any, Final
+from typing import IO, Any, Final, TypeAlias
 
 import cloudpickle
 
 from himalia.local_modules import LOCAL_MODULES
 
+BufferCallback: TypeAlias = Callable[[pickle.PickleBuffer], bool]
+"""What decides whether a buffer stays in the pickle."""
+Reduced: TypeAlias = tuple[object, tuple[object, ...]]
+"""What makes an object again, and its arguments; see ``object.__reduce__``."""
+
 # The C class has no public name.
 CACHED: Final = type(functools.lru_cache(lambda: None))
 reduce_module: Final[Callable[[object], object]] = cloudpickle.Pickler.dispatch_table[types.ModuleType]
-reduce_code: Final[Callable[[Any], Any]] = cloudpickle.Pickler.dispatch_table[types.CodeType]
+reduce_code: Final[Callable[[types.CodeType], Reduced]] = cloudpickle.Pickler.dispatch_table[types.CodeType]
 NO_FILE: Final = "<dynamic-code>"
 """What cloudpickle (from 3.1.3 on) writes for the file of every code object."""
 _registering = threading.RLock()
@@ -30,7 +36,7 @@ _registering = threading.RLock()
 class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is untyped
     """Writes functions, classes and modules by value that others can't import."""
 
-    def __init__(self, file: Any, buffer_callback: Callable[[Any], bool] | None = None) -> None:
+    def __init__(self, file: IO[bytes], buffer_callback: BufferCallback | None = None) -> None:
         super().__init__(file, 5, buffer_callback)
         # Once for each pickle: reducer_override() is asked for every object in it.
         self._by_value = LOCAL_MODULES.names()
@@ -55,11 +61,11 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is
                 return _by_value(module, super().reducer_override, value)
         return super().reducer_override(value)
 
-    def _reduce_cached(self, value: Any) -> Any:
+    def _reduce_cached(self, value: Any) -> object:
         """Return a function with an ``lru_cache`` by value, empty, if it can't be named."""
         module, name = value.__module__, value.__qualname__
         if module not in self._by_value:
-            found: Any = sys.modules.get(module)
+            found: object = sys.modules.get(module)
             for part in name.split("."):
                 found = getattr(found, part, None)
             # By its name, as the C pickler does: the reader's own object has the reader's own cache.
@@ -69,7 +75,7 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is
         return cached, (value.__wrapped__, parameters["maxsize"], parameters["typed"])
 
 
-def dumps(value: Any, buffer_callback: Callable[[Any], bool] | None) -> bytes:
+def dumps(value: object, buffer_callback: BufferCallback | None) -> bytes:
     """Return the pickle of ``value``.
 
     Raises
@@ -87,7 +93,7 @@ def cached(function: Callable[..., object], maxsize: int | None, typed: bool) ->
     return functools.lru_cache(maxsize, typed)(function)
 
 
-def _with_file(code: types.CodeType) -> Any:
+def _with_file(code: types.CodeType) -> Reduced:
     """Reduce a code object with the name of its file: tracebacks, profiles and ``%debug`` show lines of that."""
     # By value and not by position: which argument it is depends on the version of Python.
     kind, arguments = reduce_code(code)

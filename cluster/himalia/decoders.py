@@ -22,8 +22,8 @@ _lock: Final = allocate_lock()
 @overload
 def decoder_of(kind: type[T]) -> msgspec.msgpack.Decoder[T]: ...
 @overload
-def decoder_of(kind: Any) -> msgspec.msgpack.Decoder[Any]: ...
-def decoder_of(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+def decoder_of(kind: object) -> msgspec.msgpack.Decoder[Any]: ...
+def decoder_of(kind: object) -> msgspec.msgpack.Decoder[Any]:
     """Return the decoder of MessagePack for a type; any thread."""
     with _lock:
         return _make(kind)
@@ -44,7 +44,7 @@ def convert(value: object, kind: type[T]) -> T:
 
 # Called under the lock only: of two threads that miss at once a cache lets both do the work.
 @functools.cache
-def _make(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+def _make(kind: object) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(kind)
 
 

@@ -13,8 +13,11 @@ import os
 import sys
 import types
 from collections.abc import Iterable
-from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
-from typing import Any, Final
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from _typeshed.importlib import MetaPathFinderProtocol
 
 SCRIPTS: Final = ("__main__", "__mp_main__")
 """Names that mean another module in every process."""
@@ -106,15 +109,15 @@ def is_local(name: str, module: object) -> bool:
     return _source(file) != _source(spec.origin)
 
 
-def _find(name: str) -> Any:
+def _find(name: str) -> ModuleSpec | None:
     """Return the spec that a fresh process would find: on the path, or by the finder of an editable install."""
+    finders: list[MetaPathFinderProtocol] = [PathFinder]
     # Of the others on the meta path some find everything (a test runner's import hook), which a fresh process doesn't
     # have.
-    finders = [finder for finder in sys.meta_path if "editable" in str(getattr(finder, "__module__", ""))]
-    finder: Any
-    for finder in (PathFinder, *finders):
+    finders += [finder for finder in sys.meta_path if "editable" in str(getattr(finder, "__module__", ""))]
+    for finder in finders:
         try:
-            spec = finder.find_spec(name, None)
+            spec: ModuleSpec | None = finder.find_spec(name, None)
         except Exception:  # a finder of whatever package
             continue
         if spec is not None:

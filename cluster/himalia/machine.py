@@ -63,7 +63,7 @@ class Disconnect(Instruction):
 class Machine(Protocol):
     """A decision maker without I/O."""
 
-    def handle(self, event: Any, *, now: float, source: PeerId = ...) -> list[Any]:
+    def handle(self, event: Any, *, now: float, source: PeerId = ...) -> list[Instruction]:
         """Return what to do about ``event``.
 
         Parameters

@@ -36,7 +36,7 @@ MAX_FRAMES: Final = 512
 """Frames of one value at most; their sizes have to fit into a datagram.  Later buffers go into the pickle."""
 
 
-def dumps(value: Any) -> list[Buffer]:
+def dumps(value: object) -> list[Buffer]:
     """Serialize ``value``; may be called from any thread.
 
     The frames are views of the value's own buffers: use them before anybody changes the value.
@@ -123,7 +123,7 @@ def _collector(frames: list[Buffer]) -> Callable[[pickle.PickleBuffer], bool]:
     return keep_in_band
 
 
-def _cloud_dumps(value: Any) -> list[Buffer]:
+def _cloud_dumps(value: object) -> list[Buffer]:
     frames: list[Buffer] = [b""]
     try:
         from himalia import cloud
@@ -188,7 +188,7 @@ def _writable(frame: Buffer) -> Buffer:
 class _Context(threading.local):
     # A dict for the order, in which dependencies are sent; a set has none.
     found: dict[Key, None] | None = None
-    values: Mapping[Key, Any] | None = None
+    values: Mapping[Key, object] | None = None
 
 
 _context = _Context()
@@ -221,7 +221,7 @@ class resolving:
 
     __slots__ = ("outer", "values")
 
-    def __init__(self, values: Mapping[Key, Any]) -> None:
+    def __init__(self, values: Mapping[Key, object]) -> None:
         self.values = values
 
     def __enter__(self) -> None:
@@ -232,7 +232,7 @@ class resolving:
         _context.values = self.outer
 
 
-def reference(key: Key) -> tuple[Callable[[Key], Any], tuple[Key]] | None:
+def reference(key: Key) -> tuple[Callable[[Key], object], tuple[Key]] | None:
     """Note that the value being pickled depends on ``key``, and return what to pickle in its place.
 
     For the ``__reduce__`` of futures; ``None`` if no call is being pickled in this thread.

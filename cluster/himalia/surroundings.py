@@ -16,7 +16,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from himalia import serialize
 
@@ -68,7 +68,9 @@ def arrive(folders: Folders, directory: str, body: bytes) -> Callable[..., objec
     return InDirectory(function, directory) if directory else function
 
 
-def arrive_with_call(folders: Folders, directory: str, call: bytes) -> tuple[Callable[..., Any], Any, Any]:
+def arrive_with_call(
+    folders: Folders, directory: str, call: bytes
+) -> tuple[Callable[..., object], tuple[object, ...], dict[str, object]]:
     """Return function and arguments; see :func:`arrive`."""
     add_folders(folders)
     function, args, kwargs = serialize.loads_packed(call)

@@ -643,7 +643,7 @@ class Client:
 
     def compute(
         self,
-        collections: Any,
+        collections: object,
         sync: bool = False,
         optimize_graph: bool = True,
         workers: str | Iterable[str] | None = None,
@@ -691,7 +691,7 @@ class Client:
 
     def persist(
         self,
-        collections: Any,
+        collections: object,
         optimize_graph: bool = True,
         workers: str | Iterable[str] | None = None,
         allow_other_workers: bool | None = None,

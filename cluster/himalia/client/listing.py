@@ -7,12 +7,15 @@ for exactly that type, so the look is registered with IPython, as it means it to
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from himalia.client.future import AnyFuture, Future, name_of_user, records_of
 from himalia.client.pictures import look_at_futures
 from himalia.client.reprs import Futures, count_statuses, function_words, futures_html, futures_text
 from himalia.views import find_live_views, find_shell
+
+if TYPE_CHECKING:
+    from IPython.lib.pretty import PrettyPrinter
 
 SHORT: Final = 5
 """Futures up to which the text lists them all."""
@@ -32,7 +35,7 @@ def register() -> None:
     plain.for_type(list, text_or(plain.for_type(list)))
 
 
-def is_of_futures(value: list[object]) -> bool:
+def is_of_futures(value: list[object]) -> TypeGuard[list[AnyFuture]]:
     """Whether there is something in a list, and nothing but futures."""
     # The first item tells nearly always: every list that a cell shows comes by here.
     return bool(value) and isinstance(value[0], Future) and all([isinstance(item, Future) for item in value])
@@ -45,7 +48,7 @@ def describe(value: list[AnyFuture]) -> Futures:
     return Futures(records_of(value), names, function_words(future.key for future in value[::step]))
 
 
-def show(value: list[Any]) -> None:
+def show(value: list[object]) -> None:
     """Show a list of futures live; what can't be shown so is left to the other formatters."""
     views = find_live_views()
     if views is None or not is_of_futures(value) or all([future.done() for future in value]):
@@ -56,7 +59,7 @@ def show(value: list[Any]) -> None:
 def html_or(before: Callable[[list[object]], str | None] | None) -> Callable[[list[object]], str | None]:
     """Return what makes HTML of a list of futures, and of another list what was made before."""
 
-    def make(value: list[Any]) -> str | None:
+    def make(value: list[object]) -> str | None:
         if is_of_futures(value):
             return futures_html(describe(value))
         return before(value) if before is not None else None
@@ -67,7 +70,7 @@ def html_or(before: Callable[[list[object]], str | None] | None) -> Callable[[li
 def text_or(before: Callable[[list[object], object, bool], None]) -> Callable[[list[object], object, bool], None]:
     """Return what prints a list of futures in a line, and another list as before."""
 
-    def print_list(value: list[Any], printer: Any, cycle: bool) -> None:
+    def print_list(value: list[object], printer: PrettyPrinter, cycle: bool) -> None:
         if len(value) > SHORT and is_of_futures(value):
             printer.text(futures_text(count_statuses(records_of(value))))
         else:

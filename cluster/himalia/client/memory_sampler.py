@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from himalia.client.default import default_client
 from himalia.errors import HimaliaError, TimeoutError, UsageError
@@ -20,6 +20,9 @@ from himalia.messages.answers import ClusterInfo
 from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import HostMetrics
 from himalia.views import find_views, missing
+
+if TYPE_CHECKING:
+    from himalia.client.client import Client
 
 MEASURES: Final[Mapping[str, Callable[[HostMetrics], int]]] = {
     "process": lambda host: sum(memory for _, memory, _ in host.workers.values()),
@@ -53,7 +56,7 @@ class MemorySampler:
         self.samples: dict[str, list[Sample]] = {}
 
     def sample(
-        self, label: str | None = None, *, client: Any = None, measure: str = "process", interval: float = 0.5
+        self, label: str | None = None, *, client: Client | None = None, measure: str = "process", interval: float = 0.5
     ) -> Sampling:
         """Return a context, for ``with`` and ``async with``, that samples from its beginning to its end.
 
@@ -142,7 +145,7 @@ class Sampling:
     """Adds samples to a list from the context's beginning to its end."""
 
     def __init__(
-        self, client: Any, samples: list[Sample], measure: Callable[[HostMetrics], int], interval: float
+        self, client: Client, samples: list[Sample], measure: Callable[[HostMetrics], int], interval: float
     ) -> None:
         self._client = client
         self._samples = samples

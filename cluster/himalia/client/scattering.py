@@ -6,7 +6,7 @@ Decides what they are called, and which have to be stored at all: a value that i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from himalia import serialize
 from himalia.client.engine.engine import Engine
@@ -58,7 +58,7 @@ class Scattering:
             parcel.key: parcel for parcel in self._parcels if _is_needed(parcel, self._known[parcel.key], broadcast)
         }
 
-    async def store(self, workers: str | Iterable[str] | None) -> Any:
+    async def store(self, workers: str | Iterable[str] | None) -> object:
         """Store what is missing on the hosts of these workers; return futures in the container of the values."""
         hosts = None if workers is None else await hosts_of_workers(self._engine, workers)
         stored = await self._submitter.scatter_in_loop(list(self._missing.values()), hosts, self._broadcast)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from himalia.client.default import default_client
 from himalia.client.engine.awaiting import awaiting
@@ -15,6 +15,9 @@ from himalia.errors import UsageError
 from himalia.messages.answers import ClusterInfo, TelemetryReport
 from himalia.messages.telemetry import TaskRecord
 from himalia.views import find_views, missing
+
+if TYPE_CHECKING:
+    from himalia.client.client import Client
 
 
 class get_task_stream:  # called like a function, as in dask.distributed
@@ -49,7 +52,7 @@ class get_task_stream:  # called like a function, as in dask.distributed
     """
 
     def __init__(
-        self, client: Any = None, plot: bool | str = False, filename: str = "himalia-task-stream.html"
+        self, client: Client | None = None, plot: bool | str = False, filename: str = "himalia-task-stream.html"
     ) -> None:
         if plot not in (False, True, "save"):
             raise UsageError(f'plot is True, False or "save", not {plot!r}.')

@@ -7,7 +7,7 @@ endpoint.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 
 class Timer(Protocol):
@@ -23,14 +23,14 @@ class Clock(Protocol):
     def time(self) -> float:
         """Seconds since some moment; never goes back."""
 
-    def call_soon(self, callback: Callable[..., object], *args: Any) -> Timer:
+    def call_soon(self, callback: Callable[..., object], *args: object) -> Timer:
         """Call in the next tick."""
 
-    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> Timer:
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: object) -> Timer:
         """Call in the next tick; any thread may ask for it."""
 
-    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
+    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
         """Call in ``delay`` seconds."""
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
+    def call_at(self, when: float, callback: Callable[..., object], *args: object) -> Timer:
         """Call at ``when``, a reading of :meth:`time`."""

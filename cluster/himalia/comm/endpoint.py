@@ -19,7 +19,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import himalia
 from himalia.bucket import Complaints
@@ -56,7 +56,7 @@ class Handler(Protocol):
     def peer_joined(self, peer: PeerId, role: str) -> None:
         """A new session began."""
 
-    def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
+    def messages_received(self, peer: PeerId, messages: list[object]) -> None:
         """Messages came, in order; never empty."""
 
     def peer_left(self, peer: PeerId, reason: str) -> None:
@@ -96,7 +96,7 @@ class Endpoint:
         me: PeerId,
         role: str,
         credentials: Credentials,
-        unions: Mapping[str, Any],
+        unions: Mapping[str, object],
         handler: Handler,
         settings: Settings,
         direct: bool = False,
@@ -270,7 +270,7 @@ class Endpoint:
                 return address
         raise _no_way(alias, failures)
 
-    def send(self, peer: PeerId, message: Any) -> None:
+    def send(self, peer: PeerId, message: object) -> None:
         """Queue a message; it goes out at the end of this loop tick.  Nothing happens if the peer is gone."""
         link = self._links.get(peer)
         if link is not None:
@@ -280,7 +280,7 @@ class Endpoint:
             if not link.dirty:
                 self.mark(link)
 
-    def express(self, peer: PeerId, messages: Sequence[Any]) -> bool:
+    def express(self, peer: PeerId, messages: Sequence[object]) -> bool:
         """Send messages at once, from any thread; ``False`` (and nothing is done) if the loop has to do it."""
         link = self._links.get(peer)
         if link is None or not link.direct or not link.express(messages):
@@ -322,20 +322,20 @@ class Endpoint:
 
     # What links report
 
-    def deliver(self, link: Link, messages: list[Any]) -> None:
+    def deliver(self, link: Link, messages: list[object]) -> None:
         """Give messages to the handler; whatever it raises is its own fault and no reason to end a session."""
         try:
             self._handler.messages_received(link.peer, messages)
         except Exception as error:
             self._complain("the handler failed on %d messages of %s", len(messages), link.peer, error=error)
 
-    def unsendable(self, link: Link, rejected: list[tuple[Any, str]]) -> None:
+    def unsendable(self, link: Link, rejected: list[tuple[object, str]]) -> None:
         """Answer for messages that can't be encoded; any thread."""
         if self._clock is not None:
             # In the loop, and later: whoever sends may be another thread, or a machine in the middle of an event.
             self._clock.call_soon_threadsafe(self._substitute, link, rejected)
 
-    def _substitute(self, link: Link, rejected: list[tuple[Any, str]]) -> None:
+    def _substitute(self, link: Link, rejected: list[tuple[object, str]]) -> None:
         for message, why in rejected:
             sent, told = substitutes(message, why)
             kinds = [type(other).__name__ for other in (*sent, *told)]

@@ -17,7 +17,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 from himalia.comm.addresses import Address
 from himalia.comm.clock import Clock, Timer
@@ -40,7 +40,7 @@ class Owner(Protocol):
 
     direct: bool
 
-    def deliver(self, link: Link, messages: list[Any]) -> None:
+    def deliver(self, link: Link, messages: list[object]) -> None:
         """Messages came."""
 
     def mark(self, link: Link) -> None:
@@ -58,7 +58,7 @@ class Owner(Protocol):
     def broken(self, link: Link, reason: str) -> None:
         """The peer sent what it may not; the session can't go on."""
 
-    def unsendable(self, link: Link, rejected: list[tuple[Any, str]]) -> None:
+    def unsendable(self, link: Link, rejected: list[tuple[object, str]]) -> None:
         """Messages can't be encoded; any thread."""
 
 
@@ -79,7 +79,7 @@ class Link:
         role: str,
         incarnation: PeerId,
         session_id: str,
-        union: Any,
+        union: object,
         lease: float,
         clock: Clock,
     ) -> None:
@@ -155,7 +155,7 @@ class Link:
             with self.lock:
                 self._write(transport, [self.session.keepalive_frame()])
 
-    def express(self, messages: Sequence[Any]) -> bool:
+    def express(self, messages: Sequence[object]) -> bool:
         """Send messages at once, from any thread; ``False`` (and nothing is done) if the loop has to do it.
 
         If there is a ``rest`` afterwards, the loop has to flush it.

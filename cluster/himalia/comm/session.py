@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
 from himalia.comm.codec import decode_body, decoder, encode_frame
 from himalia.comm.framing import HEADER, Frame, FrameError, control_frame
@@ -43,7 +43,7 @@ class Session:
         "ack_due", "goodbye", "kept_bytes", "received", "rejected", "sent",
     )  # fmt: skip
 
-    def __init__(self, union: Any) -> None:
+    def __init__(self, union: object) -> None:
         self._decode = decoder(union)
         self._outbox: list[object] = []
         self._kept: deque[tuple[int, Frame]] = deque()
@@ -62,7 +62,7 @@ class Session:
         """So much is owed that :meth:`take_frames` shall be called even if nothing was sent."""
         self.goodbye: str | None = None
         """Why the peer ended the session, once it did."""
-        self.rejected: list[tuple[Any, str]] = []
+        self.rejected: list[tuple[object, str]] = []
         """Messages that could not be encoded, and why; whoever runs the session answers for them and clears this."""
 
     def send(self, message: object) -> None:
@@ -110,7 +110,7 @@ class Session:
             frames.append(self._ack_frame())
         return frames
 
-    def receive(self, frame: Frame) -> list[Any]:
+    def receive(self, frame: Frame) -> list[object]:
         """Take one whole frame and return its messages if they are new.
 
         Raises
@@ -200,7 +200,7 @@ class Session:
         while kept and kept[0][0] <= number:
             self.kept_bytes -= len(kept.popleft()[1])
 
-    def _receive_control(self, frame: Frame) -> list[Any]:
+    def _receive_control(self, frame: Frame) -> list[object]:
         """Note a goodbye; a bare acknowledgement has done its work already."""
         body = bytes(memoryview(frame)[HEADER.size :])
         if body:

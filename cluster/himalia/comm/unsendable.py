@@ -70,7 +70,7 @@ def fits(message: object) -> bool:
         return False
 
 
-def names_of(message: object) -> list[Any]:
+def names_of(message: object) -> list[object]:
     """What a message names: that must not be changed."""
     found = [getattr(message, name, None) for name in ("key", "keys", "digest", "host")]
     if isinstance(message, Submit):
@@ -93,7 +93,7 @@ def _submit(message: Submit, why: str) -> Instead:
     return [Submit(message.batch, fine, message.last, repaired(message.span))], told
 
 
-def _keys(message: Any, why: str) -> Instead:
+def _keys(message: WantKeys | RetryKeys | ReleaseKeys | CancelKeys, why: str) -> Instead:
     fine = [key for key in message.keys if fits(key)]
     told = [ResultErred(key, _refused(key, why)) for key in message.keys if not fits(key)]
     return [repaired(msgspec.structs.replace(message, keys=fine))], told

@@ -39,6 +39,8 @@ from himalia.wellformed import names_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from IPython.lib.pretty import PrettyPrinter
+
     from himalia.client.client import Client
     from himalia.comm.security import Credentials
     from himalia.follow.recorder import Recorder
@@ -454,7 +456,7 @@ class Cluster:
     def _repr_html_(self) -> str:
         return render(self._summary(), now=time.time())
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+    def _repr_pretty_(self, printer: PrettyPrinter, cycle: bool) -> None:
         printer.text(describe_cluster(self._summary(), now=time.time()))
 
     def _repr_mimebundle_(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> dict[str, Any]:

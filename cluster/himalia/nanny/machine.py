@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from himalia.machine import PeerJoined, PeerLeft, Ticked
+from himalia.machine import Event, Instruction, PeerJoined, PeerLeft, Ticked
 from himalia.messages.client import GetLogs, GetProfile, RunFunction, Scale
 from himalia.messages.nanny import (
     Compute,
@@ -35,7 +35,7 @@ from himalia.messages.nanny import (
     RestartWorkers,
     Withdraw,
 )
-from himalia.messages.parts import Close, ForgetFunctions, FunctionBody, HostInfo, HostsChanged
+from himalia.messages.parts import Close, ForgetFunctions, FunctionBody, HostInfo, HostsChanged, Message
 from himalia.messages.worker import CallReturned, EndsItself, NeedFunction, Printed, Raised, Returned, WorkerReady
 from himalia.names import SCHEDULER, PeerId
 from himalia.nanny import (
@@ -97,7 +97,7 @@ class NannyMachine:
         )
         workforce.plan_workers(self.state, nworkers)
 
-    def handle(self, event: Any, *, now: float, source: PeerId = NOBODY) -> list[Any]:
+    def handle(self, event: Event | Message, *, now: float, source: PeerId = NOBODY) -> list[Instruction]:
         """Return what to do about ``event``; see :class:`himalia.machine.Machine`."""
         state = self.state
         state.now = now

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from himalia.machine import Send
+from himalia.machine import Instruction, Send
 from himalia.messages.answers import CallReply, Restarted
 from himalia.messages.parts import HostInfo, Message, WorkerInfo
 from himalia.messages.telemetry import HostMetrics
@@ -124,7 +124,7 @@ class NannyState:
         self.worker_memory = worker_memory
         self.resources = resources
         self.now = 0.0
-        self.out: list[object] = []
+        self.out: list[Instruction] = []
         """Instructions of the event that is being handled."""
 
         # A run may outlive its task in here: withdrawn, answered, and still in the queue or in a thread.

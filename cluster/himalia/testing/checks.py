@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDING, Record
 from himalia.comm.data.layout import pages
@@ -62,7 +62,7 @@ class Witness:
         self.was_retried = False
         self.was_disk_full = False
         self.ancestors = self._all_ancestors()
-        self._before: tuple[Any, int] | None = None
+        self._before: tuple[s.SchedulerTask, int] | None = None
 
     def _all_ancestors(self) -> dict[Key, set[Key]]:
         # A plan names dependencies first, so those of each task are known when it is looked at.
@@ -138,7 +138,7 @@ class Witness:
             raise SimulationError(f"attempt {message.attempt} of {message.key} was assigned twice")
         self.assigned.add(message.attempt)
 
-    def scheduler_will_handle(self, event: Any, source: PeerId) -> None:
+    def scheduler_will_handle(self, event: object, source: PeerId) -> None:
         """Remember how the task stood that a completion is about."""
         self._before = None
         if event.__class__ is TaskFinished:
@@ -147,7 +147,7 @@ class Witness:
             if task is not None and task.status is not s.FINISHED:
                 self._before = (task, event.attempt)
 
-    def scheduler_handled(self, event: Any, source: PeerId) -> None:
+    def scheduler_handled(self, event: object, source: PeerId) -> None:
         """Check that a completion was taken in once and by its attempt, and what deaths cost."""
         # While the death is taken in: a moment later its calls may be gone.
         if event.__class__ is WorkerDied:

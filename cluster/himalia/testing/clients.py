@@ -31,6 +31,7 @@ from himalia.testing.users import User
 from himalia.testing.world import SimulationError
 
 if TYPE_CHECKING:
+    from himalia.messages.answers import Question
     from himalia.testing.cluster import SimulatedCluster
 
 KEPT = 1.0
@@ -243,7 +244,7 @@ class ClientProcess(Process):
 
     # Questions, and the end
 
-    def ask(self, message: Any) -> None:
+    def ask(self, message: Question[Any]) -> None:
         # Before it is fed: the machine may answer it in the same event.
         self.asked.add(message.request)
         self.feed(RequestMade(message))

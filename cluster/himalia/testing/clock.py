@@ -45,7 +45,7 @@ class HandLoop(asyncio.BaseEventLoop):
 
     # For the test
 
-    def run(self, main: Coroutine[Any, Any, T], *, limit: float = 3600.0) -> T:
+    def run(self, main: Coroutine[object, object, T], *, limit: float = 3600.0) -> T:
         """Run a coroutine to its end and return what it returns.
 
         Raises

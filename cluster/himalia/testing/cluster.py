@@ -7,7 +7,6 @@ Decides who is started; what users and faults do is in ``users.py`` and ``faults
 from __future__ import annotations
 
 from random import Random
-from typing import Any
 
 import msgspec
 
@@ -26,7 +25,7 @@ from himalia.testing.clients import ClientProcess
 from himalia.testing.model_network import ModelNetwork
 from himalia.testing.nannies import PRESENCE, NannyProcess
 from himalia.testing.network import REAL, Network, Unions
-from himalia.testing.plan import Plan
+from himalia.testing.plan import Plan, UserOp
 from himalia.testing.process import Process
 from himalia.testing.real_network import RealNetwork
 from himalia.testing.world import SimulationError, World
@@ -135,7 +134,7 @@ class SimulatedCluster:
             self.started += 1
             self.clients[number] = ClientProcess(self, number, PeerId(f"client-{number}-{self.started}"))
 
-    def _do(self, op: Any) -> None:
+    def _do(self, op: UserOp) -> None:
         # A user whose kernel just died does nothing; the plan goes on without.
         client = self.clients.get(op.client)
         if client is not None:

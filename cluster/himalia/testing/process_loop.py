@@ -47,7 +47,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
         self._held: list[asyncio.Handle] = []
         """What is due while the process stands still."""
         self._failures: list[BaseException] = []
-        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._tasks: dict[asyncio.Task[object], None] = {}
         """Those that aren't done, in the order in which they were begun."""
 
     def stand_still(self, seconds: float) -> None:
@@ -101,7 +101,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
 
     # For asyncio
 
-    def create_task(self, coro: Any, *, name: Any = None, context: Context | None = None) -> asyncio.Task[Any]:
+    def create_task(self, coro: Any, *, name: object = None, context: Context | None = None) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = super().create_task(coro, name=name, context=context)
         # A dict for its order: asyncio's own is a set.
         self._tasks[task] = None

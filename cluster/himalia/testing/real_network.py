@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from himalia.comm.addresses import Address
 from himalia.comm.connection import Acceptance, Greeting, Peer
@@ -356,7 +356,7 @@ class HonestEndpoint(Endpoint):
         # Nobody here says what he may not: it is a fault of the code that carries it.
         raise SimulationError(f"{self.me} was sent something invalid by {link.peer}: {reason}")
 
-    def unsendable(self, link: Link, rejected: list[tuple[Any, str]]) -> None:
+    def unsendable(self, link: Link, rejected: list[tuple[object, str]]) -> None:
         """Raise it."""
         raise SimulationError(f"{self.me} sent what can't be encoded: {rejected}")
 
@@ -493,7 +493,7 @@ class RealComm:
             self.send(peer, message)
         self._tell(self.owner.peer_joined, peer, role)
 
-    def messages_received(self, peer: PeerId, messages: list[Any]) -> None:
+    def messages_received(self, peer: PeerId, messages: list[object]) -> None:
         under_way = self.network.under_way.get((peer, self.me), deque())
         for message in messages:
             sent = under_way.popleft() if under_way else None

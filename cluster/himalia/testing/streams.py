@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from himalia.comm.link import Wire
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from himalia.testing.process_loop import ProcessLoop
     from himalia.testing.real_network import RealLine
 
@@ -127,7 +129,7 @@ class StreamEnd(asyncio.Transport):
         assert self._protocol is not None
         return self._protocol
 
-    def write(self, data: Any) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._is_closing or not data:
             return
         self._unsent += data
@@ -136,7 +138,7 @@ class StreamEnd(asyncio.Transport):
             self._is_paused = True
             self._protocol.pause_writing()
 
-    def writelines(self, list_of_data: Any) -> None:
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         self.write(b"".join(list_of_data))
 
     def get_write_buffer_size(self) -> int:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
 
 from himalia.comm.addresses import Address
 from himalia.comm.clock import Clock
@@ -228,7 +228,7 @@ class MemoryTransport(asyncio.Transport):
 
     # What a protocol asks for
 
-    def write(self, data: Any) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._is_closing or not data:
             return
         self._pipe.append(bytes(data))
@@ -238,7 +238,7 @@ class MemoryTransport(asyncio.Transport):
             self.protocol.pause_writing()
         self.pump_soon()
 
-    def writelines(self, list_of_data: Any) -> None:
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         self.write(b"".join(list_of_data))
 
     def get_write_buffer_size(self) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from himalia.machine import Send
 from himalia.messages.nanny import Compute, DataLost, Heartbeat, InputMissing, TaskFailed, Withdraw
 from himalia.messages.parts import HeldData, HostsChanged, Timing
 from himalia.messages.telemetry import HostMetrics
@@ -109,7 +110,7 @@ def test_inputs_that_can_never_be_in_memory_together_are_an_error_with_numbers(w
     stage = Pressed(60, 60)
     call = stage.call("a", 0, 1, **where)
     out = stage.scheduler(call)
-    assert len(out) == 1
+    assert len(out) == 1 and isinstance(out[0], Send)
     error = out[0].message.error
     assert error.kind == "full"
     assert f"needs {120 * MIB:,} bytes of inputs at once, {20 * MIB:,} more than" in error.text
@@ -181,6 +182,7 @@ def test_inputs_for_which_there_will_be_no_room_are_an_error() -> None:
     stage.event(e.DispatchDelayed(1))
     out = stage.event(e.InputsLoaded(Key("a"), 1, [], "no room, and the disk is full"))
     assert out[0] == e.Unload(Key("a"), 1)
+    assert isinstance(out[1], Send)
     assert (out[1].message.error.kind, out[1].message.error.text) == ("full", "no room, and the disk is full")
 
 
@@ -222,7 +224,7 @@ def test_a_paused_nanny_reads_back_for_one_call_at_a_time() -> None:
 def waiting(stage: Pressed) -> dict[Key, int]:
     """Return who waits for room, as the next heartbeat says."""
     stage.state.next_heartbeat = 0.0
-    beats = [out.message for out in stage.tick(0.1) if isinstance(getattr(out, "message", None), Heartbeat)]
+    beats = [out.message for out in stage.tick(0.1) if isinstance(out, Send) and isinstance(out.message, Heartbeat)]
     assert beats[0].metrics.use.calls == stage.state.reserved.nbytes
     return dict(beats[0].metrics.use.waiting)
 
@@ -255,5 +257,8 @@ def test_an_input_for_which_there_will_be_no_room_fails_its_calls_and_not_its_ho
 
     out = stage.event(e.DataFetched(Key("x"), two.host, None, "no room: the disk is full", is_full=True))
 
-    assert [(type(sent.message), sent.message.error.kind) for sent in out] == [(TaskFailed, "full")]
+    assert [(type(sent.message), sent.message.error.kind) for sent in out if isinstance(sent, Send)] == [
+        (TaskFailed, "full")
+    ]
+    assert len(out) == 1
     assert stage.state.fetches == {}

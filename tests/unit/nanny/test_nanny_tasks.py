@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import msgspec
 
+from himalia.machine import Send
 from himalia.messages.nanny import FreeData, InputMissing, TaskFailed, TaskFinished, Withdrawn, WorkerStarted
 from himalia.messages.parts import HeldData, TaskError, Timing, WorkerInfo
 from himalia.messages.telemetry import HostMetrics
@@ -190,8 +191,9 @@ def test_a_call_that_no_worker_could_be_sent_is_an_error() -> None:
 def test_the_worker_of_a_result_is_named_as_its_source() -> None:
     stage = NannyStage(workers=2)
     stage.scheduler(A)
-    report = stage.returns(1, SECOND)[-1].message
-    assert msgspec.structs.asdict(report)["worker"] == WorkerName("host-1-1")
+    report = stage.returns(1, SECOND)[-1]
+    assert isinstance(report, Send)
+    assert msgspec.structs.asdict(report.message)["worker"] == WorkerName("host-1-1")
 
 
 def test_a_key_that_is_any_string_is_fine() -> None:

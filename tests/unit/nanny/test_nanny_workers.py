@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgspec
 
-from himalia.machine import PeerJoined, PeerLeft
+from himalia.machine import PeerJoined, PeerLeft, Send
 from himalia.messages.answers import CallReplies, CallReply, Reply, Restarted, Scaled
 from himalia.messages.client import GetLogs, RunFunction, Scale
 from himalia.messages.nanny import (
@@ -84,6 +84,7 @@ def test_a_run_that_a_living_worker_took_and_was_slow_to_begin_is_refused_by_it(
 def test_a_run_in_the_own_queue_of_the_dead_is_surely_lost() -> None:
     stage = NannyStage(workers=2)
     (dispatch,) = stage.scheduler(make_compute("x", 5, alone=True))
+    assert isinstance(dispatch, e.Dispatch)
     assert dispatch.worker == FIRST
     assert e.RunLost(1) in stage.dies(FIRST)
 
@@ -335,6 +336,7 @@ def test_a_worker_that_dies_answers_a_function_with_an_error() -> None:
 def test_a_function_for_a_worker_that_is_not_up_is_answered_at_once() -> None:
     stage = NannyStage()
     (reply,) = stage.scheduler(RunFunction(9, b"call", ["host-1-7"]))
+    assert isinstance(reply, Send)
     assert list(reply.message.value.replies) == [WorkerName("host-1-7")]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from himalia.machine import Send
 from himalia.messages.nanny import Heartbeat, Withdraw
 from himalia.messages.parts import HeldData, HostsChanged
 from himalia.messages.telemetry import HostMetrics, HostWait
@@ -119,5 +120,7 @@ def test_a_heartbeat_says_for_how_long_no_call_was_begun_or_ended() -> None:
     assert quiet(stage.state) == 0.0
     stage.state.next_heartbeat = 0.0
     measure(stage, 4.0)
-    (beat,) = [out.message.metrics for out in stage.tick(0.0) if isinstance(getattr(out, "message", None), Heartbeat)]
+    (beat,) = [
+        out.message.metrics for out in stage.tick(0.0) if isinstance(out, Send) and isinstance(out.message, Heartbeat)
+    ]
     assert (beat.quiet, beat.waits) == (4.0, [])

@@ -118,6 +118,7 @@ def test_what_has_to_run_alone_is_not_given_to_one_that_stands_still() -> None:
     stage = NannyStage(workers=2)
     measure(stage, "T", for_=2.0)
     (dispatch,) = stage.scheduler(make_compute("x", 5, alone=True))
+    assert isinstance(dispatch, e.Dispatch)
     assert dispatch.worker == SECOND
 
 
@@ -137,6 +138,7 @@ def test_what_waits_in_the_own_queue_of_a_stopped_worker_goes_to_another() -> No
     stage = NannyStage(workers=2)
     alone = make_compute("x", 5, alone=True)
     (dispatch,) = stage.scheduler(alone)
+    assert isinstance(dispatch, e.Dispatch)
     assert dispatch.worker == FIRST
     out = measure(stage, "T", for_=TAKEN_LIMIT + 1)
     assert out == [e.Recall(1), e.Dispatch(2, alone, SECOND)]

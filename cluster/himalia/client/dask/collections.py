@@ -54,7 +54,7 @@ class Collections:
         """Submit what of a graph is needed, and return futures of ``keys`` in the same nested lists."""
         return _nest(keys, self._graph_to_futures(dsk, list(_flatten(keys)), options))
 
-    def compute(self, collections: Any, options: Options, *, optimize_graph: bool, traverse: bool) -> Any:
+    def compute(self, collections: Any, options: Options, *, optimize_graph: bool, traverse: bool) -> object:
         """Return a future of the whole value of a collection, or a list of these and of what else there is."""
         from dask.base import is_dask_collection
 
@@ -87,7 +87,7 @@ class Collections:
                 results[index] = futures[key]
         return [future for future in results if future is not None]
 
-    def persist(self, collections: Any, options: Options, *, optimize_graph: bool) -> Any:
+    def persist(self, collections: Any, options: Options, *, optimize_graph: bool) -> object:
         """Return a collection, or a list of them, whose graphs are futures."""
         single = not isinstance(collections, list | tuple | set | frozenset)
         items = [collections] if single else list(collections)

@@ -136,7 +136,7 @@ def wire_name(key: object) -> Key:
     return key_of(key if type(key) is str else str(_plain(key)))
 
 
-def _plain(part: Any) -> Any:
+def _plain(part: Any) -> object:
     if type(part) is tuple:
         return tuple([_plain(inner) for inner in part])
     if type(part) is str or type(part) is int or isinstance(part, bool):

@@ -21,6 +21,7 @@ from himalia.client.engine.state import Record
 from himalia.client.packing.calls import Parcel
 from himalia.comm.data.client import DataClient
 from himalia.errors import ClosedError, StoreFullError, UnreachableError
+from himalia.machine import Event
 from himalia.messages.client import DataPlaced, ReleaseKeys
 from himalia.messages.parts import HostInfo
 from himalia.names import HostId, Key, shorten
@@ -48,7 +49,7 @@ class Hosts:
         Tells the machine of a failed read, and of values that were stored in vain.
     """
 
-    def __init__(self, machine: ClientMachine, data: DataClient, identity: str, tell: Callable[[object], None]) -> None:
+    def __init__(self, machine: ClientMachine, data: DataClient, identity: str, tell: Callable[[Event], None]) -> None:
         self._machine = machine
         self._data = data
         self._identity = identity

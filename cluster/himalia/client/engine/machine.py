@@ -25,7 +25,7 @@ from typing import Any, Final
 from himalia.client.engine import events, releasing, session, settling, staleness, submissions
 from himalia.client.engine.checks import check
 from himalia.client.engine.state import PENDING, EngineState, Record, Watcher
-from himalia.machine import Instruction, PeerJoined, PeerLeft, Ticked
+from himalia.machine import Event, Instruction, PeerJoined, PeerLeft, Ticked
 from himalia.messages.answers import Reply
 from himalia.messages.client import (
     CallOutput,
@@ -36,7 +36,7 @@ from himalia.messages.client import (
     ResultReady,
     Telemetry,
 )
-from himalia.messages.parts import Close, HostsChanged
+from himalia.messages.parts import Close, HostsChanged, Message
 from himalia.names import SCHEDULER, PeerId
 
 Transition = Callable[[EngineState, Any, PeerId], None]
@@ -63,7 +63,7 @@ class ClientMachine:
         """Why there is no scheduler any more; empty while there is one."""
         return self.state.gone
 
-    def handle(self, event: Any, *, now: float = 0.0, source: PeerId = SCHEDULER) -> list[Instruction]:
+    def handle(self, event: Event | Message, *, now: float = 0.0, source: PeerId = SCHEDULER) -> list[Instruction]:
         """Return what to do about ``event``; see :class:`himalia.machine.Machine`."""
         # Without `now`: what needs the time of the user's call carries it.
         state = self.state

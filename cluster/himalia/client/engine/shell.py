@@ -19,7 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from himalia.client.engine.events import CallsSubmitted, Closed, FuturesDropped, KeysHeld, Notify
 from himalia.client.engine.machine import ClientMachine
@@ -27,7 +27,7 @@ from himalia.client.engine.outbox import Gate, Outbox
 from himalia.client.engine.state import LOST, Record, Watcher
 from himalia.client.packing.functions import FunctionCache, PickledFunction
 from himalia.driver import Driver
-from himalia.machine import Instruction, Performers, Send
+from himalia.machine import Event, Instruction, Machine, Performers, Send
 from himalia.messages.client import ClientToScheduler
 from himalia.names import Key, PeerId
 from himalia.settings import Settings
@@ -40,8 +40,16 @@ idle loop costs some 60 µs (measured), 6 % of a core for a thousand small ones 
 class LockedDriver(Driver):
     """A driver whose machine is also called by other threads, under the same lock."""
 
-    def __init__(self, lock: threading.Lock, after_tick: Callable[[], None], *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        lock: threading.Lock,
+        after_tick: Callable[[], None],
+        machine: Machine,
+        *,
+        clock: Callable[[], float],
+        perform: Performers,
+    ) -> None:
+        super().__init__(machine, clock=clock, perform=perform)
         self._lock = lock
         self._after_tick = after_tick
 
@@ -82,7 +90,7 @@ class ClientShell:
         )
         """The handler of the endpoint."""
 
-    def tell(self, event: object) -> None:
+    def tell(self, event: Event) -> None:
         """Let the machine handle an event of this side, and have what it wants to send flushed.
 
         Raises

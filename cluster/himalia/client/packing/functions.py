@@ -336,7 +336,7 @@ def rewrites_attributes(code: types.CodeType) -> bool:
     return any(set(inner.co_code[::2]) & ATTRIBUTE_REWRITES for inner in _codes(code))
 
 
-def is_importable(value: Any) -> bool:
+def is_importable(value: object) -> bool:
     """Whether pickle names ``value`` by its module: of a file that others have too, not of a notebook."""
     if isinstance(value, types.ModuleType):
         return sys.modules.get(value.__name__) is value and not serialize.travels_by_value(value.__name__)

@@ -6,11 +6,14 @@ These few lines turn what a client packed for speed back into a call.  Workers i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from himalia import serialize
 
-JoinedCall: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+if TYPE_CHECKING:
+    from himalia.names import Key
+
+JoinedCall: TypeAlias = tuple[Callable[..., object], tuple[object, ...], dict[str, object]]
 """Function, args, kwargs."""
 
 
@@ -21,7 +24,7 @@ def join_call(function: bytes, call: bytes) -> JoinedCall:
     return live, args, kwargs
 
 
-def run_node(node: Any, values: Mapping[object, object]) -> object:
+def run_node(node: Callable[[Mapping[object, object]], object], values: Mapping[object, object]) -> object:
     """Evaluate a node of a Dask graph, given the values of the keys that it refers to."""
     return node(values)
 
@@ -49,10 +52,10 @@ class Reference:
 
     __slots__ = ("reduced",)
 
-    def __init__(self, key: Any) -> None:
+    def __init__(self, key: Key) -> None:
         self.reduced = (serialize.resolve, (key,))
 
-    def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[Any]]:
+    def __reduce__(self) -> tuple[Callable[[Key], object], tuple[Key]]:
         # Like a future: noted as an input if a call is being pickled.
         found = serialize.reference(self.reduced[1][0])
         return self.reduced if found is None else found

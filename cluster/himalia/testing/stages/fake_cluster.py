@@ -12,7 +12,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVarTuple
 
 import msgspec
 
@@ -23,9 +23,9 @@ from himalia.comm.contact import Contact
 from himalia.comm.security import Credentials
 from himalia.decoders import decoder_of
 from himalia.errors import UnreachableError
-from himalia.machine import PeerJoined, PeerLeft, Send, Ticked
+from himalia.machine import Event, Instruction, PeerJoined, PeerLeft, Send, Ticked
 from himalia.messages.answers import CallReplies, CallReply, ProcessLogs, Reply, Restarted
-from himalia.messages.client import ClientToScheduler, GetLogs, RunFunction, SchedulerToClient
+from himalia.messages.client import ClientToScheduler, GetLogs, RunFunction, SchedulerToClient, Submit
 from himalia.messages.nanny import (
     Compute,
     FreeData,
@@ -38,11 +38,28 @@ from himalia.messages.nanny import (
     Withdrawn,
     WorkerStarted,
 )
-from himalia.messages.parts import Close, Frame, FunctionBody, HostInfo, TaskError, Timing, WorkerInfo
+from himalia.messages.parts import (
+    Close,
+    Frame,
+    FunctionBody,
+    HostInfo,
+    Message,
+    TaskError,
+    TaskSpec,
+    Timing,
+    WorkerInfo,
+)
 from himalia.messages.telemetry import LogLine
 from himalia.names import SCHEDULER, HostId, Key, PeerId, WorkerName
 from himalia.scheduler.machine import SchedulerMachine
-from himalia.settings import DEFAULT
+from himalia.settings import DEFAULT, Settings
+
+if TYPE_CHECKING:
+    import pytest
+
+    from himalia.comm.endpoint import Handler
+
+Ts = TypeVarTuple("Ts")
 
 _clusters: dict[str, FakeCluster] = {}
 _numbers = itertools.count(1)
@@ -76,13 +93,13 @@ class FakeCluster:
         self.scheduler = SchedulerMachine(address=self.addresses[0], me=me, versions={"himalia": "0"})
         self.pool = concurrent.futures.ThreadPoolExecutor(threads) if threads else None
         self.clients: dict[PeerId, FakeEndpoint] = {}
-        self.seen: list[Any] = []
+        self.seen: list[Message] = []
         """Messages of clients, in order."""
         self.loop: asyncio.AbstractEventLoop | None = None
         self.functions: dict[bytes, bytes] = {}
         self.lose: set[Key] = set()
         """Keys that the next read doesn't find."""
-        self.stores: dict[HostId, dict[Key, list[Any]]] = {}
+        self.stores: dict[HostId, dict[Key, list[bytes]]] = {}
         self.attempts: dict[tuple[HostId, Key], int] = {}
         self.withdrawn: set[tuple[Key, int]] = set()
         self.stands_still = False
@@ -115,10 +132,10 @@ class FakeCluster:
         self.feed(WorkerStarted(worker), PeerId(host))
         return info
 
-    def feed(self, event: Any, source: PeerId) -> None:
+    def feed(self, event: Event | Message, source: PeerId) -> None:
         self._perform(self.scheduler.handle(event, now=time.monotonic(), source=source))
 
-    def _perform(self, instructions: Iterable[Any]) -> None:
+    def _perform(self, instructions: Iterable[Instruction]) -> None:
         for instruction in instructions:
             if type(instruction) is not Send:
                 continue
@@ -129,10 +146,10 @@ class FakeCluster:
             elif peer in self.stores:
                 self._command(HostId(peer), message)
 
-    def from_host(self, host: HostId, message: Any) -> None:
+    def from_host(self, host: HostId, message: Message) -> None:
         self.feed(_from_nanny(_encode(message)), PeerId(host))
 
-    def _command(self, host: HostId, message: Any) -> None:
+    def _command(self, host: HostId, message: Message) -> None:
         match message:
             case FunctionBody(digest=digest, body=body):
                 self.functions[digest] = body
@@ -155,7 +172,7 @@ class FakeCluster:
             case _:
                 pass
 
-    def _later(self, function: Callable[..., None], *args: Any) -> None:
+    def _later(self, function: Callable[[*Ts], None], *args: *Ts) -> None:
         assert self.loop is not None
         try:
             self.loop.call_soon_threadsafe(function, *args)
@@ -206,17 +223,17 @@ class FakeCluster:
         else:
             self._later(self.from_host, host, finished)
 
-    def frames_of(self, key: Key) -> list[Any]:
+    def frames_of(self, key: Key) -> list[bytes]:
         for store in self.stores.values():
             if key in store:
                 return store[key]
         raise KeyError(key)
 
-    def load(self, key: Key) -> Any:
+    def load(self, key: Key) -> object:
         return serialize.loads(self.frames_of(key))
 
-    def submitted(self) -> list[Any]:
-        return [task for message in self.seen if type(message).__name__ == "Submit" for task in message.tasks]
+    def submitted(self) -> list[TaskSpec]:
+        return [task for message in self.seen if isinstance(message, Submit) for task in message.tasks]
 
 
 def _call(call: bytes) -> CallReply:
@@ -231,12 +248,12 @@ def _call(call: bytes) -> CallReply:
 class FakeEndpoint:
     """Stands for the session with the scheduler."""
 
-    def __init__(self, *, me: PeerId, handler: Any, settings: Any, **_: Any) -> None:
+    def __init__(self, *, me: PeerId, handler: Handler, settings: Settings, **_: object) -> None:
         self.me = me
         self.settings = settings
         self.handler = handler
         self.cluster: FakeCluster | None = None
-        self.inbox: list[Any] = []
+        self.inbox: list[object] = []
         self.unread = 0
         self.timer: asyncio.TimerHandle | None = None
 
@@ -259,7 +276,7 @@ class FakeEndpoint:
         self.cluster.feed(Ticked(), PeerId(""))
         self.timer = self.cluster.loop.call_later(0.05, self._tick)
 
-    def take(self, message: Any) -> None:
+    def take(self, message: Message) -> None:
         assert self.cluster is not None and self.cluster.loop is not None
         # One delivery for all that comes until then: a real session hands over a frame.
         if not self.inbox:
@@ -270,7 +287,7 @@ class FakeEndpoint:
         inbox, self.inbox = self.inbox, []
         self.handler.messages_received(SCHEDULER, inbox)
 
-    def send(self, peer: PeerId, message: Any) -> None:
+    def send(self, peer: PeerId, message: Message) -> None:
         if self.cluster is None or self.me not in self.cluster.clients:
             return
         if self.cluster.stands_still:
@@ -290,7 +307,7 @@ class FakeEndpoint:
             self.cluster.feed(PeerLeft(self.me, reason), self.me)
             self.cluster._later(self.handler.peer_left, SCHEDULER, reason)
 
-    def express(self, peer: PeerId, messages: Any) -> bool:
+    def express(self, peer: PeerId, messages: Sequence[object]) -> bool:
         """Leave everything to the loop."""
         return False
 
@@ -313,10 +330,10 @@ class FakeEndpoint:
 class FakeData:
     """Stands for the connections to hosts."""
 
-    def __init__(self, **_: Any) -> None:
+    def __init__(self, **_: object) -> None:
         pass
 
-    def _store(self, host: HostInfo) -> tuple[FakeCluster, dict[Key, list[Any]]]:
+    def _store(self, host: HostInfo) -> tuple[FakeCluster, dict[Key, list[bytes]]]:
         for cluster in _clusters.values():
             if host in cluster.hosts:
                 return cluster, cluster.stores[host.host]
@@ -336,7 +353,7 @@ class FakeData:
             found[key] = [memoryview(frame) for frame in store[key]] if key in store else None
         return found
 
-    async def put(self, host: HostInfo, key: Key, frames: Sequence[Any], attempt: int = 0) -> int:
+    async def put(self, host: HostInfo, key: Key, frames: Sequence[serialize.Buffer], attempt: int = 0) -> int:
         cluster, store = self._store(host)
         await asyncio.sleep(0)
         if cluster.stores_nothing:
@@ -352,7 +369,7 @@ class FakeData:
         pass
 
 
-def install(monkeypatch: Any) -> None:
+def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have clients use the fakes."""
     monkeypatch.setattr(client_engine, "Endpoint", FakeEndpoint)
     monkeypatch.setattr(client_engine, "DataClient", FakeData)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from himalia.machine import PeerJoined, Send, Ticked
+from himalia.machine import Event, Instruction, PeerJoined, Send, Ticked
 from himalia.messages.nanny import Compute, TaskFinished, Withdrawn
 from himalia.messages.parts import Message, TaskError, Timing
 from himalia.messages.worker import Place, Raised, Returned, WorkerReady
@@ -39,38 +39,40 @@ class NannyStage:
             for index, name in enumerate(list(self.state.workers)):
                 self.come_up(name, pid=100 + index)
 
-    def event(self, event: Any, source: str = "") -> list[Any]:
+    def event(self, event: Event | Message, source: str = "") -> list[Instruction]:
         """Feed an event, and check all invariants after it."""
         out = self.machine.handle(event, now=self.now, source=PeerId(source))
         self.machine.validate()
         return out
 
-    def scheduler(self, message: Message) -> list[Any]:
+    def scheduler(self, message: Message) -> list[Instruction]:
         """Feed a message of the scheduler."""
         return self.event(message, SCHEDULER)
 
-    def come_up(self, name: str = FIRST, pid: int = 100) -> list[Any]:
+    def come_up(self, name: str = FIRST, pid: int = 100) -> list[Instruction]:
         """Let a worker say that it is ready."""
         return self.event(WorkerReady(pid), name)
 
-    def returns(self, run: int, worker: str = FIRST, data: bytes = b"value", timing: Timing = TIMING) -> list[Any]:
+    def returns(
+        self, run: int, worker: str = FIRST, data: bytes = b"value", timing: Timing = TIMING
+    ) -> list[Instruction]:
         """Let a worker return a small result."""
         return self.event(Returned(run, len(data), "bytes", Place(data), timing), worker)
 
-    def raises(self, run: int, worker: str = FIRST, kind: str = "exception") -> list[Any]:
+    def raises(self, run: int, worker: str = FIRST, kind: str = "exception") -> list[Instruction]:
         """Let a worker answer with an error."""
         return self.event(Raised(run, TaskError(kind, Key("?"), "ValueError: no"), TIMING), worker)
 
-    def slots(self, running: dict[str, list[int]] | None = None, head: int = 0) -> list[Any]:
+    def slots(self, running: dict[str, list[int]] | None = None, head: int = 0) -> list[Instruction]:
         """Answer a ReadSlots."""
         return self.event(e.SlotsRead({WorkerName(name): runs for name, runs in (running or {}).items()}, head))
 
-    def dies(self, name: str = FIRST, *running: int, exit: str = "signal SIGSEGV") -> list[Any]:
+    def dies(self, name: str = FIRST, *running: int, exit: str = "signal SIGSEGV") -> list[Instruction]:
         """Let a worker process end."""
         pid = self.state.workers[WorkerName(name)].pid
         return self.event(e.WorkerExited(WorkerName(name), pid, exit, list(running), ["log"]))
 
-    def tick(self, seconds: float) -> list[Any]:
+    def tick(self, seconds: float) -> list[Instruction]:
         """Let time pass."""
         self.now += seconds
         return self.event(Ticked())

@@ -18,6 +18,7 @@ from himalia import Client, futures_of, wait  # noqa: E402
 from himalia.client.engine.awaiting import awaiting  # noqa: E402
 from himalia.client.future import record_of  # noqa: E402
 from himalia.errors import UsageError  # noqa: E402
+from himalia.messages.client import Submit  # noqa: E402
 from himalia.messages.parts import TaskOptions  # noqa: E402
 from himalia.testing.stages.fake_cluster import FakeCluster, install  # noqa: E402
 
@@ -196,7 +197,7 @@ def test_dependencies_come_before_dependents_in_the_order_of_dask(client: Client
         seen.add(task.key)
     ranks = [task.order for task in cluster.submitted()]
     assert ranks == sorted(ranks)
-    lasts = [message.last for message in cluster.seen if type(message).__name__ == "Submit"]
+    lasts = [message.last for message in cluster.seen if isinstance(message, Submit)]
     assert len(lasts) > 1
     assert lasts == [False] * (len(lasts) - 1) + [True]
 
