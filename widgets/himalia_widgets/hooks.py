@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bokeh.plotting import figure
+
     from himalia.client.client import Client
     from himalia.messages.answers import ClusterInfo, TelemetryReport
     from himalia.messages.client import CallOutput
@@ -18,14 +20,14 @@ if TYPE_CHECKING:
     from himalia_widgets.widget.cluster_object import ClusterObject
 
 
-def cluster_mimebundle(cluster: ClusterObject) -> dict[str, Any]:
+def cluster_mimebundle(cluster: ClusterObject) -> dict[str, object]:
     """Return what shows a cluster live in a notebook's page."""
     from himalia_widgets.widget.model import show_cluster
 
     return show_cluster(cluster)
 
 
-def profile_figure(samples: Mapping[str, Iterable[tuple[float, str, int]]], filename: str | None) -> Any:
+def profile_figure(samples: Mapping[str, Iterable[tuple[float, str, int]]], filename: str | None) -> figure:
     """Return a flame graph; write it to a file too, if one is named."""
     from himalia_widgets.cell.figures import profile_figure
 
@@ -85,14 +87,14 @@ def unload_ipython_extension() -> None:
     unload()
 
 
-def task_stream_figure(report: TelemetryReport, info: ClusterInfo, filename: str | None) -> Any:
+def task_stream_figure(report: TelemetryReport, info: ClusterInfo, filename: str | None) -> figure:
     """Return a picture of calls; write it to a file too, if one is named."""
     from himalia_widgets.cell.figures import task_stream_figure
 
     return task_stream_figure(report, info, filename)
 
 
-def memory_figure(samples: Mapping[str, Sequence[tuple[float, int]]], align: bool) -> Any:
+def memory_figure(samples: Mapping[str, Sequence[tuple[float, int]]], align: bool) -> figure:
     """Return a figure with a line for each label."""
     from himalia_widgets.cell.figures import memory_figure
 

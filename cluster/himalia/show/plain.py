@@ -13,6 +13,7 @@ import msgspec
 from himalia.messages.answers import ClusterInfo, HostView, TaskView, WorkerView
 
 Plain = dict[str, object]
+"""Names and builtin values: what users get, and pages are told as JSON."""
 
 
 class PlainHost(TypedDict):

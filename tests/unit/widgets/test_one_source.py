@@ -58,7 +58,7 @@ def test_ours_theirs_and_a_recording_are_sources() -> None:
 def test_a_widget_shows_it_and_says_what_cannot_be_done() -> None:
     cluster = ForeignCluster({"scale": REFUSED, "restart": "Restart it there."})
     sent: list[dict[str, Any]] = []
-    board = Board(cluster, lambda message, buffers: sent.append(message))
+    board = Board(cluster, lambda message, buffers: sent.append(dict(message)))
     board.take({"type": "look", "view": "a", "tab": "workers"})
     wait_until(lambda: cluster.source.followers)
     made = MadeUpCluster(hosts=1, workers=2)

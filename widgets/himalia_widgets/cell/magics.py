@@ -76,12 +76,12 @@ class CellBars:
             case _:
                 raise UsageError(USAGE)
 
-    def _begin(self, info: Any = None) -> None:
+    def _begin(self, info: object = None) -> None:
         self._number = self._cells.number()
         self._wanted = self._is_on
         self._bar = None
 
-    def _end(self, result: Any) -> None:
+    def _end(self, result: object) -> None:
         bar, self._bar = self._bar, None
         self._wanted = False
         if bar is not None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import time
 from html import escape
-from typing import Any, Final
+from typing import Final
 
 from bokeh.embed import json_item
 from bokeh.resources import Resources
 
 from himalia.client.versions import versions_here
 from himalia.named_file import write_text
+from himalia.show.plain import Plain
 from himalia.version import __version__
 from himalia_widgets.cell.recorder import CellRecorder
 from himalia_widgets.plots import make_plot
@@ -77,7 +78,7 @@ def page(recorder: CellRecorder, problem: str = "") -> str:
     )
 
 
-def draw(recorder: CellRecorder, *, dark: bool) -> dict[str, Any]:
+def draw(recorder: CellRecorder, *, dark: bool) -> Plain:
     """Return every plot as what BokehJS embeds."""
     items = {}
     for name, _ in SECTIONS:

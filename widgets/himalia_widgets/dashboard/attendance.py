@@ -7,10 +7,14 @@ was left, and loads itself again (``assets/page.js``).  Nothing here draws.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from bokeh.document import Document
 from bokeh.models import ColumnDataSource, CustomJS
+
+if TYPE_CHECKING:
+    from bokeh.server.connection import ServerConnection
+    from bokeh.server.views.ws import WSHandler
 
 NAME: Final = "himalia-drawn"
 LOOK: Final = 5.0
@@ -57,14 +61,14 @@ class Attendance:
     """The connections of all pages, and for how many looks each has owed an answer to the same drawing."""
 
     def __init__(self) -> None:
-        self._sockets: dict[Any, tuple[Any, Document]] = {}
-        self._owed: dict[Any, tuple[list[Any], int]] = {}
+        self._sockets: dict[ServerConnection, tuple[WSHandler, Document]] = {}
+        self._owed: dict[ServerConnection, tuple[list[object], int]] = {}
 
-    def enter(self, connection: Any, socket: Any, document: Document) -> None:
+    def enter(self, connection: ServerConnection, socket: WSHandler, document: Document) -> None:
         """Take in a connection of Bokeh's."""
         self._sockets[connection] = socket, document
 
-    def leave(self, connection: Any) -> None:
+    def leave(self, connection: ServerConnection) -> None:
         """Forget one."""
         self._sockets.pop(connection, None)
         self._owed.pop(connection, None)

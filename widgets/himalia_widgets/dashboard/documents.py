@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
@@ -48,7 +48,7 @@ class SharedColumns:
 
     def __init__(self) -> None:
         self._version: tuple[int, int] = (-1, -1)
-        self._columns: dict[tuple[Any, ...], dict[str, Columns]] = {}
+        self._columns: dict[tuple[object, ...], dict[str, Columns]] = {}
 
     def update(self, plot: Plot, followed: Followed) -> None:
         """Bring a plot up to date."""
@@ -196,7 +196,7 @@ def make_application(page: Page, followed: Followed, shared: SharedColumns) -> A
         opened.draw()
         document.add_periodic_callback(opened.draw, LOOK)
         if any(isinstance(plot, ProfilePlot) for plot in opened.plots):
-            callback: Callable[[], Any] = opened.sample
+            callback: Callable[[], object] = opened.sample
             document.add_periodic_callback(callback, LOOK)
 
     return Application(FunctionHandler(fill))

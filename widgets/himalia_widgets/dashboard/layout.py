@@ -7,7 +7,7 @@ say is ``tables.py``.  All addresses are relative, and all pages are at one leve
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from bokeh.document import Document
 from jinja2 import Environment, FileSystemLoader, Template
@@ -72,7 +72,7 @@ def load_template() -> Template:
 TEMPLATE: Final = load_template()
 
 
-def frame(page: Page, source: Source, *, dark: bool = False) -> dict[str, Any]:
+def frame(page: Page, source: Source, *, dark: bool = False) -> dict[str, object]:
     """Return what the template needs to know of a page, besides its plots."""
     return {
         "page": page,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from bokeh.application import Application
 
 from himalia_widgets.dashboard.documents import SharedColumns, make_application
 from himalia_widgets.dashboard.layout import INDIVIDUAL, PAGES
-from himalia_widgets.dashboard.rest import ANSWERS, FILES, JsonHandler, PageHandler
+from himalia_widgets.dashboard.rest import ANSWERS, FILES, JsonHandler, PageHandler, Route
 from himalia_widgets.view.followed import Followed
 
 
@@ -19,7 +18,7 @@ def applications(followed: Followed) -> dict[str, Application]:
     return {page.path: make_application(page, followed, shared) for page in (*PAGES, *INDIVIDUAL) if page.plots}
 
 
-def handlers(followed: Followed) -> list[Any]:
+def handlers(followed: Followed) -> list[Route]:
     """Return Tornado's routes of all other pages, of their data, and of scripts and styles."""
     plain = [(page.path, PageHandler, {"page": page, "source": followed.source}) for page in PAGES if not page.plots]
     answers = {name: partial(answer, followed) for name, answer in ANSWERS.items()}

@@ -11,7 +11,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bokeh.application import Application
 from bokeh.resources import Resources
@@ -29,7 +29,15 @@ from himalia_widgets.dashboard.attendance import LOOK, Attendance
 from himalia_widgets.dashboard.guard import SECURITY_HEADERS, Guard, Verdict
 from himalia_widgets.dashboard.metrics import CONTENT_TYPE, render
 from himalia_widgets.dashboard.pages import applications, handlers
+from himalia_widgets.dashboard.rest import Route
 from himalia_widgets.view.followed import Followed
+
+if TYPE_CHECKING:
+    from bokeh.protocol import Protocol
+    from bokeh.server.connection import ServerConnection
+    from bokeh.server.contexts import ApplicationContext
+    from bokeh.server.session import ServerSession
+    from bokeh.server.views.ws import WSHandler
 
 logger = logging.getLogger("himalia.dashboard")
 
@@ -45,7 +53,7 @@ BODY: Final = 4096
 class DashboardApplication(BokehTornado):
     """Bokeh's application behind a guard."""
 
-    def __init__(self, apps: dict[str, Application], *, guard: Guard, **options: Any) -> None:
+    def __init__(self, apps: dict[str, Application], *, guard: Guard, **options: object) -> None:
         self.guard = guard
         self.attendance = Attendance()
         # Set by serve(): the server that counts strangers is made of this application.
@@ -65,13 +73,19 @@ class DashboardApplication(BokehTornado):
         # A transform, since files and Bokeh's own handlers answer too, and know nothing of these headers.
         self.add_transform(SecurityHeaders)
 
-    def new_connection(self, protocol: Any, socket: Any, application_context: Any, session: Any) -> Any:
+    def new_connection(
+        self,
+        protocol: Protocol,
+        socket: WSHandler,
+        application_context: ApplicationContext,
+        session: ServerSession,
+    ) -> ServerConnection:
         """Take in a page that opened its WebSocket."""
         connection = super().new_connection(protocol, socket, application_context, session)
         self.attendance.enter(connection, socket, session.document)
         return connection
 
-    def client_lost(self, connection: Any) -> None:
+    def client_lost(self, connection: ServerConnection) -> None:
         """Forget a page whose WebSocket is closed."""
         self.attendance.leave(connection)
         super().client_lost(connection)
@@ -80,7 +94,7 @@ class DashboardApplication(BokehTornado):
         """Return Bokeh's own files, addressed relative to the page."""
         return Resources(mode="server", root_url="", path_versioner=StaticHandler.append_version)
 
-    def find_handler(self, request: HTTPServerRequest, **options: Any) -> Any:
+    def find_handler(self, request: HTTPServerRequest, **options: object) -> Any:
         """Let the guard judge before anything else happens."""
         # In find_handler, through which every request goes, those for WebSockets and for pages that don't exist
         # included.
@@ -105,7 +119,7 @@ class BoundedServer(HTTPServer):
         # By no address: behind a proxy everybody has the same one.
         self.crowd: Crowd[IOStream] = Crowd(MAX_STRANGERS, MAX_STRANGERS)
 
-    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+    def handle_stream(self, stream: IOStream, address: tuple[object, ...]) -> None:
         """Take a connection in, and send the oldest stranger away if there are too many."""
         # Looked at here: a stream tells one listener of its end, and that is tornado's own connection.
         for known in self.crowd.everybody():
@@ -184,7 +198,7 @@ async def serve(
     stop: asyncio.Event,
     *,
     more: Mapping[str, Application] | None = None,
-    routes: Sequence[Any] = (),
+    routes: Sequence[Route] = (),
 ) -> None:
     """Show a source's pages, ``more`` by their paths and other ``routes``, at a socket until ``stop`` is set."""
     patterns = [

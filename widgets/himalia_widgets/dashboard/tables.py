@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import msgspec
 
 from himalia.messages.answers import ProcessLogs
 from himalia.messages.telemetry import LogLine
+from himalia.show.plain import Plain
 from himalia_widgets.dashboard.layout import INDIVIDUAL
 from himalia_widgets.view.history import History
 from himalia_widgets.view.profile import Samples, functions
@@ -23,18 +24,34 @@ LINES: Final = 5000
 EVENTS: Final = 200
 
 
+class WorkerStory(TypedDict):
+    """One worker, and what happened to it."""
+
+    worker: Plain | None
+    """Its row; None if it is gone."""
+    running: list[Plain]
+    events: list[Plain]
+
+
+class LogPage(TypedDict):
+    """Lines in the order of their times, and which processes have any."""
+
+    lines: list[Plain]
+    processes: list[str]
+
+
 def describe_summary(history: History) -> dict[str, Any]:
     """Return the numbers of the header."""
     now = summarize(history)
     return now._asdict() | {"running": now.running, "queued": now.queued}
 
 
-def describe_workers(history: History) -> dict[str, Any]:
+def describe_workers(history: History) -> dict[str, list[Plain]]:
     """Return a row for each worker."""
     return {"workers": [row._asdict() for row in worker_rows(history)]}
 
 
-def describe_worker(history: History, name: str) -> dict[str, Any]:
+def describe_worker(history: History, name: str) -> WorkerStory:
     """Return one worker: its row (none if it is gone), what it runs, and what happened to it."""
     row = next((row._asdict() for row in worker_rows(history) if row.name == name), None)
     calls = [
@@ -43,7 +60,7 @@ def describe_worker(history: History, name: str) -> dict[str, Any]:
     return {"worker": row, "running": calls, "events": describe_events(history, name)}
 
 
-def describe_events(history: History, subject: str | None = None) -> list[dict[str, Any]]:
+def describe_events(history: History, subject: str | None = None) -> list[Plain]:
     """Return the newest rare events, of one subject or of all, the newest first."""
     found = [event for event in history.events if subject is None or event.subject == subject][-EVENTS:]
     return [
@@ -52,7 +69,7 @@ def describe_events(history: History, subject: str | None = None) -> list[dict[s
     ]
 
 
-def describe_calls(history: History, key: str) -> list[dict[str, Any]]:
+def describe_calls(history: History, key: str) -> list[Plain]:
     """Return each time that a task was computed, as far as it is remembered, the newest first."""
     calls = history.calls
     found = []
@@ -66,7 +83,7 @@ def describe_calls(history: History, key: str) -> list[dict[str, Any]]:
     return found
 
 
-def describe_groups(history: History) -> dict[str, Any]:
+def describe_groups(history: History) -> dict[str, list[dict[str, Any]]]:
     """Return a row for each function."""
     return {
         "groups": [
@@ -78,13 +95,13 @@ def describe_groups(history: History) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def describe_errors(history: History) -> dict[str, Any]:
+def describe_errors(history: History) -> dict[str, list[Plain]]:
     """Return the failed calls by cause."""
     rows = [asdict(row) for row in error_rows(history)]
     return {"errors": [row | {"frames": [msgspec.structs.asdict(frame) for frame in row["frames"]]} for row in rows]}
 
 
-def describe_logs(logs: ProcessLogs, now: float) -> dict[str, Any]:
+def describe_logs(logs: ProcessLogs, now: float) -> LogPage:
     """Return the lines of all processes in the order of their times, the last of them; of one that can't tell, why."""
     problems = {process: [LogLine(now, "ERROR", why)] for process, why in logs.problems.items()}
     told = (logs.lines | problems).items()
@@ -97,7 +114,7 @@ def describe_logs(logs: ProcessLogs, now: float) -> dict[str, Any]:
     return {"lines": rows, "processes": sorted(logs.lines.keys() | problems)}
 
 
-def describe_functions(history: History, samples: Samples) -> dict[str, Any]:
+def describe_functions(history: History, samples: Samples) -> dict[str, list[str]]:
     """Return the functions to choose from: those that were submitted, and those that samples are of."""
     return {
         "submitted": list(dict.fromkeys(name for name, _ in history.groups))[:1000],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from himalia_widgets.plots.rows import NAME, Entry, RowsPlot
 from himalia_widgets.view import colors, units
@@ -13,13 +13,13 @@ from himalia_widgets.view.tables.groups import GroupRow, group_rows
 from himalia_widgets.view.text import label
 
 
-class GroupsPlot(RowsPlot):
+class GroupsPlot(RowsPlot[GroupRow]):
     """Seconds of each function's calls: computing, in its colour, then transfer, deserialization and serialization."""
 
     name: ClassVar[str] = "groups"
     title: ClassVar[str] = "Time by function"
 
-    def rows(self, history: History) -> Sequence[Any]:
+    def rows(self, history: History) -> Sequence[GroupRow]:
         # Without those of which nothing ended: the means of no call are nothing.
         rows = [row for row in group_rows(history) if row.finished]
         return sorted(rows, key=self.length, reverse=True)
@@ -44,13 +44,13 @@ class GroupsPlot(RowsPlot):
         return Entry(label(row.progress.name, NAME), bar, 0, units.seconds(self.length(row)), detail)
 
 
-class GroupMemoryPlot(RowsPlot):
+class GroupMemoryPlot(RowsPlot[tuple[str, int, int]]):
     """Results of each function that are held now."""
 
     name: ClassVar[str] = "memory_by_group"
     title: ClassVar[str] = "Results by function"
 
-    def rows(self, history: History) -> Sequence[Any]:
+    def rows(self, history: History) -> Sequence[tuple[str, int, int]]:
         return memory.groups(history)
 
     def length(self, row: tuple[str, int, int]) -> float:

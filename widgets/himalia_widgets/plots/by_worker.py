@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from himalia_widgets.plots import theme
 from himalia_widgets.plots.rows import NAME, Entry, RowsPlot
@@ -15,17 +15,17 @@ from himalia_widgets.view.tables.workers import WorkerRow
 from himalia_widgets.view.text import hover, label
 
 
-class WorkersPlot(RowsPlot):
+class WorkersPlot(RowsPlot[WorkerRow]):
     """A row for each worker."""
 
-    def rows(self, history: History) -> Sequence[Any]:
+    def rows(self, history: History) -> Sequence[WorkerRow]:
         return workers.worker_rows(history)
 
 
-class HostsPlot(RowsPlot):
+class HostsPlot(RowsPlot[HostMemory]):
     """A row for each host."""
 
-    def rows(self, history: History) -> Sequence[Any]:
+    def rows(self, history: History) -> Sequence[HostMemory]:
         return memory.hosts(history)
 
 

@@ -7,7 +7,7 @@ their ends make a curve that shows how values are spread; of very many, only som
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import ClassVar, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from bokeh.models import CustomJSTickFormatter, LayoutDOM, LinearAxis, SingleIntervalTicker
@@ -16,6 +16,9 @@ from himalia_widgets.plots import theme
 from himalia_widgets.plots.base import Plot
 from himalia_widgets.view.history import History
 from himalia_widgets.view.stream.marks import Columns
+
+T = TypeVar("T")
+"""What there is a row for."""
 
 NAME: Final = 28
 """Characters of a row's name."""
@@ -44,20 +47,20 @@ class Entry(NamedTuple):
         return sum([value for value, _ in self.parts])
 
 
-class RowsPlot(Plot):
+class RowsPlot(Plot, Generic[T]):
     """Sources ``rows`` (names, numbers, grounds) and ``bars``; subclasses say what the rows are."""
 
     height: ClassVar[int] = 240
 
-    def rows(self, history: History) -> Sequence[Any]:
+    def rows(self, history: History) -> Sequence[T]:
         """Return what there is a row for, from top to bottom."""
         raise NotImplementedError
 
-    def length(self, row: Any) -> float:
+    def length(self, row: T) -> float:
         """Return how long the bar of a row is."""
         raise NotImplementedError
 
-    def entry(self, history: History, row: Any) -> Entry:
+    def entry(self, history: History, row: T) -> Entry:
         """Return how a row is drawn."""
         raise NotImplementedError
 

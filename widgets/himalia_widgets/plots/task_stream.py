@@ -42,7 +42,7 @@ class TaskStreamPlot(Plot):
     def __init__(self, **options: Any) -> None:
         self._zoom: Window | None = None
         self._cursor: Cursor | None = None
-        self._drawn: tuple[Any, ...] = ()
+        self._drawn: tuple[object, ...] = ()
         self._history: History | None = None
         self._serving = False
         super().__init__(**options)

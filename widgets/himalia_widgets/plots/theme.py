@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bokeh.core.properties import value
 from bokeh.models import (
@@ -22,6 +22,9 @@ from bokeh.models import (
     Title,
 )
 from bokeh.plotting import figure
+
+if TYPE_CHECKING:
+    from bokeh.core.property.vectorization import Value
 
 from himalia_widgets.view.colors import PALETTE
 
@@ -138,7 +141,7 @@ def style_legend(theme: Theme, legend: Legend) -> Legend:
     return legend
 
 
-def text(words: str) -> Any:
+def text(words: str) -> Value:
     """Return words where a bare string would be the name of a column."""
     return value(words)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 import numpy as np
 from bokeh.models import DataRange1d, LayoutDOM, Legend, LegendItem
@@ -11,8 +11,14 @@ from himalia_widgets.plots import theme
 from himalia_widgets.plots.base import Plot
 from himalia_widgets.view import transfers
 from himalia_widgets.view.history import History
-from himalia_widgets.view.series import Series
+from himalia_widgets.view.series import Floats, Series
 from himalia_widgets.view.stream.marks import Columns
+
+if TYPE_CHECKING:
+    from bokeh.plotting import figure
+
+Lines: TypeAlias = dict[str, Floats]
+"""Columns of equal length by name, with ``time`` in epoch seconds."""
 
 SPAN: Final = 300.0
 """Seconds that a live plot shows."""
@@ -28,7 +34,7 @@ class TimelinePlot(Plot):
     """Column, what it is called and its colour, the lowest first."""
     lines: ClassVar[tuple[tuple[str, str, str], ...]] = ()
 
-    def series(self, history: History) -> dict[str, Any]:
+    def series(self, history: History) -> Lines:
         """Return ``time`` in epoch seconds and each column."""
         raise NotImplementedError
 
@@ -61,7 +67,7 @@ class TimelinePlot(Plot):
         return {"series": {name: np.asarray(values) for name, values in data.items()} | {"time": data["time"] * 1000}}
 
 
-def time_figure(look: theme.Theme, height: int, title: str, unit: str, *, live: bool) -> Any:
+def time_figure(look: theme.Theme, height: int, title: str, unit: str, *, live: bool) -> figure:
     """Return a figure with clock time below and a scale of this unit at the left."""
     fig = theme.new_figure(
         look, height=height, title=title, x_axis_location="below", y_axis_location="left",
@@ -77,12 +83,12 @@ def time_figure(look: theme.Theme, height: int, title: str, unit: str, *, live: 
     return fig
 
 
-def columns_of(series: Series, *columns: str) -> dict[str, Any]:
+def columns_of(series: Series, *columns: str) -> Lines:
     """Return these columns of a series, and its times."""
     return {name: series.column(name) for name in ("time", *columns)}
 
 
-def of_worker(history: History, worker: str, column: str) -> dict[str, Any]:
+def of_worker(history: History, worker: str, column: str) -> Lines:
     """Return a column of a worker's series, and its times; nothing of a worker that isn't known."""
     series = history.trends.workers.get(worker)
     return columns_of(series, column) if series is not None else {"time": np.empty(0), column: np.empty(0)}
@@ -99,7 +105,7 @@ class MemoryPlot(TimelinePlot):
     )  # fmt: skip
     lines: ClassVar[tuple[tuple[str, str, str], ...]] = (("spilled", "on disk", theme.SPILLED),)
 
-    def series(self, history: History) -> dict[str, Any]:
+    def series(self, history: History) -> Lines:
         if self.worker is None:
             return columns_of(history.trends.cluster, "store", "workers_memory", "spilled")
         own = of_worker(history, self.worker, "memory")
@@ -116,7 +122,7 @@ class CpuTimePlot(TimelinePlot):
     unit: ClassVar[str] = "percent"
     areas: ClassVar[tuple[tuple[str, str, str], ...]] = (("cpu", "workers", theme.CPU),)
 
-    def series(self, history: History) -> dict[str, Any]:
+    def series(self, history: History) -> Lines:
         if self.worker is None:
             return columns_of(history.trends.cluster, "cpu")
         return of_worker(history, self.worker, "cpu")
@@ -129,7 +135,7 @@ class RatePlot(TimelinePlot):
     title: ClassVar[str] = "Calls per second"
     areas: ClassVar[tuple[tuple[str, str, str], ...]] = (("rate", "calls/s", theme.DONE),)
 
-    def series(self, history: History) -> dict[str, Any]:
+    def series(self, history: History) -> Lines:
         return columns_of(history.trends.rate, "rate")
 
 
@@ -141,7 +147,7 @@ class TransfersPlot(TimelinePlot):
     unit: ClassVar[str] = "bytes"
     areas: ClassVar[tuple[tuple[str, str, str], ...]] = (("received", "received", "#c98f86"),)
 
-    def series(self, history: History) -> dict[str, Any]:
+    def series(self, history: History) -> Lines:
         # Not from before the first push: there is nothing to know of that.
         time, received = transfers.over_time(history, max(history.started, history.now - SPAN))
         return {"time": time, "received": received}

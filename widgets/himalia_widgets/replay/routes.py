@@ -7,9 +7,10 @@ Whoever has the page open moves the same moment.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final, TypedDict
 
-from himalia_widgets.dashboard.rest import Argument, JsonHandler
+from himalia.show.plain import Plain
+from himalia_widgets.dashboard.rest import Answer, Argument, JsonHandler, Route
 from himalia_widgets.replay.comparison import FunctionTimes, compare, whole_run
 from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.stream.window import whole
@@ -20,22 +21,33 @@ ROWS: Final = 200
 """Functions of two runs that are compared, those that took the longest."""
 
 
-def routes(sources: Sequence[ReplaySource]) -> list[Any]:
+class Differences(TypedDict):
+    """How two runs differ."""
+
+    titles: list[str]
+    lengths: list[float]
+    """Seconds."""
+    rows: list[Plain]
+    left_out: int
+    """Functions for which there is no row."""
+
+
+def routes(sources: Sequence[ReplaySource]) -> list[Route]:
     """Return Tornado's routes for one recording, or for two that are compared."""
 
-    async def moment(argument: Argument) -> dict[str, Any]:
+    async def moment(argument: Argument) -> Answer:
         return move(sources[0], argument) | {"runs": len(sources)}
 
-    async def differences(argument: Argument) -> dict[str, Any]:
+    async def differences(argument: Argument) -> Answer:
         return describe_differences(*sources)
 
-    found = [(r"/replay\.json", JsonHandler, {"answer": moment})]
+    found: list[Route] = [(r"/replay\.json", JsonHandler, {"answer": moment})]
     if len(sources) == 2:
         found.append((r"/compare\.json", JsonHandler, {"answer": differences}))
     return found
 
 
-def move(source: ReplaySource, argument: Argument) -> dict[str, Any]:
+def move(source: ReplaySource, argument: Argument) -> Plain:
     """Do what is asked for (``time`` in seconds since the start, ``speed``, ``play``), and tell where it is now."""
     reel = source.reel
     # 0 is no speed: time that stands still is a pause.
@@ -68,7 +80,7 @@ def read_number(text: str) -> float | None:
     return number if abs(number) < 1e12 else None  # nor is "nan" or "inf" one
 
 
-def describe_differences(first: ReplaySource, second: ReplaySource) -> dict[str, Any]:
+def describe_differences(first: ReplaySource, second: ReplaySource) -> Differences:
     """Return the titles of two runs, and a row for each function."""
     rows = compare(first.history, second.history)
     # First, and never cut: the total is of all functions, also of those that are left out below.
@@ -81,6 +93,6 @@ def describe_differences(first: ReplaySource, second: ReplaySource) -> dict[str,
     }
 
 
-def describe_row(name: str, first: FunctionTimes, second: FunctionTimes) -> dict[str, Any]:
+def describe_row(name: str, first: FunctionTimes, second: FunctionTimes) -> Plain:
     """Return one function; each number twice."""
     return {"name": name} | {field: [getattr(first, field), getattr(second, field)] for field in FunctionTimes._fields}

@@ -144,7 +144,7 @@ class CallTable:
         numbers = [number for number, is_mine in enumerate(mine) if is_mine and number in self.last_seen]
         self.last_seen.update({number: self.last_seen[number] + seconds for number in numbers})
 
-    def _write(self, count: int, **values: Any) -> None:
+    def _write(self, count: int, **values: Sequence[object] | npt.NDArray[Any]) -> None:
         at = self.total % self.capacity
         # In two pieces where it goes around the end of the ring.
         first = min(count, self.capacity - at)

@@ -13,11 +13,12 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from himalia.errors import ClosedError, HimaliaError
 from himalia.follow.thread_feed import ThreadFeed
 from himalia.messages.answers import ProcessLogs
+from himalia.show.plain import Plain
 from himalia_widgets.view.history import History
 from himalia_widgets.widget.busy import quiet, watch
 from himalia_widgets.widget.cluster_object import ClusterObject
@@ -26,7 +27,7 @@ from himalia_widgets.widget.leases import Leases
 from himalia_widgets.widget.lines import LineReader
 from himalia_widgets.widget.pushes import Message, Pushes
 from himalia_widgets.widget.questions import explain_failure, make_question
-from himalia_widgets.widget.scaling import describe_scaling
+from himalia_widgets.widget.scaling import Scaling, describe_scaling
 
 if TYPE_CHECKING:
     from himalia.messages.answers import ClusterInfo
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Send = Callable[[dict[str, Any], list[memoryview]], None]
+Send = Callable[[Mapping[str, object], list[memoryview]], None]
 
 PERIOD: Final = 0.25
 """Seconds between two looks: what a person still sees as moving."""
@@ -100,7 +101,7 @@ class Board:
             self.pushes.wants_all = True
         self.wake()
 
-    def take(self, message: Mapping[str, Any]) -> None:
+    def take(self, message: Mapping[str, object]) -> None:
         """Do what a page's message asks for."""
         with self.lock:
             match message:
@@ -125,16 +126,17 @@ class Board:
                     self.ask(message, {"id": number, "page": page})
         self.wake()
 
-    def ask(self, message: Mapping[str, Any], about: dict[str, Any]) -> None:
+    def ask(self, message: Mapping[str, object], about: Plain) -> None:
         """Ask the cluster, and answer the page when it answered."""
         # Before anything else: without it the page says that it waits for the running cell.
         self.send({"type": "ack", **about}, [])
 
-        def answer(value: Any, error: BaseException | None) -> None:
+        def answer(value: object, error: BaseException | None) -> None:
             outcome = {"error": explain_failure(error)} if error is not None else {"value": value}
             with self.lock:  # it is the feed's thread that answers
-                if error is None and message.get("action") == "scale":
-                    self._expect(message["workers"])
+                match message:
+                    case {"action": "scale", "workers": int(workers)} if error is None:
+                        self._expect(workers)
                 self.send({"type": "answer", **about, **outcome}, [])
 
         try:
@@ -272,15 +274,15 @@ class Board:
         """Return the next message to all pages, or None if there is nothing to say."""
         return self._compose(self.describe(cluster, now), self._describe_scale(cluster), now)
 
-    def _compose(self, header: dict[str, Any], scale: dict[str, Any], now: float) -> Message | None:
+    def _compose(self, header: Plain, scale: Mapping[str, object], now: float) -> Message | None:
         roll, is_promised = self.leases.roll, self.leases.is_promised
         return self.pushes.compose(self.history, header, scale, roll=roll, is_promised=is_promised, now=now)
 
-    def describe_name(self) -> dict[str, Any]:
+    def describe_name(self) -> Plain:
         """Return what never changes."""
         return {"title": self.title, "name": self.name}
 
-    def describe(self, cluster: ClusterObject | None, now: float) -> dict[str, Any]:
+    def describe(self, cluster: ClusterObject | None, now: float) -> Plain:
         """Return the header."""
         return {
             **self.describe_name(),
@@ -302,7 +304,7 @@ class Board:
             self._link = cluster.dashboard_link or ""
         return self._link
 
-    def _describe_scale(self, cluster: ClusterObject | None) -> dict[str, Any]:
+    def _describe_scale(self, cluster: ClusterObject | None) -> Scaling:
         expected = cluster.expected if cluster is not None else None
         if cluster is None or cluster.status != "running":
             obstacle = "The cluster isn't running."

@@ -6,12 +6,13 @@ the same time, and the page shows it once.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict
 
 import numpy as np
 
 from himalia.messages.answers import ClusterInfo, WorkerView
 from himalia_widgets.view.history import History
+from himalia_widgets.view.stream.marks import Columns
 from himalia_widgets.view.tables.summary import summarize
 
 CPU_STEP: Final = 0.01
@@ -51,6 +52,26 @@ def describe_header(history: History) -> dict[str, Any]:
     }
 
 
+class WorkerFacts(TypedDict):
+    """What doesn't change of a worker, and of its host."""
+
+    number: int
+    """Its own in this table."""
+    name: str
+    host: str
+    host_id: str
+    nanny: str
+    """Name of its host's nanny."""
+    address: str
+    pid: int
+    threads: int
+    limit: int
+    """Bytes of memory; 0: unlimited."""
+    directory: str
+    store_limit: int
+    """Bytes of its host's store."""
+
+
 class Numbers(NamedTuple):
     """What changes of a worker: fractions of a CPU, bytes, calls, epoch seconds."""
 
@@ -83,7 +104,7 @@ class WorkerTable:
         self._numbers: dict[str, int] = {}
         # Numbers are never used again: a page could take one worker for another that left.
         self._next = 0
-        self._rows: dict[str, dict[str, Any]] = {}
+        self._rows: dict[str, WorkerFacts] = {}
         self._told: dict[str, Numbers] = {}
         self._info: ClusterInfo | None = None
         self._stores: dict[str, tuple[int, int]] = {}
@@ -97,7 +118,7 @@ class WorkerTable:
         self._info = None
         self._stores.clear()
 
-    def membership(self, history: History) -> tuple[list[dict[str, Any]], list[int]]:
+    def membership(self, history: History) -> tuple[list[WorkerFacts], list[int]]:
         """Return rows of workers that are new or another process now, and the numbers of those that left."""
         # Each answer is a new object, so nothing is compared.
         if history.info is self._info:
@@ -111,7 +132,7 @@ class WorkerTable:
         self._rows = found
         return changed, gone
 
-    def _row(self, address: str, worker: WorkerView, history: History) -> dict[str, Any]:
+    def _row(self, address: str, worker: WorkerView, history: History) -> WorkerFacts:
         if address not in self._numbers:
             self._numbers[address] = self._next
             self._next += 1
@@ -130,7 +151,7 @@ class WorkerTable:
             "store_limit": host.memory_limit if host is not None else 0,
         }
 
-    def changes(self, history: History, now: float) -> dict[str, Any]:
+    def changes(self, history: History, now: float) -> Columns:
         """Return columns of the workers whose numbers changed; empty if none did, or if it is too early to look."""
         # After forget() at once: a new page waits for nothing.
         if self._told and now - self._looked_at < len(self._told) * PER_WORKER:
@@ -157,7 +178,7 @@ class WorkerTable:
                 fresh.append((number, numbers))
         if not fresh:
             return {}
-        columns: dict[str, Any] = {"number": np.array([number for number, _ in fresh], np.int32)}
+        columns: Columns = {"number": np.array([number for number, _ in fresh], np.int32)}
         values = np.array([row for _, row in fresh], np.float64)
         # Epoch seconds need eight bytes; the rest has enough in four.
         kinds = {"running": np.int32, "seen": np.float64}

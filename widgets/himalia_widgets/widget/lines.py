@@ -6,13 +6,22 @@ Decides what is asked for and in which form it goes to the page; a person reads 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, Literal, TypedDict
 
 from himalia.messages.answers import ProcessLogs
 from himalia.messages.telemetry import LogLine
 
 Row = list[float | str]
 """``[time, process, level, text, key]``."""
+
+
+class NewLines(TypedDict):
+    """Message to a page; without ``full``, the lines follow those that it has."""
+
+    type: Literal["lines"]
+    full: bool
+    lines: list[Row]
+
 
 SHOWN: Final = 2000
 """Lines sent at once, the newest."""
@@ -39,7 +48,7 @@ class LineReader:
         self._own.clear()
         self._problems.clear()
 
-    def take(self, answer: ProcessLogs, own: Mapping[str, str]) -> dict[str, Any] | None:
+    def take(self, answer: ProcessLogs, own: Mapping[str, str]) -> NewLines | None:
         """Return the message to a page for the answer of :meth:`Source.logs`, or None if there is nothing new.
 
         Parameters
@@ -65,7 +74,7 @@ class LineReader:
         # A page that opens the tab is told even of nothing: it waits for an answer.
         if not lines and not self._is_new:
             return None
-        message = {"type": "lines", "full": self._is_new, "lines": lines}
+        message: NewLines = {"type": "lines", "full": self._is_new, "lines": lines}
         self._is_new = False
         return message
 

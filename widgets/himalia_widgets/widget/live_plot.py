@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import astuple
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bokeh.embed import json_item
-from bokeh.models import GlyphRenderer, TapTool
+from bokeh.models import GlyphRenderer, LayoutDOM, TapTool
 from bokeh.models import Plot as BokehPlot
 
+from himalia.show.plain import Plain
 from himalia_widgets.plots import make_plot, theme
 from himalia_widgets.plots.base import same
 from himalia_widgets.plots.task_stream import ROLLOVER, Cursor, TaskStreamPlot
 from himalia_widgets.view.history import History
+from himalia_widgets.view.stream.marks import Columns
 
 NAMES = ("task_stream", "progress")
 
@@ -20,7 +22,7 @@ NAMES = ("task_stream", "progress")
 class Change(NamedTuple):
     """New data of a source.  With ``rollover`` they are appended and so many kept, else they replace all."""
 
-    columns: dict[str, Any]
+    columns: Columns
     rollover: int = 0
 
 
@@ -31,9 +33,9 @@ class LivePlot:
         self.plot = make_plot(name)
         let_click(self.plot.root)
         self._cursor: Cursor | None = None
-        self._told: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, Columns] = {}
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Plain:
         """Return what a page needs to draw it: the figure, its sources, and the colours of each theme.
 
         The figure has those of the light one; a dark page replaces them one by one.
@@ -70,7 +72,7 @@ class LivePlot:
         return {str(self.plot.sources[name].name): change for name, change in found.items()}
 
 
-def let_click(root: Any) -> None:
+def let_click(root: LayoutDOM) -> None:
     """Let bars be clicked, without fading the others."""
     for figure in root.select({"type": BokehPlot}):
         figure.add_tools(TapTool())

@@ -5,11 +5,14 @@ Decides how many bytes a number takes.  Times need eight as they are, but four f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from himalia.show.plain import Plain
+from himalia_widgets.view.stream.marks import Columns
 
 FINE: Final = 2.0**-24
 """Relative error of four-byte numbers."""
@@ -23,16 +26,16 @@ class BufferPacker:
     def __init__(self) -> None:
         self.buffers: list[memoryview] = []
 
-    def pack(self, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def pack(self, columns: Columns) -> list[Plain]:
         """Return what the page needs to read these columns (arrays, or lists of texts) again."""
         return [{"name": name, **self._pack(values)} for name, values in columns.items()]
 
-    def _pack(self, values: Any) -> dict[str, Any]:
+    def _pack(self, values: npt.NDArray[Any] | Sequence[object]) -> Plain:
         if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
             return self._numbers(values)
         return self._texts(list(values))
 
-    def _numbers(self, values: npt.NDArray[Any]) -> dict[str, Any]:
+    def _numbers(self, values: npt.NDArray[Any]) -> Plain:
         if values.dtype.kind in "iub":
             least, most = (int(values.min()), int(values.max())) if len(values) else (0, 0)
             # Beyond four bytes doubles, which are what JavaScript counts in.
@@ -50,7 +53,7 @@ class BufferPacker:
             return {"kind": "f4", "buffer": self._add(shifted, "f4"), "base": base}
         return {"kind": "f8", "buffer": self._add(values, "f8")}
 
-    def _texts(self, values: Sequence[Any]) -> dict[str, Any]:
+    def _texts(self, values: Sequence[object]) -> Plain:
         texts = [value if isinstance(value, str) else str(value) for value in values]
         distinct = dict.fromkeys(texts)
         # A table pays where texts repeat.

@@ -6,17 +6,19 @@ what is known and the time.  ``js/store.js`` reads it.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
+from himalia.show.plain import Plain
 from himalia_widgets.view.history import History
 from himalia_widgets.widget.allowance import Allowance
 from himalia_widgets.widget.facts import PER_WORKER, WorkerTable
 from himalia_widgets.widget.live_plot import NAMES, LivePlot
 from himalia_widgets.widget.pack import BufferPacker
 
-Message = tuple[dict[str, Any], list[memoryview]]
+Message = tuple[Plain, list[memoryview]]
 """What is sent to all pages, and its buffers."""
 
 PULSE: Final = 1.0
@@ -40,20 +42,20 @@ class Pushes:
         self._plots = [LivePlot(name) for name in NAMES]
         self._table = WorkerTable()
         self._allowance = Allowance()
-        self._told: dict[str, Any] = {}
+        self._told: Plain = {}
         self._sequence = 0
         self._sent_at = float("-inf")
         self._repeat, self._repeat_at, self._plots_at = REPEAT, 0.0, 0.0
 
-    def describe_plots(self) -> dict[str, Any]:
+    def describe_plots(self) -> Plain:
         """Return what a page needs to draw the plots; once is enough."""
         return {name: plot.describe() for name, plot in zip(NAMES, self._plots, strict=True)}
 
     def compose(
         self,
         history: History,
-        header: dict[str, Any],
-        scale: dict[str, Any],
+        header: Mapping[str, object],
+        scale: Mapping[str, object],
         *,
         roll: int,
         is_promised: bool,
@@ -80,7 +82,7 @@ class Pushes:
             self._repeat = REPEAT if self.wants_all else 2 * self._repeat
             self._repeat_at = now + self._repeat
         packer = BufferPacker()
-        push: dict[str, Any] = {}
+        push: Plain = {}
         for name, value in (("header", header), ("scale", scale), ("roll", roll)):
             if self._told.get(name) != value:
                 self._told[name] = push[name] = value
@@ -112,13 +114,13 @@ class Pushes:
         for plot in self._plots:
             plot.forget()
 
-    def _put_workers(self, push: dict[str, Any], packer: BufferPacker, history: History, now: float) -> None:
+    def _put_workers(self, push: Plain, packer: BufferPacker, history: History, now: float) -> None:
         rows, gone = self._table.membership(history)
         columns = self._table.changes(history, now)
         if rows or gone or columns:
             push["workers"] = {"rows": rows, "gone": gone, "columns": packer.pack(columns)}
 
-    def _put_plots(self, push: dict[str, Any], packer: BufferPacker, history: History, now: float) -> None:
+    def _put_plots(self, push: Plain, packer: BufferPacker, history: History, now: float) -> None:
         if not history.version or now < self._plots_at:
             return
         self._plots_at = now + len(history.info.workers) * PER_WORKER

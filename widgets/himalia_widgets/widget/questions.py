@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 from himalia.errors import HimaliaError, UsageError
 from himalia.follow.source import Question, Source
@@ -21,7 +21,7 @@ MOST_WORKERS: Final = 100_000
 150,000 pods."""
 
 
-def make_question(message: Mapping[str, Any], history: History) -> Question[object]:
+def make_question(message: Mapping[str, object], history: History) -> Question[object]:
     """Return what to ask of the cluster for a page's message.
 
     Raises

@@ -5,7 +5,7 @@ Pure: takes what is known of the cluster, and returns plain builtins.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final, TypedDict
 
 from himalia.messages.telemetry import ClusterEvent
 from himalia_widgets.view.history import History
@@ -19,7 +19,25 @@ SHOWN: Final = 12
 """Events listed, the newest first."""
 
 
-def describe_scaling(history: History, *, expected: int | None, obstacle: str) -> dict[str, Any]:
+class Scaling(TypedDict):
+    """The content of the tab."""
+
+    can: bool
+    reason: str
+    """Why not; empty if it can."""
+    requested: int
+    arrived: int
+    threads: int
+    """Of each worker."""
+    memory: int
+    """Limit of each worker, bytes; 0: unlimited."""
+    missing: list[str]
+    """Why some aren't there."""
+    events: list[list[float | str]]
+    """Epoch seconds and what happened, the newest first."""
+
+
+def describe_scaling(history: History, *, expected: int | None, obstacle: str) -> Scaling:
     """Return the content of the tab.
 
     Parameters

@@ -189,7 +189,9 @@ def test_pages_get_another_link_to_the_dashboard_after_a_while_or_once_it_was_us
     page.wait_for(lambda: not threads())
     assert links()[-1] == ""
     assert page.board.last is not None
-    assert page.board.last[0]["header"]["dashboard"] == ""
+    header = page.board.last[0]["header"]
+    assert isinstance(header, dict)
+    assert header["dashboard"] == ""
 
 
 def test_output_is_fetched_only_while_its_tab_is_open(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:

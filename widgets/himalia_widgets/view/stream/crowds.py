@@ -123,7 +123,7 @@ def halve(cells: npt.NDArray[Number]) -> npt.NDArray[Number]:
 
 
 def add_up(
-    calls: CrowdedCalls, line: Any, lines: int, start: float, length: float, columns: int
+    calls: CrowdedCalls, line: Ints, lines: int, start: float, length: float, columns: int
 ) -> tuple[Floats, Ints]:
     """Return seconds and beginnings in each cell, as arrays of ``lines`` by ``columns``."""
     width = length / columns
