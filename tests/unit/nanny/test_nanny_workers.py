@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgspec
 
-from himalia.machine import PeerJoined, PeerLeft, Send
+from himalia.machine import Instruction, PeerJoined, PeerLeft, Send
 from himalia.messages.answers import CallReplies, CallReply, Reply, Restarted, Scaled
 from himalia.messages.client import GetLogs, RunFunction, Scale
 from himalia.messages.nanny import (
@@ -252,7 +252,7 @@ def test_a_worker_over_its_memory_is_ended_and_what_it_runs_is_blamed() -> None:
 def test_a_large_worker_gives_back_what_it_freed_and_again_when_it_has_grown() -> None:
     stage = NannyStage(worker_memory=1000)
 
-    def measured(memory: int) -> list[object]:
+    def measured(memory: int) -> list[Instruction]:
         return stage.event(e.Measured(HostMetrics(workers={str(FIRST): (1.0, memory, 1)})))
 
     trims = [e.SendToWorker(FIRST, TrimHeap())]
