@@ -9,6 +9,8 @@ import msgspec
 
 KIB = 1024
 MIB = 1024 * KIB
+LIVE_LEAST = 4 * KIB
+"""Bytes of the smallest value that a worker keeps as an object; the nanny tells workers when such a one is gone."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +37,9 @@ dask.distributed steals and looks at memory as often."""
     """Bytes of a packed value that still rides inside a message.  Copying it costs less than 10 µs a hop."""
     copy_limit: int = 256 * KIB
     """Bytes up to which a reader copies a range of the arena instead of mapping it (a mapping costs about 40 µs)."""
+    live_limit: int = 256 * MIB
+    """Bytes of what a worker made or read that it keeps as objects, at most a sixteenth of its memory limit; 0: none.
+Then each call unpickles its inputs, and may write to arrays among them."""
     nursery: int = 8 * MIB
     """Bytes of arena a worker is granted at once, so that most results need no question.  With 1 MiB, calls
     that return 256 KiB took a third longer; 32 MiB gained nothing (measured with two workers on two cores)."""

@@ -201,6 +201,7 @@ class StoreInline(Instruction):
     key: Key
     attempt: int
     data: bytes
+    run: int
 
 
 class AdoptResult(Instruction):
@@ -211,6 +212,7 @@ class AdoptResult(Instruction):
     worker: WorkerName
     offset: int
     sizes: tuple[int, ...]
+    run: int
 
 
 class HandBack(Instruction):

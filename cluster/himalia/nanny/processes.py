@@ -29,7 +29,7 @@ from himalia.nanny.config import NannyConfig
 from himalia.nanny.datagrams import RunQueue, send, send_some
 from himalia.nanny.out_of_memory import OutOfMemoryCount
 from himalia.nanny.slots import Slots
-from himalia.worker.heap import heap_environment
+from himalia.worker.heap import heap_environment, live_limit
 from himalia.worker.wiring import LINE, WORKERS, WorkerConfig, datagram_pair
 
 logger = logging.getLogger("himalia.nanny")
@@ -181,6 +181,7 @@ class WorkerPool:
             inline_limit=settings.inline_limit,
             copy_limit=settings.copy_limit,
             nursery=settings.nursery,
+            live_limit=live_limit(settings.live_limit, config.memory_limit),
             function_cache=settings.function_cache,
             output_rate=settings.output_rate,
         )

@@ -254,11 +254,13 @@ class NannyProcess(Process):
     # The store
 
     def _store_inline(self, instruction: e.StoreInline) -> None:
-        self.store.put_inline(instruction.key, instruction.attempt, instruction.data)
+        self.store.put_inline(instruction.key, instruction.attempt, instruction.data, instruction.run)
 
     def _adopt(self, instruction: e.AdoptResult) -> None:
         owner = self.pool.owner(instruction.worker)
-        self.store.adopt(instruction.key, instruction.attempt, owner, instruction.offset, instruction.sizes)
+        self.store.adopt(
+            instruction.key, instruction.attempt, owner, instruction.offset, instruction.sizes, instruction.run
+        )
 
     def _hand_back(self, instruction: e.HandBack) -> None:
         ranges = [(instruction.offset, range_length(instruction.sizes))]

@@ -21,6 +21,8 @@ KEPT: Final = 512 * MIB
 """Free bytes at the end of the heap beyond which they go back at once: both operands of an operation on the largest."""
 SHARE: Final = 8
 """Nor is more kept than an eighth of the worker's memory limit."""
+LIVE_SHARE: Final = 16
+"""Nor are results kept as objects beyond a sixteenth."""
 TRIM: Final = "MALLOC_TRIM_THRESHOLD_"
 MAP: Final = "MALLOC_MMAP_THRESHOLD_"
 
@@ -41,3 +43,8 @@ def heap_environment(memory_limit: int, given: Mapping[str, str]) -> dict[str, s
     # Both have to be set: either alone ends glibc's own adaptation of the other, and from 128 KiB on each array is
     # mapped and unmapped.
     return {TRIM: str(kept), MAP: str(min(LARGEST, kept))}
+
+
+def live_limit(wanted: int, memory_limit: int) -> int:
+    """Return how many bytes of results a worker keeps as objects (``live.py``)."""
+    return min(wanted, memory_limit // LIVE_SHARE) if memory_limit else wanted
