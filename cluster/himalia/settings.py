@@ -40,6 +40,8 @@ dask.distributed steals and looks at memory as often."""
     live_limit: int = 256 * MIB
     """Bytes of what a worker made or read that it keeps as objects, at most a sixteenth of its memory limit; 0: none.
 Then each call unpickles its inputs, and may write to arrays among them."""
+    fork_workers: bool = True
+    """Whether workers are forks of a process that has imported what they need, where the system has forks (Linux)."""
     nursery: int = 8 * MIB
     """Bytes of arena a worker is granted at once, so that most results need no question.  With 1 MiB, calls
     that return 256 KiB took a third longer; 32 MiB gained nothing (measured with two workers on two cores)."""

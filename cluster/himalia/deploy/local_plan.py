@@ -6,7 +6,7 @@ Who is told which secret and address is said here alone (docs/notes/0013).  Noth
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
@@ -14,10 +14,19 @@ from himalia.comm.security import WORKER_ROLES, Credentials, ServerCertificate, 
 from himalia.deploy.layout import WorkerLayout
 from himalia.deploy.service_config import ServiceConfig
 from himalia.scheduler.config import SchedulerConfig
+from himalia.settings import MIB
 
 if TYPE_CHECKING:
     from himalia.deploy.dashboard.process import Door
     from himalia.nanny.config import NannyConfig
+
+PRELOADED: Final = (
+    "numpy", "pandas", "pyarrow", "scipy", "dask.array", "dask.dataframe", "dask.bag", "xarray", "zarr",
+)  # fmt: skip
+"""What workers import before their first call, if whoever starts the cluster has: each takes a tenth of a second and
+more.  Only what bears a fork, so no package that starts threads when it is imported."""
+PRELOAD_ROOM: Final = 1024 * MIB
+"""Bytes that a worker may have at least: pandas and Dask take 130 MB, which count for each though they share them."""
 
 
 class LaunchPlan(msgspec.Struct, kw_only=True):
@@ -45,6 +54,12 @@ class LaunchPlan(msgspec.Struct, kw_only=True):
     def __reduce__(self) -> NoReturn:
         # A cluster object that slips into a call would take its secret to every worker.
         raise secret_stays("A cluster's plan")
+
+    def preload(self) -> list[str]:
+        """Return what workers import before their first call."""
+        if 0 < self.layout.memory_limit < PRELOAD_ROOM:
+            return []
+        return [name for name in PRELOADED if name in sys.modules]
 
     def for_scheduler(self, address: str, directories: list[str], door: Door | None) -> ServiceConfig:
         """Return what the scheduler process is told.
@@ -103,5 +118,6 @@ class LaunchPlan(msgspec.Struct, kw_only=True):
             resources=self.resources,
             env=self.env,
             sys_path=list(map(str, sys.path)),
+            preload=self.preload(),
             cwd=cwd,
         )

@@ -34,6 +34,8 @@ class NannyConfig(msgspec.Struct, kw_only=True):
     """Where workers look for modules first, as in whoever starts it; ``None``: nobody says."""
     cwd: str = ""
     """Where workers begin; empty: where the nanny is."""
+    preload: list[str] = []
+    """Modules that are imported before the first worker is there, once for all of them."""
     leash: bool = True
     """End when standard input ends: whoever started it is gone."""
     timeout: float = 30.0

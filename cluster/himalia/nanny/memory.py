@@ -37,25 +37,31 @@ def judge(state: NannyState, metrics: HostMetrics) -> None:
             worker.running = running
             worker.memory = memory
     if state.worker_memory:
-        end_large_workers(state)
         trim_heaps(state)
+        end_large_workers(state)
 
 
 def trim_heaps(state: NannyState) -> None:
     """Have workers give back what they freed and kept for later calls, before it counts against them."""
+    most = state.settings.memory_terminate * state.worker_memory
     for worker in state.workers.values():
         if worker.status is not WorkerStatus.UP or worker.memory <= TRIM_ABOVE * state.worker_memory:
             worker.trimmed = 0
-        elif worker.memory > TRIM_AGAIN * worker.trimmed:
+        elif worker.memory > TRIM_AGAIN * worker.trimmed or worker.trimmed <= most < worker.memory:
             worker.trimmed = worker.memory
+            worker.is_trimming = True
             state.out.append(SendToWorker(worker.name, TrimHeap()))
+        else:
+            worker.is_trimming = False
 
 
 def end_large_workers(state: NannyState) -> None:
     """Restart every worker whose own memory is over its limit, before the system does worse."""
     terminate = state.settings.memory_terminate
     for worker in state.workers.values():
-        if worker.status is WorkerStatus.UP and worker.memory > terminate * state.worker_memory:
+        is_large = worker.memory > terminate * state.worker_memory
+        # Not before it was told: at the next measurement what it had kept is gone.
+        if worker.status is WorkerStatus.UP and is_large and not worker.is_trimming:
             reason = (
                 f"the nanny stopped it: it used {worker.memory / 2**20:,.0f} MiB of its own memory, more than "
                 f"{terminate:.0%} of its limit of {state.worker_memory / 2**20:,.0f} MiB"

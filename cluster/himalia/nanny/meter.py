@@ -54,7 +54,7 @@ class Meter:
         states = {}
         total = 0.0
         for worker in self._pool.workers.values():
-            pid = worker.process.pid
+            pid = worker.pid
             used, states[worker.name] = look_at(pid)
             self._seconds[pid] = used
             # A process that is new has no rate yet. By pid: a successor of the same name begins at zero.

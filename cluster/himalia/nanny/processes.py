@@ -27,10 +27,11 @@ from himalia.messages.worker import DATAGRAM_LIMIT, Run, Stored, WorkerToNanny
 from himalia.names import WorkerName
 from himalia.nanny.config import NannyConfig
 from himalia.nanny.datagrams import RunQueue, send, send_some
+from himalia.nanny.forking import ForkedProcess, Template, can_fork, reap_orphans
 from himalia.nanny.out_of_memory import OutOfMemoryCount
 from himalia.nanny.slots import Slots
 from himalia.worker.heap import heap_environment, live_limit
-from himalia.worker.wiring import LINE, WORKERS, WorkerConfig, datagram_pair
+from himalia.worker.wiring import LINE, WORKERS, TemplateConfig, WorkerConfig, datagram_pair
 
 logger = logging.getLogger("himalia.nanny")
 
@@ -69,14 +70,16 @@ class WorkerProcess:
         self,
         name: WorkerName,
         index: int,
-        process: subprocess.Popen[bytes],
         channel: socket.socket,
         lane: socket.socket | None,
         lines: int,
     ) -> None:
         self.name = name
         self.index = index
-        self.process = process
+        self.process: subprocess.Popen[bytes] | ForkedProcess | None = None
+        """``None`` until it was started."""
+        self.ended_by = 0
+        """Signal that it gets as soon as it is there."""
         self.channel = channel
         self.lane = lane
         self.backlog: deque[bytes] = deque()
@@ -87,9 +90,14 @@ class WorkerProcess:
         self.is_gone = False
 
     @property
+    def pid(self) -> int:
+        """Number of the process; 0 until it was started."""
+        return 0 if self.process is None else self.process.pid
+
+    @property
     def owner(self) -> str:
         """How the store knows it; a successor of the same name is another one."""
-        return f"{self.name}/{self.process.pid}"
+        return f"{self.name}/{self.pid}"
 
 
 class WorkerPool:
@@ -120,6 +128,11 @@ class WorkerPool:
         self._buffer = bytearray(2 * DATAGRAM_LIMIT)
         self._view = memoryview(self._buffer)
         self._decode = decoder_of(WorkerToNanny).decode
+        self._template: Template | None = None
+        self._may_fork = config.settings.fork_workers and can_fork()
+        # At once: it is ready by the time the scheduler has let this nanny in.
+        if config.nworkers:
+            self._find_template()
 
     # Starting and ending processes
 
@@ -133,48 +146,107 @@ class WorkerPool:
         self.slots.clear(index)
         channel, end = datagram_pair()
         lane, lane_end = datagram_pair() if self.config.nthreads > 1 else (None, None)
+        for ours in (channel, lane):
+            if ours is not None:
+                ours.setblocking(False)
+        lines = self.config.settings.log_lines
+        worker = self.workers[name] = WorkerProcess(name, index, channel, lane, lines)
+        self.logs.setdefault(name, deque(maxlen=lines))
+        ends = [end] if lane_end is None else [end, lane_end]
+        template = self._find_template()
+        if template is None:
+            self._start_afresh(worker, ends)
+            return
+        read, write = os.pipe()
+        fds = [write, self.queue.workers_end.fileno(), end.fileno(), self.slots.fd]
+        fds += [one.fileno() for one in ends[1:]]
+
+        def answered(pid: int) -> None:
+            os.close(write)
+            if pid and not worker.is_gone:
+                self._began(worker, ForkedProcess(pid, read))
+            else:
+                os.close(read)
+            if not pid and not worker.is_gone:
+                self._start_afresh(worker, ends)
+            for one in ends:
+                one.close()
+
+        template.fork(self._told(name, index, ends), fds, answered)
+
+    def _find_template(self) -> Template | None:
+        """Return what workers are forked from; ``None`` where they are started afresh."""
+        if self._may_fork and (self._template is None or self._template.is_gone):
+            # A second one if the first was killed, and no third: something here doesn't let it live.
+            self._may_fork = self._template is None
+            told = TemplateConfig(sys_path=self.config.sys_path, preload=self.config.preload)
+            try:
+                self._template = Template(told, self._environment())
+            except OSError as error:
+                self._may_fork = False
+                logger.warning("workers are started afresh, since what they are forked from can't be: %s", error)
+        return None if self._template is None or self._template.is_gone else self._template
+
+    def _start_afresh(self, worker: WorkerProcess, ends: list[socket.socket]) -> None:
+        """Start a process that imports everything itself."""
+        fds = [self.queue.workers_end.fileno(), self.slots.fd, *[end.fileno() for end in ends]]
+        told = self._told(worker.name, worker.index, ends)
         try:
-            process = self._spawn(name, index, end, lane_end)
+            process = subprocess.Popen(
+                module_command("himalia.worker", "worker"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
+                # Nothing else is inherited: a worker that held the scheduler's connection, or another worker's channel,
+                # would keep it open after we are gone.
+                pass_fds=fds,
+                # A group of its own, so that a ctrl-C in the terminal isn't for it, and its children end with it.
+                start_new_session=True,
+                env=self._environment(),
+            )
         except OSError as error:
-            channel.close()
-            if lane is not None:
-                lane.close()
+            self._release(worker)
+            del self.workers[worker.name]
             reason = f"{sys.executable} could not be started: {error}"
             # Not from inside this call: the machine is performing the instruction that led here.
-            self._loop.call_soon(self._owner.worker_gone, name, 0, reason, [], [], None)
+            self._loop.call_soon(self._owner.worker_gone, worker.name, 0, reason, [], [], None)
             return
         finally:
             # Our copies of the worker's ends: while one is open, the end of the process wouldn't close the channel.
-            end.close()
-            if lane_end is not None:
-                lane_end.close()
-        channel.setblocking(False)
-        if lane is not None:
-            lane.setblocking(False)
-        lines = self.config.settings.log_lines
-        worker = self.workers[name] = WorkerProcess(name, index, process, channel, lane, lines)
-        self.logs.setdefault(name, deque(maxlen=lines))
+            for end in ends:
+                end.close()
+        assert process.stdin is not None
+        try:
+            # On standard input: everybody on the host can read a command line.
+            write_whole(process.stdin, msgspec.json.encode(told) + b"\n")
+            process.stdin.close()
+        except OSError:  # it is dead already; its exit tells
+            pass
+        self._began(worker, process)
+
+    def _began(self, worker: WorkerProcess, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
+        """Listen to a process from now on."""
+        worker.process = process
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
-        self._loop.add_reader(channel, self._read, worker)
+        self._loop.add_reader(worker.channel, self._read, worker)
         self._loop.add_reader(process.stdout, self._read_output, worker)
         self._watch(worker)
+        if worker.ended_by:
+            self._signal(worker.name, worker.ended_by)
 
-    def _spawn(
-        self, name: WorkerName, index: int, channel: socket.socket, lane: socket.socket | None
-    ) -> subprocess.Popen[bytes]:
+    def _told(self, name: WorkerName, index: int, ends: list[socket.socket]) -> WorkerConfig:
+        """Return what a worker is told; a fork has other numbers for its descriptors, and finds out which."""
         config, settings = self.config, self.config.settings
-        fds = [self.queue.workers_end.fileno(), channel.fileno(), self.slots.fd]
-        if lane is not None:
-            fds.append(lane.fileno())
-        told = WorkerConfig(
+        return WorkerConfig(
             name=name,
             index=index,
             nthreads=config.nthreads,
-            queue=fds[0],
-            channel=fds[1],
-            slots=fds[2],
-            lane=fds[3] if lane is not None else -1,
+            queue=self.queue.workers_end.fileno(),
+            channel=ends[0].fileno(),
+            slots=self.slots.fd,
+            lane=ends[1].fileno() if len(ends) > 1 else -1,
             arena=self._arena,
             cwd=config.cwd,
             sys_path=config.sys_path,
@@ -185,28 +257,11 @@ class WorkerPool:
             function_cache=settings.function_cache,
             output_rate=settings.output_rate,
         )
-        given = {**os.environ, **config.env}
-        process = subprocess.Popen(
-            module_command("himalia.worker", "worker"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=0,
-            # Nothing else is inherited: a worker that held the scheduler's connection, or another worker's channel,
-            # would keep it open after we are gone.
-            pass_fds=fds,
-            # A group of its own, so that a ctrl-C in the terminal isn't for it, and its children end with it.
-            start_new_session=True,
-            env=with_paths({**heap_environment(config.memory_limit, given), **ENVIRONMENT, **given}),
-        )
-        assert process.stdin is not None
-        try:
-            # On standard input: everybody on the host can read a command line.
-            write_whole(process.stdin, msgspec.json.encode(told) + b"\n")
-            process.stdin.close()
-        except OSError:  # it is dead already; its exit tells
-            pass
-        return process
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment of the workers."""
+        given = {**os.environ, **self.config.env}
+        return with_paths({**heap_environment(self.config.memory_limit, given), **ENVIRONMENT, **given})
 
     def stop(self, name: WorkerName) -> None:
         """Ask a worker and its children to end."""
@@ -218,19 +273,27 @@ class WorkerPool:
 
     def close(self) -> None:
         """Kill everything that is left, and close everything; tells nobody."""
+        # First: what it forked that moment would be nobody's; it ends by the end of its channel.
+        if self._template is not None:
+            self._template.close()
         for worker in list(self.workers.values()):
             self._signal(worker.name, signal.SIGKILL)
             self._release(worker)
-            worker.process.wait()
+            if worker.process is not None:
+                worker.process.wait()
         self.queue.close()
         os.close(self.slots.fd)
 
     def _signal(self, name: WorkerName, number: int) -> None:
         worker = self.workers.get(name)
-        if worker is not None and worker.process.returncode is None:
+        if worker is None:
+            return
+        if worker.process is None:
+            worker.ended_by = max(worker.ended_by, number)
+        elif worker.process.returncode is None:
             try:
                 # The group, and only while its leader isn't reaped: then the number may be somebody else's.
-                os.killpg(worker.process.pid, number)
+                os.killpg(worker.pid, number)
             except OSError:  # a zombie on its way out
                 pass
 
@@ -238,7 +301,7 @@ class WorkerPool:
         """See to it that we hear of a process's end."""
         if sys.platform == "linux":
             # No SIGCHLD handler: that would be the process's, and `himalia worker` may run in somebody else's.
-            worker.pidfd = os.pidfd_open(worker.process.pid)
+            worker.pidfd = os.pidfd_open(worker.pid)
             self._loop.add_reader(worker.pidfd, self._reap, worker)
         else:
             self._loop.call_later(REAP_INTERVAL, self._look_at, worker)
@@ -247,7 +310,7 @@ class WorkerPool:
         if worker.is_gone:
             return
         # WNOWAIT leaves the zombie, whose number _reap() still needs.
-        if os.waitid(os.P_PID, worker.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+        if os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
             self._reap(worker)
         else:
             self._loop.call_later(REAP_INTERVAL, self._look_at, worker)
@@ -257,7 +320,7 @@ class WorkerPool:
         if worker.is_gone:
             return
         try:
-            os.killpg(worker.process.pid, signal.SIGKILL)  # while its zombie keeps the number from being reused
+            os.killpg(worker.pid, signal.SIGKILL)  # while its zombie keeps the number from being reused
         except OSError:
             pass
         # All that it said counts, a result above all: a call whose answer had been sent is done, however its process
@@ -268,6 +331,7 @@ class WorkerPool:
         if worker.partial:
             self._keep_lines(worker, worker.partial)
         # Doesn't wait: it is a zombie already.
+        assert worker.process is not None
         code = worker.process.wait()
         self._release(worker)
         del self.workers[worker.name]
@@ -276,7 +340,7 @@ class WorkerPool:
         self.slots.clear(worker.index)
         # Looked at for each death by SIGKILL, and only then, so that the count of one isn't taken for that of another.
         rose = self._out_of_memory.rose() if code == -signal.SIGKILL else False
-        self._owner.worker_gone(worker.name, worker.process.pid, exit_text(code), running, list(worker.lines), rose)
+        self._owner.worker_gone(worker.name, worker.pid, exit_text(code), running, list(worker.lines), rose)
 
     def _release(self, worker: WorkerProcess) -> None:
         worker.is_gone = True
@@ -285,12 +349,19 @@ class WorkerPool:
         worker.channel.close()
         if worker.lane is not None:
             worker.lane.close()
-        if worker.process.stdout is not None:
+        if worker.process is not None and worker.process.stdout is not None:
             self._loop.remove_reader(worker.process.stdout)
             worker.process.stdout.close()
         if worker.pidfd >= 0:
             self._loop.remove_reader(worker.pidfd)
             os.close(worker.pidfd)
+
+    def reap_orphans(self) -> None:
+        """Reap what dead workers left of their own."""
+        known = {worker.pid for worker in self.workers.values()}
+        if self._template is not None:
+            known.add(self._template.pid)
+        reap_orphans(known)
 
     def owner(self, name: WorkerName) -> str:
         """Return how the store knows the process that has this name now."""
@@ -362,6 +433,7 @@ class WorkerPool:
     # Output
 
     def _read_output(self, worker: WorkerProcess) -> None:
+        assert worker.process is not None
         assert worker.process.stdout is not None
         try:
             data = os.read(worker.process.stdout.fileno(), OUTPUT)

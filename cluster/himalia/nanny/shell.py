@@ -268,6 +268,7 @@ class NannyShell:
         self.driver.feed(self.meter.measure(max(0.0, now - due)))
         self._relieve()
         self.exchange.tick()
+        self.pool.reap_orphans()
         self.profiler.tick()
         self.timer = self.loop.call_later(interval, self._measure, now + interval)
 

@@ -40,9 +40,8 @@ class NannyWorker:
     """A planned worker, and its process if there is one."""
 
     __slots__ = (
-        "alone", "began", "blamed", "cause", "deaths", "ends_itself", "index", "memory", "name", "pid", "planned",
-        "ready", "reason", "restart_at", "running", "status", "still", "still_for", "targeted",
-        "trimmed",
+        "alone", "began", "blamed", "cause", "deaths", "ends_itself", "index", "is_trimming", "memory", "name", "pid",
+        "planned", "ready", "reason", "restart_at", "running", "status", "still", "still_for", "targeted", "trimmed",
     )  # fmt: skip
 
     def __init__(self, name: WorkerName, index: int) -> None:
@@ -76,6 +75,8 @@ class NannyWorker:
         self.memory = 0
         self.trimmed = 0
         """Its memory when it was last told to give back what it freed."""
+        self.is_trimming = False
+        """Whether it was told so at the last measurement."""
         self.still = ""
         """How its process stands still (``watchdog``); empty while it doesn't."""
         self.still_for = 0.0

@@ -28,6 +28,11 @@ def main() -> None:
     # First: should the nanny end while the configuration is read, this would be whoever adopted us.
     parent = os.getppid()
     config = json_decoder_of(WorkerConfig).decode(sys.stdin.buffer.readline())
+    run_worker(config, parent)
+
+
+def run_worker(config: WorkerConfig, parent: int) -> None:
+    """Be a worker of the nanny that is this process's parent."""
     die_with(parent)
     show_to(parent)
     offer_to_oom_killer()

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from himalia.settings import MIB
+from himalia.settings import KIB, MIB
 
 LARGEST: Final = 256 * MIB
 """Bytes of the largest array whose memory is kept: twice what a chunk of Dask's has (``array.chunk-size``)."""
@@ -21,6 +21,10 @@ KEPT: Final = 512 * MIB
 """Free bytes at the end of the heap beyond which they go back at once: both operands of an operation on the largest."""
 SHARE: Final = 8
 """Nor is more kept than an eighth of the worker's memory limit."""
+ROOM: Final = 512 * MIB
+"""Bytes that a worker may have at least for this; half of less is Python with NumPy and pandas."""
+SMALL: Final = 64 * KIB
+"""Free bytes at the end of the heap that smaller workers keep; dask.distributed has the same for all."""
 LIVE_SHARE: Final = 16
 """Nor are results kept as objects beyond a sixteenth."""
 TRIM: Final = "MALLOC_TRIM_THRESHOLD_"
@@ -39,6 +43,8 @@ def heap_environment(memory_limit: int, given: Mapping[str, str]) -> dict[str, s
     """
     if not given.keys().isdisjoint((TRIM, MAP)) or "glibc.malloc" in given.get("GLIBC_TUNABLES", ""):
         return {}
+    if 0 < memory_limit < ROOM:
+        return {TRIM: str(SMALL)}
     kept = min(KEPT, memory_limit // SHARE) if memory_limit else KEPT
     # Both have to be set: either alone ends glibc's own adaptation of the other, and from 128 KiB on each array is
     # mapped and unmapped.

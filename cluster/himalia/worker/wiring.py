@@ -64,6 +64,36 @@ class WorkerConfig(msgspec.Struct, kw_only=True):
     output_rate: int = 200
 
 
+class TemplateConfig(msgspec.Struct, kw_only=True):
+    """The one line of JSON that a template reads from its standard input."""
+
+    control: int = -1
+    sys_path: list[str] | None = None
+    """As in :class:`WorkerConfig`."""
+    preload: list[str] = []
+    """Modules to import first."""
+
+
+class Forked(msgspec.Struct):
+    """What a template says, once when it is ready and then in answer to each :class:`WorkerConfig`."""
+
+    index: int
+    pid: int = 0
+    """0: it didn't fork."""
+    error: str = ""
+
+
+FORK_LIMIT: Final = 1024 * 1024
+"""Bytes of a request for a fork: a worker's configuration, of which the path is the longest part."""
+MOST_FDS: Final = 5
+"""Descriptors of a request: output, queue, channel, slots, lane."""
+
+
+def control_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets that keep the borders of messages."""
+    return socket.socketpair(socket.AF_UNIX, KIND)
+
+
 def datagram_pair() -> tuple[socket.socket, socket.socket]:
     """Two connected datagram sockets with generous buffers."""
     pair = socket.socketpair(socket.AF_UNIX, KIND)

@@ -242,7 +242,9 @@ def test_without_a_scheduler_the_nanny_ends() -> None:
 def test_a_worker_over_its_memory_is_ended_and_what_it_runs_is_blamed() -> None:
     stage = NannyStage(worker_memory=1000 * 2**20)
     stage.scheduler(A)
-    assert stage.event(e.Measured(HostMetrics(workers={str(FIRST): (1.0, 960 * 2**20, 1)}))) == [e.KillWorker(FIRST)]
+    measured = e.Measured(HostMetrics(workers={str(FIRST): (1.0, 960 * 2**20, 1)}))
+    assert stage.event(measured) == [e.SendToWorker(FIRST, TrimHeap())]
+    assert stage.event(measured) == [e.KillWorker(FIRST)]
     reason = "the nanny stopped it: it used 960 MiB of its own memory, more than 95% of its limit of 1,000 MiB"
     assert stage.dies(FIRST, 1, exit="signal SIGKILL")[0] == sent(
         WorkerDied(FIRST, reason, [(A.key, 1)], True, ["log"], "memory")

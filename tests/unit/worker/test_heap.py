@@ -13,8 +13,9 @@ def test_a_worker_without_a_limit_keeps_what_an_operation_on_a_large_chunk_needs
     assert heap_environment(2**40, {}) == {TRIM: str(KEPT), MAP: str(LARGEST)}
 
 
-def test_a_small_worker_keeps_an_eighth() -> None:
+def test_a_worker_keeps_an_eighth_and_a_small_one_nothing() -> None:
     assert heap_environment(800 * MIB, {"PATH": "/bin"}) == {TRIM: str(100 * MIB), MAP: str(100 * MIB)}
+    assert heap_environment(128 * MIB, {}) == {TRIM: "65536"}
 
 
 @pytest.mark.parametrize("given", [{TRIM: "65536"}, {MAP: "1"}, {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=128"}])

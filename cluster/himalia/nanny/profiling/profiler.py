@@ -81,7 +81,7 @@ class Profiler:
 
     def _begin(self, name: WorkerName, *, fast: bool) -> asyncio.Task[None]:
         worker = self._pool.workers[name]
-        task = asyncio.ensure_future(self._look(name, worker.process.pid, fast))
+        task = asyncio.ensure_future(self._look(name, worker.pid, fast))
         # Here before it runs: the next tick must not begin a second look at it.
         self._looking[name] = task
         task.add_done_callback(lambda _: self._looking.pop(name, None))

@@ -65,19 +65,15 @@ def test_after_somebody_asked_busy_workers_take_turns() -> None:
     assert plan.next_looks({W: [], V: [], U: []}, [], 9.0) == []
 
 
-class Process(NamedTuple):
-    pid: int
-
-
 class Worker(NamedTuple):
-    process: Process
+    pid: int
 
 
 class Pool:
     """Two workers with a call each; the second one's process lets nobody look."""
 
     def __init__(self) -> None:
-        self.workers = {W: Worker(Process(1)), V: Worker(Process(2))}
+        self.workers = {W: Worker(1), V: Worker(2)}
 
     def all_running(self) -> dict[WorkerName, list[int]]:
         return {W: [1], V: [2]}
