@@ -1,6 +1,7 @@
 """The flight recorder: a follower of a cluster's whole telemetry that writes it to a file.
 
 A recording begins with what the scheduler still remembers, so that one started after something went wrong shows it.
+One that is stopped has all that the scheduler knew at that moment: it is asked for what wasn't pushed yet.
 This module decides what the cluster is asked, and when a recording ends; ``transcript.py`` what it says, ``tape.py``
 where the bytes go.  It costs the scheduler what any follower costs; packing and writing happen in the thread that
 follows.
@@ -102,7 +103,7 @@ class Recorder:
         return card("Recording", str(self.path), status=status, label=label, content=content)
 
     def stop(self) -> None:
-        """End the recording, with what profilers saw and what was printed last; a second time does nothing.
+        """End the recording, with every call that the scheduler knows to have ended by now; a second time does nothing.
 
         Raises
         ------
@@ -116,6 +117,8 @@ class Recorder:
     def finish(self) -> None:
         """Do what :meth:`stop` does, and raise nothing."""
         if self.is_running:
+            # Pushes come four times a second: calls whose results a user has by now may be in none of them yet.
+            self._answer(self._ask_rest)
             # The last lines tell most, and nobody has asked for them for up to five seconds.
             if math.isfinite(self._logs_at):
                 self._take_logs(self._answer(self._ask_logs), None)
@@ -139,6 +142,9 @@ class Recorder:
 
     async def _ask_past(self, source: Source) -> TelemetryReport:
         return await source.telemetry(self._since)
+
+    async def _ask_rest(self, source: Source) -> None:
+        await source.catch_up()
 
     async def _ask_logs(self, source: Source) -> ProcessLogs:
         return await source.logs(self._lines_since)

@@ -287,10 +287,17 @@ class CallSpec(Part, tag=211):
     dependencies: ManyOf[Key]
 
 
+class CaughtUp(Part, tag=212):
+    """All that was known when it was asked for was pushed."""
+
+    total: Serial = 0
+    """Calls that had ended."""
+
+
 # Told apart by their tags, which go from 200 on so that they never meet those of messages.
 AnyAnswer = (
     ClusterInfo | KeyTable | Explanation | CallReplies | Restarted | Scaled | PackageVersions | ProcessLogs
-    | TelemetryReport | ProfileSamples | TaskView | CallSpec
+    | TelemetryReport | ProfileSamples | TaskView | CallSpec | CaughtUp
 )  # fmt: skip
 
 

@@ -43,6 +43,8 @@ class FakeFeed:
         self.is_gone = False
         self.is_followed = False
         self.is_over = False
+        self.unpushed: list[Telemetry] = []
+        """What the scheduler knows and tells with its next push, or who asks for it."""
 
     def subscribe(self, take: Any, take_info: Any, take_end: Any, take_restart: Any) -> Callable[[], None]:
         self.take, self.take_info, self.take_end, self.take_restart = take, take_info, take_end, take_restart
@@ -61,7 +63,7 @@ class FakeFeed:
         """Answer what was posted."""
         while self.waiting:
             question, done = self.waiting.pop(0)
-            done(asyncio.run(question(Control())), None)
+            done(asyncio.run(question(Control(self))), None)
 
     def fail(self) -> None:
         while self.waiting:
@@ -70,7 +72,7 @@ class FakeFeed:
     def ask(self, question: Question, timeout: float) -> Any:
         if self.is_gone:
             raise ClosedError("The cluster has ended.")
-        return asyncio.run(question(Control()))
+        return asyncio.run(question(Control(self)))
 
 
 SAMPLES = ProfileSamples({"w-0": [(1.0, "main (a.py:1)", 3)]})
@@ -78,6 +80,13 @@ INFO = ClusterInfo(hosts={HostId(PeerId("h")): HostView("tcp://h")})
 
 
 class Control:
+    def __init__(self, feed: FakeFeed) -> None:
+        self.feed = feed
+
+    async def catch_up(self) -> None:
+        while self.feed.unpushed:
+            self.feed.take(self.feed.unpushed.pop(0))
+
     async def telemetry(self, since: float) -> TelemetryReport:
         return TelemetryReport([], [record(number) for number in range(5)], 5)
 
@@ -121,6 +130,15 @@ def test_a_call_is_recorded_once_whether_it_was_told_before_or_during_the_answer
     assert keys_in(recording) == [f"inc-{number}" for number in range(9)]
     assert sum(block.records for block in recording.blocks) == 9
     assert recording.header.cluster == "moons"
+
+
+def test_calls_that_ended_since_the_last_push_are_asked_for_when_it_is_stopped(tmp_path: Path) -> None:
+    feed = FakeFeed()
+    with start(tmp_path / "run.himalia", feed):
+        feed.answer()
+        feed.take(push(5, 6))
+        feed.unpushed = [push(6, 9)]
+    assert keys_in(read(tmp_path / "run.himalia")) == [f"inc-{number}" for number in range(9)]
 
 
 def test_what_the_scheduler_remembers_is_told_at_the_time_when_it_happened(tmp_path: Path) -> None:

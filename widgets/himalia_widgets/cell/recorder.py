@@ -65,6 +65,8 @@ class CellRecorder:
         self._ended.set()
         self._asking.join()
         try:
+            # What hosts measured since the last push, too.
+            self.feed.ask(lambda source: source.catch_up(), ANSWER)
             report = self._ask_report()
             self.samples = self.feed.ask(lambda source: source.profile(self.started), ANSWER)
             self._ask_info()

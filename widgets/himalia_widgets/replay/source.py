@@ -160,6 +160,9 @@ class ReplaySource:
         """Have told what was told until that moment, and what follows when time moves; it never ends by itself."""
         return self.reel.subscribe(Subscriber(on_telemetry, on_info, on_end, on_restart))
 
+    async def catch_up(self) -> None:
+        """Do nothing: until the moment that is chosen, all was told."""
+
     def obstacle(self, action: Action) -> str:
         """Return why nothing can be done."""
         return OVER

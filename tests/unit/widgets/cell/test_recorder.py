@@ -21,3 +21,12 @@ def test_what_others_follow_is_left_as_it_came() -> None:
     assert told != 0
     assert len(recorder.history.calls) == 0  # single calls are asked for at the end
     assert recorder.history.hosts
+
+
+def test_what_was_not_pushed_yet_is_asked_for_at_the_end() -> None:
+    cluster, made = ForeignCluster(), MadeUpCluster()
+    recorder = CellRecorder(cluster)
+    recorder.begin()
+    cluster.source.unpushed = [(made.step(5.0), made.info())]
+    recorder.end()
+    assert set(recorder.history.hosts) == set(made.info().hosts)
