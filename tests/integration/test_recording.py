@@ -25,6 +25,7 @@ from tests.waiting import PATIENCE, wait_until
 
 pytest.importorskip("bokeh", reason="replay needs the views: pip install 'himalia[jupyter]'")
 
+from himalia_widgets.replay.comparison import whole_run
 from himalia_widgets.replay.source import ReplaySource
 
 
@@ -150,6 +151,9 @@ def test_a_recording_of_a_block_has_every_call_that_the_block_gathered(tmp_path:
             source = open_reel(tmp_path / "block.himalia")
             assert set(keys_of(source)) == {future.key for future in futures}
             assert len(source.history.workers) == 2
+            # Not those of the recordings before it, on the same cluster.
+            assert source.calls == whole_run(source.history).calls == source.history.total == 10
+            assert source.history.groups[next(iter(source.history.groups))].finished == 10
 
 
 def test_replay_serves_a_page_that_only_its_link_opens(truth: Truth) -> None:

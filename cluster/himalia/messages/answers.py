@@ -205,11 +205,14 @@ class TelemetryReport(Part, tag=208):
         Single calls, in the order in which they ended.
     total : int
         Calls that ended so far, of which ``records`` are the latest.
+    counts : TaskCounts or None
+        All tasks that there ever were; None if whoever answers doesn't count them.
     """
 
     groups: Many[GroupSummary]
     records: Many[TaskRecord]
     total: Serial = 0
+    counts: TaskCounts | None = None
 
 
 class ProfileSamples(Part, tag=209):

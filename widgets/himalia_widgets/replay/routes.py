@@ -13,7 +13,7 @@ from himalia.show.plain import Plain
 from himalia_widgets.dashboard.rest import Answer, Argument, JsonHandler, Route
 from himalia_widgets.replay.comparison import FunctionTimes, compare, whole_run
 from himalia_widgets.replay.source import ReplaySource
-from himalia_widgets.view.stream.window import whole
+from himalia_widgets.view.units import seconds
 
 SPEEDS: Final = (0.1, 1000.0)
 """Least and most recorded seconds for each second."""
@@ -25,8 +25,8 @@ class Differences(TypedDict):
     """How two runs differ."""
 
     titles: list[str]
-    lengths: list[float]
-    """Seconds."""
+    lengths: list[str]
+    """As they are said everywhere."""
     rows: list[Plain]
     left_out: int
     """Functions for which there is no row."""
@@ -64,8 +64,10 @@ def move(source: ReplaySource, argument: Argument) -> Plain:
     return {
         "title": source.title,
         "started": reel.started,
-        "length": reel.ended - reel.started,
+        "length": source.length,
         "time": reel.time - reel.started,
+        # As the terminal and the page of two runs say them.
+        "texts": [seconds(reel.time - reel.started), seconds(source.length)],
         "speed": source.speed,
         "playing": source.is_playing,
     }
@@ -87,7 +89,7 @@ def describe_differences(first: ReplaySource, second: ReplaySource) -> Differenc
     total = ("All functions", whole_run(first.history), whole_run(second.history))
     return {
         "titles": [source.title for source in (first, second)],
-        "lengths": [whole(source.history).length for source in (first, second)],
+        "lengths": [seconds(source.length) for source in (first, second)],
         "rows": [describe_row(*row) for row in (total, *rows[:ROWS])],
         "left_out": max(0, len(rows) - ROWS),
     }

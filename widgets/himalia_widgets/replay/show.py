@@ -70,7 +70,6 @@ async def show(sources: Sequence[ReplaySource], door: Door, browse: bool, stop: 
 
 def describe(source: ReplaySource) -> str:
     """Return a recording in a line."""
-    recording = source.reel.recording
-    length = seconds(source.reel.ended - source.reel.started)
+    recording, length = source.reel.recording, seconds(source.length)
     torn = "; its end was cut off" if recording.torn else ""
-    return f"{source.title}: {recording.header.cluster}, {length}, {count(source.history.total)} calls{torn}"
+    return f"{source.title}: {recording.header.cluster}, {length}, {count(source.calls)} calls{torn}"

@@ -76,6 +76,19 @@ class ReplaySource:
         """What was known at the moment that is chosen."""
         return self.followed.history
 
+    @property
+    def length(self) -> float:
+        """Seconds from the recording's start to its end, whatever moment is chosen."""
+        return self.reel.recording.length
+
+    @property
+    def calls(self) -> int:
+        """Calls of the recording that had ended by the moment that is chosen, those that failed included.
+
+        Each counts once, however often it was tried, as on all pages (:class:`himalia.messages.telemetry.TaskCounts`).
+        """
+        return self.history.counts.ended
+
     # Transport
 
     @property
