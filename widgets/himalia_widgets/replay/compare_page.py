@@ -17,7 +17,9 @@ from himalia_widgets.plots.task_stream import TaskStreamPlot
 from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.units import count, seconds
 
-PAGE: Final = Page("/compare", "Two runs", (("run-a", 12), ("run-b", 12)), script="compare", in_navigation=False)
+PAGE: Final = Page(
+    "/compare", "Two runs", (("run-a", 12), ("run-b", 12)), script="compare", in_navigation=False, is_of_now=False
+)
 LEAST: Final = 0.001
 """Seconds that an axis shows at least; an empty recording has no length."""
 # Setting one range calls back for the other: ``moving`` keeps them from answering each other.
@@ -44,7 +46,8 @@ def compare_application(first: ReplaySource, second: ReplaySource) -> Applicatio
             document.add_root(plot.root)
         document.title = PAGE.title
         document.template = TEMPLATE
-        document.template_variables.update(frame(PAGE, first, dark=dark) | {"headings": headings})
+        of_both = {"headings": headings, "cluster": encodable(f"{first.title} and {second.title}")}
+        document.template_variables.update(frame(PAGE, first, dark=dark) | of_both)
 
     return Application(FunctionHandler(fill))
 

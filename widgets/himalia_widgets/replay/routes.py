@@ -6,7 +6,6 @@ Whoever has the page open moves the same moment.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, TypedDict
 
 from himalia.show.plain import Plain
@@ -32,17 +31,19 @@ class Differences(TypedDict):
     """Functions for which there is no row."""
 
 
-def routes(sources: Sequence[ReplaySource]) -> list[Route]:
-    """Return Tornado's routes for one recording, or for two that are compared."""
+def routes(source: ReplaySource, compared: tuple[ReplaySource, ReplaySource] | None = None) -> list[Route]:
+    """Return Tornado's routes for a recording that is moved, and for two that are compared, which nobody moves."""
 
     async def moment(argument: Argument) -> Answer:
-        return move(sources[0], argument) | {"runs": len(sources)}
-
-    async def differences(argument: Argument) -> Answer:
-        return describe_differences(*sources)
+        return move(source, argument) | {"runs": 1 if compared is None else 2}
 
     found: list[Route] = [(r"/replay\.json", JsonHandler, {"answer": moment})]
-    if len(sources) == 2:
+    if compared is not None:
+        first, second = compared
+
+        async def differences(argument: Argument) -> Answer:
+            return describe_differences(first, second)
+
         found.append((r"/compare\.json", JsonHandler, {"answer": differences}))
     return found
 

@@ -20,6 +20,7 @@ from himalia_widgets.replay.comparison import compare, whole_run
 from himalia_widgets.replay.described import describe
 from himalia_widgets.replay.routes import describe_differences, move
 from himalia_widgets.replay.show import describe as describe_line
+from himalia_widgets.replay.show import unmoved
 from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.history import History
 
@@ -209,6 +210,14 @@ def test_the_page_of_two_runs_is_told_each_number_twice() -> None:
     total, row = found["rows"]
     assert (total["name"], row["name"]) == ("All functions", "inc")
     assert row["calls"] == total["calls"] == [12, 24]
+
+
+def test_what_is_compared_is_whole_wherever_the_first_run_was_moved_to() -> None:
+    sources = [ReplaySource(recorded(seconds), "moons") for seconds in (3, 6)]
+    compared = unmoved(sources)
+    sources[0].seek(START)
+    assert [source.calls for source in sources] == [4, 24]
+    assert describe_differences(*compared)["rows"][0]["calls"] == [12, 24]
 
 
 def test_two_runs_are_drawn_from_the_same_start_on_the_same_scale() -> None:
