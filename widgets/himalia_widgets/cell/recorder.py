@@ -56,6 +56,8 @@ class CellRecorder:
         self._ask_info()
         # Groups are summed up since the cluster began: this is what to take off at the end.
         self._known = {(group.name, group.span): group for group in self._ask_report().groups}
+        # The block begins here, not when its cluster was first asked.
+        self.started = time.time()
         self._asking = threading.Thread(target=self._ask_often, name="himalia-report", daemon=True)
         self._asking.start()
 
