@@ -67,6 +67,24 @@ def test_what_is_shown_changes_in_its_place_while_a_cell_blocks(
     assert "pending" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
 
 
+CONTROLS = ("replay-play", "replay-time", "replay-now", "replay-speed", "replay-compare")
+PLACES = {"header": "header", "brand": ".brand", "numbers": "#numbers", "card": "[data-plot=task_stream]"}
+EDGES = """places => Object.fromEntries(Object.entries(places).map(
+  ([name, place]) => [name, document.querySelector(place).getBoundingClientRect().toJSON()]))"""
+
+
+def check_row(page: Any, width: int) -> None:
+    """Check that a replay's controls are as wide as the cards and have room below, and numbers are below the title."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.wait_for_function(DRAWN)
+    edges = page.evaluate(EDGES, PLACES | {name: f"#{name}" for name in CONTROLS})
+    assert edges["header"]["bottom"] - max(edges[name]["bottom"] for name in CONTROLS) >= 8
+    assert max(edges[name]["right"] for name in CONTROLS) == edges["card"]["right"]
+    assert edges["replay-play"]["left"] == edges["card"]["left"] == edges["numbers"]["left"]
+    assert edges["numbers"]["top"] >= edges["brand"]["bottom"]
+    shot(page, f"replay-row-{width}")
+
+
 @pytest.fixture(scope="module")
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Record a run with hostile names, end its cluster, and return the link of its replay."""
@@ -91,19 +109,29 @@ def test_a_recording_is_moved_by_its_slider_and_runs(replayed: str, open_page: C
     page = open_page(replayed)
     expect(page.get_by_role("cell", name="All functions")).to_be_visible()
     expect(page.locator("tbody tr").first).to_contain_text(str(CALLS + len(HOSTILE)))
+    slider = page.get_by_label("Time of the recording")
+    # Whole runs are compared: there is no moment to choose, and no numbers of one.
+    expect(slider).to_have_count(0)
+    expect(page.locator("#numbers")).to_be_hidden()
+    page.wait_for_function(DRAWN)
     shot(page, "replay-compare-light")
     page.get_by_role("link", name="Status").click()
     done = page.locator("[data-number=done] b")
     expect(done).to_have_text(str(CALLS + len(HOSTILE)))
-    slider = page.get_by_label("Time of the recording")
     slider.focus()
     page.keyboard.press("Home")
+    expect(done).not_to_have_text(str(CALLS + len(HOSTILE)))
+    page.get_by_role("link", name="Compare both").click()
+    expect(page.locator("tbody tr").first).to_contain_text(str(CALLS + len(HOSTILE)))
+    page.go_back()
     expect(done).not_to_have_text(str(CALLS + len(HOSTILE)))
     page.get_by_label("Speed").select_option("5")
     page.get_by_role("button", name="Play").click()
     expect(done).to_have_text(str(CALLS + len(HOSTILE)))
     expect(page.get_by_role("button", name="Play")).to_be_visible()
     page.wait_for_function(DRAWN)
+    for width in (600, 1280):
+        check_row(page, width)
     shot(page, "replay-status-light")
     page.get_by_role("button", name="Light or dark").click()
     expect(page.locator("html")).to_have_attribute("data-drawn", "dark")

@@ -25,6 +25,7 @@ from tests.waiting import PATIENCE, wait_until
 
 pytest.importorskip("bokeh", reason="replay needs the views: pip install 'himalia[jupyter]'")
 
+from himalia_widgets.replay.comparison import whole_run
 from himalia_widgets.replay.source import ReplaySource
 
 
@@ -70,6 +71,8 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Truth]:
             wait_until_told(cluster, len(earlier) + len(futures))
             workers = cluster.workers
         assert not recorder.is_running
+        # The thread that prints what calls wrote begins with the first line: it isn't what a test leaves behind.
+        wait_until(lambda: any(thread.name == "himalia-callbacks" for thread in threading.enumerate()))
         yield Truth(path, {future.key for future in earlier}, {future.key for future in futures}, finished, workers)
 
 
@@ -137,6 +140,20 @@ def test_a_recording_ends_with_its_cluster(tmp_path: Path, nothing_left: None) -
     wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "himalia-feed"])
     with pytest.raises(ClosedError):
         cluster.record(tmp_path / "late.himalia")
+
+
+def test_a_recording_of_a_block_has_every_call_that_the_block_gathered(tmp_path: Path) -> None:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        for number in range(3):
+            with cluster.record(tmp_path / "block.himalia", last=0):
+                futures = client.map(double, range(number * 10, number * 10 + 10))
+                client.gather(futures)
+            source = open_reel(tmp_path / "block.himalia")
+            assert set(keys_of(source)) == {future.key for future in futures}
+            assert len(source.history.workers) == 2
+            # Not those of the recordings before it, on the same cluster.
+            assert source.calls == whole_run(source.history).calls == source.history.total == 10
+            assert source.history.groups[next(iter(source.history.groups))].finished == 10
 
 
 def test_replay_serves_a_page_that_only_its_link_opens(truth: Truth) -> None:

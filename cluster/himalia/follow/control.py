@@ -27,6 +27,7 @@ from himalia.messages.answers import (
     TelemetryReport,
 )
 from himalia.messages.client import (
+    CatchUp,
     DescribeTask,
     Explain,
     FollowTelemetry,
@@ -187,6 +188,11 @@ class Control:
     def follow(self, interval: float, *, full: bool) -> None:
         """Have what changes pushed, at most every ``interval`` seconds; see :class:`Feed` for ``full``."""
         self.endpoint.send(SCHEDULER, FollowTelemetry(interval, full, past=True))
+
+    async def catch_up(self) -> None:
+        """Return once what the scheduler knew when it was asked was pushed, if it is followed."""
+        # What a session carries comes in order: the push was handed on before the answer is read.
+        await self.ask(CatchUp)
 
     async def shut_down(self, reason: str, timeout: float) -> bool:
         """Ask the cluster to end, and return whether its scheduler said goodbye in time."""

@@ -139,6 +139,12 @@ class Feed:
         """Return the samples of all workers that can be looked at."""
         return await self.control.profile(since)
 
+    async def catch_up(self) -> None:
+        """Have what changed pushed now, and, if somebody came or left, wait for who is there."""
+        await self.control.catch_up()
+        if self._asking is not None:
+            await asyncio.wait([self._asking])
+
     def obstacle(self, action: Action) -> str:
         """Return why that can't be done: the scheduler starts no host, and on several it wouldn't know where."""
         return cannot_scale(self._snapshot.info) if action == "scale" else ""

@@ -1,6 +1,7 @@
 """The flight recorder: a follower of a cluster's whole telemetry that writes it to a file.
 
 A recording begins with what the scheduler still remembers, so that one started after something went wrong shows it.
+One that is stopped has all that the scheduler knew at that moment: it is asked for what wasn't pushed yet.
 This module decides what the cluster is asked, and when a recording ends; ``transcript.py`` what it says, ``tape.py``
 where the bytes go.  It costs the scheduler what any follower costs; packing and writing happen in the thread that
 follows.
@@ -77,6 +78,8 @@ class Recorder:
         self._lock = threading.Lock()
         """Held by whoever writes: the feed's thread, or the one that stops it."""
         started = time.time()
+        self._stopped = math.inf
+        """When it was stopped: what is still asked for tells of the time until then."""
         self._since = started - last
         self._lines_since = self._since
         # Never due: one comparison for both cases.
@@ -102,7 +105,7 @@ class Recorder:
         return card("Recording", str(self.path), status=status, label=label, content=content)
 
     def stop(self) -> None:
-        """End the recording, with what profilers saw and what was printed last; a second time does nothing.
+        """End the recording, with every call that the scheduler knows to have ended by now; a second time does nothing.
 
         Raises
         ------
@@ -116,6 +119,10 @@ class Recorder:
     def finish(self) -> None:
         """Do what :meth:`stop` does, and raise nothing."""
         if self.is_running:
+            # The block that is recorded ends here, not when everybody has answered.
+            self._stopped = time.time()
+            # Pushes come four times a second: calls whose results a user has by now may be in none of them yet.
+            self._answer(self._ask_rest)
             # The last lines tell most, and nobody has asked for them for up to five seconds.
             if math.isfinite(self._logs_at):
                 self._take_logs(self._answer(self._ask_logs), None)
@@ -140,6 +147,9 @@ class Recorder:
     async def _ask_past(self, source: Source) -> TelemetryReport:
         return await source.telemetry(self._since)
 
+    async def _ask_rest(self, source: Source) -> None:
+        await source.catch_up()
+
     async def _ask_logs(self, source: Source) -> ProcessLogs:
         return await source.logs(self._lines_since)
 
@@ -156,8 +166,11 @@ class Recorder:
 
     # The feed's thread, or the one that stops
 
+    def _now(self) -> float:
+        return min(time.time(), self._stopped)
+
     def _take(self, telemetry: Telemetry) -> None:
-        now = time.time()
+        now = self._now()
         self._write(lambda: self._transcript.add_push(telemetry, now))
         # With a push, since there is one four times a second: no timer of its own.
         if self.is_running and now >= self._logs_at + LOGS_SECONDS:
@@ -165,7 +178,7 @@ class Recorder:
             self._feed.post(self._ask_logs, self._take_logs)
 
     def _take_info(self, info: ClusterInfo) -> None:
-        self._write(lambda: self._transcript.add_info(info, time.time()))
+        self._write(lambda: self._transcript.add_info(info, self._now()))
 
     def _take_restart(self) -> None:
         # A file whose times go back can't be replayed from any moment.
@@ -180,17 +193,17 @@ class Recorder:
         if lines:
             # By the lines' own clock, not ours: so none is told twice.
             self._lines_since = max(line.time for some in lines.values() for line in some)
-            self._write(lambda: self._transcript.add_logs(lines, time.time()))
+            self._write(lambda: self._transcript.add_logs(lines, self._now()))
 
     def _take_profile(self, answer: ProfileSamples | None) -> None:
         if answer is not None and (answer.samples or answer.problems):
-            self._write(lambda: self._transcript.add_profile(answer, time.time()))
+            self._write(lambda: self._transcript.add_profile(answer, self._now()))
 
     def _finish(self, reason: str) -> None:
         """Write the rest and close the file."""
 
         def end() -> None:
-            self._transcript.end(reason, time.time())
+            self._transcript.end(reason, self._now())
             self._end(reason)
 
         self._write(end)

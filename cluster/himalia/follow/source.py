@@ -114,6 +114,13 @@ class Source(Groups, Protocol):
         """
         ...
 
+    async def catch_up(self) -> None:
+        """Return once subscribers were told all that there is to know by now.
+
+        Who stops following and asks first has missed nothing, though pushes come a few times a second only.
+        """
+        ...
+
     # Act
 
     def obstacle(self, action: Action) -> str:

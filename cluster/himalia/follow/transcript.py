@@ -16,6 +16,7 @@ from himalia.decoders import decoder_of
 from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples, TelemetryReport
 from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import LogLine, TaskRecord
+from himalia.telemetry.baseline import before
 from himalia.telemetry.recording import Packer
 from himalia.telemetry.snapshot import Snapshot
 
@@ -79,6 +80,8 @@ class Transcript:
         """Take what the scheduler remembers of before, or None if it can't say; pushes that waited follow it."""
         if report is not None:
             self._tell_past(report)
+            # What happened before is what a recording is begun for, often by somebody whose process is about to end.
+            self._write(self._packer)
         self._tell_early()
 
     def add_logs(self, lines: dict[str, list[LogLine]], now: float) -> None:
@@ -104,10 +107,10 @@ class Transcript:
 
     def _tell_push(self, telemetry: Telemetry, now: float) -> None:
         telemetry = without_known(telemetry, self._known)
-        self._snapshot.take(telemetry)
-        # Before the push and with it taken in: replay that begins here loses nothing of it.
+        # Before the push is taken in: the first one says what there was before all that the recording tells.
         if self._told >= self._base_due:
             self._tell_base(now)
+        self._snapshot.take(telemetry)
         self._add(now, "telemetry", telemetry, records=count_records(telemetry))
 
     def _tell_base(self, now: float) -> None:
@@ -126,12 +129,14 @@ class Transcript:
         """Say what the scheduler remembers as if it had been followed, a second at a time."""
         # All that ended, of which the answer may have less: calls before ``last`` were not asked for.
         self._known = report.total
-        self._snapshot.take(Telemetry(self._started, report.groups, [], 0, {}))
+        self._snapshot.take(before(report))
+        self._tell_base(min([record.timing.start for record in report.records], default=self._started))
         for second, some in groupby(sorted(report.records, key=end_of), key=lambda record: int(end_of(record)) + 1):
             records = list(some)
             # The end of the second, when all of these were over; but never later than what really came later.
             now = min(float(second), self._started)
-            self._add(now, "telemetry", Telemetry(now, [], records, 0, {}), records=len(records))
+            # Without a time of the scheduler's clock, which nobody knows of then.
+            self._add(now, "telemetry", Telemetry(0.0, [], records, 0, {}), records=len(records))
 
     def _tell_early(self) -> None:
         early, self._early = self._early, None
@@ -154,6 +159,10 @@ def without_known(telemetry: Telemetry, known: int) -> Telemetry:
     """Return a push without those of the first ``known`` calls ever, which were written before."""
     # A full follower is sent every record, so the newest number and their count say which these are.
     first = telemetry.status.total - count_records(telemetry)
+    # Of those that were left out, too: who begins to follow late is told how many ended before.
+    skipped = min(telemetry.skipped, max(0, first - known))
+    if skipped < telemetry.skipped:
+        telemetry = msgspec.structs.replace(telemetry, skipped=skipped)
     if first >= known:
         return telemetry
     # Unpacked only here, for the one or two pushes that overlap with the past.

@@ -205,11 +205,14 @@ class TelemetryReport(Part, tag=208):
         Single calls, in the order in which they ended.
     total : int
         Calls that ended so far, of which ``records`` are the latest.
+    counts : TaskCounts or None
+        All tasks that there ever were; None if whoever answers doesn't count them.
     """
 
     groups: Many[GroupSummary]
     records: Many[TaskRecord]
     total: Serial = 0
+    counts: TaskCounts | None = None
 
 
 class ProfileSamples(Part, tag=209):
@@ -287,10 +290,17 @@ class CallSpec(Part, tag=211):
     dependencies: ManyOf[Key]
 
 
+class CaughtUp(Part, tag=212):
+    """All that was known when it was asked for was pushed."""
+
+    total: Serial = 0
+    """Calls that had ended."""
+
+
 # Told apart by their tags, which go from 200 on so that they never meet those of messages.
 AnyAnswer = (
     ClusterInfo | KeyTable | Explanation | CallReplies | Restarted | Scaled | PackageVersions | ProcessLogs
-    | TelemetryReport | ProfileSamples | TaskView | CallSpec
+    | TelemetryReport | ProfileSamples | TaskView | CallSpec | CaughtUp
 )  # fmt: skip
 
 

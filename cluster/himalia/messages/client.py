@@ -8,6 +8,7 @@ from himalia.bounds import Blob, Count, Crew, Difference, Few, FewOf, Interval, 
 from himalia.messages.answers import (
     CallReplies,
     CallSpec,
+    CaughtUp,
     ClusterInfo,
     Explanation,
     KeyTable,
@@ -186,6 +187,13 @@ class FollowTelemetry(Message, tag=39):
     """Begin with the records that are remembered of before."""
 
 
+class CatchUp(Question[CaughtUp], tag=44):
+    """Ask for what changed to be pushed now, whatever the interval; answered after that push.
+
+    So whoever stops following, and asks first, has missed nothing.
+    """
+
+
 class DescribeTask(Question[TaskView], tag=40):
     """Ask for all that is known of a key."""
 
@@ -296,6 +304,7 @@ ClientToScheduler = (
     FunctionBody | ForgetFunctions | Close | Submit | DataPlaced | WantKeys | ReleaseKeys | CancelKeys | RetryKeys
     | ReportMissing | GetInfo | GetKeys | Explain | RunFunction | Restart | Scale | GetVersions | GetLogs
     | GetTelemetry | FollowTelemetry | DescribeTask | GetProfile | CancelSpan | GetSpec
+    | CatchUp
 )  # fmt: skip
 SchedulerToClient = (
     Reply | HostsChanged | Close | ResultReady | ResultErred | ResultPending | ResultCancelled | Telemetry | CallOutput

@@ -2,13 +2,14 @@
 
 Decides that nothing is computed twice: what changed is collected once a tick, whoever is due, and the packed records
 are the same bytes for all.  Nobody pays for it while nobody follows.  One that doesn't read gets no push until it does,
-and then one that says how much it missed.
+and then one that says how much it missed.  Only one that asks for a push gets it at once.
 """
 
 from __future__ import annotations
 
-from himalia.messages.client import FollowTelemetry, Telemetry
-from himalia.messages.telemetry import TaskRecord
+from himalia.messages.answers import CaughtUp, Reply
+from himalia.messages.client import CatchUp, FollowTelemetry, Telemetry
+from himalia.messages.telemetry import SchedulerStatus, TaskRecord
 from himalia.names import ClientId, PeerId
 from himalia.scheduler.events import SelfMeasured
 from himalia.scheduler.followers import Follower
@@ -59,30 +60,48 @@ def push(state: SchedulerState) -> None:
     collect(state)
     status = describe_status(state, state.started, following.process)
     for client, follower in due:
-        client_state = state.clients[client]
-        # A version and no list of changes: who missed a push (no room) gets the union of what it missed by the same
-        # line.
-        groups = [summary for version, summary in following.groups.values() if version > follower.groups]
-        blocks: list[bytes] = []
-        records: list[TaskRecord] = []
-        skipped = 0
-        if follower.full:
-            # Packed once, the same bytes for all that want everything.
-            blocks = state.log.blocks_since(follower.records)
-            skipped = max(0, state.log.total - len(state.log) - follower.records)
-        else:
-            records, skipped = state.log.since_number(follower.records, state.settings.telemetry_records)
-        hosts = {str(host.id): host.metrics for host in state.hosts.values() if host.seen_at > follower.pushed_at}
-        errors = state.errors.since(follower.errors)
-        events = state.events.since(follower.events)
-        # Advanced by what was sent, not by what was read: the session sees to it that it arrives, or ends.
-        follower.groups = following.version
-        follower.records = state.log.total
-        follower.errors = state.errors.version
-        follower.events = state.events.total
-        follower.pushed_at = state.now
-        state.send(client_state, Telemetry(state.now, groups, records, skipped, hosts, blocks, errors, events, status))
+        push_to(state, client, follower, status)
     forget_told(state)
+
+
+def catch_up(state: SchedulerState, message: CatchUp, source: PeerId) -> None:
+    """Push to one follower at once, and answer after that."""
+    client = state.client(source)
+    following = state.following
+    follower = following.followers.get(client.id)
+    # Also to one that doesn't read: like any answer it counts as under way, and who asks without end is cut off.
+    if follower is not None:
+        collect(state)
+        push_to(state, client.id, follower, describe_status(state, state.started, following.process))
+        forget_told(state)
+    state.send(client, Reply(message.request, CaughtUp(state.log.total)))
+
+
+def push_to(state: SchedulerState, client: ClientId, follower: Follower, status: SchedulerStatus) -> None:
+    """Send one follower what changed since its last push, of what is collected."""
+    following = state.following
+    # A version and no list of changes: who missed a push (no room) gets the union of what it missed by the same line.
+    groups = [summary for version, summary in following.groups.values() if version > follower.groups]
+    blocks: list[bytes] = []
+    records: list[TaskRecord] = []
+    skipped = 0
+    if follower.full:
+        # Packed once, the same bytes for all that want everything.
+        blocks = state.log.blocks_since(follower.records)
+        skipped = max(0, state.log.total - len(state.log) - follower.records)
+    else:
+        records, skipped = state.log.since_number(follower.records, state.settings.telemetry_records)
+    hosts = {str(host.id): host.metrics for host in state.hosts.values() if host.seen_at > follower.pushed_at}
+    errors = state.errors.since(follower.errors)
+    events = state.events.since(follower.events)
+    # Advanced by what was sent, not by what was read: the session sees to it that it arrives, or ends.
+    follower.groups = following.version
+    follower.records = state.log.total
+    follower.errors = state.errors.version
+    follower.events = state.events.total
+    follower.pushed_at = state.now
+    push = Telemetry(state.now, groups, records, skipped, hosts, blocks, errors, events, status)
+    state.send(state.clients[client], push)
 
 
 def collect(state: SchedulerState) -> None:

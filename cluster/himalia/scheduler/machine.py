@@ -30,6 +30,7 @@ from himalia.messages.answers import Reply
 from himalia.messages.client import (
     CancelKeys,
     CancelSpan,
+    CatchUp,
     DataPlaced,
     DescribeTask,
     Explain,
@@ -181,6 +182,7 @@ TRANSITIONS: Final[dict[type, Transition]] = {
     GetProfile: questions.get_profile,
     GetTelemetry: questions.get_telemetry,
     FollowTelemetry: following.follow_telemetry,
+    CatchUp: following.catch_up,
     DescribeTask: questions.describe_task,
     Close: session.close,
     PeerJoined: session.peer_joined,

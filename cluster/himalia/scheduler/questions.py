@@ -21,7 +21,7 @@ from himalia.messages.client import (
 from himalia.names import PeerId
 from himalia.scheduler import cancelling, forwarding, overview, recreating, submission, task_page
 from himalia.scheduler.explaining.task import explain as explain_task
-from himalia.scheduler.state import SchedulerState
+from himalia.scheduler.state import SchedulerState, count_all
 
 
 def get_info(state: SchedulerState, message: GetInfo, source: PeerId) -> None:
@@ -64,6 +64,7 @@ def get_telemetry(state: SchedulerState, message: GetTelemetry, source: PeerId) 
         groups=[overview.summarize(group) for group in groups],
         records=state.log.since_time(message.since),
         total=state.log.total,
+        counts=count_all(state),
     )
     state.send(state.client(source), Reply(message.request, answer))
 

@@ -15,13 +15,14 @@ ends before it.  ``first`` and ``last`` are the times of its first and last fram
 
 The first block has nothing but the header's frame.  A block with ``starts`` begins with a ``base`` frame, which says
 all that pushes before it added up to: reading may begin there, and a recording that grew too large loses what is
-before one.
+before one.  So the first one says what had been counted before the recording, and when that begins: its time is that
+of the first call in it, or of the recording's start.
 
 =========== ==================================================== ===========================================
 kind        payload                                              when
 =========== ==================================================== ===========================================
 header      :class:`Header`                                      once, first
-base        :class:`himalia.messages.client.Telemetry` without records  at the start, and about every MiB
+base        :class:`himalia.messages.client.Telemetry` without records  first, and about every MiB
 telemetry   :class:`himalia.messages.client.Telemetry`                  every push
 info        :class:`himalia.messages.answers.ClusterInfo`        at the start, when hosts or workers change,
                                                                  and after each ``base``
@@ -30,7 +31,8 @@ profile     :class:`himalia.messages.answers.ProfileSamples`     at the end
 end         why the recording ended, a text                      last, if nothing died
 =========== ==================================================== ===========================================
 
-Format 1, in which answers were dicts, is read too (``old_recording.py``).
+Formats 1, in which answers were dicts (``old_recording.py``), and 2, in which a ``base`` told of the push after it too,
+are read as well: what those count goes back to the cluster's start.
 """
 
 from __future__ import annotations
@@ -48,14 +50,17 @@ from himalia.messages.answers import ClusterInfo, ProfileSamples
 from himalia.messages.client import Telemetry
 from himalia.messages.parts import PROTOCOL
 from himalia.messages.telemetry import LogLine
+from himalia.telemetry.baseline import Baseline
 from himalia.telemetry.old_recording import is_map, read_info, read_profile
 from himalia.version import __version__
 
 MAGIC: Final = b"himalia recording\n"
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Number of this format; rises when an older reader would misunderstand."""
-READ: Final = frozenset({(1, 3), (2, 4)})
+READ: Final = frozenset({(1, 3), (2, 4), (3, 4)})
 """Formats that are read, with the protocol of the messages in them: telemetry is the same in all of these."""
+COUNTS_FROM_BASE: Final = 3
+"""First format whose first ``base`` has nothing of what the recording tells."""
 # "<": without padding, and the same on every machine.
 HEAD: Final = struct.Struct("<IIddIB")
 LEVEL: Final = 3
@@ -238,6 +243,20 @@ class Recording:
     def ended(self) -> float:
         """Time of the last frame."""
         return self.blocks[-1].last if self.blocks else self.header.started
+
+    @property
+    def length(self) -> float:
+        """Seconds that it tells of."""
+        return self.ended - self.started
+
+    def baseline(self) -> Baseline:
+        """Return what had been counted before it begins."""
+        if self.header.format >= COUNTS_FROM_BASE:
+            for block in self.blocks:
+                # Unpacked only where there is one, which is the first block unless nobody could say how things stood.
+                if block.starts:
+                    return Baseline(self._unpack(block)[0].telemetry())
+        return Baseline(Telemetry(0.0, [], [], 0, {}))
 
     def frames(self, first: int = 0) -> Iterator[RecordedFrame]:
         """Yield the frames of all blocks from that one on; blocks are unpacked when they are reached."""

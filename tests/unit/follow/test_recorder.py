@@ -43,6 +43,10 @@ class FakeFeed:
         self.is_gone = False
         self.is_followed = False
         self.is_over = False
+        self.now = 0.0
+        """Seconds that its answers have taken."""
+        self.unpushed: list[Telemetry] = []
+        """What the scheduler knows and tells with its next push, or who asks for it."""
 
     def subscribe(self, take: Any, take_info: Any, take_end: Any, take_restart: Any) -> Callable[[], None]:
         self.take, self.take_info, self.take_end, self.take_restart = take, take_info, take_end, take_restart
@@ -61,7 +65,7 @@ class FakeFeed:
         """Answer what was posted."""
         while self.waiting:
             question, done = self.waiting.pop(0)
-            done(asyncio.run(question(Control())), None)
+            done(asyncio.run(question(Control(self))), None)
 
     def fail(self) -> None:
         while self.waiting:
@@ -70,7 +74,7 @@ class FakeFeed:
     def ask(self, question: Question, timeout: float) -> Any:
         if self.is_gone:
             raise ClosedError("The cluster has ended.")
-        return asyncio.run(question(Control()))
+        return asyncio.run(question(Control(self)))
 
 
 SAMPLES = ProfileSamples({"w-0": [(1.0, "main (a.py:1)", 3)]})
@@ -78,6 +82,14 @@ INFO = ClusterInfo(hosts={HostId(PeerId("h")): HostView("tcp://h")})
 
 
 class Control:
+    def __init__(self, feed: FakeFeed) -> None:
+        self.feed = feed
+
+    async def catch_up(self) -> None:
+        self.feed.now += 2.0
+        while self.feed.unpushed:
+            self.feed.take(self.feed.unpushed.pop(0))
+
     async def telemetry(self, since: float) -> TelemetryReport:
         return TelemetryReport([], [record(number) for number in range(5)], 5)
 
@@ -121,6 +133,50 @@ def test_a_call_is_recorded_once_whether_it_was_told_before_or_during_the_answer
     assert keys_in(recording) == [f"inc-{number}" for number in range(9)]
     assert sum(block.records for block in recording.blocks) == 9
     assert recording.header.cluster == "moons"
+
+
+def test_it_begins_with_what_had_been_counted_before_it_and_when_its_first_call_began(tmp_path: Path) -> None:
+    feed = FakeFeed()
+    with start(tmp_path / "run.himalia", feed):
+        feed.answer()
+        feed.take(push(5, 7))
+    recording = read(tmp_path / "run.himalia")
+    first = next(recording.frames())
+    assert (first.kind, first.telemetry().status.total) == ("base", 0)
+    assert recording.started == first.time < recording.header.started - 90
+    told = recording.baseline().since(push(5, 7))
+    assert told.status.total == 7
+
+
+def test_it_ends_when_it_is_stopped_and_not_when_all_have_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = FakeFeed()
+    monkeypatch.setattr(time, "time", lambda: 1_000.0 + feed.now)
+    recorder = start(tmp_path / "run.himalia", feed)
+    feed.now = 7.0
+    recorder.stop()
+    assert feed.now > 7.0
+    assert read(recorder.path).ended == 1_007.0
+
+
+def test_who_begins_late_is_not_told_twice_what_ended_before(tmp_path: Path) -> None:
+    feed = FakeFeed()
+    with start(tmp_path / "run.himalia", feed):
+        # As another recording's feed tells all that it was told.
+        feed.take(msgspec.structs.replace(push(5, 5), blocks=[], skipped=5))
+        feed.answer()
+    pushes = [frame.telemetry() for frame in read(tmp_path / "run.himalia").frames() if frame.kind == "telemetry"]
+    assert [telemetry.skipped for telemetry in pushes if telemetry.status.total] == [0]
+
+
+def test_calls_that_ended_since_the_last_push_are_asked_for_when_it_is_stopped(tmp_path: Path) -> None:
+    feed = FakeFeed()
+    with start(tmp_path / "run.himalia", feed):
+        feed.answer()
+        feed.take(push(5, 6))
+        feed.unpushed = [push(6, 9)]
+    assert keys_in(read(tmp_path / "run.himalia")) == [f"inc-{number}" for number in range(9)]
 
 
 def test_what_the_scheduler_remembers_is_told_at_the_time_when_it_happened(tmp_path: Path) -> None:
@@ -202,13 +258,12 @@ def test_a_cluster_that_dies_while_it_is_asked_leaves_what_was_told(tmp_path: Pa
 def test_a_full_disk_is_an_error_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     feed = FakeFeed()
     recorder = start(tmp_path / "run.himalia", feed)
-    feed.answer()
 
     def write(packer: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(recorder._tape, "write", write)
-    feed.take(push(5, 6))
+    feed.answer()
     assert not recorder.is_running
     feed.take(push(6, 7))
     assert not feed.is_followed

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from himalia.machine import Ticked
-from himalia.messages.answers import Reply, Restarted, TaskView
-from himalia.messages.client import DescribeTask, FollowTelemetry, ReleaseKeys, Restart, Submit, Telemetry
+from himalia.messages.answers import CaughtUp, Reply, Restarted, TaskView
+from himalia.messages.client import CatchUp, DescribeTask, FollowTelemetry, ReleaseKeys, Restart, Submit, Telemetry
 from himalia.messages.nanny import RestartWorkers
 from himalia.messages.parts import Timing
 from himalia.messages.telemetry import TaskCounts, TaskRecord
@@ -102,6 +102,33 @@ def test_nobody_is_pushed_to_sooner_than_asked_or_after_the_end() -> None:
     stage.message("bob", FollowTelemetry(1.0))
     stage.leave("bob")
     assert tick(stage) == []
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_who_asks_for_it_is_pushed_at_once_all_that_ended_and_answered_after_that(full: bool) -> None:
+    stage = SchedulerStage("a")
+    stage.message("alice", FollowTelemetry(60.0, full))
+    stage.message("bob", FollowTelemetry(60.0))
+    tick(stage)
+    run(stage, "f-1", "f-2")
+    stage.message("alice", CatchUp(7))
+    (to_first, first), (to_second, second) = stage.take()
+    assert isinstance(first, Telemetry)
+    assert (to_first, keys(first), [group.finished for group in first.groups]) == ("alice", ["f-1", "f-2"], [2])
+    assert (to_second, second) == ("alice", Reply(7, CaughtUp(2)))
+    stage.message("alice", CatchUp(8))
+    (_, again), _ = stage.take()
+    assert isinstance(again, Telemetry)
+    assert (keys(again), again.groups) == ([], [])
+    [(_, late), _] = tick(stage, 60.0)
+    assert late.groups == []
+
+
+def test_who_follows_nothing_and_asks_for_a_push_is_answered_only() -> None:
+    stage = SchedulerStage("a")
+    run(stage, "f-1")
+    stage.message("bob", CatchUp(7))
+    assert stage.take() == [("bob", Reply(7, CaughtUp(1)))]
 
 
 def test_calls_are_counted_under_what_they_were_submitted_from() -> None:

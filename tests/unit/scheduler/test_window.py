@@ -10,6 +10,7 @@ from himalia.machine import Disconnect, Instruction, Send, Ticked
 from himalia.messages.client import (
     CallOutput,
     CancelKeys,
+    CatchUp,
     FollowTelemetry,
     GetInfo,
     GetKeys,
@@ -220,6 +221,7 @@ def asks() -> Iterator[Message]:
     yield GetInfo(1)
     yield WantKeys([Key(f"nobody-{n}") for n in range(10_000)])
     yield GetTelemetry(2)
+    yield CatchUp(3)
 
 
 def test_who_asks_without_end_and_reads_no_answer_is_cut_off_and_nobody_else() -> None:

@@ -33,6 +33,8 @@ class ForeignSource:
     def __init__(self, title: str = "lab", obstacles: Mapping[Action, str] | None = None) -> None:
         self.title = title
         self.asked: list[object] = []
+        self.unpushed: list[tuple[Telemetry, ClusterInfo]] = []
+        """What it knows and tells who asks for it."""
         self.time = 1_700_000_000.0
         self._obstacles = obstacles or {}
         self._subscribers: dict[int, Subscriber] = {}
@@ -132,6 +134,10 @@ class ForeignSource:
             self._subscribers.pop(number, None)
 
         return leave
+
+    async def catch_up(self) -> None:
+        while self.unpushed:
+            self._tell(*self.unpushed.pop(0))
 
     def obstacle(self, action: Action) -> str:
         return self._obstacles.get(action, "")

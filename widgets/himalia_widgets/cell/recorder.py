@@ -56,6 +56,8 @@ class CellRecorder:
         self._ask_info()
         # Groups are summed up since the cluster began: this is what to take off at the end.
         self._known = {(group.name, group.span): group for group in self._ask_report().groups}
+        # The block begins here, not when its cluster was first asked.
+        self.started = time.time()
         self._asking = threading.Thread(target=self._ask_often, name="himalia-report", daemon=True)
         self._asking.start()
 
@@ -65,6 +67,8 @@ class CellRecorder:
         self._ended.set()
         self._asking.join()
         try:
+            # What hosts measured since the last push, too.
+            self.feed.ask(lambda source: source.catch_up(), ANSWER)
             report = self._ask_report()
             self.samples = self.feed.ask(lambda source: source.profile(self.started), ANSWER)
             self._ask_info()

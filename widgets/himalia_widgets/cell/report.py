@@ -35,8 +35,9 @@ STYLE: Final = """
 body { background: var(--ground); color: var(--text); font: 14px/1.45 system-ui, sans-serif; max-width: 1100px;
   margin: 24px auto; padding: 0 20px }
 h1 { font-size: 22px; margin: 0 } h2 { font-size: 15px; margin: 28px 0 8px } .faint { color: var(--faint) }
-.cards { display: flex; flex-wrap: wrap; gap: 10px; margin: 18px 0 }
-.cards div { background: var(--card); border-radius: 8px; padding: 8px 14px; min-width: 96px }
+.cards { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 10px; margin: 18px 0 }
+@media (max-width: 640px) { .cards { grid-template-columns: repeat(2, minmax(0, 1fr)) } }
+.cards div { background: var(--card); border-radius: 8px; padding: 8px 14px; overflow-wrap: anywhere }
 .cards b { display: block; font-size: 18px; font-variant-numeric: tabular-nums }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 td, th { padding: 2px 18px 2px 0; text-align: right }
@@ -95,6 +96,7 @@ def cards(recorder: CellRecorder) -> str:
     """Return the numbers of the whole."""
     groups = recorder.groups()
     workers = [worker for _, worker in recorder.history.workers]
+    threads = sum(worker.nthreads for worker in workers)
     compute = sum(row["compute"] for row in groups)
     facts = [
         ("duration", seconds(recorder.stopped - recorder.started)),
@@ -104,9 +106,9 @@ def cards(recorder: CellRecorder) -> str:
         ("computing", f"{compute:,.1f} thread-s"),
         ("transferring", seconds(sum(row["transfer"] for row in groups))),
         ("(de)serializing", seconds(sum(row["serialize"] + row["deserialize"] for row in groups))),
-        ("workers", count(len(workers))),
-        ("threads", count(sum(worker.nthreads for worker in workers))),
+        ("workers", f"{count(len(workers))} with {count(threads)} thread{'s' if threads != 1 else ''}"),
     ]
+    # As many as fill rows of four, or of two where there is little room: none is alone in the last one.
     return "<div class='cards'>" + "".join(f"<div><b>{value}</b>{name}</div>" for name, value in facts) + "</div>"
 
 

@@ -33,6 +33,8 @@ class Page(NamedTuple):
     height: int | None = None
     """Of its plots, if that isn't their own."""
     in_navigation: bool = True
+    is_of_now: bool = True
+    """Whether it shows the cluster as it is, or as it was at the moment that a replay is at."""
 
 
 PAGES: Final = (

@@ -15,10 +15,13 @@ from bokeh.models import ColumnDataSource, CustomJS, Range1d
 from himalia_widgets.dashboard.layout import TEMPLATE, Page, encodable, frame, read_arguments
 from himalia_widgets.plots.task_stream import TaskStreamPlot
 from himalia_widgets.replay.source import ReplaySource
-from himalia_widgets.view.stream.window import whole
 from himalia_widgets.view.units import count, seconds
 
-PAGE: Final = Page("/compare", "Two runs", (("run-a", 12), ("run-b", 12)), script="compare", in_navigation=False)
+PAGE: Final = Page(
+    "/compare", "Two runs", (("run-a", 12), ("run-b", 12)), script="compare", in_navigation=False, is_of_now=False
+)
+LEAST: Final = 0.001
+"""Seconds that an axis shows at least; an empty recording has no length."""
 # Setting one range calls back for the other: ``moving`` keeps them from answering each other.
 MOVE: Final = """
 if (moving.data.now[0]) return
@@ -39,24 +42,29 @@ def compare_application(first: ReplaySource, second: ReplaySource) -> Applicatio
         headings = {}
         for (name, source), letter, plot in zip(sources.items(), "AB", plots, strict=True):
             plot.root.name = name
-            length = seconds(whole(source.history).length)
-            headings[name] = encodable(f"{letter}: {source.title}, {count(source.history.total)} calls in {length}")
+            headings[name] = heading(letter, source)
             document.add_root(plot.root)
         document.title = PAGE.title
         document.template = TEMPLATE
-        document.template_variables.update(frame(PAGE, first, dark=dark) | {"headings": headings})
+        of_both = {"headings": headings, "cluster": encodable(f"{first.title} and {second.title}")}
+        document.template_variables.update(frame(PAGE, first, dark=dark) | of_both)
 
     return Application(FunctionHandler(fill))
+
+
+def heading(letter: str, source: ReplaySource) -> str:
+    """Return what stands above a run's calls."""
+    return encodable(f"{letter}: {source.title}, {count(source.calls)} calls in {seconds(source.length)}")
 
 
 def make_plots(sources: list[ReplaySource], *, dark: bool = False) -> list[TaskStreamPlot]:
     """Return the task streams of two runs; they have the same scale, and move together."""
     # Of the longer run, so that a second is equally wide in both.
-    length = max(whole(source.history).length for source in sources)
+    length = max([*[source.length for source in sources], LEAST])
     plots = []
     for source in sources:
         plot = TaskStreamPlot(dark=dark, live=False, height=300)
-        start = whole(source.history).start * 1000
+        start = source.reel.started * 1000
         # In place of its own, which follows the data: the scale has to be the same in both.
         plot.fig.x_range = Range1d(start, start + length * 1000)
         plot.update(source.history)

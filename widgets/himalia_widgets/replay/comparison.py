@@ -16,7 +16,7 @@ class FunctionTimes(NamedTuple):
     """One function in one run; durations are seconds."""
 
     calls: int
-    """Tasks that ended, see :class:`himalia.messages.telemetry.TaskCounts`; ``failed`` of them by an error."""
+    """Those that ended, each once (:class:`himalia.messages.telemetry.TaskCounts`); ``failed`` of them by an error."""
     failed: int
     compute: float
     """Sum."""
@@ -40,6 +40,8 @@ def compare(first: History, second: History) -> list[FunctionChange]:
     nothing = FunctionTimes(0, 0, 0.0, 0.0, 0.0, 0)
     # A union of dicts, not of sets: the order is that of the first run, then of what only the other has.
     rows = [FunctionChange(name, one.get(name, nothing), other.get(name, nothing)) for name in one | other]
+    # What the cluster called before both runs only: it isn't part of either.
+    rows = [row for row in rows if (row.first, row.second) != (nothing, nothing)]
     return sorted(rows, key=lambda row: (-max(row.first.compute, row.second.compute), row.name))
 
 
@@ -48,8 +50,8 @@ def whole_run(history: History) -> FunctionTimes:
     parts = list(runs(history).values())
     spent = history.calls["end"] - history.calls["start"]
     return FunctionTimes(
-        calls=sum(run.calls for run in parts),
-        failed=sum(run.failed for run in parts),
+        calls=history.counts.ended,
+        failed=history.counts.failed,
         compute=sum(run.compute for run in parts),
         # Of all calls, not of the functions' medians: those count a rare function as much as a frequent one.
         median=float(np.median(spent)) if len(spent) else 0.0,

@@ -1,5 +1,6 @@
 """A recording at one moment: it tells its audience what somebody who followed the cluster would have been told by then.
 
+What is counted is counted from the recording's start, whatever the cluster had done before.
 Decides where reading begins: far enough back that a history is full, at a place where everything is said, so that
 moving to any moment costs the same, however long the run was.  It reads no clock and draws nothing.
 """
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from himalia.follow.source import Subscriber
 from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples
 from himalia.messages.telemetry import LogLine
+from himalia.telemetry.baseline import Baseline
 from himalia.telemetry.recording import RecordedFrame, Recording
 
 Sample = tuple[float, str, int]
@@ -36,6 +38,7 @@ class Reel:
         self.time = recording.started
         self._records = records
         self._seconds = seconds
+        self._baseline = recording.baseline()
         self._audience: dict[int, Spectator] = {}
         self._count = 0
         self._start = 0
@@ -74,7 +77,7 @@ class Reel:
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell somebody what was known at this moment, and from now on what is told when time moves."""
         self._count = number = self._count + 1
-        spectator = self._audience[number] = Spectator(subscriber)
+        spectator = self._audience[number] = Spectator(subscriber, self._baseline)
         now = self.time
         # From where the others were told, so that all know the same.
         for frame in self.recording.frames(self._start):
@@ -137,8 +140,9 @@ class Reel:
 class Spectator:
     """Hands frames to a subscriber as what they were when they were recorded."""
 
-    def __init__(self, subscriber: Subscriber) -> None:
+    def __init__(self, subscriber: Subscriber, baseline: Baseline) -> None:
         self._subscriber = subscriber
+        self._baseline = baseline
         self._info: ClusterInfo | None = None
         self._is_fresh = True
         """Whether nothing was told yet, so that what everything added up to is news."""
@@ -154,7 +158,7 @@ class Spectator:
         """Tell of a frame."""
         # A snapshot in the middle says nothing new to who has been there.
         if frame.kind == "telemetry" or (frame.kind == "base" and self._is_fresh):
-            self._subscriber.on_telemetry(frame.telemetry())
+            self._subscriber.on_telemetry(self._baseline.since(frame.telemetry()))
             self._is_fresh = False
         elif frame.kind == "info" and self._subscriber.on_info is not None:
             info = frame.info()

@@ -6,14 +6,13 @@ Whoever has the page open moves the same moment.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, TypedDict
 
 from himalia.show.plain import Plain
 from himalia_widgets.dashboard.rest import Answer, Argument, JsonHandler, Route
 from himalia_widgets.replay.comparison import FunctionTimes, compare, whole_run
 from himalia_widgets.replay.source import ReplaySource
-from himalia_widgets.view.stream.window import whole
+from himalia_widgets.view.units import seconds
 
 SPEEDS: Final = (0.1, 1000.0)
 """Least and most recorded seconds for each second."""
@@ -25,24 +24,26 @@ class Differences(TypedDict):
     """How two runs differ."""
 
     titles: list[str]
-    lengths: list[float]
-    """Seconds."""
+    lengths: list[str]
+    """As they are said everywhere."""
     rows: list[Plain]
     left_out: int
     """Functions for which there is no row."""
 
 
-def routes(sources: Sequence[ReplaySource]) -> list[Route]:
-    """Return Tornado's routes for one recording, or for two that are compared."""
+def routes(source: ReplaySource, compared: tuple[ReplaySource, ReplaySource] | None = None) -> list[Route]:
+    """Return Tornado's routes for a recording that is moved, and for two that are compared, which nobody moves."""
 
     async def moment(argument: Argument) -> Answer:
-        return move(sources[0], argument) | {"runs": len(sources)}
-
-    async def differences(argument: Argument) -> Answer:
-        return describe_differences(*sources)
+        return move(source, argument) | {"runs": 1 if compared is None else 2}
 
     found: list[Route] = [(r"/replay\.json", JsonHandler, {"answer": moment})]
-    if len(sources) == 2:
+    if compared is not None:
+        first, second = compared
+
+        async def differences(argument: Argument) -> Answer:
+            return describe_differences(first, second)
+
         found.append((r"/compare\.json", JsonHandler, {"answer": differences}))
     return found
 
@@ -64,8 +65,10 @@ def move(source: ReplaySource, argument: Argument) -> Plain:
     return {
         "title": source.title,
         "started": reel.started,
-        "length": reel.ended - reel.started,
+        "length": source.length,
         "time": reel.time - reel.started,
+        # As the terminal and the page of two runs say them.
+        "texts": [seconds(reel.time - reel.started), seconds(source.length)],
         "speed": source.speed,
         "playing": source.is_playing,
     }
@@ -87,7 +90,7 @@ def describe_differences(first: ReplaySource, second: ReplaySource) -> Differenc
     total = ("All functions", whole_run(first.history), whole_run(second.history))
     return {
         "titles": [source.title for source in (first, second)],
-        "lengths": [whole(source.history).length for source in (first, second)],
+        "lengths": [seconds(source.length) for source in (first, second)],
         "rows": [describe_row(*row) for row in (total, *rows[:ROWS])],
         "left_out": max(0, len(rows) - ROWS),
     }

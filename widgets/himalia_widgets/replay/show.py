@@ -54,7 +54,8 @@ async def show(sources: Sequence[ReplaySource], door: Door, browse: bool, stop: 
     """Serve until ``stop`` is set."""
     for source in sources:
         print(describe(source))
-    pair = {"/compare": compare_application(sources[0], sources[1])} if len(sources) == 2 else {}
+    compared = unmoved(sources) if len(sources) == 2 else None
+    pair = {"/compare": compare_application(*compared)} if compared is not None else {}
     link = login_link(door, "compare" if pair else "status")
     print(f"Open {link}\n(once, within ten minutes; ctrl-C ends it)")
     # Into a pipe Python writes in blocks, and nothing more follows for a long time.
@@ -64,13 +65,19 @@ async def show(sources: Sequence[ReplaySource], door: Door, browse: bool, stop: 
         threading.Thread(target=webbrowser.open, args=(link,), name="himalia-browser", daemon=True).start()
     # No ``since``: this process is the first to make links with this key.
     guard = Guard(door.dashboard_key, "replay")
-    await serve(sources[0].followed, door.listener, guard, stop, more=pair, routes=routes(sources))
+    await serve(sources[0].followed, door.listener, guard, stop, more=pair, routes=routes(sources[0], compared))
     return 0
+
+
+def unmoved(sources: Sequence[ReplaySource]) -> tuple[ReplaySource, ReplaySource]:
+    """Return sources of the same two runs that stay at their ends."""
+    first, second = sources
+    # Another one of the same file: pages move the first, and what is compared are whole runs.
+    return ReplaySource(first.reel.recording, first.title), second
 
 
 def describe(source: ReplaySource) -> str:
     """Return a recording in a line."""
-    recording = source.reel.recording
-    length = seconds(source.reel.ended - source.reel.started)
+    recording, length = source.reel.recording, seconds(source.length)
     torn = "; its end was cut off" if recording.torn else ""
-    return f"{source.title}: {recording.header.cluster}, {length}, {count(source.history.total)} calls{torn}"
+    return f"{source.title}: {recording.header.cluster}, {length}, {count(source.calls)} calls{torn}"

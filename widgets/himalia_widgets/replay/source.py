@@ -76,6 +76,19 @@ class ReplaySource:
         """What was known at the moment that is chosen."""
         return self.followed.history
 
+    @property
+    def length(self) -> float:
+        """Seconds from the recording's start to its end, whatever moment is chosen."""
+        return self.reel.recording.length
+
+    @property
+    def calls(self) -> int:
+        """Calls of the recording that had ended by the moment that is chosen, those that failed included.
+
+        Each counts once, however often it was tried, as on all pages (:class:`himalia.messages.telemetry.TaskCounts`).
+        """
+        return self.history.counts.ended
+
     # Transport
 
     @property
@@ -159,6 +172,9 @@ class ReplaySource:
     ) -> Callable[[], None]:
         """Have told what was told until that moment, and what follows when time moves; it never ends by itself."""
         return self.reel.subscribe(Subscriber(on_telemetry, on_info, on_end, on_restart))
+
+    async def catch_up(self) -> None:
+        """Do nothing: until the moment that is chosen, all was told."""
 
     def obstacle(self, action: Action) -> str:
         """Return why nothing can be done."""

@@ -121,6 +121,8 @@ class History:
         self.version = 0
         self.skew: dict[str, float] = {}
         """Seconds to add to a host's clock to have ours, of hosts where that isn't nothing."""
+        self._told_at = 0.0
+        """When the newest push was sent, by our clock."""
         self._scheduler = Offset()
         self._scheduler_time = 0.0
         self._offsets: dict[str, Offset] = {}
@@ -140,6 +142,7 @@ class History:
         for host, metrics in telemetry.hosts.items():
             self._take_host(host, metrics, told)
         self._told.take(telemetry)
+        self._told_at = told
         # The snapshot drops groups when there are too many.
         if len(self.paces) > len(self.groups):
             self.paces = {key: pace for key, pace in self.paces.items() if key in self.groups}
@@ -203,9 +206,12 @@ class History:
         before = self.groups.get(key)
         # In the order in which functions are told: views that were told the same agree on colours.
         self.colors.number(group.name)
-        # Work that begins again isn't slowed by the pause before it.
+        # Work that begins again isn't slowed by the pause before it, when there was none or it waited for other work.
         if before is None or not (before.waiting or before.assigned):
             self.paces[key] = Pace()
+        elif group.assigned and not before.assigned:
+            # From the last push on, which may have been long ago for this function, but not for all.
+            self.paces[key].begin_again(self._told_at or now, now)
         self.paces[key].add(now, group.finished + group.failed)
 
     @property

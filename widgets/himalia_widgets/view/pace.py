@@ -41,6 +41,12 @@ class Pace:
         while len(points) > 2 and points[1][0] <= time - SPAN:
             points.popleft()
 
+    def begin_again(self, since: float, now: float) -> None:
+        """Note that counting goes on ``now``, and if it had stood still for a while, measure it from ``since`` on."""
+        if now - self._moved > DOUBT:
+            self._points.clear()
+            self._points.append((since, self.count))
+
     def rate(self, now: float) -> float:
         """Return how much was counted a second lately; 0 before anything was seen to move."""
         if not self._points:

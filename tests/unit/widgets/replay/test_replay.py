@@ -15,10 +15,12 @@ from himalia.names import HostId, Key, PeerId
 from himalia.telemetry.recording import Packer, Recording, begin, new_header
 from himalia.telemetry.snapshot import Snapshot
 from himalia.testing.clock import HandLoop
-from himalia_widgets.replay.compare_page import make_plots
+from himalia_widgets.replay.compare_page import heading, make_plots
 from himalia_widgets.replay.comparison import compare, whole_run
 from himalia_widgets.replay.described import describe
 from himalia_widgets.replay.routes import describe_differences, move
+from himalia_widgets.replay.show import describe as describe_line
+from himalia_widgets.replay.show import unmoved
 from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.history import History
 
@@ -54,11 +56,11 @@ def recorded(seconds: int, *, calls: int = 4, base_every: int = 10, **options: A
 
     for second in range(seconds):
         telemetry = push(second, calls, **options)
-        snapshot.take(telemetry)
         if second % base_every == 0:
             packer.add(START + second + 1, "base", snapshot.telemetry())
             info = ClusterInfo(hosts={HOST: HostView("", "one")}, tasks=second)
             packer.add(START + second + 1, "info", info)
+        snapshot.take(telemetry)
         packer.add(START + second + 1, "telemetry", telemetry, records=calls)
         lines = {"w-0": [LogLine(START + second + 0.5, "stdout", f"line {second}")]}
         packer.add(START + second + 1, "logs", lines)
@@ -210,10 +212,65 @@ def test_the_page_of_two_runs_is_told_each_number_twice() -> None:
     assert row["calls"] == total["calls"] == [12, 24]
 
 
+def test_what_is_compared_is_whole_wherever_the_first_run_was_moved_to() -> None:
+    sources = [ReplaySource(recorded(seconds), "moons") for seconds in (3, 6)]
+    compared = unmoved(sources)
+    sources[0].seek(START)
+    assert [source.calls for source in sources] == [4, 24]
+    assert describe_differences(*compared)["rows"][0]["calls"] == [12, 24]
+
+
 def test_two_runs_are_drawn_from_the_same_start_on_the_same_scale() -> None:
     one, other = (plot.fig.x_range for plot in make_plots([ReplaySource(recorded(n), "x") for n in (3, 6)]))
     assert one.end - one.start == other.end - other.start
-    assert one.end - one.start == pytest.approx(6000, rel=0.1)
+    assert one.end - one.start == pytest.approx(5000)  # from the first thing told to the last
+
+
+def begun_late(seconds: int, before: int, **options: Any) -> ReplaySource:
+    """Return a recording of ``seconds`` pushes of a cluster that had told so many before."""
+    packer, snapshot = Packer(), Snapshot()
+    for second in range(before):
+        snapshot.take(push(second, 4, **options))
+    packer.add(START + before, "base", snapshot.telemetry())
+    for second in range(before, before + seconds):
+        packer.add(START + second + 1, "telemetry", push(second, 4, **options), records=4)
+    header = begin(new_header("moons", now=START + before))
+    made = packer.take(len(header))
+    assert made is not None
+    return ReplaySource(Recording(header + made[1]), "late")
+
+
+def test_a_recording_counts_what_is_in_it_and_not_what_the_cluster_did_before() -> None:
+    source = begun_late(5, before=30)
+    assert (source.calls, source.length, source.history.total) == (20, 5.0, 20)
+    assert source.history.groups["inc", "c"].compute == pytest.approx(5.0)
+    assert whole_run(source.history).nbytes == 2000
+    source.seek(START + 30)
+    assert source.calls == 0
+    source.seek(START + 32)
+    assert source.calls == 8
+
+
+def test_two_runs_that_began_late_are_compared_by_what_is_in_them() -> None:
+    first, second = begun_late(5, before=30), begun_late(10, before=3)
+    (row,) = compare(first.history, second.history)
+    assert (row.first.calls, row.second.calls) == (20, 40)
+    assert begun_late(1, before=3, name="dec").history.groups["dec", "c"].finished == 4
+
+
+def test_functions_that_ran_before_both_runs_only_are_no_rows() -> None:
+    source = begun_late(0, before=30)
+    assert compare(source.history, source.history) == []
+
+
+def test_length_and_count_are_the_same_wherever_they_are_said() -> None:
+    source = begun_late(5, before=30)
+    found = describe_differences(source, source)
+    assert describe_line(source) == "late: moons, 5 s, 20 calls"
+    texts: Any = move(source, lambda name: "")["texts"]
+    assert (found["lengths"], texts) == (["5 s", "5 s"], ["5 s", "5 s"])
+    assert found["rows"][0]["calls"] == [source.calls] * 2 == [20, 20]
+    assert heading("A", source) == "A: late, 20 calls in 5 s"
 
 
 def test_a_moment_is_asked_for() -> None:
@@ -224,7 +281,8 @@ def test_a_moment_is_asked_for() -> None:
             return move(source, lambda name: arguments.get(name, ""))
 
         assert ask() == {
-            "title": "moons", "started": START + 1, "length": 4.0, "time": 4.0, "speed": 1.0, "playing": False,
+            "title": "moons", "started": START + 1, "length": 4.0, "time": 4.0, "texts": ["4 s", "4 s"], "speed": 1.0,
+            "playing": False,
         }  # fmt: skip
         assert ask(time="1.5", speed="20")["time"] == 1.5
         assert ask(time="-7")["time"] == 0.0

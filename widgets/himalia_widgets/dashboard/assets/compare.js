@@ -38,7 +38,7 @@ document.getElementById("content").append(note, table.el);
 ask("compare.json").then((found) => {
   const [a, b] = found.titles;
   const left = found.left_out ? `, and ${count(found.left_out)} functions more` : "";
-  note.textContent = `A is ${a} (${duration(found.lengths[0])}), B is ${b} (${duration(found.lengths[1])}); each cell says A → B${left}.`;
+  note.textContent = `A is ${a} (${found.lengths[0]}), B is ${b} (${found.lengths[1]}); each cell says A → B${left}.`;
   table.show(found.rows);
 }, (error) => {
   note.textContent = String(error.message);

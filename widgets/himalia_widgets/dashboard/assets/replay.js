@@ -1,7 +1,7 @@
 /** The bar with which a person moves through a recording. What is chosen goes to the server; what is shown is its answer. */
 import { ask, poll } from "./poll.js";
 import { make } from "./widget/dom.js";
-import { clock, duration } from "./widget/format.js";
+import { clock } from "./widget/format.js";
 
 const play = document.getElementById("replay-play");
 const time = document.getElementById("replay-time");
@@ -20,8 +20,9 @@ function show(found) {
   time.max = String(found.length);
   // The slider isn't moved under the hand that moves it.
   if (wanted === null) time.value = String(found.time);
-  time.setAttribute("aria-valuetext", duration(found.time));
-  now.replaceChildren(make("b", {}, duration(found.time)), ` of ${duration(found.length)} · ${clock(found.started + found.time)}`);
+  const [at, length] = found.texts;
+  time.setAttribute("aria-valuetext", at);
+  now.replaceChildren(make("b", {}, at), ` of ${length} · ${clock(found.started + found.time)}`);
   const known = [...speed.options].find((option) => Number(option.value) === found.speed);
   if (known && document.activeElement !== speed) known.selected = true;
   compare.hidden = found.runs !== 2;

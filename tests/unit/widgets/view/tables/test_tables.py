@@ -90,6 +90,31 @@ def test_work_that_begins_again_is_not_slowed_by_the_pause() -> None:
     assert row.rate == pytest.approx(10.0)
 
 
+def test_work_that_waited_for_others_is_not_slowed_by_that() -> None:
+    """A function whose inputs took ten seconds, with 20 calls a second of it before and after."""
+    history = History()
+    pushes = [(0.0, 0, 2), (0.25, 5, 2), (1.0, 20, 2), (1.25, 20, 0)]
+    # It is told of at each push that its inputs come, and none of its calls is at a host meanwhile.
+    pushes += [(second, 20, 0) for second in range(2, 12)]
+    pushes += [(12.0 + quarter / 4, 20 + 5 * quarter, 2) for quarter in range(1, 9)]
+    for second, done, assigned in pushes:
+        group = GroupSummary("inc", "c", waiting=100 - done - assigned, assigned=assigned, finished=done)
+        history.take(push(GroupSummary("other", "c", finished=int(second * 4))), now=NOW + second)
+        history.take(push(group), now=NOW + second)
+    (row,) = [row for row in progress.progress(history) if row.name == "inc"]
+    assert row.rate == pytest.approx(20.0, rel=0.15)
+    assert row.eta == pytest.approx(2.0, rel=0.15)
+
+
+def test_calls_that_come_one_by_one_are_no_pauses() -> None:
+    history = History()
+    for half in range(60):
+        group = GroupSummary("inc", "c", waiting=99 - half // 2, assigned=half % 2, finished=half // 2)
+        history.take(push(group), now=NOW + half / 2)
+    (row,) = progress.progress(history)
+    assert row.rate == pytest.approx(1.0, rel=0.1)
+
+
 def test_the_header_says_how_large_and_how_busy_the_cluster_is() -> None:
     history = synthetic.history(10, hosts=2, workers=3, threads=2)
     found = summary.summarize(history)
