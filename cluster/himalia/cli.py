@@ -135,8 +135,9 @@ def worker(
 ) -> int:
     """Start workers on this host for SCHEDULER: its address (tcp://host:8786) or its cluster's name.
 
-    The cluster's secret is taken from this user's cluster files, or from a file that --cluster-file or the variable
-    HIMALIA_CLUSTER_FILE names.
+    Without SCHEDULER they are for the cluster of the file that --cluster-file or HIMALIA_CLUSTER_FILE names, or else
+    for the only cluster of yours that runs.  The cluster's secret is taken from this user's cluster files, or from the
+    file that was named.
     """
     from himalia.deploy.foreground import WorkerOptions, run_worker
     from himalia.deploy.layout import choose_layout
@@ -217,13 +218,14 @@ def replay(files: tuple[str, ...], port: int, no_browser: bool) -> int:
 
 
 @commands.command()
-@click.argument("name")
+@click.argument("name", default="", metavar="[NAME]")
 @click.option("--page", default="status", show_default=True, help="Page to open.")
 @click.option("--no-browser", is_flag=True, help="Only print the link.")
 def dashboard(name: str, page: str, no_browser: bool) -> int:
     """Open the dashboard of the cluster NAME by a link that is good once and for ten minutes.
 
-    A cluster without one gets it from this command, until ctrl-C or the end of the cluster.
+    Without NAME it is that of the file that HIMALIA_CLUSTER_FILE names, or of the only cluster of yours that runs.  A
+    cluster without a dashboard gets it from this command, until ctrl-C or the end of the cluster.
     """
     from himalia.deploy.dashboard.command import show_dashboard
 

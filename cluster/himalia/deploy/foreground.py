@@ -48,7 +48,7 @@ class WorkerOptions(msgspec.Struct, kw_only=True):
     """What ``himalia worker`` was told."""
 
     scheduler: str = ""
-    """An address, a cluster's name, or nothing if a file says it."""
+    """An address, a cluster's name, or nothing: what a file says, or the only one that runs."""
     cluster_file: str = ""
     layout: WorkerLayout
     name: str = ""
@@ -130,6 +130,8 @@ def run_worker(options: WorkerOptions) -> int:
     target = find_target(options.scheduler or None, options.cluster_file or None)
     assert target.entry is not None, "no cluster object was given"
     addresses, entry = target.addresses, clusters.for_workers(target.entry)
+    # Before it is connected to: nobody may have named it, and then this is what to look at if nobody answers.
+    say(f"Cluster name: {entry.name}")
     # Else all that is said would be, after the death timeout, that nobody answers.
     if addresses == entry.addresses and not entry.reachable:
         raise UsageError(f"The cluster {entry.name} listens only on its own host, {entry.hostname}.")

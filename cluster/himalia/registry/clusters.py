@@ -124,6 +124,32 @@ def read(name: str) -> ClusterEntry:
     return found
 
 
+def only() -> ClusterEntry:
+    """Return the entry of the only living cluster of this user, for commands that weren't told which one.
+
+    One that can't be reached from here doesn't count beside one that can.
+
+    Raises
+    ------
+    ClusterNotFoundError
+        If none runs.
+    UsageError
+        If there are several.
+    """
+    running = entries()
+    # In a home directory that hosts share there are also the files of other hosts' LocalClusters.
+    found = [entry for entry in running if entry.reachable] or running
+    if not found:
+        raise ClusterNotFoundError(
+            "No cluster of yours is running. Start one by `himalia scheduler`, or by LocalCluster() in Python; one of "
+            "another user, or with another home directory, is named by its cluster file: --cluster-file."
+        )
+    if len(found) > 1:
+        names = ", ".join(entry.name for entry in found)
+        raise UsageError(f"{len(found)} clusters of yours run: {names}. Give the name of one.")
+    return found[0]
+
+
 def for_workers(entry: ClusterEntry) -> ClusterEntry:
     """Return the entry with the keys of a worker node, for one that was found by its name or address.
 

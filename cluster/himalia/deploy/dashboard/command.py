@@ -1,4 +1,4 @@
-"""``himalia dashboard NAME``: a fresh link to a cluster's dashboard, which is started here if the cluster has none."""
+"""``himalia dashboard [NAME]``: a fresh link to a cluster's dashboard, which is started here if there is none."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from himalia.errors import StartError
 from himalia.registry import clusters
 from himalia.registry.cluster_file import ClusterEntry
 from himalia.registry.dashboard_link import HasDashboard, login_link
+from himalia.registry.target import find_target
 from himalia.views import has_views, missing
 
 POLL: Final = 3600.0
@@ -22,8 +23,11 @@ POLL: Final = 3600.0
 
 
 def show_dashboard(name: str, page: str, *, browser: bool) -> int:
-    """Print a link that opens a page once, and open it in a browser if there is one; return the exit code."""
-    entry = clusters.read(name)
+    """Print a link that opens a page once, and open it in a browser if there is one; return the exit code.
+
+    Without a name it is that of the cluster which :func:`find_target` takes then.
+    """
+    entry = find_cluster(name)
     if not entry.dashboard:
         return serve_here(entry, page, browser=browser)
     # The dashboard listens on its own host's loopback: the link is good here at the other end of a tunnel only.
@@ -34,6 +38,16 @@ def show_dashboard(name: str, page: str, *, browser: bool) -> int:
         )
     show(entry, page, browser=browser)
     return 0
+
+
+def find_cluster(name: str) -> ClusterEntry:
+    """Return the cluster of that name; the one that is meant without a name, which is said."""
+    if name:
+        return clusters.read(name)
+    entry = find_target(None, None).entry
+    assert entry is not None, "no cluster object was given"
+    print(f"Cluster name: {entry.name}", flush=True)
+    return entry
 
 
 def serve_here(entry: ClusterEntry, page: str, *, browser: bool) -> int:
