@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from himalia import Client, LocalCluster
+from himalia import Client, LocalCluster, views
 from himalia.deploy.dashboard.process import Door, open_door
 from himalia.errors import UsageError
 from himalia.registry import clusters
@@ -277,6 +278,33 @@ def test_a_taken_port_is_replaced_by_another() -> None:
         with door.listener:
             assert urlsplit(door.dashboard).port not in (port, 0)
             assert door.listener.getsockname()[0] == "127.0.0.1"
+
+
+def test_a_dashboard_that_lacks_packages_says_so_once_and_in_the_printout(
+    nothing_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "NEEDED", ("a_package_that_nobody_has",))
+    monkeypatch.setattr(views, "_is_warned", False)
+    with LocalCluster(n_workers=0) as cluster, Client(cluster) as client:
+        with pytest.warns(UserWarning, match=r"There is no dashboard.*pip install 'himalia\[jupyter\]'"):
+            assert cluster.dashboard_link is None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert cluster.dashboard_link is client.dashboard_link is None
+        assert "himalia[jupyter]" in repr(cluster)
+        assert "pip install &#x27;himalia[jupyter]&#x27;" in cluster._repr_html_()
+        assert "pip install &#x27;himalia[jupyter]&#x27;" in client._repr_html_()
+
+
+def test_a_cluster_that_wants_no_dashboard_warns_of_nothing(
+    nothing_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "NEEDED", ("a_package_that_nobody_has",))
+    monkeypatch.setattr(views, "_is_warned", False)
+    with LocalCluster(n_workers=0, dashboard_address=None) as cluster, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cluster.dashboard_link is None
+        assert "himalia[jupyter]" not in repr(cluster) + cluster._repr_html_()
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:8787", "here", ":99999", "example.org:1", -1])

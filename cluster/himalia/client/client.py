@@ -1122,6 +1122,7 @@ def summary_of(client: Client, info: ClusterInfo | None) -> ClusterSummary:
         status=client.status,
         comm=client.scheduler_address,
         dashboard=client.dashboard_address,
+        no_dashboard=getattr(client.cluster, "why_no_dashboard", str)(),
         expected=None,
     )
 

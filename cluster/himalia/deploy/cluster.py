@@ -33,7 +33,7 @@ from himalia.show.logs import Logs, texts_of
 from himalia.show.plain import PlainInfo, PlainWorker, plain_info, plain_worker
 from himalia.show.summary import ClusterSummary, summarize
 from himalia.show.text import describe_cluster, describe_line
-from himalia.views import find_views, in_notebook
+from himalia.views import find_views, in_notebook, warn_of_missing
 from himalia.wellformed import names_of
 
 if TYPE_CHECKING:
@@ -97,6 +97,10 @@ class Cluster:
         """Return where the dashboard is, and the key to it."""
         return None
 
+    def why_no_dashboard(self) -> str:
+        """Return what to do about a dashboard that was asked for and can't be had, or nothing."""
+        return ""
+
     @property
     def credentials(self) -> Credentials:
         """What a client needs to be let in; its repr shows no secret."""
@@ -132,10 +136,13 @@ class Cluster:
     def dashboard_link(self) -> str | None:
         """A link that opens the dashboard, once and within ten minutes; another one at each look.
 
-        ``None`` if there is no dashboard.
+        ``None`` if there is no dashboard; if it lacks packages, a warning says which.
         """
         # Only while it runs: asking starts a dashboard again that had died.
-        return (login_link(self._dashboard()) or None) if self.status == "running" else None
+        link = login_link(self._dashboard()) if self.status == "running" else ""
+        if not link and self.why_no_dashboard():
+            warn_of_missing()
+        return link or None
 
     @property
     def dashboard_address(self) -> str:
@@ -447,6 +454,7 @@ class Cluster:
             status=self.status,
             comm=self.scheduler_address,
             dashboard=self.dashboard_address,
+            no_dashboard=self.why_no_dashboard(),
             expected=self.expected,
         )
 

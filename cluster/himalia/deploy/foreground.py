@@ -18,7 +18,7 @@ import msgspec
 from himalia.child import Child, stop
 from himalia.comm.addresses import is_loopback, parse
 from himalia.comm.security import CLIENT_ROLES
-from himalia.deploy.dashboard.process import open_door
+from himalia.deploy.dashboard.process import open_door, why_none
 from himalia.deploy.layout import WorkerLayout
 from himalia.deploy.network import interface_host, listen_address, route_host, secure
 from himalia.errors import UsageError
@@ -94,8 +94,11 @@ def run_scheduler(options: SchedulerOptions) -> int:
 
     show_warnings("scheduler")
 
+    def announce(entry: ClusterEntry, me: str) -> None:
+        announce_scheduler(entry, why_none(options.dashboard_address))
+
     async def main(stop: asyncio.Event) -> int:
-        await serve_cluster(config, stop, announce_scheduler)
+        await serve_cluster(config, stop, announce)
         return 0
 
     dashboard: list[Child] = []
@@ -110,11 +113,11 @@ def run_scheduler(options: SchedulerOptions) -> int:
         remove_directory(directory)
 
 
-def announce_scheduler(entry: ClusterEntry, me: str) -> None:
+def announce_scheduler(entry: ClusterEntry, no_dashboard: str) -> None:
     """Tell the person where it is, and how to use it."""
     # As `dask scheduler` writes it.
     say(f"Scheduler at: {entry.addresses[-1]}")
-    say(f"dashboard at: {dashboard_text(plain_link(entry), entry.name)}")
+    say(f"dashboard at: {dashboard_text(plain_link(entry), entry.name, no_dashboard)}")
     say(f"Cluster name: {entry.name}, for Client({entry.name!r}) and `himalia stop {entry.name}`")
     path = os.path.join(clusters.directory(), entry.name + ".json")
     say(f"Cluster file: {path} (for clients)")
