@@ -221,14 +221,19 @@ def replay(files: tuple[str, ...], port: int, no_browser: bool) -> int:
 @click.argument("name", default="", metavar="[NAME]")
 @click.option("--page", default="status", show_default=True, help="Page to open.")
 @click.option("--no-browser", is_flag=True, help="Only print the link.")
-def dashboard(name: str, page: str, no_browser: bool) -> int:
+@click.option(
+    "--metrics", is_flag=True, help="Print where Prometheus finds its numbers, and the file with the token for them."
+)
+def dashboard(name: str, page: str, no_browser: bool, metrics: bool) -> int:
     """Open the dashboard of the cluster NAME by a link that is good once and for ten minutes.
 
     Without NAME it is that of the file that HIMALIA_CLUSTER_FILE names, or of the only cluster of yours that runs.  A
     cluster without a dashboard gets it from this command, until ctrl-C or the end of the cluster.
     """
-    from himalia.deploy.dashboard.command import show_dashboard
+    from himalia.deploy.dashboard.command import show_dashboard, show_metrics
 
+    if metrics:
+        return show_metrics(name)
     return show_dashboard(name, page, browser=not no_browser)
 
 

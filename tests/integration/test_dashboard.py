@@ -31,6 +31,7 @@ from tests.waiting import PATIENCE, wait_until
 pytest.importorskip("bokeh", reason="the dashboard needs bokeh: pip install 'himalia[jupyter]'")
 
 Reply = tuple[int, dict[str, str], str]
+ROOT = Path(__file__).resolve().parents[2]
 PATHS = ("/status", "/static/js/bokeh.min.js", "/status/ws", "/status/autoload.js", "/metrics", "/", "/info")
 
 
@@ -196,6 +197,41 @@ def test_who_finds_the_cluster_by_its_name_gets_a_link_too(cluster: LocalCluster
         assert client.dashboard_address == f"{door.dashboard}/status"
     assert link is not None
     assert get(door.dashboard, link.removeprefix(door.dashboard))[0] == 302
+
+
+def test_the_documented_prometheus_yml_scrapes(cluster: LocalCluster, door: Door) -> None:
+    """Done as Prometheus does it: defaults of its own, a token from a file, whose white space it takes off."""
+    yaml = pytest.importorskip("yaml", reason="reads the document's example: pip install pyyaml")
+    (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "seeing.md").read_text(), re.DOTALL)
+    (job,) = yaml.safe_load(example)["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["127.0.0.1:8787"]}]
+    command = [sys.executable, "-m", "himalia", "dashboard", cluster.name, "--metrics"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    place = re.search(r"^Metrics: +(\S+)$", told, re.MULTILINE)
+    file = re.search(r"^Token file: (\S+)", told, re.MULTILINE)
+    assert place is not None
+    assert file is not None
+    assert place[1] == f"{door.dashboard}{job.get('metrics_path', '/metrics')}"
+    named = job["authorization"].pop("credentials_file")
+    assert named.replace("NAME", cluster.name).endswith("/clusters/" + os.path.basename(file[1]))
+    scheme = job["authorization"].pop("type", "Bearer")
+    assert job["authorization"] == {}
+    token = Path(file[1]).read_text().strip()
+    assert token not in told
+    status, _, text = get(door.dashboard, urlsplit(place[1]).path, Authorization=f"{scheme} {token}")
+    assert status == 200
+    assert "\nhimalia_workers " in text
+    refused = get(door.dashboard, "/metrics")
+    assert refused[0] == 403
+    assert f"himalia dashboard {cluster.name} --metrics" in refused[2]
+
+
+def test_a_cluster_without_a_dashboard_has_no_metrics(nothing_left: None) -> None:
+    with LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+        command = [sys.executable, "-m", "himalia", "dashboard", cluster.name, "--metrics"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 1
+        assert f"The cluster {cluster.name} has no dashboard, and so no /metrics: start it with one" in done.stderr
 
 
 def test_on_a_hub_the_link_goes_through_its_proxy(

@@ -23,6 +23,7 @@ from himalia.registry.cluster_file import (
     worker_entry,
     worker_path,
     write_temporary,
+    write_token,
 )
 from himalia.registry.runtime_directory import data_home
 
@@ -98,6 +99,8 @@ def write(entry: ClusterEntry, credentials: Credentials | None = None) -> str:
                     # After the name is ours: before, it could be that of the cluster that has it.
                     os.replace(nodes, worker_path(path))
                     nodes = ""
+                if entry.dashboard_key:
+                    write_token(path, entry)
                 return path
             except FileExistsError:
                 check_free(entry.name)  # removes the file if its cluster is dead
