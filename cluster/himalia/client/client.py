@@ -787,7 +787,11 @@ class Client:
         return self._engine.sync(running.collect_versions(self._engine, list(packages or ()), check=check))
 
     def get_worker_logs(self, n: int | None = None, workers: str | Sequence[str] | None = None) -> dict[str, list[str]]:
-        """Return the last lines of output of workers and nannies: ``{name: [line, …]}``, ``n`` lines at most."""
+        """Return the last lines of output of workers and nannies: ``{name: [line, …]}``, ``n`` lines at most.
+
+        Under the name of a worker is what its calls printed and logged; under ``log of nanny NAME``, unless ``workers``
+        were named, what that nanny logged.
+        """
         return self._engine.sync(workers_of.last_lines(self._engine, n, names_of(workers)))
 
     # Its workers

@@ -24,7 +24,7 @@ from himalia.errors import ClosedError, HimaliaError, UnreachableError, UsageErr
 from himalia.follow.arrivals import wait_for_workers
 from himalia.follow.control import Control
 from himalia.follow.feed import Feed
-from himalia.messages.answers import ClusterInfo
+from himalia.messages.answers import ClusterInfo, ProcessLogs
 from himalia.names import shorten
 from himalia.notebook_cells import tell_closing
 from himalia.registry.dashboard_link import HasDashboard, login_link, plain_link
@@ -238,10 +238,21 @@ class Cluster:
     def get_logs(self, cluster: bool = True, scheduler: bool = True, workers: bool = True) -> dict[str, str]:
         """Return the last output as ``{name: text}``: of the scheduler, the nannies, the workers.
 
+        ========================  ======================================================================================
+        ``scheduler``             what the scheduler's process wrote on its stderr
+        ``nanny``                 what the nanny's process wrote there; of one that died and was started again, too
+        ``dashboard``             the same of the dashboard, if there is one
+        ``log of nanny NAME``     warnings and errors that a nanny logged while it runs, of any host
+        the name of a worker      what calls printed and logged there, and what the process itself wrote, whatever its
+                                  host; also of one that died
+        ========================  ======================================================================================
+
+        The first three are kept by this object, so they are there after the cluster has failed.
+
         Parameters
         ----------
         cluster, scheduler, workers : bool
-            What to include; ``cluster`` is what the processes that this object started wrote on their stderr.
+            What to include: ``cluster`` is ``nanny`` and ``dashboard``, ``workers`` the last two rows.
         """
         return self._both(lambda: self._get_logs(cluster, scheduler, workers))
 
@@ -250,8 +261,9 @@ class Cluster:
         logs = Logs({name: text for name, text in own.items() if (scheduler if name == "scheduler" else cluster)})
         # A cluster that failed can't be asked; its own processes' last words are what is wanted then.
         if workers and self.status == "running":
-            found = self._ask(lambda control: control.logs())
-            logs.update({name: "\n".join(lines) for name, lines in texts_of(found).items()})
+            found, info = self._ask(ask_for_logs)
+            nannies = {host.name or name for name, host in info.hosts.items()}
+            logs.update({name: "\n".join(lines) for name, lines in texts_of(found, nannies).items()})
         return logs
 
     def explain(self, key: object) -> str:
@@ -483,3 +495,8 @@ class Cluster:
         except Exception as failure:  # of packages that aren't ours; the static view needs none of them
             warnings.warn(f"The cluster is shown without its live view: {failure!r}.", RuntimeWarning, stacklevel=2)
             return {}
+
+
+async def ask_for_logs(control: Control) -> tuple[ProcessLogs, ClusterInfo]:
+    """Return the last lines of all hosts, and which hosts there are."""
+    return await control.logs(), await control.info()
