@@ -78,7 +78,10 @@ def scheduler(
     cluster_file: str,
     idle_timeout: float,
 ) -> int:
-    """Start a scheduler, and run it until ctrl-C, SIGTERM, `himalia stop`, or its idle timeout."""
+    """Start a scheduler, and run it until it is stopped.
+
+    It ends at ctrl-C, SIGTERM, `himalia stop`, or after its idle timeout.
+    """
     from himalia.deploy.foreground import SchedulerOptions, run_scheduler
 
     return run_scheduler(
@@ -133,11 +136,11 @@ def worker(
     lifetime: float,
     cluster_file: str,
 ) -> int:
-    """Start workers on this host for SCHEDULER: its address (tcp://host:8786) or its cluster's name.
+    """Start workers on this host for a scheduler.
 
-    Without SCHEDULER they are for the cluster of the file that --cluster-file or HIMALIA_CLUSTER_FILE names, or else
-    for the only cluster of yours that runs.  The cluster's secret is taken from this user's cluster files, or from the
-    file that was named.
+    SCHEDULER is its address (tcp://host:8786) or its cluster's name.  Without it they are for the cluster of the file
+    that --cluster-file or HIMALIA_CLUSTER_FILE names, or else for the only cluster of yours that runs.  The cluster's
+    secret is taken from this user's cluster files, or from the file that was named.
     """
     from himalia.deploy.foreground import WorkerOptions, run_worker
     from himalia.deploy.layout import choose_layout
@@ -205,7 +208,10 @@ def stop(names: tuple[str, ...]) -> int:
 @click.option("--port", type=PORT, default=0, help="Port to listen at on this host.  [default: any free one]")
 @click.option("--no-browser", is_flag=True, help="Only print the link.")
 def replay(files: tuple[str, ...], port: int, no_browser: bool) -> int:
-    """Show the dashboard of a recording, or two runs side by side; cluster.record("run.himalia") makes one."""
+    """Show the dashboard of a recording, or of two side by side.
+
+    In Python, cluster.record("run.himalia") makes one.
+    """
     from himalia.views import find_views, missing
 
     if len(files) > 2:
@@ -225,10 +231,11 @@ def replay(files: tuple[str, ...], port: int, no_browser: bool) -> int:
     "--metrics", is_flag=True, help="Print where Prometheus finds its numbers, and the file with the token for them."
 )
 def dashboard(name: str, page: str, no_browser: bool, metrics: bool) -> int:
-    """Open the dashboard of the cluster NAME by a link that is good once and for ten minutes.
+    """Open the dashboard of the cluster NAME by a fresh link.
 
-    Without NAME it is that of the file that HIMALIA_CLUSTER_FILE names, or of the only cluster of yours that runs.  A
-    cluster without a dashboard gets it from this command, until ctrl-C or the end of the cluster.
+    The link is good once and for ten minutes.  Without NAME the dashboard is that of the cluster whose file
+    HIMALIA_CLUSTER_FILE names, or of the only cluster of yours that runs.  A cluster without a dashboard gets it from
+    this command, until ctrl-C or the end of the cluster.
     """
     from himalia.deploy.dashboard.command import show_dashboard, show_metrics
 
