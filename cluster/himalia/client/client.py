@@ -949,8 +949,10 @@ class Client:
     ) -> Profile | tuple[Profile, object]:
         """Return what calls were doing, function by function, as seen by looking at them from outside.
 
-        Calls that run for longer than a second are looked at once a second, always; for ten seconds after you asked,
-        all that runs is looked at closely.
+        Calls that run for longer than a second are looked at once a second, always.  Shorter ones are looked at only
+        after somebody asked: for ten seconds then, all that runs is looked at closely, 50 times a second.  So the first
+        answer about a computation of many short calls, such as a matrix product in chunks, has hardly a sample.  Ask
+        before it begins, and again at least every ten seconds; the dashboard's profile page does so while it is open.
 
         Parameters
         ----------
