@@ -78,7 +78,10 @@ def scheduler(
     cluster_file: str,
     idle_timeout: float,
 ) -> int:
-    """Start a scheduler, and run it until ctrl-C, SIGTERM, `himalia stop`, or its idle timeout."""
+    """Start a scheduler, and run it until it is stopped.
+
+    It ends at ctrl-C, SIGTERM, `himalia stop`, or after its idle timeout.
+    """
     from himalia.deploy.foreground import SchedulerOptions, run_scheduler
 
     return run_scheduler(
@@ -133,10 +136,11 @@ def worker(
     lifetime: float,
     cluster_file: str,
 ) -> int:
-    """Start workers on this host for SCHEDULER: its address (tcp://host:8786) or its cluster's name.
+    """Start workers on this host for a scheduler.
 
-    The cluster's secret is taken from this user's cluster files, or from a file that --cluster-file or the variable
-    HIMALIA_CLUSTER_FILE names.
+    SCHEDULER is its address (tcp://host:8786) or its cluster's name.  Without it they are for the cluster of the file
+    that --cluster-file or HIMALIA_CLUSTER_FILE names, or else for the only cluster of yours that runs.  The cluster's
+    secret is taken from this user's cluster files, or from the file that was named.
     """
     from himalia.deploy.foreground import WorkerOptions, run_worker
     from himalia.deploy.layout import choose_layout
@@ -204,7 +208,10 @@ def stop(names: tuple[str, ...]) -> int:
 @click.option("--port", type=PORT, default=0, help="Port to listen at on this host.  [default: any free one]")
 @click.option("--no-browser", is_flag=True, help="Only print the link.")
 def replay(files: tuple[str, ...], port: int, no_browser: bool) -> int:
-    """Show the dashboard of a recording, or two runs side by side; cluster.record("run.himalia") makes one."""
+    """Show the dashboard of a recording, or of two side by side.
+
+    In Python, cluster.record("run.himalia") makes one.
+    """
     from himalia.views import find_views, missing
 
     if len(files) > 2:
@@ -217,16 +224,23 @@ def replay(files: tuple[str, ...], port: int, no_browser: bool) -> int:
 
 
 @commands.command()
-@click.argument("name")
+@click.argument("name", default="", metavar="[NAME]")
 @click.option("--page", default="status", show_default=True, help="Page to open.")
 @click.option("--no-browser", is_flag=True, help="Only print the link.")
-def dashboard(name: str, page: str, no_browser: bool) -> int:
-    """Open the dashboard of the cluster NAME by a link that is good once and for ten minutes.
+@click.option(
+    "--metrics", is_flag=True, help="Print where Prometheus finds its numbers, and the file with the token for them."
+)
+def dashboard(name: str, page: str, no_browser: bool, metrics: bool) -> int:
+    """Open the dashboard of the cluster NAME by a fresh link.
 
-    A cluster without one gets it from this command, until ctrl-C or the end of the cluster.
+    The link is good once and for ten minutes.  Without NAME the dashboard is that of the cluster whose file
+    HIMALIA_CLUSTER_FILE names, or of the only cluster of yours that runs.  A cluster without a dashboard gets it from
+    this command, until ctrl-C or the end of the cluster.
     """
-    from himalia.deploy.dashboard.command import show_dashboard
+    from himalia.deploy.dashboard.command import show_dashboard, show_metrics
 
+    if metrics:
+        return show_metrics(name)
     return show_dashboard(name, page, browser=not no_browser)
 
 

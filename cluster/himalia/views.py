@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import warnings
 from types import ModuleType
 from typing import Final, NamedTuple
 
@@ -47,6 +48,18 @@ def find_live_views() -> ModuleType | None:
 def missing() -> str:
     """Say what to do where :func:`find_views` returns None."""
     return "Views need more packages than computing does: pip install 'himalia[jupyter]'."
+
+
+def warn_of_missing() -> None:
+    """Warn that there is no dashboard and say what to install, once in this process."""
+    global _is_warned
+    if not _is_warned:
+        _is_warned = True
+        # At the line that asked for a dashboard: this is two calls below it.
+        warnings.warn(f"There is no dashboard. {missing()}", UserWarning, stacklevel=3)
+
+
+_is_warned = False
 
 
 def find_shell() -> object:

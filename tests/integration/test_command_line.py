@@ -182,6 +182,17 @@ def write_worker_file(path: str, name: str, credentials: Credentials, address: s
     return write_file(path, worker_entry(describe(name, credentials, [address], pid=os.getpid()), credentials))
 
 
+def test_the_only_cluster_needs_no_name(launch: Launch, scheduler: str) -> None:
+    worker = launch("worker", "--nworkers", "1")
+    assert worker.wait_for("Cluster name:") == "mine"
+    assert worker.wait_for("Registered to:") == clusters.read("mine").addresses[0]
+    dashboard = run("dashboard", "--no-browser")
+    assert dashboard.stdout.startswith("Cluster name: mine\nDashboard: http")
+    launch("scheduler", "--port", "0", "--name", "other").wait_for("Worker file:")
+    for command in ("worker", "dashboard"):
+        assert_clear(run(command), 2, "2 clusters of yours run: mine, other.")
+
+
 def test_a_file_for_worker_nodes_is_all_that_a_node_needs(launch: Launch, tmp_path: Path) -> None:
     scheduler = launch("scheduler", "--port", "0", "--name", "roles")
     scheduler.wait_for("Scheduler at:")
@@ -301,7 +312,6 @@ def test_beyond_loopback_everything_speaks_tls(launch: Launch) -> None:
         ["scheduler", "--bogus"],
         ["scheduler", "--cluster-file", "/nowhere/at/all.json", "--port", "0"],
         ["scheduler", "--scheduler-file", "/nowhere/at/all.json", "--port", "0"],
-        ["worker"],
         ["worker", "ftp://here:1"],
         ["worker", "tcp://here"],
         ["worker", "tcp://127.0.0.1:8786", "--nworkers", "many"],
@@ -324,6 +334,8 @@ def test_what_cannot_be_meant_is_one_clear_line(nothing_left: None, arguments: l
 
 def test_missing_files_and_clusters_are_one_clear_line(nothing_left: None, tmp_path: Path) -> None:
     assert_clear(run("worker", "no-such-cluster"), 1, "no-such-cluster")
+    for command in ("worker", "dashboard"):
+        assert_clear(run(command), 1, "No cluster of yours is running", "himalia scheduler")
     assert_clear(run("worker", "tcp://127.0.0.1:8786"), 1, "secret", "--cluster-file")
     assert_clear(run("worker", "--cluster-file", str(tmp_path / "none.json")), 1, "none.json")
     path = tmp_path / "open.json"

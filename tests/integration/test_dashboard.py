@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from himalia import Client, LocalCluster
+from himalia import Client, LocalCluster, views
 from himalia.deploy.dashboard.process import Door, open_door
 from himalia.errors import UsageError
 from himalia.registry import clusters
@@ -30,6 +31,7 @@ from tests.waiting import PATIENCE, wait_until
 pytest.importorskip("bokeh", reason="the dashboard needs bokeh: pip install 'himalia[jupyter]'")
 
 Reply = tuple[int, dict[str, str], str]
+ROOT = Path(__file__).resolve().parents[2]
 PATHS = ("/status", "/static/js/bokeh.min.js", "/status/ws", "/status/autoload.js", "/metrics", "/", "/info")
 
 
@@ -197,6 +199,41 @@ def test_who_finds_the_cluster_by_its_name_gets_a_link_too(cluster: LocalCluster
     assert get(door.dashboard, link.removeprefix(door.dashboard))[0] == 302
 
 
+def test_the_documented_prometheus_yml_scrapes(cluster: LocalCluster, door: Door) -> None:
+    """Done as Prometheus does it: defaults of its own, a token from a file, whose white space it takes off."""
+    yaml = pytest.importorskip("yaml", reason="reads the document's example: pip install pyyaml")
+    (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "seeing.md").read_text(), re.DOTALL)
+    (job,) = yaml.safe_load(example)["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["127.0.0.1:8787"]}]
+    command = [sys.executable, "-m", "himalia", "dashboard", cluster.name, "--metrics"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    place = re.search(r"^Metrics: +(\S+)$", told, re.MULTILINE)
+    file = re.search(r"^Token file: (\S+)", told, re.MULTILINE)
+    assert place is not None
+    assert file is not None
+    assert place[1] == f"{door.dashboard}{job.get('metrics_path', '/metrics')}"
+    named = job["authorization"].pop("credentials_file")
+    assert named.replace("NAME", cluster.name).endswith("/clusters/" + os.path.basename(file[1]))
+    scheme = job["authorization"].pop("type", "Bearer")
+    assert job["authorization"] == {}
+    token = Path(file[1]).read_text().strip()
+    assert token not in told
+    status, _, text = get(door.dashboard, urlsplit(place[1]).path, Authorization=f"{scheme} {token}")
+    assert status == 200
+    assert "\nhimalia_workers " in text
+    refused = get(door.dashboard, "/metrics")
+    assert refused[0] == 403
+    assert f"himalia dashboard {cluster.name} --metrics" in refused[2]
+
+
+def test_a_cluster_without_a_dashboard_has_no_metrics(nothing_left: None) -> None:
+    with LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+        command = [sys.executable, "-m", "himalia", "dashboard", cluster.name, "--metrics"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 1
+        assert f"The cluster {cluster.name} has no dashboard, and so no /metrics: start it with one" in done.stderr
+
+
 def test_on_a_hub_the_link_goes_through_its_proxy(
     cluster: LocalCluster, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +314,33 @@ def test_a_taken_port_is_replaced_by_another() -> None:
         with door.listener:
             assert urlsplit(door.dashboard).port not in (port, 0)
             assert door.listener.getsockname()[0] == "127.0.0.1"
+
+
+def test_a_dashboard_that_lacks_packages_says_so_once_and_in_the_printout(
+    nothing_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "NEEDED", ("a_package_that_nobody_has",))
+    monkeypatch.setattr(views, "_is_warned", False)
+    with LocalCluster(n_workers=0) as cluster, Client(cluster) as client:
+        with pytest.warns(UserWarning, match=r"There is no dashboard.*pip install 'himalia\[jupyter\]'"):
+            assert cluster.dashboard_link is None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert cluster.dashboard_link is client.dashboard_link is None
+        assert "himalia[jupyter]" in repr(cluster)
+        assert "pip install &#x27;himalia[jupyter]&#x27;" in cluster._repr_html_()
+        assert "pip install &#x27;himalia[jupyter]&#x27;" in client._repr_html_()
+
+
+def test_a_cluster_that_wants_no_dashboard_warns_of_nothing(
+    nothing_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "NEEDED", ("a_package_that_nobody_has",))
+    monkeypatch.setattr(views, "_is_warned", False)
+    with LocalCluster(n_workers=0, dashboard_address=None) as cluster, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cluster.dashboard_link is None
+        assert "himalia[jupyter]" not in repr(cluster) + cluster._repr_html_()
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:8787", "here", ":99999", "example.org:1", -1])

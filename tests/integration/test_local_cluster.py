@@ -127,7 +127,10 @@ def test_it_explains_a_task_and_keeps_logs(cluster: LocalCluster) -> None:
         future.result(timeout=30)
         assert "finished" in cluster.explain(future)
         assert "finished" in cluster.explain(future.key)
-    assert {"scheduler", "nanny", *cluster.workers} <= set(cluster.get_logs())
+        assert f"log of nanny {cluster.name}" in client.get_worker_logs()
+    assert {"scheduler", "nanny", f"log of nanny {cluster.name}", *cluster.workers} == set(cluster.get_logs()) - {
+        "dashboard"
+    }
 
 
 def test_it_scales_and_keeps_results(nothing_left: None) -> None:

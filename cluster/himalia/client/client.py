@@ -787,7 +787,11 @@ class Client:
         return self._engine.sync(running.collect_versions(self._engine, list(packages or ()), check=check))
 
     def get_worker_logs(self, n: int | None = None, workers: str | Sequence[str] | None = None) -> dict[str, list[str]]:
-        """Return the last lines of output of workers and nannies: ``{name: [line, …]}``, ``n`` lines at most."""
+        """Return the last lines of output of workers and nannies: ``{name: [line, …]}``, ``n`` lines at most.
+
+        Under the name of a worker is what its calls printed and logged; under ``log of nanny NAME``, unless ``workers``
+        were named, what that nanny logged.
+        """
         return self._engine.sync(workers_of.last_lines(self._engine, n, names_of(workers)))
 
     # Its workers
@@ -945,8 +949,10 @@ class Client:
     ) -> Profile | tuple[Profile, object]:
         """Return what calls were doing, function by function, as seen by looking at them from outside.
 
-        Calls that run for longer than a second are looked at once a second, always; for ten seconds after you asked,
-        all that runs is looked at closely.
+        Calls that run for longer than a second are looked at once a second, always.  Shorter ones are looked at only
+        after somebody asked: for ten seconds then, all that runs is looked at closely, 50 times a second.  So the first
+        answer about a computation of many short calls, such as a matrix product in chunks, has hardly a sample.  Ask
+        before it begins, and again at least every ten seconds; the dashboard's profile page does so while it is open.
 
         Parameters
         ----------
@@ -1122,6 +1128,7 @@ def summary_of(client: Client, info: ClusterInfo | None) -> ClusterSummary:
         status=client.status,
         comm=client.scheduler_address,
         dashboard=client.dashboard_address,
+        no_dashboard=getattr(client.cluster, "why_no_dashboard", str)(),
         expected=None,
     )
 

@@ -17,12 +17,19 @@ def futures_of(value: object) -> list[AnyFuture]:
         Whatever else it contains is passed over.
     """
     found: dict[int, AnyFuture] = {}
+    # The containers themselves: the number of one that is gone by now would be another's.
+    seen: dict[int, object] = {}
     stack = [value]
     while stack:
         item = stack.pop()
         if isinstance(item, Future):
             found.setdefault(id(item), item)
-        elif isinstance(item, dict):
+            continue
+        if isinstance(item, dict | list):  # what else there is can't contain itself, but by one of these
+            if id(item) in seen:
+                continue
+            seen[id(item)] = item
+        if isinstance(item, dict):
             # Reversed: a stack gives back first what came last.
             stack.extend(reversed(list(item.values())))
         elif isinstance(item, list | tuple | set | frozenset):

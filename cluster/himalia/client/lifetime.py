@@ -70,6 +70,8 @@ class Lifetime:
         self._cancel_on_interrupt = cancel_on_interrupt
         self._output: OutputForwarder | None = None
         self._owns_cluster = False
+        self._connecting: asyncio.Future[None] | None = None
+        """What tasks wait for while another one connects."""
         self.cluster: Any = None
         """The cluster object, if there is one: it was given, or started here."""
 
@@ -95,9 +97,23 @@ class Lifetime:
 
     async def open_in_loop(self) -> None:
         """Connect in the running loop, unless that was begun before."""
-        # Entered by `async with` after it was awaited.
+        if self._connecting is not None:
+            # By two tasks at once: the second would go on with a client that isn't there yet.  Shielded, since what one
+            # of several waits for isn't its own to cancel.
+            await asyncio.shield(self._connecting)
+        # Entered by `async with` after it was awaited; one that could not be opened, or was closed, says so.
         if self._engine.status != "created":
+            self._engine.check_open()
             return
+        self._connecting = asyncio.get_running_loop().create_future()
+        try:
+            await self._connect_in_loop()
+        finally:
+            # Whether it went well or not: who waits looks for himself.
+            self._connecting.set_result(None)
+            self._connecting = None
+
+    async def _connect_in_loop(self) -> None:
         self._engine.begin()
         try:
             target = self._find() or find_target(await self._start_cluster(), None)

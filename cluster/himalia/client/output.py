@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from himalia.client.engine.callbacks import CallbackThread
+from himalia.follow.rewritten import write_lines
 from himalia.messages.client import CallOutput
 from himalia.notebook_cells import find_cells
 from himalia.views import find_views
@@ -63,7 +64,7 @@ class OutputForwarder:
             return
         for stream, texts in zip((sys.stdout, sys.stderr), compose(outputs), strict=True):
             if texts:
-                print("\n".join(texts), file=stream, flush=True)
+                write_lines(stream, texts)
 
 
 def compose(outputs: Iterable[CallOutput]) -> tuple[list[str], list[str]]:

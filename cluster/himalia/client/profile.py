@@ -17,9 +17,12 @@ from himalia.messages.answers import ProfileSamples
 ROWS: Final = 15
 """Functions in a table."""
 STYLE: Final = "text-align:left;padding:1px 12px 1px 0;font-family:var(--jp-code-font-family,monospace)"
-EMPTY: Final = (
-    "No samples. Calls that run for less than a second are looked at only for some seconds after somebody asked: "
-    "ask again while they run."
+FEW: Final = 20
+"""Samples that say nothing yet; a worker that is looked at closely gives so many in less than a second.  A guess."""
+ADVICE: Final = (
+    "Calls that run for less than a second are looked at only after somebody asked, for ten seconds. This question "
+    "began that: ask again while they run. To see the whole of a computation, call client.profile() before it, and at "
+    "least every ten seconds during it."
 )
 
 Sample = tuple[float, str, int]
@@ -73,9 +76,11 @@ class Profile:
         parts = [f"{address}: {why}" for address, why in self.problems.items()]
         if self.count:
             workers = "1 worker" if len(self.samples) == 1 else f"{len(self.samples)} workers"
-            parts.insert(0, f"{self.count} samples of {workers}")
+            samples = "1 sample" if self.count == 1 else f"{self.count} samples"
+            parts.insert(0, f"{samples} of {workers}")
+            parts += [ADVICE] if self.count < FEW else []
         elif not parts:
-            parts.append(EMPTY)
+            parts.append(f"No samples. {ADVICE}")
         return "\n".join(parts)
 
     def _table(self) -> list[tuple[str, str, str]]:

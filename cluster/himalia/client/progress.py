@@ -21,6 +21,7 @@ from himalia.client.futures_in import futures_of
 from himalia.client.reprs import RELEASED, count_statuses, ended
 from himalia.errors import TimeoutError
 from himalia.follow.progress import INTERVAL, show_bars, show_lines, write_last_lines, write_line
+from himalia.follow.rewritten import rewriting
 from himalia.show.bars import Bar
 from himalia.telemetry.group_names import group_name
 from himalia.views import find_views, in_notebook
@@ -82,12 +83,13 @@ def group_records(
 
 async def _show_in_loop(counted: RecordsProgress, out: TextIO) -> None:
     """Do what :func:`show_lines` does, for a client that never blocks."""
-    while any(bar.left for bar in write_line(counted, out)):
-        try:
-            await wait_in_loop(counted.engine, counted.records, INTERVAL)
-        except TimeoutError:
-            pass
-    write_last_lines(counted, out)
+    with rewriting(out):
+        while any(bar.left for bar in write_line(counted, out)):
+            try:
+                await wait_in_loop(counted.engine, counted.records, INTERVAL)
+            except TimeoutError:
+                pass
+        write_last_lines(counted, out)
 
 
 class RecordsProgress:

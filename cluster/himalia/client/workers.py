@@ -30,7 +30,8 @@ async def threads_of(engine: Engine, workers: str | Iterable[str] | None) -> dic
 
 async def last_lines(engine: Engine, n: int | None, workers: list[str] | None) -> dict[str, list[str]]:
     """Return the last lines, ``n`` at most, of these workers and of nannies."""
-    texts = texts_of(await engine.ask(lambda number: GetLogs(number, workers)))
+    nannies = {host.name or id for id, host in engine.known_hosts.items()}
+    texts = texts_of(await engine.ask(lambda number: GetLogs(number, workers)), nannies)
     return {name: lines if n is None else lines[-n:] for name, lines in texts.items()}
 
 

@@ -24,7 +24,7 @@ from himalia.errors import ClosedError, HimaliaError, UnreachableError, UsageErr
 from himalia.follow.arrivals import wait_for_workers
 from himalia.follow.control import Control
 from himalia.follow.feed import Feed
-from himalia.messages.answers import ClusterInfo
+from himalia.messages.answers import ClusterInfo, ProcessLogs
 from himalia.names import shorten
 from himalia.notebook_cells import tell_closing
 from himalia.registry.dashboard_link import HasDashboard, login_link, plain_link
@@ -33,7 +33,7 @@ from himalia.show.logs import Logs, texts_of
 from himalia.show.plain import PlainInfo, PlainWorker, plain_info, plain_worker
 from himalia.show.summary import ClusterSummary, summarize
 from himalia.show.text import describe_cluster, describe_line
-from himalia.views import find_views, in_notebook
+from himalia.views import find_views, in_notebook, warn_of_missing
 from himalia.wellformed import names_of
 
 if TYPE_CHECKING:
@@ -97,6 +97,10 @@ class Cluster:
         """Return where the dashboard is, and the key to it."""
         return None
 
+    def why_no_dashboard(self) -> str:
+        """Return what to do about a dashboard that was asked for and can't be had, or nothing."""
+        return ""
+
     @property
     def credentials(self) -> Credentials:
         """What a client needs to be let in; its repr shows no secret."""
@@ -132,10 +136,13 @@ class Cluster:
     def dashboard_link(self) -> str | None:
         """A link that opens the dashboard, once and within ten minutes; another one at each look.
 
-        ``None`` if there is no dashboard.
+        ``None`` if there is no dashboard; if it lacks packages, a warning says which.
         """
         # Only while it runs: asking starts a dashboard again that had died.
-        return (login_link(self._dashboard()) or None) if self.status == "running" else None
+        link = login_link(self._dashboard()) if self.status == "running" else ""
+        if not link and self.why_no_dashboard():
+            warn_of_missing()
+        return link or None
 
     @property
     def dashboard_address(self) -> str:
@@ -231,10 +238,21 @@ class Cluster:
     def get_logs(self, cluster: bool = True, scheduler: bool = True, workers: bool = True) -> dict[str, str]:
         """Return the last output as ``{name: text}``: of the scheduler, the nannies, the workers.
 
+        ========================  ======================================================================================
+        ``scheduler``             what the scheduler's process wrote on its stderr
+        ``nanny``                 what the nanny's process wrote there; of one that died and was started again, too
+        ``dashboard``             the same of the dashboard, if there is one
+        ``log of nanny NAME``     warnings and errors that a nanny logged while it runs, of any host
+        the name of a worker      what calls printed and logged there, and what the process itself wrote, whatever its
+                                  host; also of one that died
+        ========================  ======================================================================================
+
+        The first three are kept by this object, so they are there after the cluster has failed.
+
         Parameters
         ----------
         cluster, scheduler, workers : bool
-            What to include; ``cluster`` is what the processes that this object started wrote on their stderr.
+            What to include: ``cluster`` is ``nanny`` and ``dashboard``, ``workers`` the last two rows.
         """
         return self._both(lambda: self._get_logs(cluster, scheduler, workers))
 
@@ -243,8 +261,9 @@ class Cluster:
         logs = Logs({name: text for name, text in own.items() if (scheduler if name == "scheduler" else cluster)})
         # A cluster that failed can't be asked; its own processes' last words are what is wanted then.
         if workers and self.status == "running":
-            found = self._ask(lambda control: control.logs())
-            logs.update({name: "\n".join(lines) for name, lines in texts_of(found).items()})
+            found, info = self._ask(ask_for_logs)
+            nannies = {host.name or name for name, host in info.hosts.items()}
+            logs.update({name: "\n".join(lines) for name, lines in texts_of(found, nannies).items()})
         return logs
 
     def explain(self, key: object) -> str:
@@ -447,6 +466,7 @@ class Cluster:
             status=self.status,
             comm=self.scheduler_address,
             dashboard=self.dashboard_address,
+            no_dashboard=self.why_no_dashboard(),
             expected=self.expected,
         )
 
@@ -475,3 +495,8 @@ class Cluster:
         except Exception as failure:  # of packages that aren't ours; the static view needs none of them
             warnings.warn(f"The cluster is shown without its live view: {failure!r}.", RuntimeWarning, stacklevel=2)
             return {}
+
+
+async def ask_for_logs(control: Control) -> tuple[ProcessLogs, ClusterInfo]:
+    """Return the last lines of all hosts, and which hosts there are."""
+    return await control.logs(), await control.info()

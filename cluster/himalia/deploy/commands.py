@@ -11,10 +11,11 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from himalia.errors import ConnectError, HimaliaError
+from himalia.errors import ConnectError, HimaliaError, UnreachableError
 from himalia.follow.control import Control
 from himalia.registry import clusters
 from himalia.registry.cluster_file import ClusterEntry
@@ -24,7 +25,7 @@ from himalia.show.units import format_ago
 LOOK_TIMEOUT: Final = 1.0
 """Seconds that ``ls`` waits for one cluster; all are asked at the same time."""
 STOP_TIMEOUT: Final = 10.0
-"""Seconds an orderly end may take; nannies give their workers 1 s of it."""
+"""Seconds an orderly end may take, and that each signal is given; nannies give their workers 1 s of it."""
 
 
 def list_clusters() -> int:
@@ -84,16 +85,26 @@ def stop_clusters(names: Sequence[str]) -> int:
     failed = False
     for name in names:
         try:
-            asyncio.run(stop_cluster(clusters.read(name)))
-            print(f"Stopped {name}.")
+            how = asyncio.run(stop_cluster(clusters.read(name)))
+            print(f"Stopped {name}{how}.")
         except HimaliaError as error:
             print(f"himalia stop: {error}", file=sys.stderr)
             failed = True  # the others are stopped all the same
     return 1 if failed else 0
 
 
-async def stop_cluster(entry: ClusterEntry) -> None:
-    """Ask the scheduler to end with everything that belongs to it, and wait until it has."""
+async def stop_cluster(entry: ClusterEntry) -> str:
+    """Ask the scheduler to end with everything that belongs to it, and wait until it has.
+
+    One that doesn't is sent SIGTERM, and then SIGKILL, which is returned as the rest of a sentence.
+
+    Raises
+    ------
+    UnreachableError
+        If it can't be asked and is on another host, or not even SIGKILL ends it.
+    """
+    ways = deque([signal.SIGTERM, signal.SIGKILL])
+    how = ""
     deadline = time.monotonic() + STOP_TIMEOUT
     try:
         control = Control(entry.credentials)
@@ -106,15 +117,21 @@ async def stop_cluster(entry: ClusterEntry) -> None:
     except ConnectError:
         if not is_here(entry):
             raise
-        terminate(entry)
+        deadline = time.monotonic()
     # The goodbye comes before the process ends, and the name is free only then.
     while is_here(entry) and clusters.is_alive(entry):
-        if time.monotonic() > deadline:
-            terminate(entry)
-            deadline += STOP_TIMEOUT
+        if time.monotonic() >= deadline:
+            if not ways:
+                raise UnreachableError(
+                    f"The scheduler of {entry.name} (pid {entry.pid}) doesn't end, not even by SIGKILL: it waits for a "
+                    f"device or file system."
+                )
+            how = send(entry, ways.popleft())
+            deadline = time.monotonic() + STOP_TIMEOUT
         await asyncio.sleep(0.02)
     # Its scheduler does so as well, unless SIGKILL ended it.
     clusters.remove(entry.name, entry.id)
+    return how
 
 
 def is_here(entry: ClusterEntry) -> bool:
@@ -124,8 +141,20 @@ def is_here(entry: ClusterEntry) -> bool:
     return entry.machine == machine_identity() and entry.hostname == socket.gethostname()
 
 
-def terminate(entry: ClusterEntry) -> None:
-    """Send SIGTERM to a scheduler that doesn't answer; its number is still its own, or it would not be alive."""
+def send(entry: ClusterEntry, number: signal.Signals) -> str:
+    """Send a signal to a scheduler that doesn't answer, and return what has to be said about it.
+
+    Its number is still its own, or it would not be alive.
+    """
     # Compares when the process started, too: the number alone may be another program's by now.
-    if clusters.is_alive(entry):
-        os.kill(entry.pid, signal.SIGTERM)
+    if not clusters.is_alive(entry):
+        return ""
+    os.kill(entry.pid, number)
+    if number is signal.SIGTERM:
+        # One that was suspended (ctrl-Z) would hear of it when somebody continues it, which nobody does.
+        os.kill(entry.pid, signal.SIGCONT)
+        return ""
+    return (
+        f", by SIGKILL: its scheduler (pid {entry.pid}) did not end within {STOP_TIMEOUT:g} s of SIGTERM. Its workers "
+        f"end by themselves"
+    )

@@ -18,7 +18,7 @@ import msgspec
 from himalia.child import Child, stop
 from himalia.comm.addresses import is_loopback, parse
 from himalia.comm.security import CLIENT_ROLES
-from himalia.deploy.dashboard.process import open_door
+from himalia.deploy.dashboard.process import open_door, why_none
 from himalia.deploy.layout import WorkerLayout
 from himalia.deploy.network import interface_host, listen_address, route_host, secure
 from himalia.errors import UsageError
@@ -48,7 +48,7 @@ class WorkerOptions(msgspec.Struct, kw_only=True):
     """What ``himalia worker`` was told."""
 
     scheduler: str = ""
-    """An address, a cluster's name, or nothing if a file says it."""
+    """An address, a cluster's name, or nothing: what a file says, or the only one that runs."""
     cluster_file: str = ""
     layout: WorkerLayout
     name: str = ""
@@ -94,8 +94,11 @@ def run_scheduler(options: SchedulerOptions) -> int:
 
     show_warnings("scheduler")
 
+    def announce(entry: ClusterEntry, me: str) -> None:
+        announce_scheduler(entry, why_none(options.dashboard_address))
+
     async def main(stop: asyncio.Event) -> int:
-        await serve_cluster(config, stop, announce_scheduler)
+        await serve_cluster(config, stop, announce)
         return 0
 
     dashboard: list[Child] = []
@@ -110,11 +113,11 @@ def run_scheduler(options: SchedulerOptions) -> int:
         remove_directory(directory)
 
 
-def announce_scheduler(entry: ClusterEntry, me: str) -> None:
+def announce_scheduler(entry: ClusterEntry, no_dashboard: str) -> None:
     """Tell the person where it is, and how to use it."""
     # As `dask scheduler` writes it.
     say(f"Scheduler at: {entry.addresses[-1]}")
-    say(f"dashboard at: {dashboard_text(plain_link(entry), entry.name)}")
+    say(f"dashboard at: {dashboard_text(plain_link(entry), entry.name, no_dashboard)}")
     say(f"Cluster name: {entry.name}, for Client({entry.name!r}) and `himalia stop {entry.name}`")
     path = os.path.join(clusters.directory(), entry.name + ".json")
     say(f"Cluster file: {path} (for clients)")
@@ -130,6 +133,8 @@ def run_worker(options: WorkerOptions) -> int:
     target = find_target(options.scheduler or None, options.cluster_file or None)
     assert target.entry is not None, "no cluster object was given"
     addresses, entry = target.addresses, clusters.for_workers(target.entry)
+    # Before it is connected to: nobody may have named it, and then this is what to look at if nobody answers.
+    say(f"Cluster name: {entry.name}")
     # Else all that is said would be, after the death timeout, that nobody answers.
     if addresses == entry.addresses and not entry.reachable:
         raise UsageError(f"The cluster {entry.name} listens only on its own host, {entry.hostname}.")

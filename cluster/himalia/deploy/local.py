@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from himalia.comm.addresses import parse
 from himalia.deploy.cluster import ADVICE, Cluster
-from himalia.deploy.dashboard.process import DEFAULT_ADDRESS, Door
+from himalia.deploy.dashboard.process import DEFAULT_ADDRESS, Door, why_none
 from himalia.deploy.layout import choose_layout
 from himalia.deploy.local_launch import START_TIMEOUT, Launch
 from himalia.deploy.local_plan import LaunchPlan
@@ -159,6 +159,9 @@ class LocalCluster(Cluster):
 
     def _dashboard(self) -> Door | None:
         return self._launched.find_door(self.scheduler_address)
+
+    def why_no_dashboard(self) -> str:
+        return "" if self._launched.door is not None else why_none(self._launched.plan.dashboard_address)
 
     @property
     def credentials(self) -> Credentials:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol, TextIO
 
+from himalia.follow.rewritten import rewrite, rewriting
 from himalia.show.bars import Bar, draw, last_lines, line, total
 
 INTERVAL: Final = 0.1
@@ -35,26 +36,22 @@ class Progressing(Protocol):
 
 def show_lines(progress: Progressing, out: TextIO, interval: float = INTERVAL) -> None:
     """Write how far all is, over and over in one line, until all has ended; then a line for each group."""
-    while any(bar.left for bar in write_line(progress, out)):
-        progress.wait(interval)
-    write_last_lines(progress, out)
+    with rewriting(out):
+        while any(bar.left for bar in write_line(progress, out)):
+            progress.wait(interval)
+        write_last_lines(progress, out)
 
 
 def write_line(progress: Progressing, out: TextIO) -> list[Bar]:
     """Write how far all is over what was written before, and return the groups."""
     bars = progress.look()
-    _write(out, line(total(bars)))
+    rewrite(out, line(total(bars)))
     return bars
 
 
 def write_last_lines(progress: Progressing, out: TextIO) -> None:
-    """Write a line for each group, and end it."""
-    _write(out, last_lines(progress.look()) + "\n")
-
-
-def _write(out: TextIO, text: str) -> None:
-    out.write("\r" + text)
-    out.flush()
+    """Write a line for each group."""
+    rewrite(out, last_lines(progress.look()))
 
 
 def show_bars(

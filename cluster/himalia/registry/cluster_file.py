@@ -6,6 +6,7 @@ living clusters are kept is not known here (:mod:`himalia.registry.clusters`).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -19,12 +20,15 @@ import msgspec
 
 from himalia.decoders import json_decoder_of
 from himalia.errors import UsageError
+from himalia.registry.dashboard_key import metrics_token
 
 if TYPE_CHECKING:
     from himalia.comm.security import Credentials
 
 WORKER_SUFFIX: Final = ".worker.json"
 """End of the name of a file for worker nodes."""
+TOKEN_SUFFIX: Final = ".metrics-token"
+"""End of the name of a file that a scraper of ``/metrics`` reads."""
 SIZE_LIMIT: Final = 64 * 1024
 """Bytes of a cluster file; a real one has about 1 KB."""
 
@@ -183,13 +187,32 @@ def write_file(path: str, entry: ClusterEntry) -> str:
     return path
 
 
+def token_path(path: str) -> str:
+    """Return where the token for ``/metrics`` is, beside the file for clients: ``NAME.metrics-token``."""
+    return path.removesuffix(".json") + TOKEN_SUFFIX
+
+
+def write_token(path: str, entry: ClusterEntry) -> str:
+    """Write the token for ``/metrics`` beside the cluster file ``path``, and return where.
+
+    It is in a file of its own, since a scraper's configuration names a file with nothing else in it.
+    """
+    os.replace(write_private(token_path(path), metrics_token(entry.dashboard_key).encode()), token_path(path))
+    return token_path(path)
+
+
 def write_temporary(path: str, entry: ClusterEntry) -> str:
-    """Write the entry beside ``path``, readable by this user alone from its first byte on, and return where."""
+    """Write the entry beside ``path``, and return where; see :func:`write_private`."""
+    return write_private(path, msgspec.json.format(msgspec.json.encode(entry)))
+
+
+def write_private(path: str, content: bytes) -> str:
+    """Write a file beside ``path``, readable by this user alone from its first byte on, and return where."""
     temporary = f"{path}.{secrets.token_hex(6)}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(entry)))
+            file.write(content)
             file.flush()
             # A rename may reach the disk before the content, and an empty file would stand there after a crash.
             os.fsync(fd)
@@ -251,10 +274,13 @@ def check_trust(path: str, found: os.stat_result) -> None:
 
 
 def remove_file(path: str, cluster_id: str) -> None:
-    """Remove a cluster file if it is still that of this cluster."""
+    """Remove a cluster file if it is still that of this cluster, with the token that lies beside it."""
     try:
         # Another cluster may have taken the name since.
         if read_file(path).id == cluster_id:
+            # First: it doesn't say whose it is.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(token_path(path))
             os.unlink(path)
     # At the end of a cluster, where nobody can do anything about it.
     except (OSError, UsageError):

@@ -23,6 +23,7 @@ from himalia.registry.cluster_file import (
     worker_entry,
     worker_path,
     write_temporary,
+    write_token,
 )
 from himalia.registry.runtime_directory import data_home
 
@@ -98,6 +99,8 @@ def write(entry: ClusterEntry, credentials: Credentials | None = None) -> str:
                     # After the name is ours: before, it could be that of the cluster that has it.
                     os.replace(nodes, worker_path(path))
                     nodes = ""
+                if entry.dashboard_key:
+                    write_token(path, entry)
                 return path
             except FileExistsError:
                 check_free(entry.name)  # removes the file if its cluster is dead
@@ -122,6 +125,32 @@ def read(name: str) -> ClusterEntry:
         listed = f"Running: {', '.join(others)}." if others else "None is running."
         raise ClusterNotFoundError(f"No cluster named {name!r} is running for this user. {listed}")
     return found
+
+
+def only() -> ClusterEntry:
+    """Return the entry of the only living cluster of this user, for commands that weren't told which one.
+
+    One that can't be reached from here doesn't count beside one that can.
+
+    Raises
+    ------
+    ClusterNotFoundError
+        If none runs.
+    UsageError
+        If there are several.
+    """
+    running = entries()
+    # In a home directory that hosts share there are also the files of other hosts' LocalClusters.
+    found = [entry for entry in running if entry.reachable] or running
+    if not found:
+        raise ClusterNotFoundError(
+            "No cluster of yours is running. Start one by `himalia scheduler`, or by LocalCluster() in Python; one of "
+            "another user, or with another home directory, is named by its cluster file: --cluster-file."
+        )
+    if len(found) > 1:
+        names = ", ".join(entry.name for entry in found)
+        raise UsageError(f"{len(found)} clusters of yours run: {names}. Give the name of one.")
+    return found[0]
 
 
 def for_workers(entry: ClusterEntry) -> ClusterEntry:

@@ -54,16 +54,18 @@ def find_target(address: object, cluster_file: str | None) -> Target:
     Parameters
     ----------
     address : str, Cluster or None
-        An address, the name of a running cluster, a cluster object; ``None``: what the cluster file says.
+        An address, the name of a running cluster, a cluster object; ``None``: what the cluster file says, or, without
+        one, the only cluster of this user that runs.
     cluster_file : str, optional
         A cluster file; ``None``: that of the environment variable, or the user's own.
 
     Raises
     ------
     ClusterNotFoundError
-        If no running cluster has that name, there is no such file, or nobody here knows the secret of that address.
+        If no running cluster has that name, there is no such file, nobody here knows the secret of that address, or
+        nothing says which one and none runs.
     UsageError
-        If nothing says which one, or it can't be an address.
+        If nothing says which one and several run, or it can't be an address.
     """
     if address is not None and not isinstance(address, str | os.PathLike):
         return _target_of_cluster(address)
@@ -71,7 +73,7 @@ def find_target(address: object, cluster_file: str | None) -> Target:
     path = cluster_file or os.environ.get(FILE_VARIABLE)
     if address is None:
         if path is None:
-            raise UsageError("Which cluster? Give its scheduler's address (tcp://host:8786), its name or cluster file.")
+            return _target_of_entry(clusters.only(), None)
         return _target_of_file(path, None)
     address = os.fspath(address)
     # A name may end like this as well; a file that is there is meant before that.

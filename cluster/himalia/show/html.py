@@ -10,7 +10,7 @@ from typing import Final
 
 from himalia.show.look import card, cell, code, exact, fact, facts, section, table, time_of_day
 from himalia.show.summary import ClusterSummary
-from himalia.show.text import NO_DASHBOARD, count_of, limit_text, total_memory
+from himalia.show.text import count_of, limit_text, no_dashboard_text, total_memory
 from himalia.show.units import format_ago
 
 SHOWN: Final = 200
@@ -86,7 +86,7 @@ def dashboard_fact(summary: ClusterSummary, link: str = "cluster.dashboard_link"
     It is no link: what is saved with a notebook opens nothing, so whoever followed it would stand before a closed door.
     """
     if not summary.dashboard:
-        return fact("Dashboard", NO_DASHBOARD, off=True)
+        return fact("Dashboard", escape(no_dashboard_text(summary.no_dashboard)), off=True)
     return fact(
         "Dashboard", f"{escape(summary.dashboard)}<div><small>needs a fresh link: <code>{link}</code></small></div>"
     )

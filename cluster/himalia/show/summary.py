@@ -35,6 +35,8 @@ class ClusterSummary(msgspec.Struct, frozen=True, kw_only=True):
     processes: bool = True
     dashboard: str = ""
     """Its link; empty while none runs."""
+    no_dashboard: str = ""
+    """What to do about it if none can run, in sentences."""
     scheduler_id: str = ""
     comm: str = ""
     started: float = 0.0
@@ -64,6 +66,7 @@ def summarize(
     comm: str,
     dashboard: str,
     expected: int | None,
+    no_dashboard: str = "",
 ) -> ClusterSummary:
     """Return the summary of a cluster, ``info`` being what its scheduler says of it, if it says anything."""
     rows = [summarize_worker(address, worker) for address, worker in info.workers.items()] if info is not None else []
@@ -72,6 +75,7 @@ def summarize(
         name=name,
         status=status,
         dashboard=dashboard,
+        no_dashboard=no_dashboard,
         scheduler_id=info.id if info is not None else "",
         comm=comm,
         # The scheduler says how long ago: its clock may be another host's.

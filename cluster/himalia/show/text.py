@@ -20,7 +20,9 @@ def describe_line(summary: ClusterSummary) -> str:
     """Return the one line of ``repr(cluster)``."""
     return (
         f"{summary.title}({clean(summary.name)}, {clean(summary.comm)!r}, status={summary.status}, "
-        f"workers={count_of(summary)}, threads={summary.total_threads}, memory={total_memory(summary)})"
+        f"workers={count_of(summary)}, threads={summary.total_threads}, memory={total_memory(summary)}"
+        # Only where it is news: a line has room for little.
+        f"{', dashboard=None (himalia[jupyter] is not installed)' if summary.no_dashboard else ''})"
     )
 
 
@@ -47,7 +49,7 @@ def describe_cluster(summary: ClusterSummary, *, now: float) -> str:
     """Return the lines that a terminal shows of a cluster: everything that the HTML has."""
     ago = format_ago(now - summary.started) if summary.started else "unknown"
     pairs = [
-        ("Dashboard", dashboard_text(summary.dashboard, summary.name)),
+        ("Dashboard", dashboard_text(summary.dashboard, summary.name, summary.no_dashboard)),
         ("Status", summary.status),
         ("Workers", count_of(summary)),
         ("Total threads", str(summary.total_threads)),
@@ -65,9 +67,18 @@ def describe_cluster(summary: ClusterSummary, *, now: float) -> str:
     return "\n".join(lines)
 
 
-def dashboard_text(link: str, name: str) -> str:
-    """Return the place of a cluster's dashboard and how to get in, or that there is none."""
-    return f"{link} (himalia dashboard {name} opens it)" if link else NO_DASHBOARD
+def dashboard_text(link: str, name: str, why: str = "") -> str:
+    """Return the place of a cluster's dashboard and how to get in, or that there is none, and what to do about it."""
+    return f"{link} (himalia dashboard {name} opens it)" if link else no_dashboard_text(why)
+
+
+def no_dashboard_text(why: str) -> str:
+    """Say that there is no dashboard, and what to do about it.
+
+    >>> no_dashboard_text("Views need a package."), no_dashboard_text("")
+    ('not running. Views need a package.', 'not running')
+    """
+    return f"{NO_DASHBOARD}. {why}" if why else NO_DASHBOARD
 
 
 def worker_rows(summary: ClusterSummary) -> list[tuple[str, ...]]:

@@ -135,3 +135,31 @@ def test_misuse_is_explained(cluster: FakeCluster, client: Client) -> None:
             await client
 
     run(main())
+
+
+def test_whoever_awaits_a_client_that_is_being_opened_gets_an_open_one(cluster: FakeCluster) -> None:
+    async def main() -> None:
+        client = Client(cluster, asynchronous=True)
+
+        async def use(number: int) -> tuple[str, int]:
+            return (await client).status, await client.submit(abs, -number)
+
+        assert list(await asyncio.gather(use(1), use(2), use(3))) == [("running", 1), ("running", 2), ("running", 3)]
+        await client.close()  # type: ignore[misc,func-returns-value]
+
+    run(main())
+
+
+def test_whoever_awaits_a_client_that_can_not_be_opened_is_told(cluster: FakeCluster) -> None:
+    async def main() -> None:
+        cluster.addresses[:] = ["tcp://127.0.0.1:1"]
+        client = Client(cluster, asynchronous=True, timeout=0.2)
+
+        async def use() -> object:
+            return await client
+
+        first, second = await asyncio.gather(use(), use(), return_exceptions=True)
+        assert isinstance(first, Exception)
+        assert isinstance(second, ClosedError)
+
+    run(main())

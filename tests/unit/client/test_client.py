@@ -8,12 +8,13 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import himalia
-from himalia import Client, Future, default_client, progress
+from himalia import Client, Future, default_client, progress, wait
 from himalia.client.packing.functions import BODY_LIMIT
 from himalia.errors import (
     CancelledError,
@@ -546,6 +547,29 @@ def test_a_forked_child_leaves_its_parents_client_alone(client: Client) -> None:
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
     assert future.result(5) == 2
+
+
+@pytest.mark.parametrize("what", ["result", "wait", "add_done_callback", "gather"])
+def test_a_forked_child_doesn_t_wait_for_what_only_its_parent_hears_of(client: Client, what: str) -> None:
+    future, done = client.submit(snooze, 30), client.submit(inc, 1)
+    assert done.result(5) == 2
+    waits: dict[str, Callable[[], object]] = {
+        "result": lambda: future.result(20),
+        "wait": lambda: wait([done, future], 20),
+        "add_done_callback": lambda: future.add_done_callback(print),
+        "gather": lambda: client.gather([done, future]),
+    }
+    child = os.fork()
+    if child == 0:
+        code = 1
+        signal.alarm(20)  # or one that waits would outlive a test that fails
+        try:
+            waits[what]()
+        except ClosedError as error:
+            code = 0 if "belongs to the process that this one was forked from" in str(error) else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_text_and_html(client: Client) -> None:

@@ -16,6 +16,7 @@ from himalia.client.engine.state import CANCELLED, ERROR, FINISHED, LOST, PENDIN
 from himalia.client.engine.timing import clock
 from himalia.client.engine.tracebacks import traceback_of
 from himalia.client.engine.watchers import Countdown, Sleeper
+from himalia.client.futures_in import futures_of
 from himalia.client.nesting import pack_futures, unpack_futures
 from himalia.client.packing.calls import KeyMaker, check_callable, make_options
 from himalia.client.progress import Counter, RecordsProgress
@@ -350,3 +351,10 @@ def test_a_table_of_what_differs() -> None:
 
 def test_the_patch_version_of_python_does_not_matter() -> None:
     assert compare({"client": {"python": "3.11.7"}, "scheduler": {"python": "3.11.2"}, "workers": {}}) == ""
+
+
+def test_futures_are_found_in_what_contains_itself() -> None:
+    ring: list[object] = [1]
+    table: dict[str, object] = {"ring": ring}
+    ring += [table, ring, (table, {"again": ring})]
+    assert futures_of(ring) == futures_of(table) == []

@@ -18,7 +18,8 @@ from himalia.errors import ClusterNotFoundError, HandshakeError, StartError, Usa
 from himalia.names import PeerId
 from himalia.private import create_file
 from himalia.registry import clusters
-from himalia.registry.cluster_file import describe, read_file, worker_path, write_file
+from himalia.registry.cluster_file import describe, read_file, token_path, worker_path, write_file
+from himalia.registry.dashboard_key import metrics_token, new_key
 from himalia.registry.runtime_directory import own_folder, scratch_directory
 
 
@@ -42,6 +43,22 @@ def test_the_file_of_a_worker_node_holds_the_keys_of_its_roles_alone() -> None:
         for role in {*CLIENT_ROLES, *WORKER_ROLES}:
             assert (credentials.key(role).hex() in text) == (role in roles)
             assert role in roles or credentials.key(role, "n").hex() not in text
+    clusters.remove("mine", credentials.cluster_id)
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_the_token_for_metrics_is_in_a_file_of_its_own_as_long_as_the_cluster_is() -> None:
+    credentials = new_credentials()
+    entry = describe("mine", credentials, ["unix:///tmp/nobody.sock"], pid=os.getpid())
+    entry.dashboard_key = new_key()
+    path = clusters.write(entry, credentials)
+    token = Path(token_path(path))
+    assert token.name == "mine.metrics-token"
+    assert token.stat().st_mode & 0o777 == 0o600
+    assert token.read_text() == metrics_token(entry.dashboard_key)
+    assert [found.name for found in clusters.entries()] == ["mine"]
+    clusters.remove("mine", "another cluster")
+    assert token.exists()
     clusters.remove("mine", credentials.cluster_id)
     assert os.listdir(os.path.dirname(path)) == []
 

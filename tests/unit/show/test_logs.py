@@ -29,6 +29,11 @@ def test_of_a_process_that_can_t_tell_the_reason_is_its_only_line() -> None:
     assert texts_of(logs) == {"w": ["a", "b"], "n": ["it left"]}
 
 
+def test_what_a_nanny_logged_isn_t_taken_for_a_worker_s_or_the_whole_cluster_s() -> None:
+    logs = ProcessLogs({"moons": [LogLine(1.0, "WARNING", "late")], "moons-0": [LogLine(2.0, "stdout", "hi")]})
+    assert texts_of(logs, {"moons"}) == {"log of nanny moons": ["late"], "moons-0": ["hi"]}
+
+
 def test_markup_in_names_and_lines_becomes_no_markup() -> None:
     html = Logs({"<i>w</i>": "<script>x</script>"})._repr_html_()
     assert "<script>" not in html and "<i>" not in html

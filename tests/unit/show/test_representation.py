@@ -160,3 +160,12 @@ def test_the_summary_of_a_dead_cluster_is_what_is_known() -> None:
     found = summarize(None, now=NOW, title="T", name="n", status="failed", comm="c", dashboard="", expected=2)
     assert (found.workers, found.started, found.scheduler_id) == ((), 0.0, "")
     assert "unknown" in describe_cluster(found, now=NOW)
+
+
+def test_a_dashboard_that_lacks_packages_says_what_to_install() -> None:
+    lacking = summary(dashboard="", no_dashboard="Views need more packages: pip install 'himalia[jupyter]'.")
+    text, line, page = describe_cluster(lacking, now=NOW), describe_line(lacking), render(lacking, now=NOW)
+    assert "Dashboard:       not running. Views need more packages: pip install 'himalia[jupyter]'." in text
+    assert line.endswith("dashboard=None (himalia[jupyter] is not installed))")
+    assert "not running. Views need more packages: pip install &#x27;himalia[jupyter]&#x27;." in page
+    assert "himalia[jupyter]" not in describe_line(summary(dashboard=""))

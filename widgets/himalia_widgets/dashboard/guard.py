@@ -89,7 +89,7 @@ class Guard:
             return self.log_in(request, known, now)
         if known or (request.path == "/metrics" and self.has_token(request)):
             return None
-        return self.refuse()
+        return self.refuse_scraper() if request.path == "/metrics" else self.refuse()
 
     def is_own_page(self, request: HTTPServerRequest) -> bool:
         """Whether the page that asks came from the same host and port."""
@@ -136,6 +136,10 @@ class Guard:
         """Return the page for whoever has no cookie."""
         return Verdict(403, REFUSAL.format(why=why, name=escape(self.name)), (("Content-Type", "text/html"),))
 
+    def refuse_scraper(self) -> Verdict:
+        """Return the text for a scraper without the token, which a person reads who tries it by hand."""
+        return Verdict(403, SCRAPER_REFUSAL.format(name=self.name), (("Content-Type", "text/plain; charset=utf-8"),))
+
 
 def last(request: HTTPServerRequest, name: str) -> str:
     """Return an argument of the query, or nothing."""
@@ -143,6 +147,19 @@ def last(request: HTTPServerRequest, name: str) -> str:
     return values[-1].decode("utf-8", "replace")
 
 
+SCRAPER_REFUSAL: Final = """\
+The metrics of this cluster are for a scraper that sends its token: `Authorization: Bearer …`.
+In which file the token is, and at which address the metrics are:
+
+    himalia dashboard {name} --metrics
+
+prometheus.yml names that file:
+
+    authorization:
+      credentials_file: FILE
+
+A browser is let in by a fresh link: himalia dashboard {name} --page metrics
+"""
 REFUSAL: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>himalia: needs a fresh link</title>
 <meta name="color-scheme" content="light dark">
 <body style="font: 16px/1.5 system-ui, sans-serif; max-width: 40em; margin: 4em auto; padding: 0 1em">

@@ -213,7 +213,7 @@ class Engine:
         if self._portal is None:
             # Or Python complains that it was never awaited.
             coroutine.close()
-            raise ClosedError("This client is closed.")
+            raise ClosedError(self.shell.abandoned or "This client is closed.")
         return self._portal.run(coroutine, timeout)
 
     def sync(self, coroutine: Coroutine[object, object, T], timeout: float | None = None) -> T:

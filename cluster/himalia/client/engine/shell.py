@@ -24,9 +24,10 @@ from typing import Final
 from himalia.client.engine.events import CallsSubmitted, Closed, FuturesDropped, KeysHeld, Notify
 from himalia.client.engine.machine import ClientMachine
 from himalia.client.engine.outbox import Gate, Outbox
-from himalia.client.engine.state import LOST, Record, Watcher
+from himalia.client.engine.state import LOST, PENDING, Record, Watcher
 from himalia.client.packing.functions import FunctionCache, PickledFunction
 from himalia.driver import Driver
+from himalia.errors import ClosedError
 from himalia.machine import Event, Instruction, Machine, Performers, Send
 from himalia.messages.client import ClientToScheduler
 from himalia.names import Key, PeerId
@@ -82,6 +83,8 @@ class ClientShell:
         self.lock = threading.Lock()
         self.outbox = Outbox(settings, self._take_dropped)
         self.closed = False
+        self.abandoned = ""
+        """Why nothing settles here any more, in a forked child; empty elsewhere."""
         self._functions = functions
         self._dropped: deque[Record] = deque()
         self._perform: Performers = {Notify: _notify, **perform}
@@ -196,7 +199,14 @@ class ClientShell:
         """Have ``watcher`` called for each record that is pending; return how many these are.
 
         ``begin`` is told that number before the first call.
+
+        Raises
+        ------
+        ClosedError
+            If one is pending in a forked child, where it stays so: its parent hears of it.
         """
+        if self.abandoned and any(record.status is PENDING for record in records):
+            raise ClosedError(self.abandoned)
         watch = self.machine.watch
         with self.lock:
             count = sum([watch(record, watcher) for record in records])
@@ -227,6 +237,7 @@ class ClientShell:
     def abandon(self, reason: str) -> None:
         """Do nothing any more, in a forked child: another thread of the parent may have held the lock."""
         self.closed = True
+        self.abandoned = reason
         self.lock = threading.Lock()
         self.outbox.abandon()
         self.machine.state.gone = reason

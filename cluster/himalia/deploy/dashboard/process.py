@@ -20,7 +20,7 @@ from himalia.child import Child, module_command
 from himalia.deploy.dashboard import doorkeeper
 from himalia.errors import UsageError
 from himalia.registry.dashboard_key import new_key
-from himalia.views import has_views, missing
+from himalia.views import has_views, missing, warn_of_missing
 
 if TYPE_CHECKING:
     from himalia.comm.security import Credentials
@@ -117,9 +117,9 @@ def open_door(address: str | int | None) -> Door | None:
         return None
     port = parse_address(address)
     if not has_views():
-        # Nobody asked for the default: without views there is nothing to warn of.
+        # Nobody asked for the default yet: who looks for it is warned then (Cluster.dashboard_link).
         if address != DEFAULT_ADDRESS:
-            warnings.warn(f"There is no dashboard. {missing()}", RuntimeWarning, stacklevel=2)
+            warn_of_missing()
         return None
     try:
         return Door(listen(port))
@@ -131,6 +131,11 @@ def open_door(address: str | int | None) -> Door | None:
     except OSError as error:
         warnings.warn(f"There is no dashboard: no port can be opened ({error.strerror}).", RuntimeWarning, stacklevel=2)
         return None
+
+
+def why_none(address: str | int | None) -> str:
+    """Return what to do about :func:`open_door` having opened none at this address; empty if none is wanted."""
+    return missing() if address is not None and not has_views() else ""
 
 
 def parse_address(address: str | int) -> int:

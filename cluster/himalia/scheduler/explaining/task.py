@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from himalia.messages.parts import TaskError
 from himalia.names import Key, shorten
 from himalia.scheduler.explaining.assigned import explain_assigned, explain_quiet, explain_silent
 from himalia.scheduler.explaining.store import explain_mappings
@@ -48,10 +49,18 @@ def explain(state: SchedulerState, key: Key) -> str:
             return f"{name} is finished: {task.nbytes:,} bytes at {where}.{held}{explain_silent(state, task.holders)}"
         case s if s is ERRED:
             assert task.error is not None
-            root = "" if task.error.key == key else f" because its input {shorten(task.error.key)} did"
-            return f"{name} failed{root}: {task.error.text}"
+            return explain_failed(name, task.error, is_root=task.error.key == key)
         case _:
             return f"{name} is known but not being computed: nothing that was asked for needs it now."
+
+
+def explain_failed(name: str, error: TaskError, *, is_root: bool) -> str:
+    """Say how a task failed, by its own error or an input's, and name each once."""
+    root = shorten(error.key)
+    # A sentence of ours (`x was given up …`) goes on where this one begins; what a call raised is quoted.
+    if error.text.startswith(root + " "):
+        return error.text if is_root else f"{name} failed because its input {error.text}"
+    return f"{name} failed: {error.text}" if is_root else f"{name} failed because its input {root} did: {error.text}"
 
 
 def find_waiting(state: SchedulerState, group: str) -> SchedulerTask | None:

@@ -142,3 +142,12 @@ def test_a_name_is_escaped_where_it_becomes_markup() -> None:
     answer = Guard(new_key(), "<b>run;\r\n</b>").judge(ask("/status"), now=NOW)
     assert answer is not None
     assert "<b>" not in answer.text
+
+
+def test_a_scraper_without_its_token_is_told_in_which_file_it_is(guard: Guard) -> None:
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        answer = guard.judge(ask("/metrics", **headers), now=NOW)
+        assert answer is not None
+        assert header(answer, "Content-Type").startswith("text/plain")
+        assert "himalia dashboard mine --metrics" in answer.text
+        assert metrics_token(guard.key) not in answer.text
