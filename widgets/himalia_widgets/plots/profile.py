@@ -8,7 +8,7 @@ from bokeh.models import LayoutDOM
 
 from himalia_widgets.plots import theme
 from himalia_widgets.plots.base import Plot
-from himalia_widgets.view import colors, profile, units
+from himalia_widgets.view import profile, units
 from himalia_widgets.view.history import History
 from himalia_widgets.view.stream.marks import Columns
 from himalia_widgets.view.text import hover, label
@@ -72,8 +72,8 @@ class ProfilePlot(Plot):
     def columns(self, history: History) -> dict[str, Columns]:
         root = profile.tree(self.samples, since=self.since, function=self.function, worker=self.worker)
         found = profile.flames(root)
-        # Not the history's: frames are many, and would use up the colours of the functions that were submitted.
-        palette = colors.Colors()
+        # What was submitted has its colour of everywhere else; frames are many, and take what colours are left.
+        numbers = history.colors.with_others(one.function for one in found)
         return {
             "frames": {
                 "left": [one.left for one in found],
@@ -81,7 +81,7 @@ class ProfilePlot(Plot):
                 "top": [one.depth + 0.0 for one in found],
                 "bottom": [one.depth + 1.0 for one in found],
                 "middle": [one.depth + 0.5 for one in found],
-                "color": [palette.number(one.function) for one in found],
+                "color": [numbers[one.function] for one in found],
                 "name": [hover(one.function) for one in found],
                 "text": [fitting(one) for one in found],
                 "place": [hover(one.place) for one in found],

@@ -293,3 +293,21 @@ def test_a_profile_shows_what_it_is_given() -> None:
     assert frames["text"] == ["main", "load"]
     plot.function = "load"
     assert plot.columns(History())["frames"]["name"] == ["load"]
+
+
+def test_a_function_has_the_same_colour_in_a_profile_as_everywhere_else() -> None:
+    history = History()
+    # Each wants the colour that comes first for its name, so some have to make way for others.
+    functions = [f"f{number}" for number in range(12)]
+    for name in functions:
+        history.colors.number(name)
+    before = {name: history.colors.number(name) for name in functions}
+    plot = ProfilePlot()
+    helpers = [f"helper{number}" for number in range(40)]
+    plot.samples = {"w": [(T, f"{name} (a.py:1)", 1) for name in [*helpers, *reversed(functions)]]}
+    frames = plot.columns(history)["frames"]
+    shown = dict(zip(frames["name"], frames["color"], strict=True))
+    assert {name: shown[name] for name in functions} == before
+    assert not {shown[name] for name in helpers} & set(before.values())
+    assert {name: history.colors.number(name) for name in functions} == before
+    assert history.colors.number("next") not in before.values(), "frames use up no colours"
