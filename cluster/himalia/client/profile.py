@@ -13,14 +13,12 @@ from typing import Final
 import msgspec
 
 from himalia.messages.answers import ProfileSamples
+from himalia.show.unseen import no_samples
 
 ROWS: Final = 15
 """Functions in a table."""
 STYLE: Final = "text-align:left;padding:1px 12px 1px 0;font-family:var(--jp-code-font-family,monospace)"
-EMPTY: Final = (
-    "No samples. Calls that run for less than a second are looked at only for some seconds after somebody asked: "
-    "ask again while they run."
-)
+EMPTY: Final = no_samples("ask again while they run.")
 
 Sample = tuple[float, str, int]
 

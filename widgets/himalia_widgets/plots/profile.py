@@ -1,11 +1,16 @@
-"""A flame graph of what user code was doing.  Samples aren't in the history: who has them sets ``samples``."""
+"""A flame graph of what user code was doing, or why there is none.
+
+Samples aren't in the history: who has them sets ``samples``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from bokeh.models import LayoutDOM
 
+from himalia.show.unseen import no_samples
 from himalia_widgets.plots import theme
 from himalia_widgets.plots.base import Plot
 from himalia_widgets.view import profile, units
@@ -17,12 +22,14 @@ LEVEL: Final = 20
 """Pixels of a frame."""
 LETTER: Final = 7.0
 """Pixels of a letter, about."""
+REASON: Final = 300
+"""Characters of what stands in place of the frames."""
 WIDTH: Final = 900
 """Pixels that the plot is taken to be wide where its labels are cut."""
 
 
 class ProfilePlot(Plot):
-    """Source ``frames``.
+    """Sources ``frames`` and ``note``, which says why there are none.
 
     Attributes
     ----------
@@ -32,6 +39,10 @@ class ProfilePlot(Plot):
         Show only stacks with this function, from there on.
     since : float
         Show only samples from then on, epoch seconds.
+    problems : mapping
+        By nanny address: why its workers can't be looked at.
+    advice : str
+        What it means that nobody saw anything, see :func:`himalia.show.unseen.no_samples`.
     """
 
     name: ClassVar[str] = "profile"
@@ -43,6 +54,8 @@ class ProfilePlot(Plot):
         self.samples: profile.Samples = {}
         self.function: str | None = None
         self.since = 0.0
+        self.problems: Mapping[str, str] = {}
+        self.advice = "ask again while they run."
         super().__init__(**options)
 
     def build(self) -> LayoutDOM:
@@ -67,6 +80,7 @@ class ProfilePlot(Plot):
                 self.theme, "<b>@name</b>", "@place", "@detail", renderers=[drawn], point_policy="follow_mouse"
             )
         )
+        theme.add_note(self.theme, fig, self.source("note", "x y text"))
         return fig
 
     def columns(self, history: History) -> dict[str, Columns]:
@@ -90,8 +104,17 @@ class ProfilePlot(Plot):
                     f"{units.percent(one.own / root.count)} in itself"
                     for one in found
                 ],
-            }
+            },
+            "note": theme.note_columns("" if found else self.reason(), self.pixels),
         }  # fmt: skip
+
+    def reason(self) -> str:
+        """Say why there is nothing to draw."""
+        if self.problems:
+            return label(" · ".join(f"{address}: {why}" for address, why in self.problems.items()), REASON)
+        if any(self.samples.values()):
+            return "No samples of what is chosen: there are some of other functions, workers or times."
+        return no_samples(self.advice)
 
 
 def fitting(one: profile.Flame) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 from bokeh.core.properties import value
@@ -15,6 +16,7 @@ from bokeh.models import (
     DataRange1d,
     DatetimeTicker,
     HoverTool,
+    LabelSet,
     Legend,
     LinearColorMapper,
     Range1d,
@@ -34,6 +36,10 @@ FONT_VALUE: Final = value(FONT)
 """The same for glyphs, which take a bare string for the name of a column."""
 SMALL: Final = "11px"
 TEXT: Final = "12px"
+NOTE: Final = 64
+"""Characters of a line of a note: about 360 pixels, which most windows have."""
+NOTE_LINE: Final = 18
+"""Pixels of a line of a note."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +209,28 @@ def data_colors() -> LinearColorMapper:
     """Return what turns the numbers of ``view/colors.py`` into colours."""
     # Half a number beyond both ends, so that each number falls into the middle of its colour.
     return LinearColorMapper(palette=list(PALETTE), low=-0.5, high=len(PALETTE) - 0.5)
+
+
+def add_note(theme: Theme, fig: figure, note: ColumnDataSource) -> None:
+    """Write the rows of a source, which :func:`note_columns` made, where a figure has nothing to show."""
+    # In pixels of the screen: without data the ranges have nothing to place it by.
+    words = LabelSet(
+        source=note, x="x", y="y", text="text", x_units="screen", y_units="screen",
+        text_font=FONT, text_font_size=TEXT, text_color=theme.faint,
+    )  # fmt: skip
+    fig.add_layout(words)
+
+
+def note_columns(words: str, pixels: int) -> dict[str, list[Any]]:
+    """Return the rows of a note in a figure so many ``pixels`` high; no words, no rows."""
+    lines = wrap(words, NOTE)
+    top = (pixels + len(lines) * NOTE_LINE) // 2
+    return {
+        "x": [8] * len(lines),
+        # From the bottom, as screens have it.
+        "y": [top - (at + 2) * NOTE_LINE for at in range(len(lines))],
+        "text": lines,
+    }
 
 
 def new_hover(theme: Theme, *lines: str, **options: Any) -> HoverTool:
