@@ -184,6 +184,9 @@ def test_a_closed_cluster_stays_to_be_looked_at_and_a_restarted_kernel_is_notice
     expect(view.locator("[data-count=done]")).to_have_text("79")
     opened.run("client.close(); cluster.close()")
     expect(view.locator(".hw-pill")).to_have_text("closed")
+    rows = view.locator("tbody tr[data-worker]:visible")
+    expect(rows.locator("[data-column=cpu]")).to_have_text(["–", "–"])
+    expect(rows.locator("[data-column=seen]")).to_have_text([re.compile(r"^\d\d:\d\d:\d\d$")] * 2)
     assert opened.value("await wait_for_end()")[:5] == "[1, 0"
     expect(tab(view, "Progress").locator("canvas").first).to_be_visible()
     expect(tab(view, "Scale").get_by_role("button", name="Scale")).to_be_disabled()

@@ -55,8 +55,11 @@ export class Header {
     const all = Math.max(limit, store + spilled, 1);
     const names = (holders ?? []).map((/** @type {[string, number]} */ [name, size]) => `${bytes(size)} held by ${name}`);
     const mapped = names.length ? ` ${names.join(", ")}: mapped there, so that it can't move to disk.` : "";
+    // In the small line: beside the value it would take the room of the tasks.
+    const more = [spilled ? `${bytes(spilled)} on disk` : "", held ? `${bytes(held)} held` : ""].filter(Boolean).join(", ");
+    this.memory.rename(more ? `Results; ${more}` : "Results in memory");
     this.memory.show(
-      `${bytes(store)} of ${bytes(limit)}${held ? `, ${bytes(held)} held` : ""}${spilled ? ` + ${bytes(spilled)} on disk` : ""}`,
+      `${bytes(store)} of ${bytes(limit)}`,
       [store / all, spilled / all],
       `Results take ${bytes(store)} of memory, of the ${bytes(limit)} that they may take, and ${bytes(spilled)} on disk. Worker processes take ${bytes(own)} more.${mapped}`);
   }
@@ -84,9 +87,15 @@ class Tile {
    * @param {Bar} [bar]
    */
   constructor(name, bar) {
+    this.name = make("dt", {}, name);
     this.value = make("dd", {});
     this.bar = bar;
-    this.el = make("div", { "data-tile": name.toLowerCase() }, make("dt", {}, name), this.value, ...(bar ? [bar.el] : []));
+    this.el = make("div", { "data-tile": name.toLowerCase() }, this.name, this.value, ...(bar ? [bar.el] : []));
+  }
+
+  /** @param {string} name */
+  rename(name) {
+    write(this.name, name);
   }
 
   /**
