@@ -269,7 +269,7 @@ def test_plots_take_the_colours_of_the_theme_and_bars_say_what_they_are(notebook
     opened = notebook([START, "cluster", WORK, HELD])
     view = widget(opened, 1)
     opened.show(1)
-    expect(view.locator("[data-count=queued]")).to_have_text("20")
+    expect(view.locator("[data-count=waiting]")).to_have_text("20")
     progress = tab(view, "Progress")
     light = shot_of_plot(progress.locator(".hw-plot"), progress, "widget-progress-theme").read_bytes()
     opened.set_dark(True)

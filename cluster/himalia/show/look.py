@@ -82,6 +82,7 @@ background:none}
 .himalia pre{margin:0;padding:.4em 1em;max-height:20em;overflow:auto;border:0;background:none;color:inherit;
 font-family:var(--h-code);font-size:12px;white-space:pre-wrap;overflow-wrap:anywhere}
 """.replace("\n", "")
+NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 
 
 def card(
@@ -137,6 +138,11 @@ def fact(name: str, value: str, *, code: bool = False, off: bool = False) -> str
     """Return a named value; ``value`` is HTML."""
     kind = ' class="h-code"' if code else ' class="h-off"' if off else ""
     return f"<div><dt>{escape(name)}</dt><dd{kind}>{value}</dd></div>"
+
+
+def listed(text: str) -> str:
+    """Return a list of words as HTML whose lines break at commas only."""
+    return escape(", ".join(part.replace(" ", NO_BREAK) for part in text.split(", ")))
 
 
 def section(title: str, content: str, *, note: str = "") -> str:

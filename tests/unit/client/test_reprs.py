@@ -22,9 +22,11 @@ from himalia.client.reprs import (
     future_text,
     futures_html,
     futures_text,
+    info_task_words,
 )
 from himalia.messages.answers import ClusterInfo, HostView, WorkerView
 from himalia.messages.parts import HostInfo, TaskError
+from himalia.messages.telemetry import TaskCounts
 from himalia.names import HostId, Key, PeerId
 from himalia.show.plain import plain_info
 from himalia.show.summary import ClusterSummary, summarize
@@ -193,6 +195,17 @@ def test_a_client_shows_the_totals_of_its_cluster() -> None:
     assert client_text("Client", "running", summary(info())) == (
         "<Client: 'unix:///s' workers=1 threads=2, memory=1.00 GiB>"
     )
+
+
+def test_lists_of_numbers_break_at_commas_only() -> None:
+    counts = TaskCounts(waiting=12, assigned=3, done=479, failed=5, cancelled=1)
+    told = "2 running, 13 waiting, 479 done, 5 failed, 1 cancelled"
+    known = msgspec.structs.replace(info(), counts=counts)
+    assert info_task_words(known) == told
+    for page in (client_html("Client", "c", "running", summary(known), told), SchedulerInfo(known)._repr_html_()):
+        assert told.replace(" ", "\xa0").replace(",\xa0", ", ") in page
+    records = [record("finished"), record("error"), record()]
+    assert "1\xa0finished, 1\xa0pending, 1\xa0failed" in futures_html(many(*records))
 
 
 def test_a_closed_client_shows_what_it_was() -> None:

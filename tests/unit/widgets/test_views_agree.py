@@ -18,7 +18,7 @@ from himalia.client.engine.events import CallsSubmitted, CancelAsked, FuturesDro
 from himalia.client.engine.machine import ClientMachine
 from himalia.client.engine.state import Record
 from himalia.client.progress import Counter as ProgressCounter
-from himalia.client.reprs import count_statuses, ended, info_task_words, task_words
+from himalia.client.reprs import count_statuses, ended, info_task_words, task_words, threads_of
 from himalia.machine import PeerJoined, Send, Ticked
 from himalia.messages.answers import ClusterInfo, Reply, TelemetryReport
 from himalia.messages.client import FollowTelemetry, GetInfo, GetTelemetry, Telemetry
@@ -193,7 +193,9 @@ class World(SchedulerStage):
         info = self.info()
         left, done, failed, cancelled = self.truth(everything)
         assert info.clients == 2
-        assert info_task_words(info) == task_words(TaskCounts(left, 0, done, failed, cancelled))
+        running = min(info.counts.assigned if info.counts else 0, threads_of(info))
+        expected = TaskCounts(left - running, running, done, failed, cancelled)
+        assert info_task_words(info) == task_words(expected, threads_of(info))
 
     def telemetry(self, span: str) -> list[GroupSummary]:
         self.message(LOOKER, GetTelemetry(2, EPOCH * 2, span))
@@ -218,7 +220,7 @@ class World(SchedulerStage):
             assert (told["left"], told["calls"] - told["failed"], told["failed"], told["cancelled"]) == self.truth(mine)
             assert told["calls"] == by_name[told["name"]].ended
         for numbers in (describe_summary(history), describe_header(history)):
-            assert numbers["running"] + numbers["queued"] == left
+            assert numbers["running"] + numbers["waiting"] == left
             assert (numbers["done"], numbers["failed"], numbers["cancelled"]) == true[1:]
         assert history.status.clients == 2
 

@@ -42,6 +42,12 @@ def test_workers_that_were_asked_for_are_counted_in_a_sentence(tmp_path: Path) -
     ]
 
 
+def test_numbers_are_written_as_cards_and_the_dashboard_write_them(tmp_path: Path) -> None:
+    assert say(tmp_path, "format.js", "count", [0], [-0.2], [999], [2097], [1234567]) == [
+        "0", "0", "999", "2,097", "1,234,567",
+    ]  # fmt: skip
+
+
 def test_times_that_count_seconds_are_whole(tmp_path: Path) -> None:
     assert say(tmp_path, "format.js", "ago", [0.4], [3.2], [9.7], [61]) == [
         "now", "3 s ago", "10 s ago", "1 min 1 s ago",

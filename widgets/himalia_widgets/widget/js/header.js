@@ -113,10 +113,10 @@ class Tile {
 /** Tasks by state, with a bar of their shares. */
 class TaskTile {
   constructor() {
-    this.bar = new Bar("hw-done", "hw-failed", "hw-running", "hw-queued", "hw-cancelled");
+    this.bar = new Bar("hw-done", "hw-failed", "hw-running", "hw-waiting", "hw-cancelled");
     /** @type {Record<string, HTMLElement>} */
     this.values = {};
-    const line = ["running", "queued", "done", "failed", "cancelled"].map((name) => {
+    const line = ["running", "waiting", "done", "failed", "cancelled"].map((name) => {
       this.values[name] = make("b", { "data-count": name });
       return make("span", { class: `hw-count hw-${name}` }, this.values[name], ` ${name}`);
     });
@@ -130,7 +130,7 @@ class TaskTile {
       node.parentElement?.classList.toggle("hw-none", !header[name]);
       if (name === "cancelled" && node.parentElement) node.parentElement.hidden = !header[name];
     }
-    const all = header.running + header.queued + header.done + header.failed + (header.cancelled ?? 0) || 1;
-    this.bar.show(header.done / all, header.failed / all, header.running / all, header.queued / all, (header.cancelled ?? 0) / all);
+    const all = header.running + header.waiting + header.done + header.failed + (header.cancelled ?? 0) || 1;
+    this.bar.show(header.done / all, header.failed / all, header.running / all, header.waiting / all, (header.cancelled ?? 0) / all);
   }
 }
