@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from himalia.messages.answers import ProfileSamples
+from himalia.plural import plural
 from himalia.show.unseen import no_samples
 
 ROWS: Final = 15
@@ -70,8 +71,7 @@ class Profile:
     def _headline(self) -> str:
         parts = [f"{address}: {why}" for address, why in self.problems.items()]
         if self.count:
-            workers = "1 worker" if len(self.samples) == 1 else f"{len(self.samples)} workers"
-            parts.insert(0, f"{self.count} samples of {workers}")
+            parts.insert(0, f"{plural(self.count, 'sample')} of {plural(len(self.samples), 'worker')}")
         elif not parts:
             parts.append(EMPTY)
         return "\n".join(parts)

@@ -19,6 +19,7 @@ from himalia.messages.answers import ClusterInfo
 from himalia.messages.parts import HostInfo
 from himalia.messages.telemetry import TaskCounts
 from himalia.names import HostId, shorten
+from himalia.plural import plural
 from himalia.show.html import dashboard_fact, totals
 from himalia.show.look import card, cell, code, fact, facts, listed, section, share, table, time_of_day
 from himalia.show.summary import ClusterSummary
@@ -89,7 +90,7 @@ def futures_text(counts: Mapping[str, int]) -> str:
     >>> futures_text({"error": 8, "finished": 480, "pending": 12})
     '500 futures: 480 finished, 12 pending, 8 failed'
     """
-    return f"{sum(counts.values()):,} futures: {status_words(counts)}"
+    return f"{plural(sum(counts.values()), 'future')}: {status_words(counts)}"
 
 
 def futures_html(futures: Futures) -> str:
@@ -111,7 +112,7 @@ def futures_html(futures: Futures) -> str:
     worst = next((status for status in (ERROR, LOST, PENDING, CANCELLED) if counts.get(status)), FINISHED)
     done = ended(counts)
     label = f"{done:,} of {total:,} done" if done < total else "done"
-    return card(f"{total:,} futures", "", status=worst, label=label, content=content)
+    return card(plural(total, "future"), "", status=worst, label=label, content=content)
 
 
 def futures_table(futures: Futures) -> str:

@@ -26,6 +26,7 @@ from himalia.messages.nanny import Heartbeat, TaskFailed, TaskFinished, Withdraw
 from himalia.messages.parts import Message, TaskError, TaskOptions, TaskSpec, Timing
 from himalia.messages.telemetry import GroupSummary, HostMetrics, TaskCounts
 from himalia.names import SCHEDULER, Digest, Key, PeerId, WorkerName
+from himalia.plural import plural
 from himalia.scheduler.state import ASSIGNED, SchedulerTask
 from himalia.settings import DEFAULT
 from himalia.telemetry.recording import Packer, Recording, begin, new_header
@@ -184,7 +185,7 @@ class World(SchedulerStage):
             true = self.truth(records)
             assert (counts.left, counts.done, counts.failed, counts.cancelled) == true, span
             told = facts(CellTotals(counts))
-            assert told[0] == f"{true[1] + true[2]:,} of {len(records):,} tasks"
+            assert told[0] == f"{true[1] + true[2]:,} of {plural(len(records), 'task')}"
             bar = ProgressCounter("all", records, now=lambda: self.now).look()
             assert (bar.left, bar.ended - bar.failed, bar.failed) == true[:3], span
             assert (bar.cancelled + bar.released, bar.total) == (true[3], len(records))

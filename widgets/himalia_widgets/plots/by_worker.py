@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from himalia.plural import plural
 from himalia_widgets.plots import theme
 from himalia_widgets.plots.rows import NAME, Entry, RowsPlot
 from himalia_widgets.view import units
@@ -40,7 +41,7 @@ class ProcessingPlot(WorkersPlot):
 
     def entry(self, history: History, row: WorkerRow) -> Entry:
         state = " · paused, memory is nearly full" if row.paused else ""
-        detail = f"{row.running} calls run on {row.nthreads} threads{state}"
+        detail = f"{plural(row.running, 'call')} on {plural(row.nthreads, 'thread')}{state}"
         bar = [(row.running, theme.RUNNING)]
         return Entry(label(row.name, NAME), bar, row.nthreads, f"{row.running} of {row.nthreads}", detail)
 
@@ -55,7 +56,7 @@ class CpuPlot(WorkersPlot):
         return row.cpu
 
     def entry(self, history: History, row: WorkerRow) -> Entry:
-        detail = hover(f"{row.nthreads} threads at {row.host}, process {row.pid}")
+        detail = hover(f"{plural(row.nthreads, 'thread')} at {row.host}, process {row.pid}")
         return Entry(label(row.name, NAME), [(row.cpu, theme.CPU)], row.nthreads, units.percent(row.cpu), detail)
 
 

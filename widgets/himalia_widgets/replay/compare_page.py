@@ -12,11 +12,12 @@ from bokeh.application.handlers.function import FunctionHandler
 from bokeh.document import Document
 from bokeh.models import ColumnDataSource, CustomJS, Range1d
 
+from himalia.plural import plural
 from himalia_widgets.dashboard.layout import TEMPLATE, Page, encodable, frame, read_arguments
 from himalia_widgets.plots.task_stream import TaskStreamPlot
 from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.stream.window import whole
-from himalia_widgets.view.units import count, seconds
+from himalia_widgets.view.units import seconds
 
 PAGE: Final = Page("/compare", "Two runs", (("run-a", 12), ("run-b", 12)), script="compare", in_navigation=False)
 # Setting one range calls back for the other: ``moving`` keeps them from answering each other.
@@ -40,7 +41,7 @@ def compare_application(first: ReplaySource, second: ReplaySource) -> Applicatio
         for (name, source), letter, plot in zip(sources.items(), "AB", plots, strict=True):
             plot.root.name = name
             length = seconds(whole(source.history).length)
-            headings[name] = encodable(f"{letter}: {source.title}, {count(source.history.total)} calls in {length}")
+            headings[name] = encodable(f"{letter}: {source.title}, {plural(source.history.total, 'call')} in {length}")
             document.add_root(plot.root)
         document.title = PAGE.title
         document.template = TEMPLATE
