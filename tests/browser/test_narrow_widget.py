@@ -104,3 +104,23 @@ def test_lines_of_output_have_the_width_and_all_of_a_long_one_can_be_read(notebo
         assert scroller.evaluate("scroller => scroller.scrollWidth <= scroller.clientWidth"), "nothing is cut"
         told = "".join(view.locator(".hw-line:visible .hw-text").all_inner_texts())
         assert told.endswith("part 4 of /data/" + "observations/" * 20 + "end")
+
+
+GROUND_AND_EDGES = """
+card => {
+  const { left, right } = card.getBoundingClientRect();
+  return [getComputedStyle(card).backgroundColor, Math.round(left), Math.round(right)];
+}
+"""
+
+
+def test_cards_have_the_ground_and_the_edges_of_the_widget(notebook: Open) -> None:
+    opened = notebook([START, "cluster", "client", "[kept]"], dark=True)
+    opened.show(2)
+    card = opened.output(2).locator(".himalia")
+    expect(card).to_be_visible()
+    expected = opened.output(1).locator(".himalia-widget").evaluate(GROUND_AND_EDGES)
+    shot(opened.page, "cards-and-widget-dark")
+    assert card.evaluate(GROUND_AND_EDGES) == expected
+    assert card.get_by_role("link").get_attribute("href").startswith("http://")
+    assert opened.output(2).evaluate("output => output.scrollWidth <= output.clientWidth"), "nothing sticks out"

@@ -103,7 +103,7 @@ class ClientLook:
         kind = type(client).__name__
         return Look(
             # To the minute, or each look would be another card.
-            client_html(kind, client.name, status, summary, tasks, taken=wall_clock() // 60 * 60),
+            client_html(kind, client.name, status, summary, tasks, taken=wall_clock() // 60 * 60, is_live=True),
             client_text(kind, status, summary),
             self._is_over or status != "running",
         )

@@ -186,17 +186,25 @@ def client_text(kind: str, status: str, summary: ClusterSummary) -> str:
 
 
 def client_html(
-    kind: str, name: str, status: str, summary: ClusterSummary, tasks: str = "", *, taken: float = 0.0
+    kind: str,
+    name: str,
+    status: str,
+    summary: ClusterSummary,
+    tasks: str = "",
+    *,
+    taken: float = 0.0,
+    is_live: bool = False,
 ) -> str:
     """Return a client as a card, with the totals of its cluster as far as they are known.
 
-    ``taken``, epoch seconds, is when it was so: the card is saved with the notebook, and its client isn't.
+    ``taken``, epoch seconds, is when it was so: the card is saved with the notebook, and its client isn't.  One that
+    ``is_live`` changes with its client, and leads to the dashboard as long as that runs.
     """
     found = [fact("Cluster", escape(summary.name or "unknown"))]
     if summary.scheduler_id:
         found += [*totals(summary), fact("Tasks", listed(tasks or "0"))]
     # A card is saved with its notebook, and shall not lead to a closed door.
-    links = [dashboard_fact(summary, "client.dashboard_link")] if status == "running" else []
+    links = [dashboard_fact(summary, "client.dashboard_link", is_live=is_live)] if status == "running" else []
     links.append(fact("Scheduler", escape(summary.comm or "none"), code=True))
     content = facts(*found) + facts(*links, fine=True)
     if status != "running" or not taken:

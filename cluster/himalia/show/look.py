@@ -6,6 +6,9 @@ lists, tables and ``<details>`` remain; there is no script.  Colours are the fro
 page and a dark one alike: a saved page doesn't say which it is, and ``prefers-color-scheme`` speaks of the reader's
 system, not of the page.
 
+Cards stand under widgets of the same family: they have the same ground and the same edges, for which they reach into
+the 20 pixels that JupyterLab keeps free at the right of all HTML.
+
 Pieces take text and escape it, except where a parameter is said to be HTML.
 """
 
@@ -22,9 +25,11 @@ STYLE: Final = """
 --h-link:var(--jp-content-link-color,var(--vscode-textLink-foreground,#4a7fe0));--h-ok:#2fa866;--h-busy:#d9922b;
 --h-bad:#dd5b53;--h-off:#8b919b;
 --h-code:var(--jp-code-font-family,var(--vscode-editor-font-family,ui-monospace,SFMono-Regular,Menlo,Consolas,monospace));
-box-sizing:border-box;max-width:68em;margin:.4em 0;border:1px solid var(--h-line);border-radius:9px;overflow:hidden;
+box-sizing:border-box;max-width:82em;margin:4px 0;border:1px solid var(--h-line);border-radius:9px;overflow:hidden;
+background:var(--jp-layout-color1,var(--vscode-editor-background,transparent));
 color:var(--h-text);font-family:var(--jp-ui-font-family,var(--vscode-font-family,system-ui,sans-serif));font-size:13px;
 line-height:1.45;text-align:left}
+.jp-RenderedHTMLCommon>.himalia{margin-inline-end:-20px}
 .himalia *{box-sizing:border-box}
 .himalia .h-head{display:flex;align-items:center;gap:.8em;padding:.8em 1em}
 .himalia .h-moon{flex:none;width:30px;height:30px;border-radius:50%;

@@ -283,6 +283,16 @@ def test_a_client_s_card_is_of_a_minute_and_links_to_no_closed_door() -> None:
     assert "client.dashboard_link" in page
 
 
+def test_a_live_card_of_a_client_leads_to_the_dashboard_while_it_runs() -> None:
+    known = summary(info(), dashboard="http://127.0.0.1:8787/status")
+    page = client_html("Client", "client-1", "running", known, taken=1_800_000_000.0, is_live=True)
+    assert '<a href="http://127.0.0.1:8787/status" target="_blank" rel="noopener noreferrer">' in page
+    assert "client.dashboard_link" in page
+    assert "<a " not in client_html("Client", "client-1", "closed", known, is_live=True)
+    odd = summary(info(), dashboard="javascript:alert(1)")
+    assert "<a " not in client_html("Client", "client-1", "running", odd, is_live=True)
+
+
 def test_many_futures_are_done_when_all_came_to_an_end_of_their_own() -> None:
     statuses = ["finished"] * 3 + ["error", "cancelled"]
     page = futures_html(many(*map(record, statuses), record("pending", refs=0)))
