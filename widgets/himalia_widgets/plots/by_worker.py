@@ -19,12 +19,16 @@ from himalia_widgets.view.text import hover, label
 class WorkersPlot(RowsPlot[WorkerRow]):
     """A row for each worker."""
 
+    nothing: ClassVar[str] = "No workers yet."
+
     def rows(self, history: History) -> Sequence[WorkerRow]:
         return workers.worker_rows(history)
 
 
 class HostsPlot(RowsPlot[HostMemory]):
     """A row for each host."""
+
+    nothing: ClassVar[str] = "No hosts yet."
 
     def rows(self, history: History) -> Sequence[HostMemory]:
         return memory.hosts(history)

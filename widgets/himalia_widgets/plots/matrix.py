@@ -16,7 +16,6 @@ from himalia_widgets.view.text import label
 
 ABREAST: Final = 12
 """Names that fit side by side."""
-NOTHING: Final = "No transfer between hosts has been seen."
 
 
 class MatrixPlot(Plot):
@@ -25,6 +24,7 @@ class MatrixPlot(Plot):
     name: ClassVar[str] = "transfer_matrix"
     title: ClassVar[str] = "Transfers, host to host"
     height: ClassVar[int] = 320
+    nothing: ClassVar[str] = "Nothing has moved between hosts yet."
 
     def build(self) -> LayoutDOM:
         fig = theme.new_figure(
@@ -81,7 +81,7 @@ class MatrixPlot(Plot):
                 "pair": [f"{names[cell.source]} → {names[cell.target]}" for cell in cells],
                 "detail": [describe(cell) for cell in cells],
             },
-            "note": theme.note_columns("" if cells else NOTHING, self.pixels),
+            "note": theme.note_columns("" if cells else self.nothing, self.pixels),
         }
 
 
