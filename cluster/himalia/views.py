@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import sys
 import warnings
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Final, NamedTuple
 
@@ -43,6 +44,24 @@ def has_views() -> bool:
 def find_live_views() -> ModuleType | None:
     """Return the same in a notebook's kernel; None elsewhere: there is no page that could change."""
     return find_views() if in_notebook() else None
+
+
+def runs_by_itself(environment: Mapping[str, str]) -> bool:
+    """Whether the cell that runs is executed with nobody before its page, such as by nbconvert or papermill.
+
+    Parameters
+    ----------
+    environment : mapping
+        Variables of this process.
+    """
+    # The message says whether anybody can be asked for input: nbclient, which these are made of, says no.
+    kernel = getattr(find_shell(), "kernel", None)
+    if kernel is None:
+        return False
+    content = kernel.get_parent("shell").get("content", {})
+    # Voila executes by nbclient too, and then shows the page to a person.
+    is_shown = environment.get("SERVER_SOFTWARE", "").startswith("voila")
+    return not content.get("allow_stdin", True) and not is_shown
 
 
 def missing() -> str:

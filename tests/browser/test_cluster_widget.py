@@ -184,6 +184,9 @@ def test_a_closed_cluster_stays_to_be_looked_at_and_a_restarted_kernel_is_notice
     expect(view.locator("[data-count=done]")).to_have_text("79")
     opened.run("client.close(); cluster.close()")
     expect(view.locator(".hw-pill")).to_have_text("closed")
+    rows = view.locator("tbody tr[data-worker]:visible")
+    expect(rows.locator("[data-column=cpu]")).to_have_text(["–", "–"])
+    expect(rows.locator("[data-column=seen]")).to_have_text([re.compile(r"^\d\d:\d\d:\d\d$")] * 2)
     assert opened.value("await wait_for_end()")[:5] == "[1, 0"
     expect(tab(view, "Progress").locator("canvas").first).to_be_visible()
     expect(tab(view, "Scale").get_by_role("button", name="Scale")).to_be_disabled()
@@ -266,7 +269,7 @@ def test_plots_take_the_colours_of_the_theme_and_bars_say_what_they_are(notebook
     opened = notebook([START, "cluster", WORK, HELD])
     view = widget(opened, 1)
     opened.show(1)
-    expect(view.locator("[data-count=queued]")).to_have_text("20")
+    expect(view.locator("[data-count=waiting]")).to_have_text("20")
     progress = tab(view, "Progress")
     light = shot_of_plot(progress.locator(".hw-plot"), progress, "widget-progress-theme").read_bytes()
     opened.set_dark(True)

@@ -133,3 +133,23 @@ def test_plots_show_what_happens_while_the_page_is_open(cluster: Any, open_page:
             "() => [...Bokeh.documents[0]._all_models.values()].some((model) => "
             "model.name === 'himalia-task_stream-calls' && [...model.data.key ?? []].some((key) => /fresh/.test(key)))"
         )
+
+
+def test_lines_of_logs_are_dense_and_tables_end_at_their_frame(open_page: Callable[..., Any], cluster: Any) -> None:
+    page, place = opened(open_page, cluster)
+    page.goto(place + "logs")
+    lines = page.locator(".log .line")
+    expect(lines.nth(1)).to_be_visible()
+    first, second = [lines.nth(at).bounding_box() for at in (0, 1)]
+    assert second["y"] - first["y"] <= 20
+    name, text = [lines.first.locator(part).bounding_box() for part in (".process", ".text")]
+    longest = max(map(len, page.locator(".log .process").all_inner_texts()))
+    assert text["x"] - name["x"] <= longest * 8 + 20, "the text begins where names end"
+    shot(page, "dashboard-logs-dense")
+    for path in ("workers", "groups"):
+        page.goto(place + path)
+        last = page.locator("#content .scroll tbody tr").last
+        expect(last).to_be_visible()
+        shot(page, f"dashboard-{path}-frame")
+        row, card = last.bounding_box(), page.locator("#content .scroll").first.bounding_box()
+        assert card["y"] + card["height"] - row["y"] - row["height"] <= 2, path

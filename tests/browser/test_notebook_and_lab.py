@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.chromium import Complaints, shot
-from tests.browser.notebook import Front, Notebook
+from tests.browser.notebook import Front, Notebook, write_notebook
 
 START = """
 from himalia import Client, LocalCluster, progress, wait
@@ -100,9 +100,24 @@ def test_a_saved_notebook_shows_the_cluster_without_a_kernel_and_tells_no_secret
     shot(page, f"exported-{'dark' if light_and_dark else 'light'}")
 
 
-def read_without_kernel(path: Path, context_for: Callable[..., tuple[Any, Complaints]], *, dark: bool) -> Any:
+def test_a_notebook_that_nbconvert_executes_shows_the_cluster_without_scripts(
+    tmp_path: Path, context_for: Callable[..., tuple[Any, Complaints]]
+) -> None:
+    path = tmp_path / "executed.ipynb"
+    write_notebook(path, [START, "cluster", "client.close(); cluster.close()"])
+    page = read_without_kernel(path, context_for, "--execute", dark=False)
+    shown = page.locator(".jp-OutputArea-output .himalia").first
+    expect(shown).to_contain_text("LocalCluster")
+    expect(shown).to_contain_text("Workers 2")
+    shot(page, "executed")
+
+
+def read_without_kernel(
+    path: Path, context_for: Callable[..., tuple[Any, Complaints]], *options: str, dark: bool
+) -> Any:
     """Return the page of the notebook as nbconvert exports it, with the network cut off."""
-    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--theme", "dark" if dark else "light", str(path)]
+    theme = "dark" if dark else "light"
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--theme", theme, *options, str(path)]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     context, complaints = context_for(color_scheme="dark" if dark else "light")
     context.route("http*://**", lambda route: route.abort())

@@ -38,15 +38,13 @@ COUNTS = "list(client.scheduler_info()['counts'])"
 """Waiting, at hosts, done, failed, cancelled."""
 
 
-def expect_numbers(widget: Any, dashboard: Any, card: Any, *, running: int, queued: int, cancelled: int) -> None:
+def expect_numbers(widget: Any, dashboard: Any, card: Any, *, running: int, waiting: int, cancelled: int) -> None:
     """Expect the same in the widget, in the dashboard's header and on the client's card."""
-    told = {"running": running, "queued": queued, "done": 60, "failed": 10} | ({"cancelled": 6} if cancelled else {})
+    told = {"running": running, "waiting": waiting, "done": 60, "failed": 10} | ({"cancelled": 6} if cancelled else {})
     for name, number in told.items():
         expect(widget.locator(f"[data-count={name}]")).to_have_text(str(number))
-        word = {"queued": "waiting"}.get(name, name)
-        expect(dashboard.locator(f"[data-number={word}]")).to_have_text(f"{number} {word}")
-    parts = {"to come": running + queued, "done": 60, "failed": 10, "cancelled": cancelled}
-    expect(card).to_contain_text(", ".join([f"{number} {word}" for word, number in parts.items() if number]))
+        expect(dashboard.locator(f"[data-number={name}]")).to_have_text(f"{number} {name}")
+    expect(card).to_contain_text(", ".join([f"{number} {word}" for word, number in told.items() if number]))
 
 
 def test_every_view_tells_what_happened(notebook: Callable[..., Notebook], open_page: Callable[..., Any]) -> None:
@@ -56,11 +54,11 @@ def test_every_view_tells_what_happened(notebook: Callable[..., Notebook], open_
     load = book.run(LOAD)
     expect(load).to_contain_text("0 / 6")
     assert book.value(TRUTH) == str([("error", 10), ("finished", 60), ("pending", 6)])
-    expect_numbers(widget, dashboard, card, running=2, queued=4, cancelled=0)
+    expect_numbers(widget, dashboard, card, running=2, waiting=4, cancelled=0)
 
     book.run("client.cancel(stuck)")
     assert book.value(TRUTH) == str([("cancelled", 6), ("error", 10), ("finished", 60)])
-    expect_numbers(widget, dashboard, card, running=0, queued=0, cancelled=6)
+    expect_numbers(widget, dashboard, card, running=0, waiting=0, cancelled=6)
     assert book.value(COUNTS) == "[0, 0, 60, 10, 6]"
     for told in ("40 / 40", "30 / 30 10 failed", "0 / 6 6 cancelled"):
         expect(load).to_contain_text(told)

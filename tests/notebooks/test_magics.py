@@ -39,9 +39,9 @@ def bars(cell: Any) -> list[str]:
 def test_from_its_loading_on_each_cell_that_submits_has_a_bar(cell: Cell) -> None:
     assert bars(cell("_ = client.submit(work, 999).result()")) == []
     loading = cell("%load_ext himalia\n_ = client.submit(work, 1000).result()")
-    assert bars(loading)[0].startswith("himalia: 1 of 1 tasks")
+    assert bars(loading)[0].startswith("himalia: 1 of 1 task")
     assert bars(cell("1 + 1")) == []
-    assert bars(cell("_ = client.submit(work, 1001).result()"))[0].startswith("himalia: 1 of 1 tasks")
+    assert bars(cell("_ = client.submit(work, 1001).result()"))[0].startswith("himalia: 1 of 1 task")
     assert bars(cell("_ = client.submit(work, 1002).result()\n%himalia off")) == []
 
 
@@ -68,8 +68,8 @@ def test_errors_are_counted_and_nothing_of_the_user_becomes_markup(cell: Cell) -
 
 
 def test_it_is_turned_on_also_for_what_the_cell_has_submitted_before(cell: Cell) -> None:
-    assert bars(cell("_ = client.submit(work, 3000).result()\n%himalia on"))[0].startswith("himalia: 1 of 1 tasks")
-    assert bars(cell("_ = client.submit(work, 3001).result()"))[0].startswith("himalia: 1 of 1 tasks")
+    assert bars(cell("_ = client.submit(work, 3000).result()\n%himalia on"))[0].startswith("himalia: 1 of 1 task")
+    assert bars(cell("_ = client.submit(work, 3001).result()"))[0].startswith("himalia: 1 of 1 task")
     cell("%himalia off")
     assert bars(cell("_ = client.submit(work, 3002).result()")) == []
 

@@ -14,7 +14,7 @@ from himalia.client.reprs import info_task_words
 from himalia.messages.answers import ClusterInfo, HostView, WorkerView
 from himalia.names import HostId
 from himalia.show.html import SHOWN
-from himalia.show.look import card, cell, code, fact, facts, section, table
+from himalia.show.look import card, cell, code, fact, facts, listed, section, table
 from himalia.show.natural import natural
 from himalia.show.plain import plain_info, plain_worker
 from himalia.show.summary import sum_of_limits
@@ -62,7 +62,7 @@ class SchedulerInfo(Described):
             fact("Workers", str(len(workers))),
             fact("Total threads", str(sum(worker.nthreads for worker in workers))),
             fact("Total memory", limit_text(sum_of_limits(limits)) if limits else "0 B"),
-            fact("Tasks", escape(info_task_words(told))),
+            fact("Tasks", listed(info_task_words(told))),
             fact("Clients", str(told.clients)),
         )
         content += section("Hosts", host_table(told.hosts), note=str(len(told.hosts)))

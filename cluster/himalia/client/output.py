@@ -81,5 +81,6 @@ def compose(outputs: Iterable[CallOutput]) -> tuple[list[str], list[str]]:
         who = f"{first} and {len(others)} more" if others else first
         texts[is_error].append(f"[{who}] {text}" + (f" ×{len(workers)}" if len(workers) > 1 else ""))
     if dropped:
-        texts[True].append(f"[himalia] {dropped} lines were dropped: calls wrote more than anybody can read.")
+        lost = "1 line was" if dropped == 1 else f"{dropped:,} lines were"
+        texts[True].append(f"[himalia] {lost} dropped: calls wrote more than anybody can read.")
     return texts

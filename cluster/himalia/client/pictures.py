@@ -23,6 +23,7 @@ from himalia.client.reprs import (
     info_task_words,
     is_released,
     task_words,
+    threads_of,
 )
 from himalia.follow.thread_feed import ThreadFeed
 from himalia.messages.answers import ClusterInfo
@@ -97,12 +98,12 @@ class ClientLook:
     def _draw(self, client: Client) -> Look:
         status = client.status
         counts = self._status.counts if self._status is not None else None
-        tasks = task_words(counts) if counts is not None else info_task_words(self._info)
+        tasks = task_words(counts, threads_of(self._info)) if counts is not None else info_task_words(self._info)
         summary = self._summarize(client, self._info if status == "running" else None)
         kind = type(client).__name__
         return Look(
             # To the minute, or each look would be another card.
-            client_html(kind, client.name, status, summary, tasks, taken=wall_clock() // 60 * 60),
+            client_html(kind, client.name, status, summary, tasks, taken=wall_clock() // 60 * 60, is_live=True),
             client_text(kind, status, summary),
             self._is_over or status != "running",
         )

@@ -13,6 +13,8 @@ from typing import Final
 import msgspec
 
 from himalia.messages.answers import ProfileSamples
+from himalia.plural import plural
+from himalia.show.unseen import RULE
 
 ROWS: Final = 15
 """Functions in a table."""
@@ -20,9 +22,8 @@ STYLE: Final = "text-align:left;padding:1px 12px 1px 0;font-family:var(--jp-code
 FEW: Final = 20
 """Samples that say nothing yet; a worker that is looked at closely gives so many in less than a second.  A guess."""
 ADVICE: Final = (
-    "Calls that run for less than a second are looked at only after somebody asked, for ten seconds. This question "
-    "began that: ask again while they run. To see the whole of a computation, call client.profile() before it, and at "
-    "least every ten seconds during it."
+    f"{RULE}. This question began that: ask again while they run. To see the whole of a computation, call "
+    "client.profile() before it, and at least every ten seconds during it."
 )
 
 Sample = tuple[float, str, int]
@@ -75,9 +76,7 @@ class Profile:
     def _headline(self) -> str:
         parts = [f"{address}: {why}" for address, why in self.problems.items()]
         if self.count:
-            workers = "1 worker" if len(self.samples) == 1 else f"{len(self.samples)} workers"
-            samples = "1 sample" if self.count == 1 else f"{self.count} samples"
-            parts.insert(0, f"{samples} of {workers}")
+            parts.insert(0, f"{plural(self.count, 'sample')} of {plural(len(self.samples), 'worker')}")
             parts += [ADVICE] if self.count < FEW else []
         elif not parts:
             parts.append(f"No samples. {ADVICE}")

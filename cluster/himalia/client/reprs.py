@@ -19,8 +19,9 @@ from himalia.messages.answers import ClusterInfo
 from himalia.messages.parts import HostInfo
 from himalia.messages.telemetry import TaskCounts
 from himalia.names import HostId, shorten
+from himalia.plural import plural
 from himalia.show.html import dashboard_fact, totals
-from himalia.show.look import card, cell, code, fact, facts, section, share, table, time_of_day
+from himalia.show.look import card, cell, code, fact, facts, listed, section, share, table, time_of_day
 from himalia.show.summary import ClusterSummary
 from himalia.show.text import total_memory
 from himalia.show.units import format_bytes
@@ -89,7 +90,7 @@ def futures_text(counts: Mapping[str, int]) -> str:
     >>> futures_text({"error": 8, "finished": 480, "pending": 12})
     '500 futures: 480 finished, 12 pending, 8 failed'
     """
-    return f"{sum(counts.values()):,} futures: {status_words(counts)}"
+    return f"{plural(sum(counts.values()), 'future')}: {status_words(counts)}"
 
 
 def futures_html(futures: Futures) -> str:
@@ -102,7 +103,7 @@ def futures_html(futures: Futures) -> str:
     total = len(records)
     held = sum([record.nbytes for record in records if record.status is FINISHED])
     content = share(counts) + facts(
-        fact("Status", escape(status_words(counts))),
+        fact("Status", listed(status_words(counts))),
         fact("Function", escape(futures.functions)),
         fact("Size of results", format_bytes(held)),
     )
@@ -111,7 +112,7 @@ def futures_html(futures: Futures) -> str:
     worst = next((status for status in (ERROR, LOST, PENDING, CANCELLED) if counts.get(status)), FINISHED)
     done = ended(counts)
     label = f"{done:,} of {total:,} done" if done < total else "done"
-    return card(f"{total:,} futures", "", status=worst, label=label, content=content)
+    return card(plural(total, "future"), "", status=worst, label=label, content=content)
 
 
 def futures_table(futures: Futures) -> str:
@@ -185,17 +186,25 @@ def client_text(kind: str, status: str, summary: ClusterSummary) -> str:
 
 
 def client_html(
-    kind: str, name: str, status: str, summary: ClusterSummary, tasks: str = "", *, taken: float = 0.0
+    kind: str,
+    name: str,
+    status: str,
+    summary: ClusterSummary,
+    tasks: str = "",
+    *,
+    taken: float = 0.0,
+    is_live: bool = False,
 ) -> str:
     """Return a client as a card, with the totals of its cluster as far as they are known.
 
-    ``taken``, epoch seconds, is when it was so: the card is saved with the notebook, and its client isn't.
+    ``taken``, epoch seconds, is when it was so: the card is saved with the notebook, and its client isn't.  One that
+    ``is_live`` changes with its client, and leads to the dashboard as long as that runs.
     """
     found = [fact("Cluster", escape(summary.name or "unknown"))]
     if summary.scheduler_id:
-        found += [*totals(summary), fact("Tasks", escape(tasks or "0"))]
+        found += [*totals(summary), fact("Tasks", listed(tasks or "0"))]
     # A card is saved with its notebook, and shall not lead to a closed door.
-    links = [dashboard_fact(summary, "client.dashboard_link")] if status == "running" else []
+    links = [dashboard_fact(summary, "client.dashboard_link", is_live=is_live)] if status == "running" else []
     links.append(fact("Scheduler", escape(summary.comm or "none"), code=True))
     content = facts(*found) + facts(*links, fine=True)
     if status != "running" or not taken:
@@ -204,14 +213,17 @@ def client_html(
     return card(kind, name, status=status, content=content, label=label, taken=taken)
 
 
-def task_words(counts: TaskCounts) -> str:
-    """Say where tasks are, in the words of the widget.
+def task_words(counts: TaskCounts, threads: int) -> str:
+    """Say where tasks are, in the words of widget and dashboard.
 
-    >>> task_words(TaskCounts(96, 12, 3315, 49))
-    '108 to come, 3,315 done, 49 failed'
+    >>> task_words(TaskCounts(96, 12, 3315, 49), threads=8)
+    '8 running, 100 waiting, 3,315 done, 49 failed'
     """
+    # What more hosts were sent is next in line there.
+    running = min(counts.assigned, threads)
     told = (
-        (counts.left, "to come"), (counts.done, "done"), (counts.failed, "failed"), (counts.cancelled, "cancelled"),
+        (running, "running"), (counts.left - running, "waiting"), (counts.done, "done"), (counts.failed, "failed"),
+        (counts.cancelled, "cancelled"),
     )  # fmt: skip
     return ", ".join(f"{number:,} {word}" for number, word in told if number) or "none"
 
@@ -220,4 +232,9 @@ def info_task_words(info: ClusterInfo | None) -> str:
     """Return the same of what a scheduler says, if it says anything; of one that didn't count, how many it knows."""
     if info is None:
         return "0"
-    return task_words(info.counts) if info.counts is not None else f"{info.tasks:,}"
+    return task_words(info.counts, threads_of(info)) if info.counts is not None else f"{info.tasks:,}"
+
+
+def threads_of(info: ClusterInfo | None) -> int:
+    """Return how many calls can run at a time."""
+    return sum(worker.nthreads for worker in info.workers.values()) if info is not None else 0

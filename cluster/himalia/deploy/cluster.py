@@ -10,6 +10,7 @@ scheduler died, or its nanny can't be kept alive (one that dies is started again
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import warnings
 import weakref
@@ -33,7 +34,7 @@ from himalia.show.logs import Logs, texts_of
 from himalia.show.plain import PlainInfo, PlainWorker, plain_info, plain_worker
 from himalia.show.summary import ClusterSummary, summarize
 from himalia.show.text import describe_cluster, describe_line
-from himalia.views import find_views, in_notebook, warn_of_missing
+from himalia.views import find_views, in_notebook, runs_by_itself, warn_of_missing
 from himalia.wellformed import names_of
 
 if TYPE_CHECKING:
@@ -487,7 +488,9 @@ class Cluster:
 
     def _live_view(self) -> dict[str, object]:
         """Return what a notebook needs to show this cluster live; nothing elsewhere, or where that can't be had."""
-        if not in_notebook():
+        # What executes a notebook by itself stores all of a widget, and its page would show that instead of the static
+        # form: nothing without a network, and with one a widget that waits for its kernel.
+        if not in_notebook() or runs_by_itself(os.environ):
             return {}
         try:
             views = find_views()

@@ -12,6 +12,7 @@ from typing import Final
 
 from himalia.errors import TimeoutError
 from himalia.messages.answers import ClusterInfo
+from himalia.plural import plural
 
 POLL: Final = 0.01
 """Seconds between two looks.  The start of a cluster ends with such a wait, so it costs half of this on average."""
@@ -49,7 +50,7 @@ async def wait_for_workers(
     while (count := len((await describe()).workers)) < wanted:
         if deadline is not None and time.monotonic() >= deadline:
             raise TimeoutError(
-                f"{count} of {wanted} workers came within {timeout:g} s; the others may still come. {advice}"
+                f"{count} of {plural(wanted, 'worker')} came within {timeout:g} s; the others may still come. {advice}"
             )
         # After the look: workers that came are there, whatever became of who started them.
         check()

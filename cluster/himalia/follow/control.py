@@ -42,6 +42,7 @@ from himalia.messages.client import (
 )
 from himalia.messages.parts import Close
 from himalia.names import SCHEDULER, Key, PeerId, new_incarnation, shorten
+from himalia.plural import plural
 from himalia.settings import DEFAULT
 
 CONNECT_TIMEOUT = 5.0
@@ -149,7 +150,9 @@ class Control:
         scaled = await self.ask(lambda number: Scale(number, workers))
         if scaled.problems:
             reasons = "; ".join(f"{address}: {why}" for address, why in scaled.problems.items())
-            raise ScaleError(f"The cluster was not scaled to {workers} workers: {reasons}.", dict(scaled.problems))
+            raise ScaleError(
+                f"The cluster was not scaled to {plural(workers, 'worker')}: {reasons}.", dict(scaled.problems)
+            )
         return scaled
 
     async def logs(self, since: float = 0.0) -> ProcessLogs:

@@ -9,6 +9,7 @@ from himalia.messages.client import Scale
 from himalia.messages.nanny import Heartbeat, RegisterNanny, WorkerStarted, WorkerStopped
 from himalia.messages.parts import ForgetFunctions, FunctionBody, HostsChanged, WorkerInfo
 from himalia.names import ClientId, Digest, PeerId
+from himalia.plural import plural
 from himalia.scheduler.loss import compare_tallies, lose_host, remove_worker, take_inventory, unbind
 from himalia.scheduler.placement import refill, update_room
 from himalia.scheduler.state import ClientState, FunctionState, HostState, SchedulerState, WorkerState
@@ -135,8 +136,7 @@ def add_worker(state: SchedulerState, host: HostState, info: WorkerInfo) -> None
     host.nthreads += info.nthreads
     # Makes every requirement look again for who is eligible.
     state.membership += 1
-    threads = "1 thread" if info.nthreads == 1 else f"{info.nthreads} threads"
-    state.events.add(state.now, "worker-started", info.name, f"process {info.pid}, {threads}")
+    state.events.add(state.now, "worker-started", info.name, f"process {info.pid}, {plural(info.nthreads, 'thread')}")
     if old is not None:
         # With the new one in the books: the calls may go to it right away.
         unbind(state, host, old)

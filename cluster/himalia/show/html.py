@@ -80,16 +80,23 @@ def workers(summary: ClusterSummary) -> str:
     return section("Workers", content, note=count_of(summary))
 
 
-def dashboard_fact(summary: ClusterSummary, link: str = "cluster.dashboard_link") -> str:
+def dashboard_fact(summary: ClusterSummary, link: str = "cluster.dashboard_link", *, is_live: bool = False) -> str:
     """Return the dashboard's place and the expression whose value opens it, or that there is none.
 
-    It is no link: what is saved with a notebook opens nothing, so whoever followed it would stand before a closed door.
+    It is a link where the cluster runs and the card changes with it (``is_live``): for a browser that was let in
+    before, and for others the page there says how to get in.  Else it is none: what is saved with a notebook opens
+    nothing, so whoever followed it would stand before a closed door.
     """
     if not summary.dashboard:
         return fact("Dashboard", escape(no_dashboard_text(summary.no_dashboard)), off=True)
-    return fact(
-        "Dashboard", f"{escape(summary.dashboard)}<div><small>needs a fresh link: <code>{link}</code></small></div>"
-    )
+    place = escape(summary.dashboard)
+    # A peer says what it is: only what leads to a page becomes a link.
+    if is_live and summary.dashboard.startswith(("http://", "https://")):
+        place = f'<a href="{place}" target="_blank" rel="noopener noreferrer">{place}</a>'
+        why = "the first time needs a fresh link"
+    else:
+        why = "needs a fresh link"
+    return fact("Dashboard", f"{place}<div><small>{why}: <code>{link}</code></small></div>")
 
 
 def started(moment: float, now: float) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Container
 from html import escape
 
 from himalia.messages.answers import ProcessLogs
+from himalia.plural import plural
 
 
 class Logs(dict[str, str]):
@@ -17,7 +18,7 @@ class Logs(dict[str, str]):
     def _repr_html_(self) -> str:
         # Folded: the output of a whole cluster is long, and somebody looks for one process.
         return "".join(
-            f"<details><summary>{escape(name)} ({len(text.splitlines())} lines)</summary>"
+            f"<details><summary>{escape(name)} ({plural(len(text.splitlines()), 'line')})</summary>"
             f'<pre style="white-space: pre-wrap;">{escape(text)}</pre></details>'
             for name, text in self.items()
         )

@@ -6,6 +6,9 @@ lists, tables and ``<details>`` remain; there is no script.  Colours are the fro
 page and a dark one alike: a saved page doesn't say which it is, and ``prefers-color-scheme`` speaks of the reader's
 system, not of the page.
 
+Cards stand under widgets of the same family: they have the same ground and the same edges, for which they reach into
+the 20 pixels that JupyterLab keeps free at the right of all HTML.
+
 Pieces take text and escape it, except where a parameter is said to be HTML.
 """
 
@@ -22,9 +25,11 @@ STYLE: Final = """
 --h-link:var(--jp-content-link-color,var(--vscode-textLink-foreground,#4a7fe0));--h-ok:#2fa866;--h-busy:#d9922b;
 --h-bad:#dd5b53;--h-off:#8b919b;
 --h-code:var(--jp-code-font-family,var(--vscode-editor-font-family,ui-monospace,SFMono-Regular,Menlo,Consolas,monospace));
-box-sizing:border-box;max-width:68em;margin:.4em 0;border:1px solid var(--h-line);border-radius:9px;overflow:hidden;
+box-sizing:border-box;max-width:82em;margin:4px 0;border:1px solid var(--h-line);border-radius:9px;overflow:hidden;
+background:var(--jp-layout-color1,var(--vscode-editor-background,transparent));
 color:var(--h-text);font-family:var(--jp-ui-font-family,var(--vscode-font-family,system-ui,sans-serif));font-size:13px;
 line-height:1.45;text-align:left}
+.jp-RenderedHTMLCommon>.himalia{margin-inline-end:-20px}
 .himalia *{box-sizing:border-box}
 .himalia .h-head{display:flex;align-items:center;gap:.8em;padding:.8em 1em}
 .himalia .h-moon{flex:none;width:30px;height:30px;border-radius:50%;
@@ -82,6 +87,7 @@ background:none}
 .himalia pre{margin:0;padding:.4em 1em;max-height:20em;overflow:auto;border:0;background:none;color:inherit;
 font-family:var(--h-code);font-size:12px;white-space:pre-wrap;overflow-wrap:anywhere}
 """.replace("\n", "")
+NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 
 
 def card(
@@ -137,6 +143,11 @@ def fact(name: str, value: str, *, code: bool = False, off: bool = False) -> str
     """Return a named value; ``value`` is HTML."""
     kind = ' class="h-code"' if code else ' class="h-off"' if off else ""
     return f"<div><dt>{escape(name)}</dt><dd{kind}>{value}</dd></div>"
+
+
+def listed(text: str) -> str:
+    """Return a list of words as HTML whose lines break at commas only."""
+    return escape(", ".join(part.replace(" ", NO_BREAK) for part in text.split(", ")))
 
 
 def section(title: str, content: str, *, note: str = "") -> str:

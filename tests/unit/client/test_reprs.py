@@ -22,9 +22,11 @@ from himalia.client.reprs import (
     future_text,
     futures_html,
     futures_text,
+    info_task_words,
 )
 from himalia.messages.answers import ClusterInfo, HostView, WorkerView
 from himalia.messages.parts import HostInfo, TaskError
+from himalia.messages.telemetry import TaskCounts
 from himalia.names import HostId, Key, PeerId
 from himalia.show.plain import plain_info
 from himalia.show.summary import ClusterSummary, summarize
@@ -195,6 +197,17 @@ def test_a_client_shows_the_totals_of_its_cluster() -> None:
     )
 
 
+def test_lists_of_numbers_break_at_commas_only() -> None:
+    counts = TaskCounts(waiting=12, assigned=3, done=479, failed=5, cancelled=1)
+    told = "2 running, 13 waiting, 479 done, 5 failed, 1 cancelled"
+    known = msgspec.structs.replace(info(), counts=counts)
+    assert info_task_words(known) == told
+    for page in (client_html("Client", "c", "running", summary(known), told), SchedulerInfo(known)._repr_html_()):
+        assert told.replace(" ", "\xa0").replace(",\xa0", ", ") in page
+    records = [record("finished"), record("error"), record()]
+    assert "1\xa0finished, 1\xa0pending, 1\xa0failed" in futures_html(many(*records))
+
+
 def test_a_closed_client_shows_what_it_was() -> None:
     assert client_text("Client", "closed", summary(None)) == "<Client: 'unix:///s' closed>"
     text = Reader(client_html("Client", "client-1", "closed", summary(None))).text
@@ -268,6 +281,16 @@ def test_a_client_s_card_is_of_a_minute_and_links_to_no_closed_door() -> None:
     assert re.search(r"h-was.*>running at \d\d:\d\d<", page)
     assert "<a " not in page
     assert "client.dashboard_link" in page
+
+
+def test_a_live_card_of_a_client_leads_to_the_dashboard_while_it_runs() -> None:
+    known = summary(info(), dashboard="http://127.0.0.1:8787/status")
+    page = client_html("Client", "client-1", "running", known, taken=1_800_000_000.0, is_live=True)
+    assert '<a href="http://127.0.0.1:8787/status" target="_blank" rel="noopener noreferrer">' in page
+    assert "client.dashboard_link" in page
+    assert "<a " not in client_html("Client", "client-1", "closed", known, is_live=True)
+    odd = summary(info(), dashboard="javascript:alert(1)")
+    assert "<a " not in client_html("Client", "client-1", "running", odd, is_live=True)
 
 
 def test_many_futures_are_done_when_all_came_to_an_end_of_their_own() -> None:

@@ -14,7 +14,7 @@ from tests.unit.project.tree import Import, imports, modules
 
 GROUND: Final = (
     "backlog bounds bucket child decoders descriptors driver errors local_modules machine named_file "
-    "names notebook_cells private run settings system version views wellformed"
+    "names notebook_cells plural private run settings system version views wellformed"
 )
 """Single files that need nothing but each other."""
 VALUES: Final = "callables cloud exceptions serialize surroundings"

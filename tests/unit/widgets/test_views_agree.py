@@ -18,7 +18,7 @@ from himalia.client.engine.events import CallsSubmitted, CancelAsked, FuturesDro
 from himalia.client.engine.machine import ClientMachine
 from himalia.client.engine.state import Record
 from himalia.client.progress import Counter as ProgressCounter
-from himalia.client.reprs import count_statuses, ended, info_task_words, task_words
+from himalia.client.reprs import count_statuses, ended, info_task_words, task_words, threads_of
 from himalia.machine import PeerJoined, Send, Ticked
 from himalia.messages.answers import ClusterInfo, Reply, TelemetryReport
 from himalia.messages.client import FollowTelemetry, GetInfo, GetTelemetry, Telemetry
@@ -26,6 +26,7 @@ from himalia.messages.nanny import Heartbeat, TaskFailed, TaskFinished, Withdraw
 from himalia.messages.parts import Message, TaskError, TaskOptions, TaskSpec, Timing
 from himalia.messages.telemetry import GroupSummary, HostMetrics, TaskCounts
 from himalia.names import SCHEDULER, Digest, Key, PeerId, WorkerName
+from himalia.plural import plural
 from himalia.scheduler.state import ASSIGNED, SchedulerTask
 from himalia.settings import DEFAULT
 from himalia.telemetry.recording import Packer, Recording, begin, new_header
@@ -184,7 +185,7 @@ class World(SchedulerStage):
             true = self.truth(records)
             assert (counts.left, counts.done, counts.failed, counts.cancelled) == true, span
             told = facts(CellTotals(counts))
-            assert told[0] == f"{true[1] + true[2]:,} of {len(records):,} tasks"
+            assert told[0] == f"{true[1] + true[2]:,} of {plural(len(records), 'task')}"
             bar = ProgressCounter("all", records, now=lambda: self.now).look()
             assert (bar.left, bar.ended - bar.failed, bar.failed) == true[:3], span
             assert (bar.cancelled + bar.released, bar.total) == (true[3], len(records))
@@ -193,7 +194,9 @@ class World(SchedulerStage):
         info = self.info()
         left, done, failed, cancelled = self.truth(everything)
         assert info.clients == 2
-        assert info_task_words(info) == task_words(TaskCounts(left, 0, done, failed, cancelled))
+        running = min(info.counts.assigned if info.counts else 0, threads_of(info))
+        expected = TaskCounts(left - running, running, done, failed, cancelled)
+        assert info_task_words(info) == task_words(expected, threads_of(info))
 
     def telemetry(self, span: str) -> list[GroupSummary]:
         self.message(LOOKER, GetTelemetry(2, EPOCH * 2, span))
@@ -218,7 +221,7 @@ class World(SchedulerStage):
             assert (told["left"], told["calls"] - told["failed"], told["failed"], told["cancelled"]) == self.truth(mine)
             assert told["calls"] == by_name[told["name"]].ended
         for numbers in (describe_summary(history), describe_header(history)):
-            assert numbers["running"] + numbers["queued"] == left
+            assert numbers["running"] + numbers["waiting"] == left
             assert (numbers["done"], numbers["failed"], numbers["cancelled"]) == true[1:]
         assert history.status.clients == 2
 

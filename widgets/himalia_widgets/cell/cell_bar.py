@@ -17,6 +17,7 @@ from himalia.errors import HimaliaError, TimeoutError
 from himalia.follow.source import Groups
 from himalia.messages.answers import TelemetryReport
 from himalia.messages.telemetry import GroupSummary, TaskCounts
+from himalia.plural import plural
 from himalia.show.bars import FAILED, FAINT, GROUND, parts
 from himalia_widgets.view.left import WorkLeft
 from himalia_widgets.view.units import seconds, size, soon
@@ -194,7 +195,7 @@ def facts(totals: CellTotals, left: float | None = None, reason: str = "") -> li
     ['12 of 14 tasks', '2 cancelled', '3.3 s', '7.4 thread-seconds']
     """
     counts = totals.counts
-    told = [f"{counts.ended:,} of {counts.total:,} tasks"]
+    told = [f"{counts.ended:,} of {plural(counts.total, 'task')}"]
     if counts.cancelled:
         told.append(f"{counts.cancelled:,} cancelled")
     if counts.failed:

@@ -97,7 +97,8 @@ class CellLines:
         if self.earlier:
             notes.append(f"{self.earlier:,} earlier lines aren't shown; future.logs() has those of a call.")
         if self.dropped:
-            notes.append(f"{self.dropped:,} lines were dropped: the calls wrote more than anybody can read.")
+            lost = "1 line was" if self.dropped == 1 else f"{self.dropped:,} lines were"
+            notes.append(f"{lost} dropped: the calls wrote more than anybody can read.")
         return notes
 
     def as_text(self) -> str:

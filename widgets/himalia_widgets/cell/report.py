@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from html import escape
 from typing import Final
 
@@ -16,16 +17,19 @@ from bokeh.resources import Resources
 from himalia.client.versions import versions_here
 from himalia.named_file import write_text
 from himalia.show.plain import Plain
+from himalia.show.unseen import no_samples
 from himalia.version import __version__
 from himalia_widgets.cell.recorder import CellRecorder
 from himalia_widgets.plots import make_plot
 from himalia_widgets.plots.profile import ProfilePlot
 from himalia_widgets.view.units import count, seconds, size
 
-SECTIONS: Final = (
+SECTIONS: Final[tuple[tuple[str, str], ...]] = (
     ("task_stream", "Task stream"), ("memory", "Memory"), ("cpu", "CPU"), ("transfers", "Transfers"),
     ("system", "System"), ("profile", "Profile"),
 )  # fmt: skip
+"""Plots and their titles; the profile last, which there may be none of."""
+UNSEEN: Final = "this report asked, and none was running when somebody looked."
 # Not widgets, tables, GL and MathJax, which no plot uses and which are twice as large as all the rest.
 BOKEH: Final = Resources(mode="inline", components=["bokeh"])
 STYLE: Final = """
@@ -59,13 +63,19 @@ def write(recorder: CellRecorder, filename: str, problem: str = "") -> None:
 
 def page(recorder: CellRecorder, problem: str = "") -> str:
     """Return the report."""
-    plots = "".join(f"<h2>{title}</h2><div id='plot-{name}'></div>" for name, title in SECTIONS)
-    items = {theme: draw(recorder, dark=theme == "dark") for theme in ("light", "dark")}
+    is_seen = any(recorder.samples.samples.values())
+    sections = SECTIONS if is_seen else SECTIONS[:-1]
+    plots = "".join(f"<h2>{title}</h2><div id='plot-{name}'></div>" for name, title in sections)
+    items = {theme: draw(recorder, sections, dark=theme == "dark") for theme in ("light", "dark")}
     # Else a name with "</script>" in it would end the element.
     data = json.dumps(items).replace("<", "\\u003c")
     profile = "".join(
         f"<p class='bad'>{escape(f'{host}: {why}')}</p>" for host, why in recorder.samples.problems.items()
     )
+    if not is_seen:
+        # In a line: an empty flame graph would be a hole in the page.
+        why = "" if profile else f"<p class='faint'>{escape(no_samples(UNSEEN))}</p>"
+        profile = f"<h2>Profile</h2>{why}{profile}"
     missing = recorder.missing()
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(recorder.started))
     return (
@@ -79,10 +89,10 @@ def page(recorder: CellRecorder, problem: str = "") -> str:
     )
 
 
-def draw(recorder: CellRecorder, *, dark: bool) -> Plain:
-    """Return every plot as what BokehJS embeds."""
+def draw(recorder: CellRecorder, sections: Iterable[tuple[str, str]], *, dark: bool) -> Plain:
+    """Return the plots of these sections as what BokehJS embeds."""
     items = {}
-    for name, _ in SECTIONS:
+    for name, _ in sections:
         # A plot of its own for each theme: its colours are part of what is embedded.
         plot = make_plot(name, dark=dark, live=False)
         if isinstance(plot, ProfilePlot):

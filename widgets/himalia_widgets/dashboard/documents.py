@@ -41,6 +41,9 @@ LOW: Final = 200
 """Pixels of plots that stand side by side, so that they end at one line."""
 KEPT: Final = 200_000
 """Samples that one page keeps."""
+ASKING: Final = "this page asks as long as it is open, and shows what is seen from now on."
+RECORDED: Final = "up to this moment of the recording nobody had seen any."
+"""What it means for these pages that there are no samples."""
 
 
 class SharedColumns:
@@ -73,20 +76,23 @@ class SampleReader:
 
     def __init__(self) -> None:
         self.rows: dict[str, list[tuple[float, str, int]]] = {}
+        self.problems: dict[str, str] = {}
+        """By nanny address: why its workers can't be looked at."""
         self._since = 0.0
         self._asked = float("-inf")
 
     async def ask(self, source: Source) -> bool:
-        """Ask for what is new, if it is time to; return whether there is any."""
+        """Ask for what is new, if it is time to; return whether there is any, or another reason why there is none."""
         if time.monotonic() - self._asked < SAMPLE:
             return False
         # Before the answer: a question that fails isn't put again at each look either.
         self._asked = time.monotonic()
         try:
-            fresh = (await source.profile(self._since)).samples
+            found = await source.profile(self._since)
         except HimaliaError as error:
             logger.debug("no samples: %s", error)
             return False
+        fresh, before, self.problems = found.samples, self.problems, dict(found.problems)
         for worker, rows in fresh.items():
             known = self.rows.setdefault(worker, [])
             # Whatever a source makes of ``since``, each sample is here once.
@@ -95,7 +101,7 @@ class SampleReader:
             del known[: -KEPT // max(1, len(fresh))]
         newest = [row[0] for rows in fresh.values() for row in rows]
         self._since = max([self._since, *newest])
-        return bool(newest)
+        return bool(newest) or self.problems != before
 
 
 class OpenPage:
@@ -120,6 +126,8 @@ class OpenPage:
             plot.root.name = plot.name
             if isinstance(plot, ProfilePlot | TaskStreamPlot):
                 plot.function = arguments.get("function") or None
+            if isinstance(plot, ProfilePlot):
+                plot.advice = ASKING if followed.source.is_live else RECORDED
             # The template finds a root's heading and width by its name.
             document.add_root(plot.root)
         self.visible = ColumnDataSource({"visible": [True]}, name="himalia-visible")
@@ -158,7 +166,7 @@ class OpenPage:
         # Asked only while somebody looks: each question keeps nannies sampling.
         if profiles and self.may_draw and await self.samples.ask(self.followed.source):
             for plot in profiles:
-                plot.samples = self.samples.rows
+                plot.samples, plot.problems = self.samples.rows, self.samples.problems
                 # By the source's time, which in a replay isn't now.
                 plot.since = self.followed.history.now - self.seconds
                 plot.update(self.followed.history)

@@ -52,7 +52,7 @@ class HistoryCollector(Collector):
         yield GaugeMetricFamily("himalia_spilled_bytes", "Results on disk.", now.spilled)
         tasks = GaugeMetricFamily("himalia_tasks", "Calls that have not ended.", labels=["state"])
         tasks.add_metric(["assigned"], now.assigned)
-        tasks.add_metric(["waiting"], now.waiting)
+        tasks.add_metric(["waiting"], now.unassigned)
         yield tasks
         # The library appends "_total" to names of counters.
         yield CounterMetricFamily("himalia_calls", "Calls that ended.", self.history.total)

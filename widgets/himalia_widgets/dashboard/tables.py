@@ -43,7 +43,7 @@ class LogPage(TypedDict):
 def describe_summary(history: History) -> dict[str, Any]:
     """Return the numbers of the header."""
     now = summarize(history)
-    return now._asdict() | {"running": now.running, "queued": now.queued}
+    return now._asdict() | {"running": now.running, "waiting": now.waiting}
 
 
 def describe_workers(history: History) -> dict[str, list[Plain]]:

@@ -30,6 +30,8 @@ class Plot:
     name: ClassVar[str]
     title: ClassVar[str] = ""
     height: ClassVar[int] = 260
+    nothing: ClassVar[str] = ""
+    """What is said in its place while there is nothing to show (``theme.add_note``), where that may be for long."""
     follows_history_only: ClassVar[bool] = True
     """Whether two such plots with the same options always show the same of a history."""
     root: LayoutDOM

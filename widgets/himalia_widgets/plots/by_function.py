@@ -18,6 +18,7 @@ class GroupsPlot(RowsPlot[GroupRow]):
 
     name: ClassVar[str] = "groups"
     title: ClassVar[str] = "Time by function"
+    nothing: ClassVar[str] = "No call has ended yet."
 
     def rows(self, history: History) -> Sequence[GroupRow]:
         # Without those of which nothing ended: the means of no call are nothing.
@@ -49,6 +50,7 @@ class GroupMemoryPlot(RowsPlot[tuple[str, int, int]]):
 
     name: ClassVar[str] = "memory_by_group"
     title: ClassVar[str] = "Results by function"
+    nothing: ClassVar[str] = "No results are held now."
 
     def rows(self, history: History) -> Sequence[tuple[str, int, int]]:
         return memory.groups(history)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from himalia.plural import plural
 from himalia_widgets.plots import theme
 from himalia_widgets.plots.rows import NAME, Entry, RowsPlot
 from himalia_widgets.view import units
@@ -18,12 +19,16 @@ from himalia_widgets.view.text import hover, label
 class WorkersPlot(RowsPlot[WorkerRow]):
     """A row for each worker."""
 
+    nothing: ClassVar[str] = "No workers yet."
+
     def rows(self, history: History) -> Sequence[WorkerRow]:
         return workers.worker_rows(history)
 
 
 class HostsPlot(RowsPlot[HostMemory]):
     """A row for each host."""
+
+    nothing: ClassVar[str] = "No hosts yet."
 
     def rows(self, history: History) -> Sequence[HostMemory]:
         return memory.hosts(history)
@@ -40,7 +45,7 @@ class ProcessingPlot(WorkersPlot):
 
     def entry(self, history: History, row: WorkerRow) -> Entry:
         state = " · paused, memory is nearly full" if row.paused else ""
-        detail = f"{row.running} calls run on {row.nthreads} threads{state}"
+        detail = f"{plural(row.running, 'call')} on {plural(row.nthreads, 'thread')}{state}"
         bar = [(row.running, theme.RUNNING)]
         return Entry(label(row.name, NAME), bar, row.nthreads, f"{row.running} of {row.nthreads}", detail)
 
@@ -55,7 +60,7 @@ class CpuPlot(WorkersPlot):
         return row.cpu
 
     def entry(self, history: History, row: WorkerRow) -> Entry:
-        detail = hover(f"{row.nthreads} threads at {row.host}, process {row.pid}")
+        detail = hover(f"{plural(row.nthreads, 'thread')} at {row.host}, process {row.pid}")
         return Entry(label(row.name, NAME), [(row.cpu, theme.CPU)], row.nthreads, units.percent(row.cpu), detail)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 import numpy as np
-from bokeh.models import CustomJSTickFormatter, LabelSet, LayoutDOM, LinearColorMapper, SingleIntervalTicker
+from bokeh.models import CustomJSTickFormatter, LayoutDOM, LinearColorMapper, SingleIntervalTicker
 
 from himalia_widgets.plots import theme
 from himalia_widgets.plots.base import Plot
@@ -16,7 +16,6 @@ from himalia_widgets.view.text import label
 
 ABREAST: Final = 12
 """Names that fit side by side."""
-NOTHING: Final = "No transfer between hosts has been seen."
 
 
 class MatrixPlot(Plot):
@@ -25,6 +24,7 @@ class MatrixPlot(Plot):
     name: ClassVar[str] = "transfer_matrix"
     title: ClassVar[str] = "Transfers, host to host"
     height: ClassVar[int] = 320
+    nothing: ClassVar[str] = "Nothing has moved between hosts yet."
 
     def build(self) -> LayoutDOM:
         fig = theme.new_figure(
@@ -50,14 +50,7 @@ class MatrixPlot(Plot):
             text_font=theme.FONT_VALUE, text_font_size=theme.SMALL, text_color=self.theme.text,
         )  # fmt: skip
         fig.add_tools(theme.new_hover(self.theme, "<b>@pair</b>", "@detail", renderers=[drawn]))
-        # In pixels of the screen: without cells the ranges have nothing to place it by.
-        note = self.source("note", "x y text")
-        fig.add_layout(
-            LabelSet(
-                source=note, x="x", y="y", text="text", x_units="screen", y_units="screen",
-                text_font_size=theme.SMALL, text_color=self.theme.faint,
-            )
-        )  # fmt: skip
+        theme.add_note(self.theme, fig, self.source("note", "x y text"))
         return fig
 
     def columns(self, history: History) -> dict[str, Columns]:
@@ -88,11 +81,7 @@ class MatrixPlot(Plot):
                 "pair": [f"{names[cell.source]} → {names[cell.target]}" for cell in cells],
                 "detail": [describe(cell) for cell in cells],
             },
-            "note": {
-                "x": [0],
-                "y": [self.pixels // 2],
-                "text": ["" if cells else "No transfer between hosts has been seen."],
-            },
+            "note": theme.note_columns("" if cells else self.nothing, self.pixels),
         }
 
 

@@ -1,14 +1,19 @@
-"""A flame graph of what user code was doing.  Samples aren't in the history: who has them sets ``samples``."""
+"""A flame graph of what user code was doing, or why there is none.
+
+Samples aren't in the history: who has them sets ``samples``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from bokeh.models import LayoutDOM
 
+from himalia.show.unseen import no_samples
 from himalia_widgets.plots import theme
 from himalia_widgets.plots.base import Plot
-from himalia_widgets.view import colors, profile, units
+from himalia_widgets.view import profile, units
 from himalia_widgets.view.history import History
 from himalia_widgets.view.stream.marks import Columns
 from himalia_widgets.view.text import hover, label
@@ -17,12 +22,14 @@ LEVEL: Final = 20
 """Pixels of a frame."""
 LETTER: Final = 7.0
 """Pixels of a letter, about."""
+REASON: Final = 300
+"""Characters of what stands in place of the frames."""
 WIDTH: Final = 900
 """Pixels that the plot is taken to be wide where its labels are cut."""
 
 
 class ProfilePlot(Plot):
-    """Source ``frames``.
+    """Sources ``frames`` and ``note``, which says why there are none.
 
     Attributes
     ----------
@@ -32,6 +39,10 @@ class ProfilePlot(Plot):
         Show only stacks with this function, from there on.
     since : float
         Show only samples from then on, epoch seconds.
+    problems : mapping
+        By nanny address: why its workers can't be looked at.
+    advice : str
+        What it means that nobody saw anything, see :func:`himalia.show.unseen.no_samples`.
     """
 
     name: ClassVar[str] = "profile"
@@ -43,6 +54,8 @@ class ProfilePlot(Plot):
         self.samples: profile.Samples = {}
         self.function: str | None = None
         self.since = 0.0
+        self.problems: Mapping[str, str] = {}
+        self.advice = "ask again while they run."
         super().__init__(**options)
 
     def build(self) -> LayoutDOM:
@@ -67,13 +80,14 @@ class ProfilePlot(Plot):
                 self.theme, "<b>@name</b>", "@place", "@detail", renderers=[drawn], point_policy="follow_mouse"
             )
         )
+        theme.add_note(self.theme, fig, self.source("note", "x y text"))
         return fig
 
     def columns(self, history: History) -> dict[str, Columns]:
         root = profile.tree(self.samples, since=self.since, function=self.function, worker=self.worker)
         found = profile.flames(root)
-        # Not the history's: frames are many, and would use up the colours of the functions that were submitted.
-        palette = colors.Colors()
+        # What was submitted has its colour of everywhere else; frames are many, and take what colours are left.
+        numbers = history.colors.with_others(one.function for one in found)
         return {
             "frames": {
                 "left": [one.left for one in found],
@@ -81,7 +95,7 @@ class ProfilePlot(Plot):
                 "top": [one.depth + 0.0 for one in found],
                 "bottom": [one.depth + 1.0 for one in found],
                 "middle": [one.depth + 0.5 for one in found],
-                "color": [palette.number(one.function) for one in found],
+                "color": [numbers[one.function] for one in found],
                 "name": [hover(one.function) for one in found],
                 "text": [fitting(one) for one in found],
                 "place": [hover(one.place) for one in found],
@@ -90,8 +104,17 @@ class ProfilePlot(Plot):
                     f"{units.percent(one.own / root.count)} in itself"
                     for one in found
                 ],
-            }
+            },
+            "note": theme.note_columns("" if found else self.reason(), self.pixels),
         }  # fmt: skip
+
+    def reason(self) -> str:
+        """Say why there is nothing to draw."""
+        if self.problems:
+            return label(" · ".join(f"{address}: {why}" for address, why in self.problems.items()), REASON)
+        if any(self.samples.values()):
+            return "No samples of what is chosen: there are some of other functions, workers or times."
+        return no_samples(self.advice)
 
 
 def fitting(one: profile.Flame) -> str:

@@ -22,11 +22,12 @@ SEGMENTS: Final = (
 
 
 class ProgressPlot(Plot):
-    """One row for each function; sources ``rows`` and ``bars``."""
+    """One row for each function; sources ``rows``, ``bars`` and ``note``."""
 
     name: ClassVar[str] = "progress"
     title: ClassVar[str] = "Progress"
     height: ClassVar[int] = 300
+    nothing: ClassVar[str] = "No calls yet."
 
     def build(self) -> LayoutDOM:
         # Rows of a fixed height: one function alone mustn't fill the plot.
@@ -49,6 +50,7 @@ class ProgressPlot(Plot):
         fig.text(x=0, text="name", text_color=self.theme.text, **text)
         fig.text(x=1, text="numbers", text_color=self.theme.faint, text_align="right", **text)
         fig.add_tools(theme.new_hover(self.theme, "<b>@name</b>", "@detail", renderers=[ground]))
+        theme.add_note(self.theme, fig, self.source("note", "x y text"))
         return fig
 
     @property
@@ -59,7 +61,8 @@ class ProgressPlot(Plot):
 
     def columns(self, history: History) -> dict[str, Columns]:
         rows = progress(history, most=self.slots)
-        return {"rows": texts(rows), "bars": segments(rows)}
+        note = theme.note_columns("" if rows else self.nothing, self.pixels)
+        return {"rows": texts(rows), "bars": segments(rows), "note": note}
 
 
 def texts(rows: list[Progress]) -> Columns:

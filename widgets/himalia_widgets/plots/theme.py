@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 from bokeh.core.properties import value
@@ -15,6 +16,7 @@ from bokeh.models import (
     DataRange1d,
     DatetimeTicker,
     HoverTool,
+    LabelSet,
     Legend,
     LinearColorMapper,
     Range1d,
@@ -34,6 +36,10 @@ FONT_VALUE: Final = value(FONT)
 """The same for glyphs, which take a bare string for the name of a column."""
 SMALL: Final = "11px"
 TEXT: Final = "12px"
+NOTE: Final = 64
+"""Characters of a line of a note: about 360 pixels, which most windows have."""
+NOTE_LINE: Final = 18
+"""Pixels of a line of a note."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ WARM: Final = "#e39a2d"
 LIGHT_SHADES: Final = ("#eef3f9", "#dbe7f3", "#c5d8ec", "#adc8e4", "#95b8dc", "#7da7d3")
 DARK_SHADES: Final = ("#222c38", "#263648", "#2a415a", "#2f4d6e", "#345a83", "#3a6899")
 
-SCALES: Final = {
+SCALES: Final[dict[str, str]] = {
     "": "return tick >= 1e6 ? tick / 1e6 + ' M' : tick >= 1e4 ? tick / 1e3 + ' k' : String(+tick.toPrecision(4))",
     "percent": "return +(tick * 100).toPrecision(3) + ' %'",
     "seconds": "return tick === 0 ? '0' : tick < 1 ? +(tick * 1000).toPrecision(3) + ' ms' : tick + ' s'",
@@ -82,6 +88,7 @@ let [value, unit] = [tick, "B"]
 for (const next of ["KiB", "MiB", "GiB", "TiB", "PiB"]) if (value >= 1024) [value, unit] = [value / 1024, next]
 return `${+value.toPrecision(3)} ${unit}`""",
 }
+SCALES["bytes/s"] = SCALES["bytes"].replace("${unit}`", "${unit}/s`")
 """How a number is written on a scale."""
 
 CLOCK: Final = """
@@ -111,7 +118,12 @@ def new_figure(theme: Theme, *, height: int, title: str = "", tools: str = "", *
         style_axis(theme, axis)
     if title:
         fig.title = Title(
-            text=title, text_font=FONT, text_font_size="13px", text_font_style="bold", text_color=theme.text, standoff=6
+            text=title,
+            text_font=FONT,
+            text_font_size="13px",
+            text_font_style="bold",
+            text_color=theme.text,
+            standoff=10,
         )
     return fig
 
@@ -154,8 +166,8 @@ def clock_axis(fig: figure, *, ticks: int) -> None:
 
 
 def scale_axis(fig: figure, unit: str) -> None:
-    """Make the y axis a scale of ``bytes``, ``percent`` (of fractions), ``seconds``, or of plain numbers."""
-    if unit == "bytes":
+    """Make the y axis a scale of ``bytes``, ``bytes/s``, ``percent`` (of fractions), ``seconds``, or plain numbers."""
+    if unit.startswith("bytes"):
         # Ticks at powers of two: round decimal numbers of bytes aren't round in MiB.
         fig.yaxis.ticker = AdaptiveTicker(
             base=1024, mantissas=[1, 2, 4, 8, 16, 32, 64, 128, 256, 512], desired_num_ticks=4
@@ -203,6 +215,29 @@ def data_colors() -> LinearColorMapper:
     """Return what turns the numbers of ``view/colors.py`` into colours."""
     # Half a number beyond both ends, so that each number falls into the middle of its colour.
     return LinearColorMapper(palette=list(PALETTE), low=-0.5, high=len(PALETTE) - 0.5)
+
+
+def add_note(theme: Theme, fig: figure, note: ColumnDataSource) -> None:
+    """Write the rows of a source, which :func:`note_columns` made, where a figure has nothing to show."""
+    # In pixels of the screen: without data the ranges have nothing to place it by.
+    words = LabelSet(
+        source=note, x="x", y="y", text="text", x_units="screen", y_units="screen",
+        text_font=FONT, text_font_size=TEXT, text_color=theme.faint,
+    )  # fmt: skip
+    fig.add_layout(words)
+
+
+def note_columns(words: str, pixels: int) -> dict[str, list[Any]]:
+    """Return the rows of a note in a figure so many ``pixels`` high; no words, no rows."""
+    lines = wrap(words, NOTE)
+    # In the middle, but of a high figure where one looks first.
+    top = max((pixels + len(lines) * NOTE_LINE) // 2, pixels - 4 * NOTE_LINE)
+    return {
+        "x": [8] * len(lines),
+        # From the bottom, as screens have it.
+        "y": [top - (at + 2) * NOTE_LINE for at in range(len(lines))],
+        "text": lines,
+    }
 
 
 def new_hover(theme: Theme, *lines: str, **options: Any) -> HoverTool:

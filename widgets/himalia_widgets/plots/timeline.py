@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 Lines: TypeAlias = dict[str, Floats]
 """Columns of equal length by name, with ``time`` in epoch seconds."""
 
+AXIS: Final = 60
+"""Pixels that title and clock take, about."""
 SPAN: Final = 300.0
 """Seconds that a live plot shows."""
 
 
 class TimelinePlot(Plot):
-    """Source ``series``: ``time`` (epoch milliseconds) and one column for each area and line."""
+    """Sources ``series``, ``time`` (epoch milliseconds) and one column for each area and line, and ``note``."""
 
     height: ClassVar[int] = 200
     unit: ClassVar[str] = ""
-    """``bytes``, ``percent`` or nothing."""
+    """See :func:`theme.scale_axis`."""
     areas: ClassVar[tuple[tuple[str, str, str], ...]] = ()
     """Column, what it is called and its colour, the lowest first."""
     lines: ClassVar[tuple[tuple[str, str, str], ...]] = ()
@@ -56,6 +58,7 @@ class TimelinePlot(Plot):
             color = self.theme.limit if column == "limit" else color
             line = fig.line(x="time", y=column, source=source, line_color=color, line_width=1.8, line_dash=dash)
             items.append(LegendItem(label=theme.text(title), renderers=[line]))
+        theme.add_note(self.theme, fig, self.source("note", "x y text"))
         # One alone is what the title says.
         if len(items) > 1:
             fig.add_layout(theme.style_legend(self.theme, Legend(items=items)), "above")
@@ -64,7 +67,9 @@ class TimelinePlot(Plot):
     def columns(self, history: History) -> dict[str, Columns]:
         data = self.series(history)
         # Bokeh's clock axes are in milliseconds.
-        return {"series": {name: np.asarray(values) for name, values in data.items()} | {"time": data["time"] * 1000}}
+        series = {name: np.asarray(values) for name, values in data.items()} | {"time": data["time"] * 1000}
+        is_flat = not any(values.any() for name, values in series.items() if name != "time")
+        return {"series": series, "note": theme.note_columns(self.nothing if is_flat else "", self.pixels - AXIS)}
 
 
 def time_figure(look: theme.Theme, height: int, title: str, unit: str, *, live: bool) -> figure:
@@ -73,7 +78,7 @@ def time_figure(look: theme.Theme, height: int, title: str, unit: str, *, live: 
         look, height=height, title=title, x_axis_location="below", y_axis_location="left",
         x_range=theme.padded_range(last=SPAN if live else None),
         # Of bytes at least a KiB: a scale of nothing would have ticks of fractions of a byte.
-        y_range=DataRange1d(start=0, range_padding=0.2, min_interval=1024 if unit == "bytes" else None),
+        y_range=DataRange1d(start=0, range_padding=0.2, min_interval=1024 if unit.startswith("bytes") else None),
     )  # fmt: skip
     theme.clock_axis(fig, ticks=4)
     # The same for all units, so that plots under each other have their times under each other.
@@ -143,8 +148,9 @@ class TransfersPlot(TimelinePlot):
     """Bytes a second that hosts received from each other."""
 
     name: ClassVar[str] = "transfers"
-    title: ClassVar[str] = "Transfers between hosts, bytes/s"
-    unit: ClassVar[str] = "bytes"
+    title: ClassVar[str] = "Transfers between hosts"
+    unit: ClassVar[str] = "bytes/s"
+    nothing: ClassVar[str] = "Nothing has moved between hosts lately."
     areas: ClassVar[tuple[tuple[str, str, str], ...]] = (("received", "received", "#c98f86"),)
 
     def series(self, history: History) -> Lines:

@@ -12,10 +12,11 @@ from bokeh.application.handlers.function import FunctionHandler
 from bokeh.document import Document
 from bokeh.models import ColumnDataSource, CustomJS, Range1d
 
+from himalia.plural import plural
 from himalia_widgets.dashboard.layout import TEMPLATE, Page, encodable, frame, read_arguments
 from himalia_widgets.plots.task_stream import TaskStreamPlot
 from himalia_widgets.replay.source import ReplaySource
-from himalia_widgets.view.units import count, seconds
+from himalia_widgets.view.units import seconds
 
 PAGE: Final = Page(
     "/compare", "Two runs", (("run-a", 12), ("run-b", 12)), script="compare", in_navigation=False, is_of_now=False
@@ -54,7 +55,7 @@ def compare_application(first: ReplaySource, second: ReplaySource) -> Applicatio
 
 def heading(letter: str, source: ReplaySource) -> str:
     """Return what stands above a run's calls."""
-    return encodable(f"{letter}: {source.title}, {count(source.calls)} calls in {seconds(source.length)}")
+    return encodable(f"{letter}: {source.title}, {plural(source.calls, 'call')} in {seconds(source.length)}")
 
 
 def make_plots(sources: list[ReplaySource], *, dark: bool = False) -> list[TaskStreamPlot]:

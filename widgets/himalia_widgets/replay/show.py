@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from himalia.deploy.dashboard.process import Door, listen
 from himalia.errors import UsageError
+from himalia.plural import plural
 from himalia.registry.dashboard_link import login_link
 from himalia.run import run
 from himalia_widgets.dashboard.guard import Guard
@@ -21,7 +22,7 @@ from himalia_widgets.dashboard.server import serve
 from himalia_widgets.replay.compare_page import compare_application
 from himalia_widgets.replay.routes import routes
 from himalia_widgets.replay.source import ReplaySource
-from himalia_widgets.view.units import count, seconds
+from himalia_widgets.view.units import seconds
 
 
 def replay(paths: Sequence[str], *, port: int, browse: bool) -> int:
@@ -80,4 +81,4 @@ def describe(source: ReplaySource) -> str:
     """Return a recording in a line."""
     recording, length = source.reel.recording, seconds(source.length)
     torn = "; its end was cut off" if recording.torn else ""
-    return f"{source.title}: {recording.header.cluster}, {length}, {count(source.calls)} calls{torn}"
+    return f"{source.title}: {recording.header.cluster}, {length}, {plural(source.calls, 'call')}{torn}"

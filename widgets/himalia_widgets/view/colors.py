@@ -8,6 +8,7 @@ for colour-blind people (after Okabe & Ito 2008, made fit for a dark ground); th
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final
 from zlib import crc32
 
@@ -55,6 +56,19 @@ class Colors:
     def color(self, name: str) -> str:
         """Return the colour of this function as ``#rrggbb``."""
         return PALETTE[self.number(name)]
+
+    def with_others(self, others: Iterable[str]) -> dict[str, int]:
+        """Return the numbers of these functions and of ``others``, which use up no colour here.
+
+        An other one gets a colour that no function here has, or, where none is free, the grey of ``MIXED``.
+        """
+        extended = Colors()
+        extended._numbers, extended._taken = dict(self._numbers), set(self._taken)
+        for name in others:
+            if name not in extended._numbers:
+                is_full = len(extended._taken) == len(PALETTE) - len(_SPECIAL)
+                extended._numbers[name] = MIXED if is_full else extended.number(name)
+        return extended._numbers
 
     def _choose(self, name: str) -> int:
         # Not hash(), which is another one in each process. A name may have lone surrogates, which nothing encodes.

@@ -337,7 +337,7 @@ class Board:
     def finish(self, cluster: ClusterObject | None, now: float) -> None:
         """Say goodbye, keep one picture for pages to come, and let go of everything else."""
         # Whatever was told last, nothing runs any more.
-        header = {**self.describe(cluster, now), "final": True, "ended": now, "running": 0, "queued": 0}
+        header = {**self.describe(cluster, now), "final": True, "ended": now, "running": 0, "waiting": 0}
         # It can't say so itself: its scheduler is gone, and it takes itself to be running.
         if header["state"] not in ENDED:
             header["state"] = "failed"

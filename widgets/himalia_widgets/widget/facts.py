@@ -43,7 +43,7 @@ def describe_header(history: History) -> dict[str, Any]:
         "holders": [[name, nbytes] for name, nbytes in summary.held[:HOLDERS]],
         "own_memory": summary.own_memory,
         "running": summary.running,
-        "queued": summary.queued,
+        "waiting": summary.waiting,
         "done": summary.done,
         "failed": summary.failed,
         "cancelled": summary.cancelled,

@@ -10,6 +10,7 @@ from typing import Final
 
 from himalia.messages.telemetry import RunningCall
 from himalia.names import HostId, PeerId, shorten
+from himalia.plural import plural
 from himalia.scheduler.explaining.store import explain_room
 from himalia.scheduler.state import HostState, SchedulerState, SchedulerTask
 
@@ -57,7 +58,7 @@ def explain_wait(state: SchedulerState, task: SchedulerTask, host: HostState, na
         )
     if wait.nbytes:
         return explain_room(host, wait.nbytes, name, seconds, can_fail=wait.kind != "read")
-    turn = f", after those of {wait.more} calls before it" if wait.more else ""
+    turn = f", after those of {plural(wait.more, 'call')} before it" if wait.more else ""
     return (
         f"{name} waits at {host.label} for its inputs, which are read back from disk{turn}, for {seconds:.1f} s so "
         f"far. It begins when they are in memory; what can't be read is computed again."
@@ -105,7 +106,7 @@ def what_follows(missing: SchedulerTask, others: int) -> str:
 def explain_line(state: SchedulerState, task: SchedulerTask, host: HostState, name: str) -> str:
     """Say where a task is that runs, or could if it were its turn; nobody knows which while that is news."""
     where = task.worker.info.name if task.worker is not None else host.label
-    load = f"{len(host.assigned)} calls for {host.nthreads} threads"
+    load = f"{plural(len(host.assigned), 'call')} for {plural(host.nthreads, 'thread')}"
     text = f"{name} was sent to {where} (attempt {task.tries}); it runs there or is next in line ({load})"
     if not host.nthreads:
         return f"{text}. None of the workers there is up; the nanny starts those again that ended"

@@ -10,6 +10,7 @@ from typing import Final
 
 from himalia.messages.parts import TaskError
 from himalia.names import Key, shorten
+from himalia.plural import plural
 from himalia.scheduler.explaining.assigned import explain_assigned, explain_quiet, explain_silent
 from himalia.scheduler.explaining.store import explain_mappings
 from himalia.scheduler.restrictions import eligible
@@ -109,16 +110,17 @@ def explain_queued(state: SchedulerState, task: SchedulerTask, name: str) -> str
     if paused == len(state.hosts):
         disks = {host.metrics.use.disk for host in state.hosts.values()} - {""}
         disk = f" Their disks take no more: {', '.join(sorted(disks))}." if disks else ""
+        alone = paused == 1
+        who, whose = ("the only host is", "its") if alone else (f"all {paused} hosts are", "their")
+        goes, each = ("It goes", "it runs") if alone else ("They go", "each runs")
         return (
-            f"{name} is ready, but all {paused} hosts are paused{explain_pause(state)} because their memory is nearly "
-            f"full.{disk} They go on when enough of it was released or has moved to disk; until then each runs one "
+            f"{name} is ready, but {who} paused{explain_pause(state)} because {whose} memory is nearly "
+            f"full.{disk} {goes} on when enough of it was released or has moved to disk; until then {each} one "
             f"call at a time. Release futures."
         )
     ahead = sum(entry[0] < task.priority for entry in state.queue.entries())
-    return (
-        f"{name} is ready and held back until a worker is free; about {ahead} tasks are before it."
-        f"{explain_quiet(state)}"
-    )
+    before = f"about {plural(ahead, 'task')} {'is' if ahead == 1 else 'are'}"
+    return f"{name} is ready and held back until a worker is free; {before} before it.{explain_quiet(state)}"
 
 
 def explain_last_end(state: SchedulerState) -> str:
@@ -135,7 +137,8 @@ def explain_pause(state: SchedulerState) -> str:
     """Say since when no host takes new work."""
     labels = {host.label for host in state.hosts.values() if host.paused}
     pauses = [event.time for event in state.events.since(0) if event.kind == "paused" and event.subject in labels]
-    return f", the last one for {state.now - pauses[-1]:.1f} s," if pauses else ""
+    last = "" if len(state.hosts) == 1 else "the last one "
+    return f", {last}for {state.now - pauses[-1]:.1f} s," if pauses else ""
 
 
 def explain_no_host(state: SchedulerState, name: str, host: str, left_at: float, reason: str) -> str:
@@ -157,7 +160,9 @@ def explain_requirement(state: SchedulerState, requirement: Requirement, name: s
     asked = " and ".join(parts)
     able = sum(len(workers) for workers in eligible(state, requirement).values())
     if able:
-        return f"{name} is ready and asks for {asked}; the {able} workers that offer it are busy.{explain_quiet(state)}"
+        who = "the worker that offers it is" if able == 1 else f"the {able} workers that offer it are"
+        return f"{name} is ready and asks for {asked}; {who} busy.{explain_quiet(state)}"
     total = len(state.workers)
+    nobody = "the only worker doesn't offer it" if total == 1 else f"none of the {total} workers offers it"
     advice = "Start one that does, or drop it from submit()."
-    return f"{name} asks for {asked}, and none of the {total} workers offers it. {advice}"
+    return f"{name} asks for {asked}, and {nobody}. {advice}"

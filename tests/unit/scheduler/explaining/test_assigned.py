@@ -138,11 +138,11 @@ def test_what_is_next_in_line_says_since_when_nothing_moved_and_behind_whom() ->
     stage = SchedulerStage("a")
     stage.submit("alice", spec("x"), spec("y"), spec("z"))
     beat(stage, "a", running=[RunningCall("a-0", 0, Key("x"), "x", 93.0)])
-    assert said(stage, "y").endswith("next in line (3 calls for 1 threads).")
+    assert said(stage, "y").endswith("next in line (3 calls for 1 thread).")
     beat(stage, "a", running=[RunningCall("a-0", 0, Key("x"), "x", 93.0)], quiet=6.0)
     stage.now += 1.0
     assert said(stage, "y").endswith(
-        "next in line (3 calls for 1 threads). No call was begun or ended there for 7.0 s: x has been running on a-0 "
+        "next in line (3 calls for 1 thread). No call was begun or ended there for 7.0 s: x has been running on a-0 "
         "for 8.0 s. The next one begins when one of those that run ends."
     )
 
@@ -192,7 +192,7 @@ def test_a_cluster_without_workers_or_with_full_stores_says_since_when() -> None
     stage.message("a", Heartbeat(HostMetrics(), (0, 0), (0, 0), host.sent, paused=True))
     stage.submit("alice", spec("x"))
     stage.now = 4.0
-    assert "all 1 hosts are paused, the last one for 3.0 s, because their memory is nearly full" in said(stage, "x")
+    assert "the only host is paused, for 3.0 s, because its memory is nearly full" in said(stage, "x")
     stage.message("a", WorkerDied(next(iter(host.workers)), "signal SIGKILL", [], False, []))
     stage.now = 6.0
     assert "no workers. The last one, a-0, ended 2.0 s ago (signal SIGKILL). Its nanny starts it again." in said(

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import sys
+from html import unescape
 from pathlib import Path
 
 import pytest
 
 from himalia.follow.thread_feed import ThreadFeed
+from himalia.messages.answers import ProfileSamples
+from himalia.show.unseen import no_samples
 from himalia_widgets import hooks
 from himalia_widgets.cell.recorder import CellRecorder
-from himalia_widgets.cell.report import cards
+from himalia_widgets.cell.report import UNSEEN, cards, page
 from tests.unit.widgets.foreign import ForeignCluster
 from tests.unit.widgets.synthetic import MadeUpCluster
 from tests.waiting import wait_until
@@ -70,3 +73,21 @@ def test_the_numbers_of_a_report_fill_their_rows_of_four() -> None:
     found = cards(recorder)
     assert found.count("<div><b>") % 4 == 0
     assert "<b>4 with 8 threads</b>workers" in found
+
+
+def test_a_report_without_samples_says_why_in_a_line() -> None:
+    recorder = CellRecorder(ForeignCluster())
+    recorder.begin()
+    recorder.end()
+    recorder.samples = ProfileSamples({})
+    text = page(recorder)
+    assert no_samples(UNSEEN) in unescape(text)
+    assert "id='plot-profile'" not in text
+    recorder.samples = ProfileSamples({}, {"tcp://host:1": "py-spy may not look"})
+    text = page(recorder)
+    assert "tcp://host:1: py-spy may not look" in text
+    assert "No samples" not in text
+    recorder.samples = ProfileSamples({"w": [(1.0, "main (a.py:1)", 3)]})
+    text = page(recorder)
+    assert "id='plot-profile'" in text
+    assert "No samples" not in text.split("<script")[0]

@@ -19,7 +19,8 @@ from himalia.messages.client import Telemetry
 from himalia.messages.parts import Frame, TaskError
 from himalia.messages.telemetry import ErrorSummary, LogLine
 from himalia.names import Key
-from himalia_widgets.dashboard.documents import OpenPage, SharedColumns
+from himalia.show.unseen import no_samples
+from himalia_widgets.dashboard.documents import ASKING, RECORDED, OpenPage, SharedColumns
 from himalia_widgets.dashboard.layout import INDIVIDUAL, PAGES, TEMPLATE, Page, frame
 from himalia_widgets.dashboard.pages import applications, handlers
 from himalia_widgets.plots import PLOTS
@@ -172,6 +173,43 @@ def test_a_profile_page_shows_the_samples_that_it_asks_for() -> None:
     asyncio.run(opened.sample())
     assert source.profiled == 1
     assert list(opened.plots[0].sources["frames"].data["name"]) == ["main", "inner"]
+
+
+class Unprofiled(Told):
+    """A source whose calls nobody has looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.problems: dict[str, str] = {}
+
+    async def profile(self, since: float = 0.0) -> ProfileSamples:
+        return ProfileSamples({}, self.problems)
+
+
+def says(opened: OpenPage) -> str:
+    return " ".join(opened.plots[0].sources["note"].data["text"])
+
+
+@pytest.mark.parametrize(("is_live", "then"), [(True, ASKING), (False, RECORDED)])
+def test_a_profile_page_without_samples_says_why(is_live: bool, then: str) -> None:
+    source = Unprofiled()
+    source.is_live = is_live
+    page = Page("/p", "P", (("profile", 12),))
+    opened = OpenPage(page, told(source=source), SharedColumns(), Document())
+    opened.draw()
+    assert says(opened) == no_samples(then)
+    source.problems = {"tcp://host:1": "py-spy may not look"}
+    answer(opened)
+    asyncio.run(opened.sample())
+    assert says(opened) == "tcp://host:1: py-spy may not look"
+
+
+def test_a_profile_page_says_nothing_beside_its_samples() -> None:
+    opened = OpenPage(Page("/p", "P", (("profile", 12),)), told(), SharedColumns(), Document())
+    opened.draw()
+    answer(opened)
+    asyncio.run(opened.sample())
+    assert says(opened) == ""
 
 
 def test_pages_say_the_title_of_a_cluster_as_text() -> None:

@@ -20,7 +20,9 @@ from himalia_widgets.plots import PLOTS, make_plot
 from himalia_widgets.plots.base import Plot
 from himalia_widgets.plots.profile import ProfilePlot
 from himalia_widgets.plots.stream_columns import BURST, COARSE, ROLLOVER, Cursor
+from himalia_widgets.plots.system import PARTS, tick_above
 from himalia_widgets.plots.task_stream import TaskStreamPlot
+from himalia_widgets.plots.theme import SCALES
 from himalia_widgets.view.colors import ERROR
 from himalia_widgets.view.history import History
 from tests.unit.widgets import synthetic
@@ -293,3 +295,64 @@ def test_a_profile_shows_what_it_is_given() -> None:
     assert frames["text"] == ["main", "load"]
     plot.function = "load"
     assert plot.columns(History())["frames"]["name"] == ["load"]
+
+
+def test_a_function_has_the_same_colour_in_a_profile_as_everywhere_else() -> None:
+    history = History()
+    # Each wants the colour that comes first for its name, so some have to make way for others.
+    functions = [f"f{number}" for number in range(12)]
+    for name in functions:
+        history.colors.number(name)
+    before = {name: history.colors.number(name) for name in functions}
+    plot = ProfilePlot()
+    helpers = [f"helper{number}" for number in range(40)]
+    plot.samples = {"w": [(T, f"{name} (a.py:1)", 1) for name in [*helpers, *reversed(functions)]]}
+    frames = plot.columns(history)["frames"]
+    shown = dict(zip(frames["name"], frames["color"], strict=True))
+    assert {name: shown[name] for name in functions} == before
+    assert not {shown[name] for name in helpers} & set(before.values())
+    assert {name: history.colors.number(name) for name in functions} == before
+    assert history.colors.number("next") not in before.values(), "frames use up no colours"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["progress", "memory_by_worker", "memory_by_host", "memory_by_group", "groups", "transfers", "transfer_matrix"],
+)
+def test_a_plot_without_data_says_so_and_one_with_data_doesnt(name: str) -> None:
+    plot = make_plot(name)
+    assert " ".join(plot.columns(History())["note"]["text"]) == type(plot).nothing != ""
+    assert plot.columns(synthetic.history(10, hosts=2))["note"]["text"] == []
+
+
+def test_few_rows_take_the_height_and_their_bars_stay_thin() -> None:
+    history = synthetic.history(2, hosts=1, workers=2)
+    rows = make_plot("processing", height=200).columns(history)["rows"]
+    assert rows["name"] == [f"lab-0-{n}" for n in range(2)]
+    pixels = (200 - 34) / 2
+    assert (rows["bottom"] - rows["top"]) * pixels == pytest.approx([22, 22])
+
+
+def test_the_memory_of_an_idle_worker_is_seen_beside_its_limit() -> None:
+    history = History()
+    cluster = synthetic.MadeUpCluster(hosts=1, workers=1)
+    told = cluster.info()
+    workers = {address: msgspec.structs.replace(worker, memory_limit=2**40) for address, worker in told.workers.items()}
+    history.take_info(msgspec.structs.replace(told, workers=workers))
+    history.take(cluster.step(1.0, full=True), now=cluster.now)
+    bars = make_plot("memory_by_worker").columns(history)["bars"]
+    assert bars["right"][0] - bars["left"][0] >= 0.005
+
+
+@pytest.mark.parametrize("highest", [0.0, 1.0, 700.0, 3.5 * 1024, 21.9 * 2**20, 22.0 * 2**20, 2.0**30, 1.01 * 2**30])
+def test_a_scale_of_bytes_ends_at_a_tick_above_all_lines(highest: float) -> None:
+    top = tick_above(highest)
+    assert highest <= top <= max(1.5 * highest, 0.0)
+    step = 2.0 ** np.floor(np.log2(top / 3)) if top else 1.0
+    assert top % step == 0
+
+
+def test_rates_of_a_network_are_a_second() -> None:
+    for part in ("received", "sent"):
+        assert {field: unit for field, _, unit in PARTS}[part] == "bytes/s"
+    assert "/s`" in SCALES["bytes/s"]

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
 
+from himalia import views
 from himalia.comm.security import Credentials
 from himalia.deploy import cluster as cluster_module
 from himalia.deploy.cluster import Cluster
@@ -42,6 +44,29 @@ def test_a_notebook_gets_a_live_view_and_the_static_one_for_when_it_is_saved(
     assert first["text/plain"].startswith("Unstarted lab")
     assert "<script" not in first["text/html"]
     assert len(json.dumps(first)) < 12_000
+
+
+class Kernel:
+    """A kernel whose cell was sent by a front end that can ask for input, or by one that can't."""
+
+    def __init__(self, allow_stdin: bool) -> None:
+        self.allow_stdin = allow_stdin
+
+    def get_parent(self, channel: str) -> dict[str, Any]:
+        return {"header": {}, "content": {"allow_stdin": self.allow_stdin}}
+
+
+def test_a_notebook_that_is_executed_by_itself_keeps_what_can_be_read_without_scripts(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = Kernel(allow_stdin=False)
+    monkeypatch.setattr(views, "find_shell", lambda: SimpleNamespace(kernel=kernel))
+    assert set(cluster._repr_mimebundle_()) == {"text/plain", "text/html"}
+    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.8")
+    assert VIEW in cluster._repr_mimebundle_(), "Voila shows it to a person"
+    monkeypatch.delenv("SERVER_SOFTWARE")
+    kernel.allow_stdin = True
+    assert VIEW in cluster._repr_mimebundle_()
 
 
 def test_without_the_packages_of_views_a_notebook_gets_the_static_one(

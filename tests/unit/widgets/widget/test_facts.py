@@ -33,7 +33,7 @@ def test_the_header_counts_what_the_scheduler_counted() -> None:
     assert (header["workers"], header["threads"]) == (6, 12)
     assert header["done"] == sum(group.finished for group in groups)
     assert header["failed"] == sum(group.erred for group in groups)
-    assert header["running"] + header["queued"] == sum(group.assigned + group.waiting for group in groups)
+    assert header["running"] + header["waiting"] == sum(group.assigned + group.waiting for group in groups)
     assert header["running"] <= 12
     hosts = history.hosts.values()
     assert header["store"] == sum(host.store_bytes for host in hosts)

@@ -6,6 +6,8 @@ import { clock, plural } from "./widget/format.js";
 
 const LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"];
 const MOST = 2000;
+/** Letters of a process's name, at most. */
+const LONGEST = 40;
 const process = make("select", { "aria-label": "Process" }, make("option", { value: "" }, "All processes"));
 const level = make("select", { "aria-label": "Level" }, make("option", { value: "0" }, "All levels"),
   ...LEVELS.slice(1, 4).map((name) => make("option", { value: String(LEVELS.indexOf(name)) }, `${name.toLowerCase()} and above`)));
@@ -36,6 +38,8 @@ function show() {
   if (mark === shown) return;
   shown = mark;
   note.textContent = plural(found.length, "line");
+  // As wide as the longest name here, and no wider than a third of a page.
+  box.style.setProperty("--name", String(Math.min(LONGEST, Math.max(0, ...last.map((line) => line.process.length)))));
   box.replaceChildren(...last.map((line) =>
     make("div", { class: `line level-${weight(line)}` },
       make("time", {}, clock(line.time)), make("span", { class: "process" }, line.process),

@@ -57,7 +57,7 @@ if (numbers && state) {
       [bytesOf(found.store, found.store_limit), "results"],
       [bytesOf(found.own_memory, found.memory_limit), "worker memory"],
       [count(found.running), "running"],
-      [count(found.queued), "waiting"],
+      [count(found.waiting), "waiting"],
       [count(found.done), "done"],
       [count(found.failed), "failed"],
       ...(found.cancelled ? [[count(found.cancelled), "cancelled"]] : []),

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from himalia.plural import plural
 from himalia_widgets.view import colors, units
 from himalia_widgets.view.history import History
 from himalia_widgets.view.stream.crowds import CrowdedCalls, Crowds, Floats, Ints, crowd
@@ -137,7 +138,7 @@ def draw_crowds(history: History, layout: Layout, parts: Crowds, names: dict[int
             f"{names[color]} and others" if mixed else names[color]
             for color, mixed in zip(parts.color.tolist(), parts.mixed.tolist(), strict=True)
         ],
-        "key": [f"{units.count(number)} calls" if number != 1 else "1 call" for number in parts.count.tolist()],
+        "key": [plural(number, "call") for number in parts.count.tolist()],
         "time": [f"{units.seconds(busy)}" for busy in parts.busy.tolist()],
         "detail": [f"{units.percent(value)} of {units.seconds(parts.width)}" for value in share.tolist()],
         "where": [layout.titles[row] for row in parts.row.tolist()],

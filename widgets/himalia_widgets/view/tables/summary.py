@@ -29,7 +29,8 @@ class Summary(NamedTuple):
     """Sum of the workers' limits; 0 if one has none."""
     assigned: int
     """Tasks, see :class:`himalia.messages.telemetry.TaskCounts`; as are those below."""
-    waiting: int
+    unassigned: int
+    """What is ``waiting`` there."""
     done: int
     failed: int
     cancelled: int
@@ -42,9 +43,9 @@ class Summary(NamedTuple):
         return min(self.assigned, self.threads)
 
     @property
-    def queued(self) -> int:
+    def waiting(self) -> int:
         """Calls that neither run nor have ended."""
-        return self.waiting + self.assigned - self.running
+        return self.unassigned + self.assigned - self.running
 
 
 def summarize(history: History) -> Summary:
@@ -66,7 +67,7 @@ def summarize(history: History) -> Summary:
         own_memory=sum([memory for one in history.hosts.values() for _, memory, _ in one.workers.values()]),
         memory_limit=sum_of_limits(worker.memory_limit for worker in workers),
         assigned=counts.assigned,
-        waiting=counts.waiting,
+        unassigned=counts.waiting,
         done=counts.done,
         failed=counts.failed,
         cancelled=counts.cancelled,

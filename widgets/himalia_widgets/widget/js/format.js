@@ -19,7 +19,7 @@ export function bytes(nbytes) {
  * @param {number} n
  */
 export function count(n) {
-  return (Math.round(n) + 0).toLocaleString("en").replaceAll(",", "\u202f");
+  return (Math.round(n) + 0).toLocaleString("en");
 }
 
 /**

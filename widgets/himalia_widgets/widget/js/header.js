@@ -55,8 +55,11 @@ export class Header {
     const all = Math.max(limit, store + spilled, 1);
     const names = (holders ?? []).map((/** @type {[string, number]} */ [name, size]) => `${bytes(size)} held by ${name}`);
     const mapped = names.length ? ` ${names.join(", ")}: mapped there, so that it can't move to disk.` : "";
+    // In the small line: beside the value it would take the room of the tasks.
+    const more = [spilled ? `${bytes(spilled)} on disk` : "", held ? `${bytes(held)} held` : ""].filter(Boolean).join(", ");
+    this.memory.rename(more ? `Results; ${more}` : "Results in memory");
     this.memory.show(
-      `${bytes(store)} of ${bytes(limit)}${held ? `, ${bytes(held)} held` : ""}${spilled ? ` + ${bytes(spilled)} on disk` : ""}`,
+      `${bytes(store)} of ${bytes(limit)}`,
       [store / all, spilled / all],
       `Results take ${bytes(store)} of memory, of the ${bytes(limit)} that they may take, and ${bytes(spilled)} on disk. Worker processes take ${bytes(own)} more.${mapped}`);
   }
@@ -84,9 +87,15 @@ class Tile {
    * @param {Bar} [bar]
    */
   constructor(name, bar) {
+    this.name = make("dt", {}, name);
     this.value = make("dd", {});
     this.bar = bar;
-    this.el = make("div", { "data-tile": name.toLowerCase() }, make("dt", {}, name), this.value, ...(bar ? [bar.el] : []));
+    this.el = make("div", { "data-tile": name.toLowerCase() }, this.name, this.value, ...(bar ? [bar.el] : []));
+  }
+
+  /** @param {string} name */
+  rename(name) {
+    write(this.name, name);
   }
 
   /**
@@ -104,10 +113,10 @@ class Tile {
 /** Tasks by state, with a bar of their shares. */
 class TaskTile {
   constructor() {
-    this.bar = new Bar("hw-done", "hw-failed", "hw-running", "hw-queued", "hw-cancelled");
+    this.bar = new Bar("hw-done", "hw-failed", "hw-running", "hw-waiting", "hw-cancelled");
     /** @type {Record<string, HTMLElement>} */
     this.values = {};
-    const line = ["running", "queued", "done", "failed", "cancelled"].map((name) => {
+    const line = ["running", "waiting", "done", "failed", "cancelled"].map((name) => {
       this.values[name] = make("b", { "data-count": name });
       return make("span", { class: `hw-count hw-${name}` }, this.values[name], ` ${name}`);
     });
@@ -121,7 +130,7 @@ class TaskTile {
       node.parentElement?.classList.toggle("hw-none", !header[name]);
       if (name === "cancelled" && node.parentElement) node.parentElement.hidden = !header[name];
     }
-    const all = header.running + header.queued + header.done + header.failed + (header.cancelled ?? 0) || 1;
-    this.bar.show(header.done / all, header.failed / all, header.running / all, header.queued / all, (header.cancelled ?? 0) / all);
+    const all = header.running + header.waiting + header.done + header.failed + (header.cancelled ?? 0) || 1;
+    this.bar.show(header.done / all, header.failed / all, header.running / all, header.waiting / all, (header.cancelled ?? 0) / all);
   }
 }

@@ -32,7 +32,7 @@ export class Scale {
     this.button = make("button", { type: "submit", class: "hw-main" }, "Scale");
     this.means = make("span", { class: "hw-note" });
     this.why = make("p", { class: "hw-note" });
-    this.bar = new Bar("hw-done", "hw-queued");
+    this.bar = new Bar("hw-done", "hw-waiting");
     this.there = make("p", { class: "hw-strong" });
     this.events = make("ul", { class: "hw-events" });
     const form = make("form", { class: "hw-tools", onsubmit: (/** @type {Event} */ event) => this.apply(event) }, this.amount, this.unit, this.button, this.means);

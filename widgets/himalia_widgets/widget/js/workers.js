@@ -1,6 +1,6 @@
 /** The tab with a row per worker: sorted, searched, and only the rows in sight drawn. */
 import { Bar, make, mark, write } from "./dom.js";
-import { ago, bytes, count, natural, percent, plural } from "./format.js";
+import { ago, bytes, clock, count, natural, percent, plural } from "./format.js";
 import { StatusLine } from "./status.js";
 import { Windowed } from "./windowed.js";
 
@@ -116,21 +116,33 @@ export class Workers {
   }
 }
 
+/**
+ * When a worker was heard of: how long ago, or of a cluster that has ended, at what time.
+ * @param {number|undefined} time Epoch seconds.
+ * @param {number} now
+ * @param {boolean} isOver
+ */
+export function lastSeen(time, now, isOver) {
+  if (!time) return "–";
+  return isOver ? clock(time) : ago(now - time);
+}
+
 /** The elements of one row in sight; which worker they show changes. */
 class WorkerRow {
   /** @param {Workers} table */
   constructor(table) {
     this.table = table;
     this.name = make("td", { class: "hw-strong" });
-    this.host = make("td", {});
-    this.nanny = make("td", { class: "hw-code hw-nanny" });
+    this.host = make("td", { "data-column": "host" });
+    this.nanny = make("td", { class: "hw-code", "data-column": "nanny" });
     this.cpu = new BarCell("hw-cpu");
+    mark(this.cpu.el, "data-column", "cpu");
     this.memory = new BarCell("hw-process");
     this.store = new BarCell("hw-store", "hw-spilled");
     mark(this.store.el, "data-column", "store");
     this.running = make("td", { class: "hw-number" });
-    this.threads = make("td", { class: "hw-number" });
-    this.seen = make("td", { class: "hw-number hw-dim" });
+    this.threads = make("td", { class: "hw-number", "data-column": "threads" });
+    this.seen = make("td", { class: "hw-number hw-dim", "data-column": "seen" });
     this.logs = this.makeButton("Logs", () => table.openLogs(this.worker.name));
     this.ask = this.makeButton("Restart", () => this.confirm(this.worker.name));
     this.yes = this.makeButton("Restart now", () => table.restart(this.worker.name), "hw-danger");
@@ -168,11 +180,13 @@ class WorkerRow {
     mark(this.el, "aria-rowindex", String(index + 2));
     mark(this.el, "data-worker", worker.name);
     write(this.name, worker.name);
-    mark(this.name, "title", `${worker.address}\npid ${worker.pid}\nnanny ${worker.nanny}\n${worker.directory}`);
+    mark(this.name, "title", `${worker.address}\n${plural(worker.threads, "thread")}, pid ${worker.pid}\nhost ${worker.host}, nanny ${worker.nanny}\n${worker.directory}`);
     write(this.host, worker.host);
     write(this.nanny, worker.nanny);
     mark(this.nanny, "title", worker.nanny);
-    this.cpu.show(percent(cpu), `${percent(cpu)} of one CPU`, cpu / Math.max(1, worker.threads));
+    const { isOver, header } = this.table.store;
+    if (isOver) this.cpu.clear("It has ended.", "–");
+    else this.cpu.show(percent(cpu), `${percent(cpu)} of one CPU`, cpu / Math.max(1, worker.threads));
     this.memory.show(
       limit ? `${bytes(memory)} of ${bytes(limit)}` : bytes(memory),
       limit ? `${percent(memory / limit)} of its limit` : "It has no limit.", limit ? memory / limit : 0);
@@ -183,13 +197,12 @@ class WorkerRow {
     else this.store.clear("Its host is told in the row of another worker.");
     write(this.running, count(worker.running ?? 0));
     write(this.threads, count(worker.threads));
-    write(this.seen, worker.seen ? ago(this.table.store.now - worker.seen) : "–");
+    write(this.seen, lastSeen(worker.seen, this.table.store.now, isOver));
     const isAsking = this.table.confirming === worker.name;
     this.logs.hidden = this.ask.hidden = isAsking;
     this.yes.hidden = this.no.hidden = !isAsking;
     mark(this.logs, "aria-label", `Logs of ${worker.name}`);
     mark(this.ask, "aria-label", `Restart ${worker.name}`);
-    const { isOver, header } = this.table.store;
     this.ask.disabled = isOver || Boolean(header.no_restart);
     mark(this.ask, "title", header.no_restart || null);
   }
@@ -217,12 +230,13 @@ class BarCell {
   }
 
   /**
-   * Show nothing, and why.
+   * Show no number, and why.
    * @param {string} title
+   * @param {string} [text]
    */
-  clear(title) {
+  clear(title, text = "") {
     this.bar.el.hidden = true;
-    write(this.text, "");
+    write(this.text, text);
     mark(this.el, "title", title);
   }
 }
