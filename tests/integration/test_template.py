@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from himalia import Client, LocalCluster
+from himalia.worker.template import HARMLESS
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are started afresh")
@@ -50,8 +51,10 @@ def find_template(client: Client) -> psutil.Process:
     found = workers(client)
     nanny = found[0].parent()
     assert nanny is not None
-    (template,) = {child.pid for child in nanny.children()} - {worker.pid for worker in found}
-    return psutil.Process(template)
+    others = [child for child in nanny.children() if child not in found]
+    # A nanny looks at stacks, too.
+    (template,) = [child for child in others if "himalia.worker.template" in child.cmdline()]
+    return template
 
 
 def test_a_worker_is_the_nannys_child_in_a_session_of_its_own(client: Client) -> None:
@@ -59,7 +62,8 @@ def test_a_worker_is_the_nannys_child_in_a_session_of_its_own(client: Client) ->
     assert first.parent() == second.parent()
     for worker in (first, second):
         assert os.getsid(worker.pid) == os.getpgid(worker.pid) == worker.pid
-    assert find_template(client).num_threads() == 1
+    threads = Path(f"/proc/{find_template(client).pid}/task").iterdir()
+    assert sum((thread / "comm").read_text().strip() not in HARMLESS for thread in threads) == 1
 
 
 def test_it_has_the_environment_and_no_file_of_the_template(client: Client) -> None:
@@ -106,7 +110,10 @@ def test_without_the_template_workers_are_still_started() -> None:
     """The first death of the template is taken for an accident; after the second each worker imports for itself."""
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
         for _ in range(2):
-            find_template(client).kill()
+            template = find_template(client)
+            template.kill()
+            # Until the nanny has seen it; of a worker that it needs at that moment it takes the longer way at once.
+            wait_until(lambda: not template.is_running())  # noqa: B023
             kill(client)
         nanny = workers(client)[0].parent()
         assert nanny is not None

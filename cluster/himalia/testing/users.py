@@ -25,6 +25,7 @@ from himalia.client.engine.events import (
 from himalia.client.engine.state import PENDING, Record
 from himalia.messages.client import (
     CancelSpan,
+    CatchUp,
     DataPlaced,
     DescribeTask,
     Explain,
@@ -308,6 +309,8 @@ class User:
         self.client.feed(
             MessageMade(FollowTelemetry(0.5 * (op.count % 2), full=op.count % 3 == 0, past=op.count % 5 == 0))
         )
+        if op.count % 3 == 1:
+            self.client.ask(CatchUp(self.machine.next_request()))
 
     def _do_forget(self, op: UserOp) -> None:
         # Sorted, since the order of a set depends on the hash seed.
