@@ -77,6 +77,10 @@ def checks(client: Client, chance: random.Random, turn: int) -> Iterator[Check]:
     yield "scatter", client.submit(sum, placed, pure=False), lambda value: value == sum(range(turn, turn + 100))
     if turn % 3 == 0:
         yield "dask", client.compute(_collection(turn)), lambda value: float(value) == float((turn + 1) * 2 * 300 * 300)
+    if turn % 3 == 1:
+        yield "in place", client.compute(_written(turn)), lambda value: float(value) == (5.0 * turn + 2) * 800 * 800
+    if turn % 3 == 2:
+        yield "overlap", client.compute(_overlapping(turn)), lambda value: float(value) == float(turn * 27 * 800 * 800)
 
 
 def _collection(turn: int) -> Any:
@@ -84,6 +88,37 @@ def _collection(turn: int) -> Any:
 
     array = da.full((300, 300), turn + 1, chunks=(100, 100))
     return (array + array.T).sum()
+
+
+def _written(turn: int) -> Any:
+    """Return a sum to which a call that writes to its input contributes twice, and that input itself."""
+    import dask.array as da
+
+    # Not what da.full() makes: that is one element that looks like many, and nothing can write to it.
+    array = da.full((800, 800), turn - 1, chunks=(200, 400), dtype="f8") + 1
+    array = array.rechunk((400, 200))  # or the calls below become one, which changes an array of its own
+    return array.map_blocks(double).sum() + array.map_blocks(double, meta=array._meta).sum() + array.sum()
+
+
+def double(block: Any) -> Any:
+    """Write to the input."""
+    block *= 2
+    block += 1
+    return block
+
+
+def _overlapping(turn: int) -> Any:
+    import dask.array as da
+
+    array = da.full((800, 800), turn, chunks=(200, 200), dtype="i8")
+    for _ in range(3):
+        array = array.map_overlap(add_neighbours, depth=1, boundary="reflect")
+    return array.sum()
+
+
+def add_neighbours(block: Any) -> Any:
+    """Add what is beside each element, which is the same."""
+    return block + np.roll(block, 1, 0) + np.roll(block, 1, 1)
 
 
 def run_round(client: Client, chance: random.Random, turn: int, *, timeout: float, may_lose: bool) -> tuple[int, int]:
