@@ -11,7 +11,9 @@ notebook's ``__main__``; ``local_modules``).
 
 from __future__ import annotations
 
+import copyreg
 import hashlib
+import io
 import pickle
 import sys
 import threading
@@ -38,10 +40,11 @@ MAX_FRAMES: Final = 512
 """Frames of one value at most; their sizes have to fit into a datagram.  Later buffers go into the pickle."""
 
 
-def dumps(value: object) -> list[Buffer]:
+def dumps(value: Any, reducers: Mapping[type, Callable[[Any], Any]] | None = None) -> list[Buffer]:
     """Serialize ``value``; may be called from any thread.
 
-    The frames are views of the value's own buffers: use them before anybody changes the value.
+    The frames are views of the value's own buffers: use them before anybody changes the value.  ``reducers`` say how
+    objects of some types are reduced, as in ``copyreg.dispatch_table``.
 
     Returns
     -------
@@ -58,7 +61,14 @@ def dumps(value: object) -> list[Buffer]:
     found = _context.found
     before = 0 if found is None else len(found)
     try:
-        body = pickle.dumps(value, 5, buffer_callback=_collector(frames))
+        if reducers is None:
+            body = pickle.dumps(value, 5, buffer_callback=_collector(frames))
+        else:
+            file = io.BytesIO()
+            pickler = pickle.Pickler(file, 5, buffer_callback=_collector(frames))
+            pickler.dispatch_table = {**copyreg.dispatch_table, **reducers}
+            pickler.dump(value)
+            body = file.getvalue()
     except Exception:  # anything: user code runs in here; cloudpickle may know better, or says it better
         pass
     else:

@@ -156,3 +156,43 @@ def test_a_small_worker_keeps_a_sixteenth_of_what_it_may_have(nothing_left: None
             for number in range(3):  # read once, an array is mapped; read again, it is kept
                 assert (x + number).sum().compute() == SIZE * 90 * (SIZE * 90 - 1 + 2 * number) // 2
             assert 10 <= kept(client) <= 768 * 2**20 // 16 // (8 * SIZE)
+
+
+def test_a_view_of_a_shared_array_can_be_written_to_by_who_gets_it(client: Client) -> None:
+    def write(block: Any) -> Any:
+        block[:] = block + 1
+        return block
+
+    x = da.arange(SIZE * 4, chunks=SIZE).persist()
+    for _ in range(3):
+        x.sum().compute()
+    turned = x.map_blocks(lambda block: block[::-1].reshape(-1, 10), dtype=x.dtype, new_axis=1, chunks=(SIZE // 10, 10))
+    turned = turned.persist()
+    assert turned.map_blocks(write).sum().compute() == SIZE * 4 * (SIZE * 4 - 1) // 2 + SIZE * 4
+    future = client.compute(dask.delayed(lambda block: {"a": (block,)})(x.to_delayed()[0]))
+    value = future.result()["a"][0]
+    value += 1
+    assert client.submit(lambda found: write(found["a"][0]).sum(), future).result() == SIZE * (SIZE - 1) // 2 + SIZE
+
+
+def test_an_error_that_wraps_that_of_the_write_is_understood(client: Client) -> None:
+    def write(x: Any) -> Any:
+        try:
+            x += 1
+        except ValueError as error:
+            raise RuntimeError("the block failed") from error
+        return float(x.sum())
+
+    x = dask.delayed(np.zeros)(SIZE)
+    assert dask.compute(dask.delayed(np.sum)(x), dask.delayed(write)(x), dask.delayed(np.sum)(x + 1))[1] == SIZE
+
+
+def test_a_result_that_holds_itself_is_sent(client: Client) -> None:
+    def make() -> Any:
+        found: list[Any] = ["x" * 60_000]
+        found.append(found)
+        return found
+
+    dask.delayed(len)(dask.delayed(make)()).compute()
+    value = client.submit(make, pure=False).result()
+    assert value[1] is value

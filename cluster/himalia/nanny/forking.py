@@ -22,6 +22,10 @@ from himalia.decoders import json_decoder_of
 from himalia.worker.wiring import FORK_LIMIT, Forked, TemplateConfig, WorkerConfig, control_pair
 
 PR_SET_CHILD_SUBREAPER: Final = 36
+READY_WITHIN: Final = 60.0
+"""Seconds that it may take to import everything; pandas takes twenty from a cold file system of many nodes."""
+ANSWERS_WITHIN: Final = 5.0
+"""Seconds that a fork may take; it takes some milliseconds, and a hundred with gigabytes to share."""
 UNKNOWN_CODE: Final = 255
 """Exit code of a process that somebody else reaped; Python's subprocess says the same."""
 
@@ -86,6 +90,8 @@ class Template:
             pass
         self._line.setblocking(False)
         self._loop.add_reader(self._line, self._read)
+        # It may be stopped, or an import may never end; workers are started afresh then.
+        self._deadline = self._loop.call_later(READY_WITHIN, self._end)
 
     @property
     def pid(self) -> int:
@@ -105,8 +111,10 @@ class Template:
         self._end()
 
     def _send_next(self) -> None:
+        self._deadline.cancel()
         if not self._asked:
             return
+        self._deadline = self._loop.call_later(ANSWERS_WITHIN, self._end)
         told, fds, _ = self._asked[0]
         try:
             socket.send_fds(self._line, [msgspec.json.encode(told)], fds)
@@ -134,6 +142,7 @@ class Template:
         if self.is_gone:
             return
         self.is_gone = True
+        self._deadline.cancel()
         self._loop.remove_reader(self._line)
         self._line.close()
         self._process.kill()

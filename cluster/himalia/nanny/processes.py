@@ -144,8 +144,13 @@ class WorkerPool:
             return
         # What the predecessor ran last must not be taken for what this one runs, and be blamed on its death.
         self.slots.clear(index)
-        channel, end = datagram_pair()
-        lane, lane_end = datagram_pair() if self.config.nthreads > 1 else (None, None)
+        try:
+            channel, end = datagram_pair()
+            lane, lane_end = datagram_pair() if self.config.nthreads > 1 else (None, None)
+            read, write = os.pipe()
+        except OSError as error:
+            self._loop.call_soon(self._owner.worker_gone, name, 0, f"it can't be started: {error}", [], [], None)
+            return
         for ours in (channel, lane):
             if ours is not None:
                 ours.setblocking(False)
@@ -155,9 +160,10 @@ class WorkerPool:
         ends = [end] if lane_end is None else [end, lane_end]
         template = self._find_template()
         if template is None:
+            os.close(read)
+            os.close(write)
             self._start_afresh(worker, ends)
             return
-        read, write = os.pipe()
         fds = [write, self.queue.workers_end.fileno(), end.fileno(), self.slots.fd]
         fds += [one.fileno() for one in ends[1:]]
 

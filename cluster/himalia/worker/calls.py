@@ -22,10 +22,13 @@ from himalia.worker.inputs import InputReader, Inputs
 from himalia.worker.interrupt import Interrupts
 from himalia.worker.live import LiveObjects
 from himalia.worker.results import describe, type_name
-from himalia.worker.sharing import contiguous, is_array
+from himalia.worker.sharing import array_type, is_array, pickled_as
 from himalia.worker.space import Space
 
 READING: Final = "Its function or arguments can't be read in the worker. "
+READ_ONLY: Final = ("read-only", "readonly", "read only", "writeable", "writable", "read-write")
+TEXT_READ: Final = 10_000
+"""Characters of an error's text that are looked at."""
 WRITERS: Final = 10_000
 """Functions and calls remembered that write to their inputs."""
 WRITING: Final = "It returned, but its result can't be sent. "
@@ -114,8 +117,7 @@ class Calls:
                 returned = perf_counter()
                 before = WRITING
                 # Still interruptible: pickling a large value runs a user's code, too, and takes seconds.
-                value = contiguous(value)
-                frames = serialize.dumps(value)
+                frames = self._dump(value, inputs)
             finally:
                 if thread:
                     # An exception that was set and not raised yet is taken back; a signal needs no such thing, its
@@ -130,9 +132,8 @@ class Calls:
                 nbytes = len(frames[0])
             else:
                 place, nbytes = self._write(frames)
-                # Before the answer: nobody asks for it earlier. What lies in a mapping isn't kept, which would keep
-                # its range.
-                if self.live.is_worth_it(nbytes) and self._may_keep(value, inputs):
+                # Before the answer: nobody asks for it earlier. Only where calls share inputs: else nobody asks at all.
+                if self._inputs.has_sharers and self.live.is_worth_it(nbytes):
                     del frames, function, args, kwargs  # they refer to it
                     self.live.keep(number_of_run(run.run), value, nbytes)
             timing = Timing(start, called - began, returned - called, perf_counter() - returned, thread)
@@ -153,10 +154,13 @@ class Calls:
             if inputs is not None:
                 inputs.close()
 
-    def _may_keep(self, value: object, inputs: Inputs | None) -> bool:
-        if is_array(value):  # whatever the inputs were: it is kept only if it has memory of its own
-            return self._inputs.has_sharers
-        return inputs is None or not inputs.are_mapped
+    def _dump(self, value: object, inputs: Inputs | None) -> list[serialize.Buffer]:
+        """Pickle a result; of what may have parts of shared arrays so that they can be written to again."""
+        is_shared = inputs is not None and inputs.are_shared
+        arrays = array_type() if is_shared or is_array(value) else None
+        if arrays is None:
+            return serialize.dumps(value)
+        return serialize.dumps(value, {arrays: reduce_array if is_shared else reduce_part})
 
     def _refuse_sharing(self, run: Run) -> Raised:
         """Have a call run again, by whoever takes it then, because it writes to what others may have too."""
@@ -278,6 +282,16 @@ class Calls:
         return self._space.write(frames), nbytes
 
 
+def reduce_array(array: Any) -> Any:
+    """Reduce an array as one in one piece that can be written to."""
+    return pickled_as(array).__reduce_ex__(5)
+
+
+def reduce_part(array: Any) -> Any:
+    """Reduce an array as one in one piece."""
+    return (array if array.flags.forc or array.dtype.hasobject else array.copy()).__reduce_ex__(5)
+
+
 def refusal(run: Run, reason: str = "it was recalled") -> Raised:
     """The answer to a run that was recalled before it began, or has to be run in another way."""
     return Raised(run.run, TaskError("refused", run.key, reason), Timing(0.0, 0.0, 0.0, 0.0))
@@ -285,8 +299,15 @@ def refusal(run: Run, reason: str = "it was recalled") -> Raised:
 
 def says_read_only(error: BaseException) -> bool:
     """Whether an error may come of an array that can't be written to, in the words of NumPy, Cython or Numba."""
-    try:
-        text = str(error).lower()
-    except Exception:  # anybody's class
-        return False
-    return any(word in text for word in ("read-only", "readonly", "read only", "writeable"))
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        try:
+            text = str(found)[:TEXT_READ].lower()
+        except Exception:  # anybody's class
+            text = ""
+        if any(word in text for word in READ_ONLY):
+            return True
+        found = found.__cause__ or found.__context__
+    return False

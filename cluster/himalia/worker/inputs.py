@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from himalia import serialize
+from himalia.comm.buffers import unpack
 from himalia.comm.data.mapping import ArenaReader
 from himalia.messages.worker import Place
 from himalia.names import Key
@@ -97,10 +98,7 @@ class Inputs(Mapping[Key, Any]):
 
     def __getitem__(self, key: Key) -> Any:
         if key not in self._values:
-            place = self._places[key]
-            frozen = self._reader.live.find(place.number)
-            value = frozen if frozen is NONE else give(frozen, read_only=False)
-            self._values[key] = self._read(place) if value is NONE else value
+            self._values[key] = self._read(self._places[key])
         return self._values[key]
 
     def share(self, key: Key) -> Any:
@@ -148,13 +146,13 @@ class Inputs(Mapping[Key, Any]):
                 return self._read(place)
         elif nbytes > COPIED and not self._reader.mapped_once.add(place.number):
             return self._read(place)
-        value = self._read(place, copied=True, read_only=is_array)
+        value = self._read(place, copied=True)
         self._reader.live.keep(place.number, value, nbytes, is_own=True)
         kept = self._find_live(place.number)
         if kept is NONE:
             self._reader.unshareable.add(place.number)
-            # An array that can't be written to is only for those who share it.
-            self.are_shared = self.are_shared or is_array
+            # Its arrays can't be written to all the same.
+            self.are_shared = True
             return value
         return kept
 
@@ -163,15 +161,18 @@ class Inputs(Mapping[Key, Any]):
         if frozen is NONE:
             return NONE
         self.are_shared = True
-        return frozen if self.changes_nothing else give(frozen, read_only=True)
+        return frozen if self.changes_nothing else give(frozen)
 
-    def _read(self, place: Place, *, copied: bool = False, read_only: bool = False) -> Any:
+    def _read(self, place: Place, *, copied: bool = False) -> Any:
+        """Return a value; one that is ``copied`` has arrays that no flag makes writable."""
         if place.inline is not None:
-            return serialize.loads_packed(place.inline)
+            if not copied:
+                return serialize.loads_packed(place.inline)
+            return serialize.loads(unpack(place.inline), read_only=True)
         self._unread.discard(place.offset)
         if copied:
             place = Place(None, place.offset, place.sizes, is_copied=True)
         frames = self._reader.open_reader().read(place)
         if isinstance(frames[0].obj, mmap.mmap):
             self.are_mapped = True
-        return serialize.loads(frames, read_only=read_only)
+        return serialize.loads(frames, read_only=copied)

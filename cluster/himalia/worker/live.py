@@ -46,7 +46,10 @@ class LiveObjects:
         """
         # Compared with the same count of an object that nobody else has; in a line of its own, since arguments count.
         references = self._count(value) - self._lone
-        frozen = freeze(value, OWN if is_own else references)
+        try:
+            frozen = freeze(value, OWN if is_own else references)
+        except Exception:  # of whatever library, or a list in a list in a list: the value itself is right
+            return
         if frozen is NONE:
             return
         with self._lock:

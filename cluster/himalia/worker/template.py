@@ -93,6 +93,7 @@ def has_threads() -> bool:
 def fork_twice() -> int:
     """Return the pid of a grandchild whose parent ended at once; a negative number in that grandchild."""
     read, write = os.pipe()
+    wait, go = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of harmless threads
         between = os.fork()
@@ -104,12 +105,19 @@ def fork_twice() -> int:
     os.close(write)
     if between == 0:
         os.close(read)
+        os.close(go)
+        # Nobody knows of us if what was between died before it could tell.
+        if not os.read(wait, 1):
+            os._exit(0)
+        os.close(wait)
         return -1
-    with open(read, "rb") as stream:
+    with open(read, "rb") as stream, open(go, "wb", buffering=0) as starter:
+        os.close(wait)
         said = stream.read()
-    os.waitpid(between, 0)
-    if not said:
-        raise OSError("the system starts no more processes")
+        os.waitpid(between, 0)
+        if not said:
+            raise OSError("the system starts no more processes")
+        starter.write(b".")
     return int(said)
 
 
@@ -121,7 +129,7 @@ def arrange(told: WorkerConfig, fds: list[int]) -> WorkerConfig:
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(output, number)
         # Made anew: those of the template know where in its file they are, and a pipe has no such place.
-        stream = open(number, "w", encoding=getattr(sys, name).encoding, closefd=False)  # noqa: SIM115
+        stream = open(number, "w", encoding=getattr(getattr(sys, name), "encoding", "utf-8"), closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     os.close(output)

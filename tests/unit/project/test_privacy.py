@@ -15,6 +15,7 @@ OF_OTHERS: Final = {
     "sys._current_frames": "what each thread executes: documented",
     "sys._getframe": "documented, and far cheaper than inspect.stack()",
     "dask._task_spec": "what the nodes of a graph are; dask has no public name for it",
+    "frozen._mgr": "the blocks of a pandas frame, which is the only way to what their memory may be used for",
     "widget._repr_mimebundle_": "what IPython calls to show something",
     "asyncio._get_running_loop": "how a loop that tests move takes the place of the running one: documented",
     "asyncio._set_running_loop": "the same",
