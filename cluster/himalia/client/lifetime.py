@@ -198,7 +198,7 @@ class Lifetime:
             cells.listeners.discard(self._client)
         if self._output is not None:
             # What calls wrote last waits to be collected with more.
-            self._output.flush()
+            self._output.close()
         default.remove(self._client)
         return is_open
 

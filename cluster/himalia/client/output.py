@@ -39,6 +39,7 @@ class OutputForwarder:
         self._loop = loop
         self._callbacks = callbacks
         self._waiting: deque[CallOutput] = deque(maxlen=WAITING)
+        self._is_closed = False
 
     def take(self, output: CallOutput) -> None:
         """Take what a call wrote; any thread."""
@@ -48,9 +49,19 @@ class OutputForwarder:
 
     def flush(self) -> None:
         """Have what waits shown; any thread."""
-        if self._waiting:
-            self._callbacks.start()
-            self._callbacks.put(self._show)
+        if not self._waiting:
+            return
+        if self._is_closed:
+            # A line that came while the client closed: a thread that was started for it now would never be ended.
+            self._show()
+            return
+        self._callbacks.start()
+        self._callbacks.put(self._show)
+
+    def close(self) -> None:
+        """Have what waits shown, and start no thread for what comes later; before the callbacks' thread is ended."""
+        self.flush()
+        self._is_closed = True
 
     def _show(self) -> None:
         outputs = []

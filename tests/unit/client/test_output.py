@@ -4,6 +4,8 @@ from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from himalia import notebook_cells as cells
 from himalia.client.output import OutputForwarder, compose
 from himalia.messages.client import CallOutput
@@ -132,3 +134,32 @@ def test_there_is_no_span_where_there_is_no_kernel(monkeypatch: Any) -> None:
     assert cells.current_span("client") == ""
     shell.run(2, end=False)
     assert cells.current_span("client") == "client/2"
+
+
+class FakeCallbacks:
+    def __init__(self) -> None:
+        self.started = 0
+        self.calls: list[Any] = []
+
+    def start(self) -> None:
+        self.started += 1
+
+    def put(self, callback: Any) -> None:
+        self.calls.append(callback)
+
+
+def test_a_line_that_comes_after_the_close_is_shown_and_starts_no_thread(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody would end that thread."""
+    callbacks: Any = FakeCallbacks()
+    later: list[Any] = []
+    loop: Any = SimpleNamespace(call_later=None, call_soon_threadsafe=lambda _, pause, show: later.append(show))
+    forwarder = OutputForwarder(loop, callbacks)
+    forwarder.take(output("a", "early"))
+    forwarder.close()
+    callbacks.calls.pop()()
+    forwarder.take(output("a", "late"))
+    for function in later:
+        function()
+    assert (callbacks.started, callbacks.calls) == (1, [])
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line.startswith("[a]")] == ["[a] early", "[a] late"]
