@@ -103,7 +103,7 @@ def test_lines_of_output_have_the_width_and_all_of_a_long_one_can_be_read(notebo
         scroller = view.locator(".hw-lines")
         assert scroller.evaluate("scroller => scroller.scrollWidth <= scroller.clientWidth"), "nothing is cut"
         told = "".join(view.locator(".hw-line:visible .hw-text").all_inner_texts())
-        assert told.endswith("part 4 of /data/" + "observations/" * 20 + "end")
+        assert "part 4 of /data/" + "observations/" * 20 + "end" in told
 
 
 GROUND_AND_EDGES = """
