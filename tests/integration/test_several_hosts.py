@@ -159,8 +159,10 @@ def test_an_input_whose_holder_stands_still_is_named_and_comes_when_that_goes_on
         assert "the scheduler finds another copy or has it computed again" in text
         first = float(re.search(asked, text)[1])  # type: ignore[index]
         wait_until(lambda: "a hasn't been heard of for" in future.explain())
-        assert float(re.search(asked, future.explain())[1]) > first  # type: ignore[index]
-        assert "The nanny a hasn't been heard of" in made.explain()
+        # After ten seconds it asks no more: the scheduler has it computed again, by whoever isn't silent.
+        again = re.search(asked, future.explain())
+        assert again is None or float(again[1]) > first
+        assert "hasn't been heard of" in made.explain()
     finally:
         os.kill(pid, signal.SIGCONT)
     assert future.result(timeout=60) == 1_000_000

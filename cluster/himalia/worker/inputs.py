@@ -5,7 +5,6 @@ Decides which are copied out of the arena and which are mapped, and which are ke
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -79,8 +78,6 @@ class Inputs(Mapping[Key, Any]):
 
     Attributes
     ----------
-    are_mapped : bool
-        Whether a value may lie in a mapping, so that what is made of it may do, too.
     are_shared : bool
         Whether a value may have an array that can't be written to.
     """
@@ -91,7 +88,6 @@ class Inputs(Mapping[Key, Any]):
         self._values: dict[Key, Any] = {}
         self._shared: dict[Key, Any] = {}
         self._unread = {place.offset for place in self._places.values() if place.inline is None}
-        self.are_mapped = False
         self.are_shared = False
         self.changes_nothing = False
         """To be set if the call reads its inputs only, and returns nothing that is written to later."""
@@ -172,7 +168,4 @@ class Inputs(Mapping[Key, Any]):
         self._unread.discard(place.offset)
         if copied:
             place = Place(None, place.offset, place.sizes, is_copied=True)
-        frames = self._reader.open_reader().read(place)
-        if isinstance(frames[0].obj, mmap.mmap):
-            self.are_mapped = True
-        return serialize.loads(frames, read_only=copied)
+        return serialize.loads(self._reader.open_reader().read(place), read_only=copied)

@@ -47,12 +47,13 @@ def freeze(value: object, references: int, seen: set[int] | None = None) -> obje
         Ids of what it is a part of, and of other parts.
     """
     kind = _kind_of(type(value))
-    if kind is None or kind is _CONSTANT:
-        return NONE if kind is None else value
-    seen = set() if seen is None else seen
-    if id(value) in seen:
+    if kind is None:
         return NONE
-    seen.add(id(value))
+    seen = set() if seen is None else seen
+    if kind is not _CONSTANT:
+        if id(value) in seen:
+            return NONE
+        seen.add(id(value))
     return kind[0](value, references, seen)
 
 
@@ -64,7 +65,7 @@ def give(frozen: Any) -> object:
 
 
 def is_array(value: object) -> bool:
-    """Whether this is an array that may be kept, whatever its inputs were: it has memory of its own then."""
+    """Whether this is NumPy's plain array."""
     return _kind_of(type(value)) is _ARRAY
 
 
@@ -98,6 +99,10 @@ def array_type() -> type | None:
 # Kinds: how to freeze, and how to give
 
 Kind = tuple[Callable[[Any, int, set[int]], object], Callable[[Any], object]]
+
+
+def _freeze_constant(value: object, references: int, seen: set[int]) -> object:
+    return value
 
 
 def _freeze_arrow(table: object, references: int, _: set[int]) -> object:
@@ -186,7 +191,7 @@ _FRAME: Final[Kind] = (_freeze_frame, _give_frame)
 _DICT: Final[Kind] = (_freeze_dict, _give_dict)
 _LIST: Final[Kind] = (_freeze_list, _give_list)
 _ARROW: Final[Kind] = (_freeze_arrow, _give_as_it_is)
-_CONSTANT: Final[Kind] = (_freeze_arrow, _give_as_it_is)
+_CONSTANT: Final[Kind] = (_freeze_constant, _give_as_it_is)
 
 _kinds: dict[type, Kind | None] = {
     **dict.fromkeys(IMMUTABLE, _CONSTANT),
