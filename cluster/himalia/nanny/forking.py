@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
 import socket
 import subprocess
@@ -20,6 +21,8 @@ import msgspec
 from himalia.child import module_command, write_whole
 from himalia.decoders import json_decoder_of
 from himalia.worker.wiring import FORK_LIMIT, Forked, TemplateConfig, WorkerConfig, control_pair
+
+logger = logging.getLogger("himalia.nanny")
 
 PR_SET_CHILD_SUBREAPER: Final = 36
 READY_WITHIN: Final = 60.0
@@ -133,6 +136,8 @@ class Template:
             return
         forked = self._decode(data)
         if self._is_ready:
+            if forked.error:
+                logger.info("a worker is started afresh: what it would be forked from says that %s", forked.error)
             _, _, answer = self._asked.popleft()
             answer(forked.pid)
         self._is_ready = True

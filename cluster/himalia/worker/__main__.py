@@ -66,6 +66,14 @@ def offer_to_oom_killer() -> None:
         pass
 
 
+def look_where(sys_path: list[str] | None) -> None:
+    """Look for modules where the creator does; may be called again."""
+    if sys_path is not None:
+        # Ours behind theirs: what this environment needs to run at all has to stay importable.
+        own = [path for path in sys.path if path not in sys_path]
+        sys.path[:] = [*sys_path, *own]
+
+
 def look_like_home(config: WorkerConfig) -> None:
     """Set up what user code sees: directory, path, an empty ``__main__``, no input, output line by line."""
     # In the place of the pipe that the configuration came from: ``input()`` would wait at it for ever.
@@ -82,10 +90,7 @@ def look_like_home(config: WorkerConfig) -> None:
             os.chdir(config.cwd)
         except OSError as error:
             print(f"himalia: the workers can't work in {config.cwd}: {error}", file=sys.stderr)
-    if config.sys_path is not None:
-        # Ours behind theirs: what this environment needs to run at all has to stay importable.
-        own = [path for path in sys.path if path not in config.sys_path]
-        sys.path[:] = [*config.sys_path, *own]
+    look_where(config.sys_path)
     # As in an interpreter: a library that reads arguments would find those of this process.
     sys.argv = [""]
     # Or a pickle that names something of the client's __main__ would find what is in this file.

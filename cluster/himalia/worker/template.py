@@ -26,7 +26,7 @@ from typing import Final
 import msgspec
 
 from himalia.decoders import json_decoder_of
-from himalia.worker.__main__ import die_with, run_worker
+from himalia.worker.__main__ import die_with, look_where, run_worker
 from himalia.worker.wiring import FORK_LIMIT, MOST_FDS, Forked, TemplateConfig, WorkerConfig
 
 HARMLESS: Final = frozenset({"jemalloc_bg_thd"})
@@ -41,8 +41,7 @@ def main() -> None:
     nanny = os.getppid()
     config = json_decoder_of(TemplateConfig).decode(sys.stdin.buffer.readline())
     die_with(nanny)
-    if config.sys_path is not None:
-        sys.path[:] = [*config.sys_path, *[path for path in sys.path if path not in config.sys_path]]
+    look_where(config.sys_path)
     preload(config.preload)
     with socket.socket(fileno=config.control) as control:
         told = serve(control)
