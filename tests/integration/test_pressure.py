@@ -111,7 +111,9 @@ def test_scattered_data_beyond_the_store_and_results_that_view_their_inputs(clie
 def test_code_that_keeps_its_inputs_keeps_a_share_of_the_store(client: Client) -> None:
     arrays = client.map(make, range(10))
     try:
-        assert client.gather(client.map(keep, arrays)) == list(range(10))
+        one, other = client.scheduler_info()["workers"]  # five each: one that keeps copies of ten is over its limit
+        kept = client.map(keep, arrays[:5], workers=one) + client.map(keep, arrays[5:], workers=other)
+        assert client.gather(kept) == list(range(10))
         more = client.map(make, range(100, 130))
         assert client.gather(client.map(first, more)) == list(range(100, 130))
         wait_until(lambda: "that keeps inputs" in more[0].explain())
