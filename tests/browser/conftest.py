@@ -58,6 +58,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Take a picture of each page of a test that failed."""
     report = yield
     if report.when != "teardown" and report.failed:
+        item.has_failed = True  # type: ignore[attr-defined]
         for number, page in enumerate(getattr(item, "pages", [])):
             with contextlib.suppress(Error):  # of a page that is closed or hangs; what failed matters more
                 shot(page, f"failed-{item.name}-{number}")
@@ -96,6 +97,10 @@ def jupyter(equipped: None, test_run: str, own_place: Path) -> Iterator[JupyterS
         yield server
 
 
+def new_context(chromium: Any, **options: Any) -> Any:
+    return chromium.new_context(**{"viewport": SIZE, "reduced_motion": "reduce"} | options)
+
+
 @pytest.fixture
 def context_for(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., tuple[Any, Complaints]]]:
     """Return a function that makes a browser context (its own cookies) and collects what its pages complain about."""
@@ -103,7 +108,7 @@ def context_for(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Calla
     request.node.pages = pages = []
 
     def make(**options: Any) -> tuple[Any, Complaints]:
-        context = chromium.new_context(**{"viewport": SIZE, "reduced_motion": "reduce"} | options)
+        context = new_context(chromium, **options)
         context.on("page", lambda page: pages.append(page))
         contexts.append((context, complaints := Complaints(context)))
         return context, complaints
@@ -128,15 +133,52 @@ def open_page(context_for: Callable[..., tuple[Any, Complaints]]) -> Callable[..
     return open_page
 
 
+@pytest.fixture(scope="package")
+def loaded() -> list[tuple[Any, Complaints]]:
+    """Hold the page of JupyterLab, with nothing open in it, that the next test takes: loading costs as much as a test."""
+    return []
+
+
 @pytest.fixture
 def notebook(
-    jupyter: JupyterServer, context_for: Callable[..., tuple[Any, Complaints]], test_run: str, own_place: Path
+    jupyter: JupyterServer,
+    chromium: Any,
+    context_for: Callable[..., tuple[Any, Complaints]],
+    loaded: list[tuple[Any, Complaints]],
+    request: pytest.FixtureRequest,
+    test_run: str,
+    own_place: Path,
 ) -> Iterator[Callable[..., Notebook]]:
-    """Return ``notebook(cells, *, front="lab", dark=False, run=True, files={})``.
+    """Return ``notebook(cells, *, front="lab", dark=False, run=True, files={}, fresh=False)``.
 
-    Each notebook is in a folder of its own, with these files.  Afterwards kernels and clusters are gone.
+    Each notebook is in a folder of its own, with these files.  In JupyterLab it is opened in the page that the test
+    before had, unless ``fresh`` or other options of a browser context are asked for.  Afterwards kernels and clusters
+    are gone.
     """
     before = look(test_run, own_place)
+    reused = []
+
+    def open_reused(path: Path) -> Notebook:
+        if loaded:
+            page, complaints = loaded.pop()
+            page.set_viewport_size(SIZE)
+        else:
+            context = new_context(chromium)
+            complaints = Complaints(context)
+            assert context.request.get(jupyter.url + "api/status", headers=jupyter.headers).ok
+            page = context.new_page()
+        opened = Notebook(page, jupyter, path, "lab", complaints)
+        reused.append(opened)
+        request.node.pages.append(page)
+        opened.open() if page.url == "about:blank" else opened.open_in_page()
+        return opened
+
+    def open_fresh(path: Path, front: Front, options: dict[str, Any]) -> Notebook:
+        context, complaints = context_for(**options)
+        assert context.request.get(jupyter.url + "api/status", headers=jupyter.headers).ok
+        opened = Notebook(context.new_page(), jupyter, path, front, complaints)
+        opened.open()
+        return opened
 
     def open_notebook(
         cells: list[str] | Path,
@@ -146,6 +188,7 @@ def notebook(
         run: bool = True,
         timeout: float = 60.0,
         files: dict[str, str] | None = None,
+        fresh: bool = False,
         **options: Any,
     ) -> Notebook:
         path = jupyter.root / f"n{secrets.token_hex(4)}" / "notebook.ipynb"
@@ -156,20 +199,27 @@ def notebook(
             path.write_bytes(cells.read_bytes())
         else:
             write_notebook(path, cells)
-        context, complaints = context_for(**options)
-        assert context.request.get(jupyter.url + "api/status", headers=jupyter.headers).ok
-        opened = Notebook(context.new_page(), jupyter, path, front, complaints)
-        opened.open()
+        is_fresh = fresh or front != "lab" or options
+        opened = open_fresh(path, front, options) if is_fresh else open_reused(path)
         opened.set_dark(dark)
         if run:
             opened.run_all(timeout=timeout)
         return opened
 
     yield open_notebook
+    lines = []
+    for opened in reused:
+        lines += opened.complaints.lines
+        if lines or getattr(request.node, "has_failed", False):
+            opened.page.context.close()
+        else:
+            opened.clear()
+            loaded.append((opened.page, opened.complaints))
     jupyter.end_kernels()
     left = wait_until_gone(test_run, own_place, before)
     end_processes(test_run, before)
     assert not left, "left behind:\n" + "\n".join(left)
+    assert not lines, "errors in the browser:\n" + "\n".join(lines)
 
 
 @pytest.fixture(params=[False, True], ids=["light", "dark"])

@@ -16,12 +16,15 @@ from tests.browser.servers import JupyterServer
 
 Front = Literal["lab", "notebook"]
 
-READY = """() => {
+READY = """path => {
   const panel = window.jupyterapp?.shell?.currentWidget, context = panel?.sessionContext;
-  return !!(panel?.content?.widgets?.length && context?.isReady && panel.context.isReady
+  return !!(panel?.content?.widgets?.length && context?.isReady && panel.context.isReady && panel.context.path === path
     && (context.session?.kernel?.status === 'idle' || context.isTerminated || context.hasNoKernel));
 }"""
 """Whether the notebook is shown and its kernel can be asked."""
+OPEN = "path => { window.jupyterapp.commands.execute('docmanager:open', { path }); }"
+CLEAR = "() => { for (const widget of [...window.jupyterapp.shell.widgets('main')]) widget.dispose(); }"
+"""Closes what is open, without a question whether to save it."""
 IDLE = """() => ['idle', 'terminated', 'dead'].includes(
   window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status ?? 'dead')"""
 DONE = """index => {
@@ -88,16 +91,29 @@ class Notebook:
 
     # opening
 
+    @property
+    def where(self) -> str:
+        """Its path below the server's root."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
     def open(self) -> None:
         """Load the page, and wait until the kernel answers."""
-        folder = self.path.parent.name
-        where = f"lab/workspaces/{folder}/tree" if self.front == "lab" else "notebooks"
-        self.page.goto(f"{self.server.url}{where}/{folder}/{self.path.name}")
+        front = f"lab/workspaces/{self.path.parent.name}/tree" if self.front == "lab" else "notebooks"
+        self.page.goto(f"{self.server.url}{front}/{self.where}")
         self.wait_ready()
+
+    def open_in_page(self) -> None:
+        """Open it in a JupyterLab that is loaded, and wait until the kernel answers."""
+        self.page.evaluate(OPEN, self.where)
+        self.wait_ready()
+
+    def clear(self) -> None:
+        """Close all that is open in the page, unsaved."""
+        self.page.evaluate(CLEAR)
 
     def wait_ready(self) -> None:
         """Wait until the notebook is shown and its kernel idle."""
-        self.page.wait_for_function(READY, timeout=60_000)
+        self.page.wait_for_function(READY, arg=self.where, timeout=60_000)
 
     def reload(self, *, wait: bool = True) -> None:
         """Save, and load the page again; the kernel goes on.  Don't wait if a cell is running."""

@@ -44,7 +44,7 @@ def widget(notebook: Notebook, index: int = 1) -> Any:
 def test_what_a_person_sees_while_a_cell_runs_and_afterwards(
     notebook: Callable[..., Notebook], front: Front, dark: bool
 ) -> None:
-    opened = notebook([START + HOLD, "cluster"], front=front, dark=dark)
+    opened = notebook([START + HOLD, "cluster"], front=front, dark=dark, fresh=True)
     live = widget(opened)
     expect(live.locator(".hw-pill")).to_have_text("running")
     expect(live.locator("[data-tile=workers] dd")).to_have_text("2")
