@@ -135,7 +135,7 @@ def open_page(context_for: Callable[..., tuple[Any, Complaints]]) -> Callable[..
 
 @pytest.fixture(scope="package")
 def loaded() -> list[tuple[Any, Complaints]]:
-    """Hold the page of JupyterLab, with nothing open in it, that the next test takes: loading costs as much as a test."""
+    """Hold the page of JupyterLab, with nothing open in it, that the next test takes, since loading is slow."""
     return []
 
 

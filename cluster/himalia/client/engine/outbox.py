@@ -17,8 +17,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from himalia.backlog import Backlog
+from himalia.client.engine.critical_section import CriticalSection
 from himalia.client.engine.state import Record
-from himalia.client.engine.uninterrupted import Uninterrupted
 from himalia.comm.contact import Contact
 from himalia.comm.endpoint import Endpoint
 from himalia.messages.client import ClientToScheduler, ReleaseKeys, RunFunction, Submit
@@ -131,7 +131,7 @@ class Outbox:
             return False
         # Before the lock below: nobody ever holds both.
         self._take_dropped()
-        with Uninterrupted(), self._outlet:  # a message half sent would end the session, one sent twice confuse it
+        with CriticalSection(), self._outlet:  # a message half sent would end the session, one sent twice confuse it
             # What others append from here on is left to the next flush.
             messages = list(self.waiting)
             if any([type(message) is Gate for message in messages]) or not endpoint.express(SCHEDULER, messages):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 
 
-class Uninterrupted:
+class CriticalSection:
     """Puts off what SIGINT does until the block is over.
 
     For a block of microseconds, and not to be nested; costs two system calls in the main thread, nothing in others.

@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from himalia.client.engine.uninterrupted import Uninterrupted
+from himalia.client.engine.critical_section import CriticalSection
 
 
 def test_an_interrupt_comes_after_the_block() -> None:
     done = []
 
     def work() -> None:
-        with Uninterrupted():
+        with CriticalSection():
             os.kill(os.getpid(), signal.SIGINT)
             done.append("all of it")
         done.append("not this")
@@ -25,12 +25,12 @@ def test_an_interrupt_comes_after_the_block() -> None:
 
 
 def test_without_an_interrupt_nothing_happens_here_nor_in_another_thread() -> None:
-    with Uninterrupted():
+    with CriticalSection():
         pass
     seen = []
 
     def other() -> None:
-        with Uninterrupted():
+        with CriticalSection():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=other)
