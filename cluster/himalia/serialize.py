@@ -11,9 +11,7 @@ notebook's ``__main__``; ``local_modules``).
 
 from __future__ import annotations
 
-import copyreg
 import hashlib
-import io
 import pickle
 import sys
 import threading
@@ -28,23 +26,20 @@ from himalia.names import Digest, Key, shorten
 
 __all__ = [
     "Buffer", "collecting", "digest_of", "dumps", "dumps_function", "dumps_packed", "loads", "loads_packed", "nbytes",
-    "pack", "reference", "resolve", "resolving", "share", "travels_by_value", "unpack",
+    "pack", "reference", "resolve", "resolving", "travels_by_value", "unpack",
 ]  # fmt: skip
 
 OUT_OF_BAND: Final = 4096
 """Bytes from which a buffer is a frame of its own.  An array there and back, measured: at 1 KiB its copy in the pickle
 is an eighth quicker than a frame, at 4 KiB both take the same, at 64 KiB the copy takes a third longer."""
-ELSEWHERE: Final = "The pickle refers to the result of {}, which only its worker has."
-UNKNOWN: Final = "The call refers to {}, which is not among its inputs."
 MAX_FRAMES: Final = 512
 """Frames of one value at most; their sizes have to fit into a datagram.  Later buffers go into the pickle."""
 
 
-def dumps(value: Any, reducers: Mapping[type, Callable[[Any], Any]] | None = None) -> list[Buffer]:
+def dumps(value: object) -> list[Buffer]:
     """Serialize ``value``; may be called from any thread.
 
-    The frames are views of the value's own buffers: use them before anybody changes the value.  ``reducers`` say how
-    objects of some types are reduced, as in ``copyreg.dispatch_table``.
+    The frames are views of the value's own buffers: use them before anybody changes the value.
 
     Returns
     -------
@@ -61,14 +56,7 @@ def dumps(value: Any, reducers: Mapping[type, Callable[[Any], Any]] | None = Non
     found = _context.found
     before = 0 if found is None else len(found)
     try:
-        if reducers is None:
-            body = pickle.dumps(value, 5, buffer_callback=_collector(frames))
-        else:
-            file = io.BytesIO()
-            pickler = pickle.Pickler(file, 5, buffer_callback=_collector(frames))
-            pickler.dispatch_table = {**copyreg.dispatch_table, **reducers}
-            pickler.dump(value)
-            body = file.getvalue()
+        body = pickle.dumps(value, 5, buffer_callback=_collector(frames))
     except Exception:  # anything: user code runs in here; cloudpickle may know better, or says it better
         pass
     else:
@@ -82,10 +70,8 @@ def dumps(value: Any, reducers: Mapping[type, Callable[[Any], Any]] | None = Non
     return _cloud_dumps(value)
 
 
-def loads(frames: Sequence[Buffer], *, read_only: bool = False) -> Any:
+def loads(frames: Sequence[Buffer]) -> Any:
     """Return the value that ``frames`` describe; arrays are views of writable frames, copies of read-only ones.
-
-    With ``read_only`` they are views of all frames, and nothing can write through them.
 
     Raises
     ------
@@ -94,8 +80,6 @@ def loads(frames: Sequence[Buffer], *, read_only: bool = False) -> Any:
     """
     if len(frames) == 1:
         return pickle.loads(frames[0])
-    if read_only:
-        return pickle.loads(frames[0], buffers=[memoryview(frame).toreadonly() for frame in frames[1:]])
     return pickle.loads(frames[0], buffers=[_writable(frame) for frame in frames[1:]])
 
 
@@ -205,7 +189,6 @@ class _Context(threading.local):
     # A dict for the order, in which dependencies are sent; a set has none.
     found: dict[Key, None] | None = None
     values: Mapping[Key, object] | None = None
-    shared: Callable[[Key], object] | None = None
 
 
 _context = _Context()
@@ -234,22 +217,19 @@ class resolving:
     ----------
     values : mapping of Key to object
         The inputs of the call.
-    shared : callable, optional
-        Returns an input for :func:`share`; by default the same as ``values``.
     """
 
-    __slots__ = ("outer", "shared", "values")
+    __slots__ = ("outer", "values")
 
-    def __init__(self, values: Mapping[Key, object], shared: Callable[[Key], object] | None = None) -> None:
+    def __init__(self, values: Mapping[Key, object]) -> None:
         self.values = values
-        self.shared = shared or values.__getitem__
 
     def __enter__(self) -> None:
-        self.outer = (_context.values, _context.shared)
-        _context.values, _context.shared = self.values, self.shared
+        self.outer = _context.values
+        _context.values = self.values
 
     def __exit__(self, *error: object) -> None:
-        _context.values, _context.shared = self.outer
+        _context.values = self.outer
 
 
 def reference(key: Key) -> tuple[Callable[[Key], object], tuple[Key]] | None:
@@ -269,19 +249,8 @@ def resolve(key: Key) -> object:
     """Return the value of a dependency; what :func:`reference` leaves in a pickle calls this."""
     values = _context.values
     if values is None:
-        raise UsageError(ELSEWHERE.format(shorten(key)))
+        raise UsageError(f"The pickle refers to the result of {shorten(key)}, which only its worker has.")
     try:
         return values[key]
     except KeyError:
-        raise UsageError(UNKNOWN.format(shorten(key))) from None
-
-
-def share(key: Key) -> object:
-    """Return the value of a dependency of a Dask graph's node, which by Dask's rules changes none of its inputs."""
-    shared = _context.shared
-    if shared is None:
-        raise UsageError(ELSEWHERE.format(shorten(key)))
-    try:
-        return shared(key)
-    except KeyError:
-        raise UsageError(UNKNOWN.format(shorten(key))) from None
+        raise UsageError(f"The call refers to {shorten(key)}, which is not among its inputs.") from None

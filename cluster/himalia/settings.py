@@ -9,8 +9,6 @@ import msgspec
 
 KIB = 1024
 MIB = 1024 * KIB
-LIVE_LEAST = 4 * KIB
-"""Bytes of the smallest value that a worker keeps as an object; the nanny tells workers when such a one is gone."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,9 +35,6 @@ dask.distributed steals and looks at memory as often."""
     """Bytes of a packed value that still rides inside a message.  Copying it costs less than 10 µs a hop."""
     copy_limit: int = 256 * KIB
     """Bytes up to which a reader copies a range of the arena instead of mapping it (a mapping costs about 40 µs)."""
-    live_limit: int = 256 * MIB
-    """Bytes of what a worker made or read that it keeps as objects, at most a sixteenth of its memory limit; 0: none.
-Then each call unpickles its inputs, and may write to arrays among them."""
     fork_workers: bool = True
     """Whether workers are forks of a process that has imported what they need, where the system has forks (Linux)."""
     nursery: int = 8 * MIB

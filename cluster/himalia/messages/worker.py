@@ -12,12 +12,6 @@ from himalia.names import Digest, Key
 DATAGRAM_LIMIT: Final = 128 * 1024
 """Bytes of the largest datagram; what is larger is stored in the arena and named (:class:`Stored`)."""
 
-
-def number_of_run(run: int) -> int:
-    """Return the number of a run's result (``Place.number``); those of other values are odd."""
-    return 2 * run
-
-
 # Nanny → worker
 
 
@@ -29,9 +23,6 @@ class Place(Part):
     sizes: ManyOf[Count] = ()
     is_copied: bool = False
     """Whoever reads it has to copy it and not to map it: mappings of earlier calls keep enough of the store."""
-    number: Count = 0
-    """Of this value among all that its store ever had: a key, an attempt and a range may mean another one later.
-That of a result is :func:`number_of_run`."""
 
 
 class Run(Message, tag=110):
@@ -72,13 +63,7 @@ class CallFunction(Message, tag=113):
 
 
 class TrimHeap(Message, tag=116):
-    """Give back to the system what was freed, and what is only kept for later calls: this process is large."""
-
-
-class Forget(Message, tag=117):
-    """Values that the store doesn't have any more, by their numbers: nobody will ask for them."""
-
-    numbers: Many[Count]
+    """Give freed memory back to the system: this process is large."""
 
 
 class RetireWorker(Message, tag=114):
@@ -171,9 +156,7 @@ class Printed(Message, tag=127):
     dropped: Count = 0
 
 
-NannyToWorker = (
-    Run | FunctionBody | GrantSpace | InterruptRun | CallFunction | TrimHeap | Forget | RetireWorker | Stored
-)
+NannyToWorker = Run | FunctionBody | GrantSpace | InterruptRun | CallFunction | TrimHeap | RetireWorker | Stored
 WorkerToNanny = (
     WorkerReady | Returned | Raised | NeedFunction | NeedSpace | Unmapped | CallReturned | Stored | Printed | EndsItself
 )  # fmt: skip

@@ -201,7 +201,6 @@ class StoreInline(Instruction):
     key: Key
     attempt: int
     data: bytes
-    run: int
 
 
 class AdoptResult(Instruction):
@@ -212,7 +211,6 @@ class AdoptResult(Instruction):
     worker: WorkerName
     offset: int
     sizes: tuple[int, ...]
-    run: int
 
 
 class HandBack(Instruction):

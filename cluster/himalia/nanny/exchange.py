@@ -19,7 +19,6 @@ from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.messages.telemetry import StoreUse
 from himalia.messages.worker import (
     DATAGRAM_LIMIT,
-    Forget,
     GrantSpace,
     NannyToWorker,
     NeedSpace,
@@ -51,8 +50,6 @@ WARN_AGAIN: Final = WARN_SHARE / 2
 """Part below which it is logged again next time: so much isn't let go and taken again within one computation."""
 READERS_TOLD: Final = 50
 """Clients that a heartbeat names, of those that map results: 1.6 kB, measured, and more than anybody reads."""
-GONE_AT_ONCE: Final = 5000
-"""Numbers in one message, so that it fits into a datagram."""
 WARNED_READERS: Final = 3
 """Readers that are named then."""
 SHELL: Final = "himalia-nanny"
@@ -214,21 +211,11 @@ class Exchange:
     def tick(self) -> None:
         """Look at who waits for room and who keeps much of it; a few times a second."""
         self.room.tick()
-        self._tell_gone()
         clients = [(str(reader), nbytes) for reader, nbytes in self._store.mapped.items() if reader != WORKERS]
         self._watch(clients, "maps", "Release futures' values, or keep copies (array.copy()).")
         workers = [(str(name), nbytes) for name, nbytes in self._readers.kept().items()]
         advice = "Its code keeps inputs after their calls (a global, a cache): keep copies of less."
         self._watch(workers, "keeps", advice)
-
-    def _tell_gone(self) -> None:
-        """Tell workers what they need not keep as objects."""
-        gone = self._store.take_gone()
-        names = self.pool.all_running() if gone else ()
-        for start in range(0, len(gone), GONE_AT_ONCE):
-            message = Forget(gone[start : start + GONE_AT_ONCE])
-            for name in names:
-                self.send(name, message)
 
     def _watch(self, readers: list[tuple[str, int]], verb: str, advice: str) -> None:
         """Log once that readers of a kind have nearly all that they may map."""

@@ -30,7 +30,7 @@ from himalia.nanny.datagrams import RunQueue, send, send_some
 from himalia.nanny.forking import ForkedProcess, Template, can_fork, reap_orphans
 from himalia.nanny.out_of_memory import OutOfMemoryCount
 from himalia.nanny.slots import Slots
-from himalia.worker.heap import heap_environment, live_limit
+from himalia.worker.heap import heap_environment
 from himalia.worker.wiring import LINE, WORKERS, TemplateConfig, WorkerConfig, datagram_pair
 
 logger = logging.getLogger("himalia.nanny")
@@ -259,7 +259,6 @@ class WorkerPool:
             inline_limit=settings.inline_limit,
             copy_limit=settings.copy_limit,
             nursery=settings.nursery,
-            live_limit=live_limit(settings.live_limit, config.memory_limit),
             function_cache=settings.function_cache,
             output_rate=settings.output_rate,
         )

@@ -215,14 +215,12 @@ class NannyShell:
     # The store
 
     def _store_inline(self, instruction: events.StoreInline) -> None:
-        self.store.put_inline(instruction.key, instruction.attempt, instruction.data, instruction.run)
+        self.store.put_inline(instruction.key, instruction.attempt, instruction.data)
 
     def _adopt(self, instruction: events.AdoptResult) -> None:
         owner = self.pool.owner(instruction.worker)
         try:
-            self.store.adopt(
-                instruction.key, instruction.attempt, owner, instruction.offset, instruction.sizes, instruction.run
-            )
+            self.store.adopt(instruction.key, instruction.attempt, owner, instruction.offset, instruction.sizes)
         except ValueError as error:
             self.complaints.write(self.loop.time(), "a result of a worker can't be kept: %s", error)
             self.driver.feed(events.DataUnreadable(instruction.key, instruction.attempt, str(error)))

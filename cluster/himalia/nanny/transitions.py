@@ -85,12 +85,12 @@ def returned(state: NannyState, message: Returned, source: PeerId) -> None:
     state.held.add(key, attempt, message.nbytes, task.digest)
     data = place.inline
     if data is not None:
-        out.append(StoreInline(key, attempt, data, message.run))
+        out.append(StoreInline(key, attempt, data))
         # Kept here and not sent along: no client asked for an intermediate result.
         if not task.compute.wanted:
             data = None
     else:
-        out.append(AdoptResult(key, attempt, worker, place.offset, place.sizes, message.run))
+        out.append(AdoptResult(key, attempt, worker, place.offset, place.sizes))
     # The worker knows nothing of the wait before the call; of the transfer only the nanny can tell.
     timing = finish_timing(task, message.timing)
     state.send(TaskFinished(key, attempt, worker, message.nbytes, message.type_name, timing, data))

@@ -254,13 +254,11 @@ class NannyProcess(Process):
     # The store
 
     def _store_inline(self, instruction: e.StoreInline) -> None:
-        self.store.put_inline(instruction.key, instruction.attempt, instruction.data, instruction.run)
+        self.store.put_inline(instruction.key, instruction.attempt, instruction.data)
 
     def _adopt(self, instruction: e.AdoptResult) -> None:
         owner = self.pool.owner(instruction.worker)
-        self.store.adopt(
-            instruction.key, instruction.attempt, owner, instruction.offset, instruction.sizes, instruction.run
-        )
+        self.store.adopt(instruction.key, instruction.attempt, owner, instruction.offset, instruction.sizes)
 
     def _hand_back(self, instruction: e.HandBack) -> None:
         ranges = [(instruction.offset, range_length(instruction.sizes))]

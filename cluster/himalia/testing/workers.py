@@ -18,7 +18,6 @@ from himalia.messages.telemetry import LogLine
 from himalia.messages.worker import (
     CallFunction,
     CallReturned,
-    Forget,
     GrantSpace,
     InterruptRun,
     NeedFunction,
@@ -475,7 +474,7 @@ class SimulatedWorker:
                 self._interrupt(number)
             case CallFunction(request=request):
                 self.after(0.001, self.send, CallReturned(request, b"done"))
-            case TrimHeap() | Forget():
+            case TrimHeap():
                 pass
             case RetireWorker():
                 self.is_retiring = True

@@ -5,7 +5,6 @@ Decides what of a failure is whose: inputs that can't be read, the call that rai
 
 from __future__ import annotations
 
-import operator
 import threading
 from collections.abc import Callable, Iterable
 from time import perf_counter, time
@@ -15,22 +14,13 @@ from himalia import serialize
 from himalia.callables import Function, PerCall
 from himalia.comm.data.mapping import ArenaReader
 from himalia.messages.parts import FunctionBody, TaskError, Timing
-from himalia.messages.worker import CallReturned, NeedFunction, Place, Raised, Returned, Run, number_of_run
+from himalia.messages.worker import CallReturned, NeedFunction, Place, Raised, Returned, Run
 from himalia.names import Digest, Key, shorten
-from himalia.settings import LIVE_LEAST
-from himalia.worker.inputs import InputReader, Inputs
 from himalia.worker.interrupt import Interrupts
-from himalia.worker.live import LiveObjects
-from himalia.worker.results import describe, type_name
-from himalia.worker.sharing import array_type, is_array, pickled_as
+from himalia.worker.results import describe, in_one_piece, type_name
 from himalia.worker.space import Space
 
 READING: Final = "Its function or arguments can't be read in the worker. "
-READ_ONLY: Final = ("read-only", "readonly", "read only", "writeable", "writable", "read-write")
-TEXT_READ: Final = 10_000
-"""Characters of an error's text that are looked at."""
-WRITERS: Final = 10_000
-"""Functions and calls remembered that write to their inputs."""
 WRITING: Final = "It returned, but its result can't be sent. "
 
 
@@ -64,7 +54,6 @@ class Calls:
         inline_limit: int,
         copy_limit: int,
         function_cache: int,
-        live_limit: int,
     ) -> None:
         self.name = name
         self.reader: ArenaReader | None = None
@@ -83,17 +72,12 @@ class Calls:
         self._asked: set[bytes] = set()
         """Functions on their way here."""
         self._arrived = threading.Condition()
-        self.live = LiveObjects(live_limit, LIVE_LEAST)
-        self._inputs = InputReader(self.live, lambda: self.reader or self._open())
-        self._writers: dict[object, None] = {}
-        """Functions, by digest, and keys of calls that wrote to inputs which they shared."""
 
     def perform(self, run: Run, thread: int) -> Returned | Raised:
         """Run a call and return the answer for the nanny; raises nothing."""
         start = time()
         began = called = returned = perf_counter()
         before = READING
-        inputs: Inputs | None = None
         executing, early = self._interrupts.executing, self._interrupts.early
         try:
             try:
@@ -107,8 +91,7 @@ class Calls:
                 # Most calls have a known function, arguments inside, and no inputs; the short way saves them two calls
                 # and a dict.
                 if function is None or run.inputs or not run.call:
-                    inputs = Inputs(self._inputs, run.inputs)
-                    function, args, kwargs = self._read(run, function, inputs)
+                    function, args, kwargs = self._read(run, function)
                 else:
                     args, kwargs = serialize.loads_packed(run.call)
                 called = returned = perf_counter()
@@ -117,7 +100,7 @@ class Calls:
                 returned = perf_counter()
                 before = WRITING
                 # Still interruptible: pickling a large value runs a user's code, too, and takes seconds.
-                frames = self._dump(value, inputs)
+                frames = serialize.dumps(in_one_piece(value))
             finally:
                 if thread:
                     # An exception that was set and not raised yet is taken back; a signal needs no such thing, its
@@ -132,44 +115,18 @@ class Calls:
                 nbytes = len(frames[0])
             else:
                 place, nbytes = self._write(frames)
-                # Before the answer: nobody asks for it earlier. Only where calls share inputs: else nobody asks at all.
-                if self._inputs.has_sharers and self.live.is_worth_it(nbytes):
-                    del frames, function, args, kwargs  # they refer to it
-                    self.live.keep(number_of_run(run.run), value, nbytes)
             timing = Timing(start, called - began, returned - called, perf_counter() - returned, thread)
             return Returned(run.run, nbytes, name, place, timing)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end the call, not the worker
             ended = perf_counter()
             # It knows by the traceback whether an interrupt landed where something stayed half done.
             self._interrupts.arrived(error)
-            if not before and inputs is not None and inputs.are_shared and says_read_only(error):
-                return self._refuse_sharing(run)
             if not before:
                 returned = ended
             timing = Timing(start, called - began, returned - called, ended - returned, thread)
             if before:
                 before = f"{shorten(run.key)}: {before}"
             return Raised(run.run, describe(error, run.key, self.name, before), timing)
-        finally:
-            if inputs is not None:
-                inputs.close()
-
-    def _dump(self, value: object, inputs: Inputs | None) -> list[serialize.Buffer]:
-        """Pickle a result; of what may have parts of shared arrays so that they can be written to again."""
-        is_shared = inputs is not None and inputs.are_shared
-        arrays = array_type() if is_shared or is_array(value) else None
-        if arrays is None:
-            return serialize.dumps(value)
-        return serialize.dumps(value, {arrays: reduce_array if is_shared else reduce_part})
-
-    def _refuse_sharing(self, run: Run) -> Raised:
-        """Have a call run again, by whoever takes it then, because it writes to what others may have too."""
-        # Both: a function of one call has no digest, and one that has is known to write wherever it comes again.
-        for name in (run.function, run.key):
-            self._writers[name] = None
-        while len(self._writers) > WRITERS:
-            self._writers.pop(next(iter(self._writers)), None)
-        return refusal(run, "it writes to its inputs, which were read-only")
 
     def call_beside(self, request: int, call: bytes) -> CallReturned:
         """Run a call beside the tasks (``client.run``) and return the answer; raises nothing."""
@@ -210,18 +167,27 @@ class Calls:
             self._bodies[message.digest] = message.body
             self._arrived.notify_all()
 
-    def _read(self, run: Run, function: Function | None, inputs: Inputs) -> tuple[Function, Any, Any]:
+    def _read(self, run: Run, function: Function | None) -> tuple[Function, Any, Any]:
         """What to call with what."""
-        if run.function and function is None:
-            function = self._find_function(run.function)  # first: it may know where to import from
-        # Of what it returns nothing is written to either.
-        inputs.changes_nothing = function is operator.getitem
-        writes = (run.function and run.function in self._writers) or run.key in self._writers
-        with serialize.resolving(inputs, inputs.__getitem__ if writes else inputs.share):
-            if run.argument:
-                parts = serialize.loads(inputs.frames(Key(run.argument)))
-            else:
-                parts = serialize.loads_packed(run.call)
+        values: dict[Key, Any] = {}
+        call: list[tuple[Key, Place]] = []
+        left = iter(run.inputs)
+        try:
+            if run.function and function is None:
+                function = self._find_function(run.function)  # first: it may know where to import from
+            for key, place in left:
+                if key == run.argument:
+                    call.append((key, place))
+                elif place.inline is not None:
+                    values[key] = serialize.loads_packed(place.inline)
+                else:
+                    values[key] = serialize.loads(self.read(place))
+            with serialize.resolving(values):
+                parts = serialize.loads(self.read(call.pop()[1])) if call else serialize.loads_packed(run.call)
+        except BaseException:
+            # Those that were not read count as mapped here all the same, and would never be freed.
+            self.skip([*call, *left])
+            raise
         if function is not None:
             args, kwargs = parts
         else:
@@ -282,32 +248,6 @@ class Calls:
         return self._space.write(frames), nbytes
 
 
-def reduce_array(array: Any) -> Any:
-    """Reduce an array as one in one piece that can be written to."""
-    return pickled_as(array).__reduce_ex__(5)
-
-
-def reduce_part(array: Any) -> Any:
-    """Reduce an array as one in one piece."""
-    return (array if array.flags.forc or array.dtype.hasobject else array.copy()).__reduce_ex__(5)
-
-
-def refusal(run: Run, reason: str = "it was recalled") -> Raised:
-    """The answer to a run that was recalled before it began, or has to be run in another way."""
-    return Raised(run.run, TaskError("refused", run.key, reason), Timing(0.0, 0.0, 0.0, 0.0))
-
-
-def says_read_only(error: BaseException) -> bool:
-    """Whether an error may come of an array that can't be written to, in the words of NumPy, Cython or Numba."""
-    seen: set[int] = set()
-    found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        try:
-            text = str(found)[:TEXT_READ].lower()
-        except Exception:  # anybody's class
-            text = ""
-        if any(word in text for word in READ_ONLY):
-            return True
-        found = found.__cause__ or found.__context__
-    return False
+def refusal(run: Run) -> Raised:
+    """The answer to a run that was recalled before it began."""
+    return Raised(run.run, TaskError("refused", run.key, "it was recalled"), Timing(0.0, 0.0, 0.0, 0.0))

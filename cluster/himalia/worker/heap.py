@@ -25,8 +25,6 @@ ROOM: Final = 512 * MIB
 """Bytes that a worker may have at least for this; half of less is Python with NumPy and pandas."""
 SMALL: Final = 64 * KIB
 """Free bytes at the end of the heap that smaller workers keep; dask.distributed has the same for all."""
-LIVE_SHARE: Final = 16
-"""Nor are results kept as objects beyond a sixteenth."""
 TRIM: Final = "MALLOC_TRIM_THRESHOLD_"
 MAP: Final = "MALLOC_MMAP_THRESHOLD_"
 
@@ -49,8 +47,3 @@ def heap_environment(memory_limit: int, given: Mapping[str, str]) -> dict[str, s
     # Both have to be set: either alone ends glibc's own adaptation of the other, and from 128 KiB on each array is
     # mapped and unmapped.
     return {TRIM: str(kept), MAP: str(min(LARGEST, kept))}
-
-
-def live_limit(wanted: int, memory_limit: int) -> int:
-    """Return how many bytes of results a worker keeps as objects (``live.py``)."""
-    return min(wanted, memory_limit // LIVE_SHARE) if memory_limit else wanted

@@ -27,7 +27,6 @@ from himalia.messages.worker import (
     CallFunction,
     CallReturned,
     EndsItself,
-    Forget,
     GrantSpace,
     InterruptRun,
     NannyToWorker,
@@ -89,7 +88,6 @@ class Worker:
             inline_limit=config.inline_limit,
             copy_limit=config.copy_limit,
             function_cache=config.function_cache,
-            live_limit=config.live_limit,
         )
         self.output = OutputSender(self.current_run, self.send, config.output_rate)
         self.targeted: deque[Run] = deque()
@@ -352,10 +350,7 @@ class Worker:
                 # itself may wait.
                 threading.Thread(target=target, args=(request, call), name="himalia-beside", daemon=True).start()
             case TrimHeap():
-                self.calls.live.clear()
                 trim_heap()
-            case Forget(numbers=numbers):
-                self.calls.live.forget(numbers)
             case RetireWorker():
                 self._retire()
             case _:

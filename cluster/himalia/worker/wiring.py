@@ -59,7 +59,6 @@ class WorkerConfig(msgspec.Struct, kw_only=True):
     inline_limit: int = 32 * 1024
     copy_limit: int = 256 * 1024
     nursery: int = 8 * 1024 * 1024
-    live_limit: int = 0
     function_cache: int = 1000
     output_rate: int = 200
 

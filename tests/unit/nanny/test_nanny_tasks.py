@@ -25,7 +25,7 @@ def test_a_task_without_inputs_goes_to_the_shared_queue_at_once() -> None:
 def test_a_result_is_stored_and_reported_with_its_bytes() -> None:
     stage = NannyStage()
     stage.scheduler(A)
-    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value", 1), finished(A)]
+    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value"), finished(A)]
     assert stage.state.tasks == {}
 
 
@@ -33,7 +33,7 @@ def test_the_bytes_of_an_unwanted_result_stay_here() -> None:
     stage = NannyStage()
     unwanted = make_compute("a", 1, wanted=False)
     stage.scheduler(unwanted)
-    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value", 1), finished(A, data=None)]
+    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value"), finished(A, data=None)]
 
 
 def test_a_large_result_is_adopted_from_its_workers_grant() -> None:
@@ -41,7 +41,7 @@ def test_a_large_result_is_adopted_from_its_workers_grant() -> None:
     stage.scheduler(A)
     place = Place(None, 4096, (100, 2000))
     assert stage.event(Returned(1, 2100, "bytes", place, TIMING), FIRST) == [
-        e.AdoptResult(A.key, 1, FIRST, 4096, (100, 2000), 1),
+        e.AdoptResult(A.key, 1, FIRST, 4096, (100, 2000)),
         sent(TaskFinished(A.key, 1, FIRST, 2100, "bytes", TIMING)),
     ]
 
@@ -59,11 +59,7 @@ def test_calls_of_unknown_duration_wait_here_while_no_thread_is_free() -> None:
     assert stage.scheduler(A) == [e.Dispatch(1, A, None)]
     assert stage.scheduler(B) == [e.Dispatch(2, B, None)]
     assert stage.scheduler(C) == []
-    assert stage.returns(2, SECOND) == [
-        e.StoreInline(B.key, 2, b"value", 2),
-        finished(B, SECOND),
-        e.Dispatch(3, C, None),
-    ]
+    assert stage.returns(2, SECOND) == [e.StoreInline(B.key, 2, b"value"), finished(B, SECOND), e.Dispatch(3, C, None)]
 
 
 def test_nothing_is_dispatched_before_a_worker_is_up() -> None:
@@ -126,7 +122,7 @@ def test_the_result_of_a_replaced_attempt_is_thrown_away() -> None:
         e.Unrecall(1),
         e.Dispatch(2, newer, None),
     ]
-    assert stage.returns(2) == [e.StoreInline(A.key, 2, b"value", 2), finished(newer)]
+    assert stage.returns(2) == [e.StoreInline(A.key, 2, b"value"), finished(newer)]
 
 
 def test_a_recomputed_result_replaces_the_old_one() -> None:
@@ -135,14 +131,14 @@ def test_a_recomputed_result_replaces_the_old_one() -> None:
     stage.returns(1)
     newer = make_compute("a", 7)
     stage.scheduler(newer)
-    assert stage.returns(2) == [e.FreeFromStore(A.key, 1), e.StoreInline(A.key, 7, b"value", 2), finished(newer)]
+    assert stage.returns(2) == [e.FreeFromStore(A.key, 1), e.StoreInline(A.key, 7, b"value"), finished(newer)]
 
 
 def test_a_result_leaves_what_a_client_placed_under_its_key_meanwhile() -> None:
     stage = NannyStage()
     stage.scheduler(A)
     stage.event(e.DataStored(HeldData(A.key, -5, 8)))
-    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value", 1), finished(A)]
+    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value"), finished(A)]
     assert stage.machine.state.held.attempts_of(A.key) == [1, -5]
     assert stage.scheduler(FreeData([(A.key, 1)])) == [e.FreeFromStore(A.key, 1)]
     assert stage.machine.state.held.attempts_of(A.key) == [-5]
@@ -204,7 +200,7 @@ def test_a_key_that_is_any_string_is_fine() -> None:
     stage = NannyStage()
     odd = make_compute("\x00 ☃ '\n", 1)
     stage.scheduler(odd)
-    assert stage.returns(1)[0] == e.StoreInline(Key("\x00 ☃ '\n"), 1, b"value", 1)
+    assert stage.returns(1)[0] == e.StoreInline(Key("\x00 ☃ '\n"), 1, b"value")
 
 
 def test_while_a_worker_does_nothing_a_call_goes_to_it_and_not_beside_another_one() -> None:

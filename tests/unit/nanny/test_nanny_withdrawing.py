@@ -22,7 +22,7 @@ def test_a_task_that_waits_here_is_given_back_at_once() -> None:
     stage.scheduler(A)
     stage.scheduler(B)
     assert stage.scheduler(withdraw(B)) == [withdrawn(B)]
-    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value", 1), finished(A)]
+    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value"), finished(A)]
 
 
 @pytest.mark.parametrize("interrupt", [False, True])
@@ -40,7 +40,7 @@ def test_a_run_that_began_runs_on_and_reports() -> None:
     stage.scheduler(A)
     stage.scheduler(withdraw(A))
     assert stage.slots({FIRST: [1]}) == [e.Unrecall(1), withdrawn(A, started=True)]
-    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value", 1), finished(A)]
+    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value"), finished(A)]
 
 
 def test_a_run_that_began_is_interrupted_and_reports_nothing_more() -> None:
@@ -68,7 +68,7 @@ def test_a_result_that_comes_before_the_slots_are_read_counts_if_nobody_cancelle
     stage = NannyStage()
     stage.scheduler(A)
     stage.scheduler(withdraw(A))
-    assert stage.returns(1) == [e.Unrecall(1), e.StoreInline(A.key, 1, b"value", 1), finished(A)]
+    assert stage.returns(1) == [e.Unrecall(1), e.StoreInline(A.key, 1, b"value"), finished(A)]
     assert stage.slots() == []
 
 

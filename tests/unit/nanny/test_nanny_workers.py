@@ -58,7 +58,7 @@ def test_a_worker_that_dies_is_replaced_and_what_it_ran_is_named() -> None:
 def test_a_result_that_came_before_the_death_counts() -> None:
     stage = NannyStage()
     stage.scheduler(A)
-    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value", 1), finished(A)]
+    assert stage.returns(1) == [e.StoreInline(A.key, 1, b"value"), finished(A)]
     assert stage.dies(FIRST, 1)[0] == sent(WorkerDied(FIRST, "signal SIGSEGV", [], True, ["log"]))
 
 

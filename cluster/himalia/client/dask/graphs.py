@@ -172,7 +172,7 @@ class Graph:
             # under a name of its own: a later graph may ask for the key itself, which then is a call
             name = self._calls.keys.unique("himalia-constant")
             self._parcels.append(Parcel(name, "himalia-constant", frames, label_of(type(value))))
-            self._constants[key] = Reference(name, shared=True)
+            self._constants[key] = Reference(name)
         else:
             self._constants[key] = value
         return None
@@ -228,7 +228,7 @@ class Graph:
         if known is None:
             key = self._calls.keys.unique("himalia-constant")
             self._parcels.append(Parcel(key, "himalia-constant", serialize.dumps(value), label_of(type(value))))
-            known = self._large[id(value)] = (value, Reference(key, shared=True))
+            known = self._large[id(value)] = (value, Reference(key))
         return known[1]
 
     def _convert_dict(self, node: Node) -> object:
@@ -241,7 +241,7 @@ class Graph:
         key = self._keys.target(key)
         if key in self._constants:
             return self._constants[key]
-        return Reference(self._keys.wire_key(key), shared=True)
+        return Reference(self._keys.wire_key(key))
 
     # Pickles
 

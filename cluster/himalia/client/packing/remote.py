@@ -48,21 +48,14 @@ class InlineCall:
 
 
 class Reference:
-    """The value of another key once it is unpickled in a worker.
-
-    Parameters
-    ----------
-    key : str
-    shared : bool
-        Whether the call won't change it, and others may have it, too: so it is with nodes of a Dask graph.
-    """
+    """The value of another key once it is unpickled in a worker."""
 
     __slots__ = ("reduced",)
 
-    def __init__(self, key: Key, *, shared: bool = False) -> None:
-        self.reduced = (serialize.share if shared else serialize.resolve, (key,))
+    def __init__(self, key: Key) -> None:
+        self.reduced = (serialize.resolve, (key,))
 
     def __reduce__(self) -> tuple[Callable[[Key], object], tuple[Key]]:
         # Like a future: noted as an input if a call is being pickled.
-        serialize.reference(self.reduced[1][0])
-        return self.reduced
+        found = serialize.reference(self.reduced[1][0])
+        return self.reduced if found is None else found

@@ -37,8 +37,6 @@ class Held(msgspec.Struct, gc=False):
     disk: Extent | None = None
     sizes: tuple[int, ...] = ()
     """Of its frames, if it isn't inline by nature."""
-    number: int = 0
-    """See ``Place.number``."""
 
     @property
     def is_in_memory(self) -> bool:

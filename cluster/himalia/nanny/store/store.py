@@ -29,7 +29,7 @@ from himalia.comm.data.wire import chunks
 from himalia.errors import StoreDamagedError, StoreFullError
 from himalia.messages.parts import HeldData
 from himalia.messages.telemetry import StoreMove
-from himalia.messages.worker import Place, number_of_run
+from himalia.messages.worker import Place
 from himalia.names import Key, is_good_for, shorten
 from himalia.nanny.activity import Moves
 from himalia.nanny.store.arena import Arena
@@ -38,7 +38,7 @@ from himalia.nanny.store.ledger import Block, Ledger
 from himalia.nanny.store.readers import WORKERS
 from himalia.nanny.store.spill_file import SpillFile
 from himalia.nanny.store.spilling import SPILL_LEAST, Held, Overflow
-from himalia.settings import LIVE_LEAST, MIB, Settings
+from himalia.settings import MIB, Settings
 
 logger = logging.getLogger("himalia.nanny")
 
@@ -116,8 +116,6 @@ class Store:
         # Set by who waits for room. A method that asks Room would make the two need each other.
         self.freed: Callable[[], None] = _nothing
         self.mapped_limit = limit // MAPPED_SHARE
-        self._others = -1
-        self._gone: list[int] = []
 
     @property
     def nbytes(self) -> int:
@@ -178,16 +176,13 @@ class Store:
 
     # adding
 
-    def put_inline(self, key: Key, attempt: int, data: bytes, run: int = 0) -> int:
-        """Keep a packed value as it is, in front of other attempts of its key, and return its size.
-
-        ``run`` is the run whose result it is, if it is one of this host's.
-        """
+    def put_inline(self, key: Key, attempt: int, data: bytes) -> int:
+        """Keep a packed value as it is, in front of other attempts of its key, and return its size."""
         # A key may be used for something else before the old value is freed; the scheduler frees by attempt.
         if key in self._held:
             self._displace(key, attempt)
         size = len(data)
-        held = self._held[key] = Held(attempt, size, data, number=self._number(run))
+        held = self._held[key] = Held(attempt, size, data)
         self._overflow.add(held)
         # Small results can't move, so looking for what could would only find nothing, for each of thousands of calls.
         if size >= SPILL_LEAST and self.nbytes > self._target:
@@ -234,10 +229,8 @@ class Store:
             raise ValueError(f"{owner} was not granted bytes {offset} to {offset + length} of the arena.")
         return self._arena.map(offset, length, writable=True)
 
-    def adopt(self, key: Key, attempt: int, owner: str, offset: int, sizes: Sequence[int], run: int = 0) -> int:
+    def adopt(self, key: Key, attempt: int, owner: str, offset: int, sizes: Sequence[int]) -> int:
         """Make a result of frames that ``owner`` wrote at ``offset`` of its grant, and return their bytes.
-
-        ``run`` is as for :meth:`put_inline`.
 
         Raises
         ------
@@ -249,7 +242,7 @@ class Store:
         if key in self._held:
             self._displace(key, attempt)
         # Its size is that of its frames; the block is longer, by gaps for alignment and the rest of a page.
-        held = self._held[key] = Held(attempt, sum(sizes), None, block, None, tuple(sizes), self._number(run))
+        held = self._held[key] = Held(attempt, sum(sizes), None, block, None, tuple(sizes))
         self._overflow.add(held)
         if self.nbytes > self._target:
             self.relieve()
@@ -397,9 +390,9 @@ class Store:
         held = self._find(key, attempt)
         block = self._load(key, held)
         if block is None:
-            return Place(held.inline, number=held.number)
+            return Place(held.inline)
         self._ledger.map(block, reader)
-        return Place(None, block.offset, held.sizes, number=held.number)
+        return Place(None, block.offset, held.sizes)
 
     def is_reading(self, reader: str) -> bool:
         """Whether a client whose connection ended still maps something (where the system tells)."""
@@ -494,7 +487,7 @@ class Store:
         """Make way for a newer value; one of the same attempt is given up, others stay until they are freed."""
         held = self._held.pop(key)
         if held.attempt == attempt:
-            self._remove(held)
+            self._overflow.remove(held)
         else:
             self._shadowed.setdefault(key, []).append(held)
         if key in self._shadowed:
@@ -508,36 +501,18 @@ class Store:
                 del others[index]
                 if not others:
                     del self._shadowed[key]
-                self._remove(held)
+                self._overflow.remove(held)
                 return True
         return False
 
     def _forget(self, key: Key) -> None:
         """Give up the value of a key; one that it shadowed is back."""
-        self._remove(self._held.pop(key))
+        self._overflow.remove(self._held.pop(key))
         if key in self._shadowed:
             others = self._shadowed[key]
             self._held[key] = others.pop()
             if not others:
                 del self._shadowed[key]
-
-    # their numbers
-
-    def take_gone(self) -> list[int]:
-        """Return the numbers of values that were given up since the last time, but for small ones."""
-        gone, self._gone = self._gone, []
-        return gone
-
-    def _number(self, run: int) -> int:
-        if run:
-            return number_of_run(run)
-        self._others += 2
-        return self._others
-
-    def _remove(self, held: Held) -> None:
-        self._overflow.remove(held)
-        if held.nbytes >= LIVE_LEAST:
-            self._gone.append(held.number)
 
     # memory
 
