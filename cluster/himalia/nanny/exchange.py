@@ -182,7 +182,7 @@ class Exchange:
         ahead = message.nbytes <= self._store.limit // AHEAD_SHARE
         self.room.ask(
             owner,
-            message.nbytes if ahead else message.least,
+            self._store.ahead(message.least, message.nbytes) if ahead else message.least,
             lambda offset, length: self.send(name, GrantSpace(message.request, offset, length)),
             lambda error: self.send(name, GrantSpace(message.request, 0, 0, str(error))),
             # By name, not by process: whether other workers go on is asked by name (_is_stuck).

@@ -265,6 +265,7 @@ class NannyShell:
         interval = self.config.settings.tick_interval
         self.driver.feed(self.meter.measure(max(0.0, now - due)))
         self._relieve()
+        self.store.ease()
         self.exchange.tick()
         self.pool.reap_orphans()
         self.profiler.tick()

@@ -208,6 +208,7 @@ class NannyProcess(Process):
         self.after(self.cluster.settings.tick_interval, self._measure)
         self._report({})
         self._relieve()
+        self.store.ease()
         self.exchange.tick()
         self.store.validate()
         self._check_mapped()

@@ -69,6 +69,11 @@ class Ledger:
         return self._warm.total
 
     @property
+    def largest_warm(self) -> int:
+        """Bytes of the largest free range whose pages are still there."""
+        return self._warm.largest
+
+    @property
     def mapped(self) -> dict[str, int]:
         """Bytes of blocks that each reader maps; not to be changed."""
         return self._mapped

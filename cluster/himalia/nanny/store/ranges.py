@@ -27,6 +27,11 @@ class FreeRanges:
         self._starts: dict[int, int] = {}  # end -> start
         self._by_length: list[tuple[int, int]] = []  # (length, start), sorted
 
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest range; 0 if there is none."""
+        return self._by_length[-1][0] if self._by_length else 0
+
     def add(self, offset: int, length: int) -> None:
         """Make a range free, joined with the free ranges it touches."""
         self.total += length

@@ -50,6 +50,15 @@ DISCARD_STEP: Final = 32 * MIB
 WARM_SHARE: Final = 4
 """Free pages are kept for reuse up to this part (one fourth) of the limit.  Guess: more is taken from other processes
 of the host for nothing; with less, a job whose results come and go pays for fresh pages, ten times a copy."""
+HALF_LIFE: Final = 30.0
+"""Seconds after which half as much memory is taken to be needed as was used.  Guess: who looks at a result before the
+next cell runs should find the pages of the one before; who went away for some minutes should keep nothing."""
+SPARE: Final = 64 * MIB
+"""Bytes of free pages that are kept beyond what is needed: 60 ms of fresh ones."""
+MARGIN: Final = 1.1
+"""How much more than what is needed, since results don't fit into each gap."""
+AHEAD_PART: Final = 8
+"""Part of what is asked for ahead that is still worth a grant."""
 MAPPED_SHARE: Final = 4
 """Clients together map up to this part (one fourth) of the limit, and so do workers beside their calls: with
 both, and with the half that inputs of running calls may take (``nanny/admission.py``), all is just full."""
@@ -100,6 +109,8 @@ class Store:
         # Below the limit, so that a grant finds room at once and what moves to disk does it in the background.
         self._target = int(limit * settings.memory_target)
         self._warm_limit = limit // WARM_SHARE
+        self._needed = 0.0
+        self._eased_at = clock()
         self._arena = arena or Arena(directory=directory, limit=limit, anonymous=anonymous)
         self._ledger = Ledger(self._arena.size)
         disk = disk or SpillFile(directory)
@@ -453,9 +464,23 @@ class Store:
         is_cut_short = self._spill(self.nbytes - self._target, self._budget if budget is None else budget)
         return is_cut_short or self._ledger.warm > self._warm_limit
 
-    def trim(self) -> bool:
-        """Give some free pages back to the system, for a host that has nothing to do; whether there are more."""
-        return self._discard()
+    def ease(self) -> None:
+        """Give some free pages back that were not needed lately; to be called a few times a second."""
+        now = self._clock()
+        used = self._ledger.used + self._ledger.granted
+        self._needed = max(used, self._needed * 0.5 ** (max(now - self._eased_at, 0.0) / HALF_LIFE))
+        self._eased_at = now
+        if self._ledger.warm > SPARE and used + self._ledger.warm > self._needed * MARGIN + SPARE:
+            self._discard()
+
+    def ahead(self, least: int, most: int) -> int:
+        """Return how much to grant to who needs ``least`` bytes and asks for ``most``, to have some ahead.
+
+        As much as the largest range of free pages has, if that is worth a grant: results come in many lengths and leave
+        gaps, and whoever always takes ``most`` fills fresh pages beside them, to three times of what is held.
+        """
+        found = self._ledger.largest_warm
+        return found if max(least, most // AHEAD_PART) <= found < most else most
 
     def close(self) -> None:
         """Give all memory and disk back; may be called twice."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from himalia.comm.data.mapping import ArenaReader, ArenaWriter
 from himalia.errors import StartError, StoreDamagedError, StoreFullError
 from himalia.messages.parts import HeldData
 from himalia.names import Key
-from himalia.nanny.store.store import Store
+from himalia.nanny.store.store import SPARE, Store
 from himalia.settings import MIB, Settings
 
 LIMIT = 16 * MIB
@@ -407,10 +409,49 @@ def test_pages_beyond_what_is_worth_keeping_go_back_to_the_system(tmp_path: Path
     for index in range(30):
         stage.store.free(Key(f"k{index}"), 1)
     assert MIB <= stage.store._arena.resident() <= 16 * MIB
+    stage.close()
 
-    while stage.store.trim():
-        pass
-    assert stage.store._arena.resident() == 0
+
+def test_pages_that_were_not_needed_for_some_time_go_back_to_the_system(tmp_path: Path) -> None:
+    now = 1000.0
+    stage = StoreStage(tmp_path, 2048 * MIB, clock=lambda: now)
+    for index in range(20):
+        stage.put(f"k{index}", data_of(index, 16 * MIB))
+    stage.store.ease()
+    for index in range(20):
+        stage.store.free(Key(f"k{index}"), 1)
+    for _ in range(20):
+        stage.store.ease()
+    assert stage.store._arena.resident() >= 320 * MIB, "the next cell may need as much"
+    for _ in range(3000):
+        now += 0.1
+        stage.store.ease()
+    assert stage.store._arena.resident() <= SPARE + MIB
+    stage.close()
+
+
+def test_results_of_many_lengths_take_little_more_than_what_is_held(tmp_path: Path) -> None:
+    """As of ``map_overlap``: blocks and slices, of which the oldest go."""
+    stage = StoreStage(tmp_path, 2048 * MIB)
+    random, held, most = Random(0), deque[Key](), 0
+    offset = left = 0
+    for index in range(3000):
+        length = random.choice((2000 * 1024, 300 * 1024, 40 * 1024))
+        if length > left:
+            if left:
+                stage.store.hand_back("worker", [(offset, left)])
+            offset, left = stage.store.grant("worker", stage.store.ahead(length, 8 * MIB))
+        size = length - 100
+        used = range_length((size,))
+        stage.store.adopt(Key(f"k{index}"), 1, "worker", offset, (size,))
+        most = max(most, stage.store.nbytes)
+        offset, left = offset + used, left - used
+        held.append(Key(f"k{index}"))
+        while len(held) > 150 or (len(held) > 100 and random.random() < 0.5):
+            held.rotate(random.randrange(20))
+            stage.store.free(held.popleft(), 1)
+    taken = stage.store.nbytes + stage.store.granted + stage.store._ledger.warm
+    assert most < taken < 1.4 * most, "it was 2.2 times when each grant was of 8 MiB"
     stage.close()
 
 
