@@ -27,9 +27,9 @@ from himalia.messages.worker import DATAGRAM_LIMIT, Run, Stored, WorkerToNanny
 from himalia.names import WorkerName
 from himalia.nanny.config import NannyConfig
 from himalia.nanny.datagrams import RunQueue, send, send_some
-from himalia.nanny.forking import ForkedProcess, Template, can_fork, reap_orphans
 from himalia.nanny.out_of_memory import OutOfMemoryCount
 from himalia.nanny.slots import Slots
+from himalia.nanny.template import ForkedProcess, Template, can_fork, reap_orphans
 from himalia.worker.heap import heap_environment
 from himalia.worker.wiring import LINE, WORKERS, TemplateConfig, WorkerConfig, datagram_pair
 
