@@ -1,7 +1,8 @@
-"""The worker processes of a host, as the nanny's shell handles them: spawned, written to, read from, reaped.
+"""The worker processes of a host, as the nanny's shell handles them: written to, read from, ended, reaped.
 
-It decides nothing about calls.  Everything here runs on the nanny's loop, nothing blocks it: what a socket does not
-take at once waits in a backlog, what workers print is read as it comes and kept as a bounded number of lines.
+It decides nothing about calls; how a process is started is decided in ``starting.py``.  Everything here runs on the
+nanny's loop, nothing blocks it: what a socket does not take at once waits in a backlog, what workers print is read as
+it comes and kept as a bounded number of lines.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections import deque
@@ -20,7 +20,7 @@ from typing import Final, Protocol
 import msgspec
 
 from himalia.bucket import Complaints
-from himalia.child import exit_text, module_command, with_paths, write_whole
+from himalia.child import exit_text
 from himalia.decoders import decoder_of
 from himalia.messages.telemetry import LogLine
 from himalia.messages.worker import DATAGRAM_LIMIT, Run, Stored, WorkerToNanny
@@ -29,9 +29,9 @@ from himalia.nanny.config import NannyConfig
 from himalia.nanny.datagrams import RunQueue, send, send_some
 from himalia.nanny.out_of_memory import OutOfMemoryCount
 from himalia.nanny.slots import Slots
-from himalia.nanny.template import ForkedProcess, Template, can_fork, reap_orphans
-from himalia.worker.heap import heap_environment
-from himalia.worker.wiring import LINE, WORKERS, TemplateConfig, WorkerConfig, datagram_pair
+from himalia.nanny.starting import Process, WorkerStarter
+from himalia.nanny.template import reap_orphans
+from himalia.worker.wiring import LINE, WORKERS, datagram_pair
 
 logger = logging.getLogger("himalia.nanny")
 
@@ -41,14 +41,6 @@ OUTPUT: Final = 65536
 """Bytes of a worker's output that are read at once; a worker that prints faster waits."""
 REAP_INTERVAL: Final = 0.05
 """Seconds between two looks at a process, where the system can't tell that it ended (macOS)."""
-ENVIRONMENT: Final = {
-    "PYTHONHASHSEED": "6640",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-}
-"""What workers find unless it was set otherwise.  They have to agree on the hashes of strings, by which Dask's bags are
-shuffled (any constant would do); parallelism is ours, not that of each array operation (distributed's choice, too)."""
 
 
 class PoolOwner(Protocol):
@@ -76,7 +68,7 @@ class WorkerProcess:
     ) -> None:
         self.name = name
         self.index = index
-        self.process: subprocess.Popen[bytes] | ForkedProcess | None = None
+        self.process: Process | None = None
         """``None`` until it was started."""
         self.ended_by = 0
         """Signal that it gets as soon as it is there."""
@@ -119,7 +111,6 @@ class WorkerPool:
         self.logs: dict[WorkerName, deque[LogLine]] = {}
         """Last lines of every worker there ever was."""
         self.slots = Slots(config.nthreads)
-        self._arena = arena
         self._owner = owner
         self._out_of_memory = OutOfMemoryCount()
         self._loop = asyncio.get_running_loop()
@@ -128,11 +119,7 @@ class WorkerPool:
         self._buffer = bytearray(2 * DATAGRAM_LIMIT)
         self._view = memoryview(self._buffer)
         self._decode = decoder_of(WorkerToNanny).decode
-        self._template: Template | None = None
-        self._may_fork = config.settings.fork_workers and can_fork()
-        # At once: it is ready by the time the scheduler has let this nanny in.
-        if config.nworkers:
-            self._find_template()
+        self._starter = WorkerStarter(config, arena, self.queue.workers_end.fileno(), self.slots.fd)
 
     # Starting and ending processes
 
@@ -147,7 +134,6 @@ class WorkerPool:
         try:
             channel, end = datagram_pair()
             lane, lane_end = datagram_pair() if self.config.nthreads > 1 else (None, None)
-            read, write = os.pipe()
         except OSError as error:
             self._loop.call_soon(self._owner.worker_gone, name, 0, f"it can't be started: {error}", [], [], None)
             return
@@ -157,81 +143,23 @@ class WorkerPool:
         lines = self.config.settings.log_lines
         worker = self.workers[name] = WorkerProcess(name, index, channel, lane, lines)
         self.logs.setdefault(name, deque(maxlen=lines))
-        ends = [end] if lane_end is None else [end, lane_end]
-        template = self._find_template()
-        if template is None:
-            os.close(read)
-            os.close(write)
-            self._start_afresh(worker, ends)
-            return
-        fds = [write, self.queue.workers_end.fileno(), end.fileno(), self.slots.fd]
-        fds += [one.fileno() for one in ends[1:]]
 
-        def answered(pid: int) -> None:
-            os.close(write)
-            if pid and not worker.is_gone:
-                self._began(worker, ForkedProcess(pid, read))
+        def started(process: Process | str) -> None:
+            if isinstance(process, str):
+                self._failed(worker, process)
             else:
-                os.close(read)
-            if not pid and not worker.is_gone:
-                self._start_afresh(worker, ends)
-            for one in ends:
-                one.close()
+                self._began(worker, process)
 
-        template.fork(self._told(name, index, ends), fds, answered)
+        self._starter.start(name, index, [end] if lane_end is None else [end, lane_end], started)
 
-    def _find_template(self) -> Template | None:
-        """Return what workers are forked from; ``None`` where they are started afresh."""
-        if self._may_fork and (self._template is None or self._template.is_gone):
-            # A second one if the first was killed, and no third: something here doesn't let it live.
-            self._may_fork = self._template is None
-            told = TemplateConfig(sys_path=self.config.sys_path, preload=self.config.preload)
-            try:
-                self._template = Template(told, self._environment())
-            except OSError as error:
-                self._may_fork = False
-                logger.warning("workers are started afresh, since what they are forked from can't be: %s", error)
-        return None if self._template is None or self._template.is_gone else self._template
+    def _failed(self, worker: WorkerProcess, reason: str) -> None:
+        """Forget a worker whose process could not be started."""
+        self._release(worker)
+        del self.workers[worker.name]
+        # Not from inside this call: the machine is performing the instruction that led here.
+        self._loop.call_soon(self._owner.worker_gone, worker.name, 0, reason, [], [], None)
 
-    def _start_afresh(self, worker: WorkerProcess, ends: list[socket.socket]) -> None:
-        """Start a process that imports everything itself."""
-        fds = [self.queue.workers_end.fileno(), self.slots.fd, *[end.fileno() for end in ends]]
-        told = self._told(worker.name, worker.index, ends)
-        try:
-            process = subprocess.Popen(
-                module_command("himalia.worker", "worker"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                bufsize=0,
-                # Nothing else is inherited: a worker that held the scheduler's connection, or another worker's channel,
-                # would keep it open after we are gone.
-                pass_fds=fds,
-                # A group of its own, so that a ctrl-C in the terminal isn't for it, and its children end with it.
-                start_new_session=True,
-                env=self._environment(),
-            )
-        except OSError as error:
-            self._release(worker)
-            del self.workers[worker.name]
-            reason = f"{sys.executable} could not be started: {error}"
-            # Not from inside this call: the machine is performing the instruction that led here.
-            self._loop.call_soon(self._owner.worker_gone, worker.name, 0, reason, [], [], None)
-            return
-        finally:
-            # Our copies of the worker's ends: while one is open, the end of the process wouldn't close the channel.
-            for end in ends:
-                end.close()
-        assert process.stdin is not None
-        try:
-            # On standard input: everybody on the host can read a command line.
-            write_whole(process.stdin, msgspec.json.encode(told) + b"\n")
-            process.stdin.close()
-        except OSError:  # it is dead already; its exit tells
-            pass
-        self._began(worker, process)
-
-    def _began(self, worker: WorkerProcess, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
+    def _began(self, worker: WorkerProcess, process: Process) -> None:
         """Listen to a process from now on."""
         worker.process = process
         assert process.stdout is not None
@@ -241,32 +169,6 @@ class WorkerPool:
         self._watch(worker)
         if worker.ended_by:
             self._signal(worker.name, worker.ended_by)
-
-    def _told(self, name: WorkerName, index: int, ends: list[socket.socket]) -> WorkerConfig:
-        """Return what a worker is told; a fork has other numbers for its descriptors, and finds out which."""
-        config, settings = self.config, self.config.settings
-        return WorkerConfig(
-            name=name,
-            index=index,
-            nthreads=config.nthreads,
-            queue=self.queue.workers_end.fileno(),
-            channel=ends[0].fileno(),
-            slots=self.slots.fd,
-            lane=ends[1].fileno() if len(ends) > 1 else -1,
-            arena=self._arena,
-            cwd=config.cwd,
-            sys_path=config.sys_path,
-            inline_limit=settings.inline_limit,
-            copy_limit=settings.copy_limit,
-            nursery=settings.nursery,
-            function_cache=settings.function_cache,
-            output_rate=settings.output_rate,
-        )
-
-    def _environment(self) -> dict[str, str]:
-        """Return the environment of the workers."""
-        given = {**os.environ, **self.config.env}
-        return with_paths({**heap_environment(self.config.memory_limit, given), **ENVIRONMENT, **given})
 
     def stop(self, name: WorkerName) -> None:
         """Ask a worker and its children to end."""
@@ -279,8 +181,7 @@ class WorkerPool:
     def close(self) -> None:
         """Kill everything that is left, and close everything; tells nobody."""
         # First: what it forked that moment would be nobody's; it ends by the end of its channel.
-        if self._template is not None:
-            self._template.close()
+        self._starter.close()
         for worker in list(self.workers.values()):
             self._signal(worker.name, signal.SIGKILL)
             self._release(worker)
@@ -363,10 +264,7 @@ class WorkerPool:
 
     def reap_orphans(self) -> None:
         """Reap what dead workers left of their own."""
-        known = {worker.pid for worker in self.workers.values()}
-        if self._template is not None:
-            known.add(self._template.pid)
-        reap_orphans(known)
+        reap_orphans({self._starter.template_pid, *(worker.pid for worker in self.workers.values())})
 
     def owner(self, name: WorkerName) -> str:
         """Return how the store knows the process that has this name now."""

@@ -1,8 +1,8 @@
 """The nanny's side of the template, the process that workers are forked from: it is asked for one fork after the other.
 
 Decides how long the template may take to be ready and to fork; after that it is ended, and whoever waits is told that
-there is no fork.  Whether there is a template or another one, and that a worker is started afresh instead, is decided
-by ``processes.WorkerPool``.  What the process itself does, and when it refuses: ``worker/template.py``.
+there is no fork.  Whether there is a template or another one, and that a worker is started afresh instead:
+``starting.py``.  What the process itself does, and when it refuses: ``worker/template.py``.
 
 Also here, because forks need it: children of others are taken as this process's own, and reaped.
 """
