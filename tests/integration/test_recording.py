@@ -19,7 +19,7 @@ import pytest
 
 from himalia import Client, LocalCluster
 from himalia.errors import ClosedError
-from himalia.telemetry.recording import Recording
+from himalia.telemetry.recording_format import Recording
 from tests.integration.recorded import wait_until_told
 from tests.waiting import PATIENCE, wait_until
 

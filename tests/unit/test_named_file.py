@@ -11,7 +11,7 @@ import pytest
 
 from himalia.follow.tape import Tape
 from himalia.named_file import replacing, write_text
-from himalia.telemetry.recording import MAGIC, new_header
+from himalia.telemetry.recording_format import MAGIC, new_header
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)

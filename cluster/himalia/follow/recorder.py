@@ -29,7 +29,7 @@ from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples, T
 from himalia.messages.client import Telemetry
 from himalia.show.look import card, fact, facts
 from himalia.show.units import format_bytes, parse_bytes, parse_duration
-from himalia.telemetry.recording import new_header
+from himalia.telemetry.recording_format import new_header
 
 T = TypeVar("T")
 

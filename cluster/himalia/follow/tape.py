@@ -1,7 +1,7 @@
 """The file that a recording is written to: appended block by block, and kept below its limit.
 
 A file of something else is never overwritten.  What the blocks say is decided in ``transcript.py``, how they are
-written in ``telemetry/recording.py``.
+written in ``telemetry/recording_format.py``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from himalia.errors import RecordingError, UsageError
 from himalia.named_file import replacing
-from himalia.telemetry.recording import MAGIC, Header, Packer, RecordedBlock, begin, choose_cut
+from himalia.telemetry.recording_format import MAGIC, Header, Packer, RecordedBlock, begin, choose_cut
 
 PRIVATE: Final = 0o600
 """Mode of a new recording: it tells of calls, of what they printed and of their errors."""

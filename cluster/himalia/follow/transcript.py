@@ -1,7 +1,7 @@
 """What a recording says, and in which order.
 
 Each call is told once; now and then everything is said again, so that replay may begin there.  It has no file
-(``tape.py``), knows no bytes (``telemetry/recording.py``), asks nobody and reads no clock (``recorder.py``).
+(``tape.py``), knows no bytes (``telemetry/recording_format.py``), asks nobody and reads no clock (``recorder.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples, T
 from himalia.messages.client import Telemetry
 from himalia.messages.telemetry import LogLine, TaskRecord
 from himalia.telemetry.baseline import before
-from himalia.telemetry.recording import Packer
+from himalia.telemetry.recording_format import Packer
 from himalia.telemetry.snapshot import Snapshot
 
 PACK_BYTES: Final = 256 * 2**10

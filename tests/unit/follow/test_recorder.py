@@ -19,7 +19,7 @@ from himalia.messages.client import Telemetry
 from himalia.messages.parts import Timing
 from himalia.messages.telemetry import LogLine, SchedulerStatus, TaskRecord
 from himalia.names import HostId, Key, PeerId
-from himalia.telemetry.recording import Recording
+from himalia.telemetry.recording_format import Recording
 
 Question = Callable[[Any], Coroutine[Any, Any, Any]]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from himalia.messages.answers import ClusterInfo, ProfileSamples
 from himalia.messages.telemetry import TaskCounts
 from himalia.names import HostId, PeerId
-from himalia.telemetry.recording import Recording
+from himalia.telemetry.recording_format import Recording
 from himalia_widgets.replay.described import describe
 from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.tables.summary import summarize

@@ -17,7 +17,7 @@ from himalia.follow.recorder import record
 from himalia.follow.source import Followable, Source
 from himalia.follow.thread_feed import ThreadFeed
 from himalia.messages.telemetry import TaskRecord
-from himalia.telemetry.recording import Recording
+from himalia.telemetry.recording_format import Recording
 from himalia_widgets.cell.cell_bar import CellBar
 from himalia_widgets.dashboard.documents import OpenPage, SharedColumns
 from himalia_widgets.dashboard.layout import PAGES

@@ -29,7 +29,7 @@ from himalia.names import SCHEDULER, Digest, Key, PeerId, WorkerName
 from himalia.plural import plural
 from himalia.scheduler.state import ASSIGNED, SchedulerTask
 from himalia.settings import DEFAULT
-from himalia.telemetry.recording import Packer, Recording, begin, new_header
+from himalia.telemetry.recording_format import Packer, Recording, begin, new_header
 from himalia.testing.stages.scheduler import FUNCTION, SchedulerStage
 from himalia_widgets.cell.cell_bar import CellTotals, add_up, facts
 from himalia_widgets.dashboard.tables import describe_groups, describe_summary

@@ -13,7 +13,7 @@ from himalia.follow.source import Subscriber
 from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples
 from himalia.messages.telemetry import LogLine
 from himalia.telemetry.baseline import Baseline
-from himalia.telemetry.recording import RecordedFrame, Recording
+from himalia.telemetry.recording_format import RecordedFrame, Recording
 
 Sample = tuple[float, str, int]
 

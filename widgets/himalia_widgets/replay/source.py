@@ -15,7 +15,7 @@ from himalia.errors import RecordingError, UsageError
 from himalia.follow.source import Action, Subscriber
 from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples, Scaled, TaskView, TelemetryReport
 from himalia.messages.client import Telemetry
-from himalia.telemetry.recording import Recording
+from himalia.telemetry.recording_format import Recording
 from himalia_widgets.replay.described import describe
 from himalia_widgets.replay.reel import Reel
 from himalia_widgets.view.followed import Followed

@@ -12,7 +12,7 @@ from himalia.messages.client import Telemetry
 from himalia.messages.parts import TaskError, Timing
 from himalia.messages.telemetry import ErrorSummary, GroupSummary, HostMetrics, LogLine, SchedulerStatus, TaskRecord
 from himalia.names import HostId, Key, PeerId
-from himalia.telemetry.recording import Packer, Recording, begin, new_header
+from himalia.telemetry.recording_format import Packer, Recording, begin, new_header
 from himalia.telemetry.snapshot import Snapshot
 from himalia.testing.clock import HandLoop
 from himalia_widgets.replay.compare_page import heading, make_plots

@@ -14,7 +14,7 @@ from himalia.messages.client import Telemetry
 from himalia.messages.parts import Timing
 from himalia.messages.telemetry import GroupSummary, HostMetrics, LogLine, SchedulerStatus, TaskRecord
 from himalia.names import HostId, Key, PeerId
-from himalia.telemetry.recording import (
+from himalia.telemetry.recording_format import (
     MAGIC,
     Packer,
     RecordedBlock,
