@@ -96,7 +96,7 @@ def take(history: History, telemetry: Telemetry) -> None:
 async def follow(name: str, count: int) -> None:
     """Follow the cluster of that name so many times, until this process is ended."""
     from himalia.follow.feed import Feed
-    from himalia.registry.target import find_target
+    from himalia.registry.resolving import find_target
     from himalia_widgets.view.history import History
 
     target = find_target(name, None)

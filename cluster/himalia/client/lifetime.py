@@ -19,7 +19,7 @@ from himalia.client.engine.engine import Engine
 from himalia.client.output import OutputForwarder
 from himalia.messages.parts import Close
 from himalia.notebook_cells import find_cells, has_to_tell, tell_closing
-from himalia.registry.target import FILE_VARIABLE, Target, find_target
+from himalia.registry.resolving import FILE_VARIABLE, Target, find_target
 
 if TYPE_CHECKING:
     from himalia.client.client import Client

@@ -26,8 +26,8 @@ from himalia.messages.parts import HostInfo
 from himalia.registry import clusters
 from himalia.registry.cluster_file import ClusterEntry, worker_path
 from himalia.registry.dashboard_link import plain_link
+from himalia.registry.resolving import find_target
 from himalia.registry.runtime_directory import hold, remove_directory, runtime_directory, scratch_directory
-from himalia.registry.target import find_target
 from himalia.run import run
 from himalia.show.text import dashboard_text
 

@@ -1,8 +1,9 @@
 """The cluster files of this user: one per living cluster, by which ``Client("name")`` and ``himalia ls`` find it.
 
 This module decides where the files lie, which names clusters may have, whose cluster is at an address, and which files
-are stale.  They carry secrets, so the directory is mode 0700 and each file 0600.  It never talks to a cluster; at most
-it looks whether anybody still listens.
+are stale.  Which cluster is meant by what a person wrote, or by nothing at all: ``resolving.py``.
+The files carry secrets, so the directory is mode 0700 and each file 0600.  Nothing here talks to a cluster; at most it
+looks whether anybody still listens.
 """
 
 from __future__ import annotations

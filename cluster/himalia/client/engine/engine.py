@@ -44,7 +44,7 @@ from himalia.messages.answers import A, Question
 from himalia.messages.client import ClientToScheduler, SchedulerToClient
 from himalia.messages.parts import HostInfo
 from himalia.names import SCHEDULER, HostId, Key
-from himalia.registry.target import Target
+from himalia.registry.resolving import Target
 
 logger = logging.getLogger("himalia.client")
 

@@ -15,7 +15,7 @@ from himalia.errors import StartError
 from himalia.registry import clusters
 from himalia.registry.cluster_file import ClusterEntry, token_path, write_token
 from himalia.registry.dashboard_link import HasDashboard, login_link
-from himalia.registry.target import find_target
+from himalia.registry.resolving import find_target
 from himalia.views import has_views, missing
 
 POLL: Final = 3600.0

@@ -11,7 +11,7 @@ from himalia.comm.security import new_credentials
 from himalia.errors import ClusterNotFoundError, UsageError
 from himalia.registry import clusters
 from himalia.registry.cluster_file import ClusterEntry, describe
-from himalia.registry.target import find_target
+from himalia.registry.resolving import find_target
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,9 @@
-"""From what a user calls a cluster to where it is and how to get in.
+"""Which cluster is meant: from what a user calls it to where it is and how to get in.
 
-The secret comes from the cluster object, from a cluster file that was named, or from the user's own cluster files.  It
-opens no connection, except to hear what else than himalia may be at an address whose secret nobody here knows.
+Decides what counts first, if several say it: cluster object, file, environment variable, address or name; if nothing
+does, it is the only cluster that runs.  The secret comes from the cluster object, from a cluster file that was named,
+or from the user's own cluster files (``clusters.py``).  It opens no connection, except to hear what else than himalia
+may be at an address whose secret nobody here knows.
 """
 
 from __future__ import annotations
