@@ -1,7 +1,9 @@
 """The command line: ``himalia`` ``scheduler``, ``worker``, ``ls``, ``stop``, ``dashboard`` and others.
 
 Whatever goes wrong is one line on stderr and an exit code: 2 for a command that can't be meant, 1 for one that failed.
-What the commands do is in :mod:`himalia.deploy`; it is imported when a command runs, so that help comes at once.
+What the commands do is in ``deploy/``: ``scheduler_worker_commands.py``, ``ls_stop_commands.py`` and
+``dashboard/command.py``; ``replay`` is in ``himalia_widgets/replay/show.py``.  It is imported when a command runs, so
+that help comes at once.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ def scheduler(
 
     It ends at ctrl-C, SIGTERM, `himalia stop`, or after its idle timeout.
     """
-    from himalia.deploy.foreground import SchedulerOptions, run_scheduler
+    from himalia.deploy.scheduler_worker_commands import SchedulerOptions, run_scheduler
 
     return run_scheduler(
         SchedulerOptions(
@@ -142,8 +144,8 @@ def worker(
     that --cluster-file or HIMALIA_CLUSTER_FILE names, or else for the only cluster of yours that runs.  The cluster's
     secret is taken from this user's cluster files, or from the file that was named.
     """
-    from himalia.deploy.foreground import WorkerOptions, run_worker
     from himalia.deploy.layout import choose_layout
+    from himalia.deploy.scheduler_worker_commands import WorkerOptions, run_worker
     from himalia.system import cpu_count
     from himalia.system import memory_limit as memory_of_machine
 
@@ -189,7 +191,7 @@ def count_workers(text: str, cpus: int) -> int | None:
 @commands.command()
 def ls() -> int:
     """List this user's running clusters."""
-    from himalia.deploy.commands import list_clusters
+    from himalia.deploy.ls_stop_commands import list_clusters
 
     return list_clusters()
 
@@ -198,7 +200,7 @@ def ls() -> int:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def stop(names: tuple[str, ...]) -> int:
     """Stop clusters by their names, with all their workers."""
-    from himalia.deploy.commands import stop_clusters
+    from himalia.deploy.ls_stop_commands import stop_clusters
 
     return stop_clusters(names)
 

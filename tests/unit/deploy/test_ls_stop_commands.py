@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from himalia.comm.security import new_credentials
-from himalia.deploy import commands
+from himalia.deploy import ls_stop_commands
 from himalia.registry import clusters
 from himalia.registry.cluster_file import describe
 
@@ -21,7 +21,7 @@ DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HIMALIA_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(commands, "STOP_TIMEOUT", 0.3)
+    monkeypatch.setattr(ls_stop_commands, "STOP_TIMEOUT", 0.3)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_suspended_scheduler_is_woken_to_hear_that_it_shall_end(
     silent: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     os.kill(silent.pid, signal.SIGSTOP)
-    assert commands.stop_clusters(["mine"]) == 0
+    assert ls_stop_commands.stop_clusters(["mine"]) == 0
     assert silent.wait() == -signal.SIGTERM
     assert capsys.readouterr().out == "Stopped mine.\n"
     assert clusters.entries() == []
@@ -53,7 +53,7 @@ def test_a_suspended_scheduler_is_woken_to_hear_that_it_shall_end(
 def test_a_scheduler_that_hears_nothing_is_killed_which_is_said(
     silent: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert commands.stop_clusters(["mine"]) == 0
+    assert ls_stop_commands.stop_clusters(["mine"]) == 0
     assert silent.wait() == -signal.SIGKILL
     assert f"Stopped mine, by SIGKILL: its scheduler (pid {silent.pid}) did not end within" in capsys.readouterr().out
     assert clusters.entries() == []

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from himalia.deploy.foreground import SchedulerOptions, run_scheduler
+from himalia.deploy.scheduler_worker_commands import SchedulerOptions, run_scheduler
 from himalia.errors import UsageError
 from himalia.registry.runtime_directory import runtime_bases
 
