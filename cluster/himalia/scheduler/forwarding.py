@@ -1,4 +1,7 @@
-"""Questions of clients that hosts have to answer: asked once, collected, answered once, whoever leaves meanwhile."""
+"""Questions of clients that hosts have to answer: asked once, collected, answered once, whoever leaves meanwhile.
+
+How many workers there shall be is asked in ``scaling.py``; its answer is collected here.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from himalia.messages.answers import (
     Restarted,
     Scaled,
 )
-from himalia.messages.client import GetLogs, GetProfile, Restart, RunFunction, Scale
+from himalia.messages.client import GetLogs, GetProfile, Restart, RunFunction
 from himalia.messages.nanny import RestartWorkers
 from himalia.messages.parts import TaskError, WorkerInfo
 from himalia.messages.telemetry import LogLine
@@ -132,25 +135,6 @@ def restart_workers(state: SchedulerState, client: ClientState, message: Restart
     for name in sorted(unknown):
         answer.workers[name] = no_worker(name)
     answer_if_complete(state, number)
-
-
-def scale(state: SchedulerState, client: ClientState, message: Scale) -> None:
-    """Forward how many workers there shall be to the one host it is for, or keep it for one that is being replaced."""
-    hosts = [host for host in state.hosts.values() if message.host in (None, host.id)]
-    # The only nanny is being replaced, by a keeper that takes seconds: kept for the one that comes back under its name.
-    if not state.hosts and message.host is None and state.last_left is not None and state.last_left[0]:
-        state.scaled[state.last_left[0]] = message.workers
-        state.send(client, Reply(message.request, Scaled()))
-        return
-    if len(hosts) != 1:
-        why = f"{len(hosts)} hosts match; name the one to scale" if hosts else "that host is not on this cluster"
-        state.send(client, Reply(message.request, error=why))
-        return
-    number, question = state.questions.open(client.id, message.request, Scaled([], {}))
-    question.waiting[hosts[0].id] = []
-    if hosts[0].info.name:
-        state.scaled[hosts[0].info.name] = message.workers
-    state.send(hosts[0], Scale(number, message.workers, hosts[0].id))
 
 
 def take_reply(state: SchedulerState, host: HostState, message: Reply) -> None:

@@ -11,6 +11,7 @@ Everything that decides is in the modules next to this one, each a set of transi
 ``loss``         what follows when a result, a worker or a host is gone
 ``membership``   who comes and goes, and which functions clients have told
 ``questions``    what clients ask; ``forwarding`` what hosts have to answer
+``scaling``      how many workers a host shall have
 ``following``    what followers of the telemetry are sent
 ``output``       what calls print
 ``session``      sessions, ticks, the end

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from himalia.machine import Disconnect
-from himalia.messages.client import Scale
 from himalia.messages.nanny import Heartbeat, RegisterNanny, WorkerStarted, WorkerStopped
 from himalia.messages.parts import ForgetFunctions, FunctionBody, HostsChanged, WorkerInfo
 from himalia.names import ClientId, Digest, PeerId
 from himalia.plural import plural
 from himalia.scheduler.loss import compare_tallies, lose_host, remove_worker, take_inventory, unbind
 from himalia.scheduler.placement import refill, update_room
+from himalia.scheduler.scaling import scale_again
 from himalia.scheduler.state import ClientState, FunctionState, HostState, SchedulerState, WorkerState
 from himalia.scheduler.submission import end_submission
 from himalia.scheduler.transitions import settle, unwant
-
-UNASKED: Final = 0
-"""Number of a request of our own, whose answer nobody waits for; those of clients begin at 1."""
 
 
 def add_client(state: SchedulerState, peer: PeerId) -> None:
@@ -99,11 +94,7 @@ def register_nanny(state: SchedulerState, message: RegisterNanny, source: PeerId
     state.events.add(state.now, "host-joined", host.label, message.info.address)
     for info in message.workers:
         add_worker(state, host, info)
-    # A nanny that is started again begins with what its configuration says; how many workers there were to be since
-    # then only the scheduler knows.
-    count = state.scaled.get(message.info.name)
-    if count is not None:
-        state.send(host, Scale(UNASKED, count, host.id))
+    scale_again(state, host)
 
 
 def remove_host(state: SchedulerState, host: HostState, reason: str) -> None:

@@ -19,7 +19,7 @@ from himalia.messages.client import (
     Scale,
 )
 from himalia.names import PeerId
-from himalia.scheduler import cancelling, forwarding, overview, recreating, submission, task_page
+from himalia.scheduler import cancelling, forwarding, overview, recreating, scaling, submission, task_page
 from himalia.scheduler.explaining.task import explain as explain_task
 from himalia.scheduler.state import SchedulerState, count_all
 
@@ -94,7 +94,7 @@ def scale(state: SchedulerState, message: Scale, source: PeerId) -> None:
     """Pass on how many workers there shall be, if the client may ask hosts another question."""
     client = state.client(source)
     if forwarding.has_room(state, client, message.request):
-        forwarding.scale(state, client, message)
+        scaling.scale(state, client, message)
 
 
 def restart(state: SchedulerState, message: Restart, source: PeerId) -> None:

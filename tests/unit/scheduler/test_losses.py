@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from himalia.machine import Ticked
 from himalia.messages.answers import Explanation, Reply
-from himalia.messages.client import DataPlaced, Explain, ReportMissing, ResultErred, ResultPending, Scale
+from himalia.messages.client import DataPlaced, Explain, ReportMissing, ResultErred, ResultPending
 from himalia.messages.nanny import (
     Compute,
     DataAdded,
@@ -276,30 +276,6 @@ def test_the_name_of_a_group_is_explained_by_one_of_its_tasks_that_wait() -> Non
     group = stage.task("y").group.name
     assert "waits for its input x" in explain(stage, group)
     assert "not known" in explain(stage, "no-such-group")
-
-
-def test_a_nanny_that_comes_back_is_told_how_many_workers_were_wished_for() -> None:
-    stage = SchedulerStage()
-    stage.add_host("a", called="laptop")
-    stage.message("alice", Scale(7, 3))
-    stage.leave("a")
-    stage.take()
-    stage.add_host("b", called="laptop")
-    assert [(peer, message.workers) for peer, message in stage.taken(Scale)] == [("b", 3)]
-    stage.add_host("c", called="elsewhere")
-    assert stage.taken(Scale) == []
-
-
-def test_a_wish_for_workers_outlives_the_nanny_that_is_being_replaced() -> None:
-    stage = SchedulerStage()
-    stage.add_host("a", called="laptop")
-    stage.leave("a")
-    stage.take()
-    stage.message("alice", Scale(7, 5))
-    ((_, reply),) = stage.taken(Reply)
-    assert not reply.error
-    stage.add_host("b", called="laptop")
-    assert [(peer, message.workers) for peer, message in stage.taken(Scale)] == [("b", 5)]
 
 
 def test_a_cluster_without_a_nanny_says_so() -> None:
