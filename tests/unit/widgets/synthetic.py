@@ -231,6 +231,14 @@ def telemetry(
         yield made_up.now, push
 
 
+def made_up(**options: Any) -> tuple[MadeUpCluster, History]:
+    """Return a cluster, and what is known of it after one push."""
+    cluster, history = MadeUpCluster(**options), History()
+    history.take_info(cluster.info())
+    history.take(cluster.step(5.0), now=cluster.now)
+    return cluster, history
+
+
 def history(seconds: float = 30.0, *, records: int = 100_000, full: bool = False, **cluster: Any) -> History:
     """Return what a view would know after so many seconds of a made-up cluster."""
     made_up = MadeUpCluster(**cluster)

@@ -36,7 +36,7 @@ from himalia_widgets.dashboard.tables import describe_groups, describe_summary
 from himalia_widgets.replay.source import ReplaySource
 from himalia_widgets.view.history import History
 from himalia_widgets.view.tables.progress import progress
-from himalia_widgets.widget.facts import describe_header
+from himalia_widgets.widget.header import describe_header
 
 EPOCH = 1_700_000_000.0
 OFFSETS = {"here": 0.0, "near": 0.4, "far": -3600.0, "late": 90.0}

@@ -22,7 +22,7 @@ from himalia.show.plain import Plain
 from himalia_widgets.view.history import History
 from himalia_widgets.widget.busy import quiet, watch
 from himalia_widgets.widget.cluster_object import ClusterObject
-from himalia_widgets.widget.facts import describe_header
+from himalia_widgets.widget.header import describe_header
 from himalia_widgets.widget.leases import Leases
 from himalia_widgets.widget.lines import LineReader
 from himalia_widgets.widget.pushes import Message, Pushes

@@ -14,9 +14,9 @@ import msgspec
 from himalia.show.plain import Plain
 from himalia_widgets.view.history import History
 from himalia_widgets.widget.allowance import Allowance
-from himalia_widgets.widget.facts import PER_WORKER, WorkerTable
 from himalia_widgets.widget.live_plot import NAMES, LivePlot
 from himalia_widgets.widget.pack import BufferPacker
+from himalia_widgets.widget.worker_table import PER_WORKER, WorkerTable
 
 Message = tuple[Plain, list[memoryview]]
 """What is sent to all pages, and its buffers."""

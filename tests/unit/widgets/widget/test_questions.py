@@ -10,7 +10,8 @@ from himalia.errors import HimaliaError, ScaleError
 from himalia.messages.answers import ErrorView, Scaled, TaskView
 from himalia.names import Key
 from himalia_widgets.view.history import History
-from himalia_widgets.widget.questions import make_question
+from himalia_widgets.widget.questions import find_group, find_key, make_question
+from tests.unit.widgets import synthetic
 from tests.unit.widgets.foreign import ForeignSource
 
 
@@ -52,3 +53,12 @@ def test_what_a_page_is_answered_can_be_sent_to_it(message: dict[str, Any]) -> N
 def test_a_nanny_that_does_not_scale_says_why_on_the_page() -> None:
     with pytest.raises(ScaleError, match="it is ending"):
         ask({"action": "scale", "workers": 2}, Answering(ScaleError("it is ending")))
+
+
+def test_what_a_plot_shows_leads_back_to_the_key_and_the_group() -> None:
+    history = synthetic.history(5.0)
+    key = history.calls["key"][3]
+    assert find_key(key, history) == key
+    assert find_key("412 calls", history) == ""
+    assert find_group("merge", history) == "merge"
+    assert find_group("nothing", history) == ""

@@ -1,4 +1,8 @@
-"""The workers as a table: one row for each, with what it is, what it uses and what it does."""
+"""The workers as a table: one row for each, with what it is, what it uses and what it does.
+
+Made anew whenever plots or the dashboard's pages ask.  The widget's page is told only what changed since, which needs a
+memory of what it was told: ``widget/worker_table.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,19 +1,25 @@
-"""What the header shows, and what the table shows of each worker, taken from the history of a telemetry stream.
+"""The widget's table of workers: what its page is told of each, which ``js/workers.js`` shows.
 
-Pure.  Results are held by a host's store, not by a worker: the rows of one host's workers are told the same of it, at
-the same time, and the page shows it once.
+Decides which changes a person would see, and how they travel: rows of what stays the same, columns of numbers that
+changed.  Pure; taken from the history of a telemetry stream.
+
+Why there are two tables: ``view/tables/workers.py`` makes whole rows whenever it is asked, for plots and for the
+dashboard's pages.  The widget's page keeps what it was told, and is told more several times a second, of a thousand
+workers too, so here is remembered what it knows.
+
+Results are held by a host's store, not by a worker: the rows of one host's workers are told the same of it, at the same
+time, and the page shows it once.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 import numpy as np
 
 from himalia.messages.answers import ClusterInfo, WorkerView
 from himalia_widgets.view.history import History
 from himalia_widgets.view.stream.marks import Columns
-from himalia_widgets.view.tables.summary import summarize
 
 CPU_STEP: Final = 0.01
 """Fraction of a CPU below which a change isn't told."""
@@ -23,33 +29,6 @@ PER_WORKER: Final = 0.001
 """Seconds between two looks at tables and plots, for each worker there is: at a thousand, one a second."""
 SEEN_STEP: Final = 2.0
 """Seconds below which a later report isn't told if nothing else changed."""
-
-HOLDERS: Final = 3
-"""Who maps most of the results, named in the header's tooltip."""
-
-
-def describe_header(history: History) -> dict[str, Any]:
-    """Return the numbers of the header; nothing before the scheduler has said who is there."""
-    if not history.membership:
-        return {}
-    summary = summarize(history)
-    return {
-        "workers": summary.workers,
-        "threads": summary.threads,
-        "store": summary.store,
-        "store_limit": summary.store_limit,
-        "spilled": summary.spilled,
-        "held": sum(nbytes for _, nbytes in summary.held),
-        "holders": [[name, nbytes] for name, nbytes in summary.held[:HOLDERS]],
-        "own_memory": summary.own_memory,
-        "running": summary.running,
-        "waiting": summary.waiting,
-        "done": summary.done,
-        "failed": summary.failed,
-        "cancelled": summary.cancelled,
-        # Rounded, since it is the difference of two clocks at each push: else the header would change every time.
-        "started": round(history.now - summary.uptime, 1) if summary.uptime else 0.0,
-    }
 
 
 class WorkerFacts(TypedDict):
