@@ -47,7 +47,7 @@ from himalia.follow.arrivals import wait_for_workers
 from himalia.follow.feed import Feed
 from himalia.follow.source import Source
 from himalia.messages.answers import ClusterInfo, TelemetryReport
-from himalia.messages.client import CancelSpan, GetInfo, GetTelemetry, Restart, RunFunction, Telemetry
+from himalia.messages.client import GetInfo, GetTelemetry, Restart, RunFunction, Telemetry
 from himalia.names import ClientId, Key, new_incarnation
 from himalia.registry import clusters
 from himalia.registry.dashboard_link import HasDashboard, login_link, plain_link
@@ -1042,11 +1042,6 @@ class Client:
         self._engine.check_open()
         self._lifetime.begin_shutdown()
         return self.close()
-
-    def cell_interrupted(self, number: int) -> None:
-        """Cancel what was submitted from a notebook's cell that was interrupted."""
-        if self.status == "running":
-            self._engine.send(CancelSpan(f"{self.id}/{number}", "its cell was interrupted"))
 
     def __enter__(self) -> Self:
         if self._engine.never_blocks:

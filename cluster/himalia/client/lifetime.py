@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from himalia.client import default, listing
 from himalia.client.engine import portal
 from himalia.client.engine.engine import Engine
+from himalia.client.interrupting import CellInterrupts
 from himalia.client.output import OutputForwarder
 from himalia.messages.parts import Close
 from himalia.notebook_cells import find_cells, has_to_tell, tell_closing
@@ -69,6 +70,7 @@ class Lifetime:
         self._forward_output = forward_output
         self._cancel_on_interrupt = cancel_on_interrupt
         self._output: OutputForwarder | None = None
+        self._interrupts = CellInterrupts(engine)
         self._owns_cluster = False
         self._connecting: asyncio.Future[None] | None = None
         """What tasks wait for while another one connects."""
@@ -148,7 +150,7 @@ class Lifetime:
         _open.add(self)
         cells = find_cells()
         if cells is not None and self._cancel_on_interrupt:
-            cells.listeners.add(self._client)
+            cells.listeners.add(self._interrupts)
         if self._set_as_default:
             # Last: who takes the default client finds one that is ready.
             default.push(self._client)
@@ -195,7 +197,7 @@ class Lifetime:
         _open.discard(self)
         cells = find_cells()
         if cells is not None:
-            cells.listeners.discard(self._client)
+            cells.listeners.discard(self._interrupts)
         if self._output is not None:
             # What calls wrote last waits to be collected with more.
             self._output.close()
