@@ -1,7 +1,7 @@
 """The results of a host: what is here, and where its bytes are.  Used from the nanny's loop thread only.
 
 This file decides which requests for memory are granted and when results have to move to disk; it never decides which
-results exist (the scheduler), which range is whose (``ledger``) or which result moves (``overflow``).  Values are
+results exist (the scheduler), which range is whose (``ledger``) or which result moves (``spilling``).  Values are
 opaque bytes here.
 
 Small results are plain ``bytes`` of this process; large ones are ranges of the arena, which workers and clients of the
