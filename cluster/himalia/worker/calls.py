@@ -5,14 +5,17 @@ Decides what of a failure is whose: inputs that can't be read, the call that rai
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from time import perf_counter, time
 from typing import Any, Final
 
 from himalia import serialize
 from himalia.callables import Function, PerCall
 from himalia.comm.data.mapping import ArenaReader
+from himalia.itemwise import by_items, picking
 from himalia.messages.parts import FunctionBody, TaskError, Timing
 from himalia.messages.worker import CallReturned, NeedFunction, Place, Raised, Returned, Run
 from himalia.names import Digest, Key, shorten
@@ -100,7 +103,7 @@ class Calls:
                 returned = perf_counter()
                 before = WRITING
                 # Still interruptible: pickling a large value runs a user's code, too, and takes seconds.
-                frames = serialize.dumps(in_one_piece(value))
+                frames = serialize.dumps(by_items(in_one_piece(value)))
             finally:
                 if thread:
                     # An exception that was set and not raised yet is taken back; a signal needs no such thing, its
@@ -175,13 +178,15 @@ class Calls:
         try:
             if run.function and function is None:
                 function = self._find_function(run.function)  # first: it may know where to import from
-            for key, place in left:
-                if key == run.argument:
-                    call.append((key, place))
-                elif place.inline is not None:
-                    values[key] = serialize.loads_packed(place.inline)
-                else:
-                    values[key] = serialize.loads(self.read(place))
+            # Of what it looks up by a key the rest need not be unpickled.
+            with picking() if function is operator.getitem else nullcontext():
+                for key, place in left:
+                    if key == run.argument:
+                        call.append((key, place))
+                    elif place.inline is not None:
+                        values[key] = serialize.loads_packed(place.inline)
+                    else:
+                        values[key] = serialize.loads(self.read(place))
             with serialize.resolving(values):
                 parts = serialize.loads(self.read(call.pop()[1])) if call else serialize.loads_packed(run.call)
         except BaseException:

@@ -17,7 +17,7 @@ GROUND: Final = (
     "names notebook_cells plural private run settings system version views wellformed"
 )
 """Single files that need nothing but each other."""
-VALUES: Final = "callables cloud exceptions serialize surroundings"
+VALUES: Final = "callables cloud exceptions itemwise serialize surroundings"
 """What makes bytes of a user's values, and values of bytes; only clients and workers have it."""
 
 FLOORS: Final = {

@@ -16,6 +16,7 @@ LOADS_VALUES: Final = {
     "himalia.callables": "makes a function of its body, in a worker",
     "himalia.surroundings": "unpickles a function or call once its folders can be imported from, in a worker",
     "himalia.exceptions": "makes an exception of its parts, in a client (and tries it once, where it was raised)",
+    "himalia.itemwise": "loads parts of a shuffle's split, in who loads that",
     "himalia.worker.calls": "loads a call and its inputs",
     "himalia.client.engine.values": "loads results for who gathers them",
     "himalia.client.running": "loads what Client.run gives",

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypedDict
 
+from himalia.client.dask.fusing import fuse
 from himalia.client.dask.graphs import Graph
 from himalia.client.engine.engine import Engine
 from himalia.client.engine.state import Record
@@ -113,6 +114,14 @@ class Collections:
     def _graph_to_futures(self, dsk: object, keys: Sequence[object], options: Options) -> dict[object, AnyFuture]:
         """Submit what of a graph is needed for ``keys``, and return a future for each of them."""
         self._engine.check_open()
+        fused, names = fuse(dsk)
+        # Who asks for what is inside of a chain, by a key of a graph that he has seen, gets just that.
+        if all(key in names for key in keys):
+            made = self._submit_graph(fused, [names[key] for key in keys], options)
+            return {key: made[names[key]] for key in keys}
+        return self._submit_graph(dsk, keys, options)
+
+    def _submit_graph(self, dsk: object, keys: Sequence[object], options: Options) -> dict[object, AnyFuture]:
         nodes, futures = read_graph(dsk)
         # What exists already is held until it has futures of its own, or it might be released halfway.
         known = KnownKeys(self._engine)
