@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,12 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import psutil
 import pytest
 
 from himalia import Client, LocalCluster
-from himalia.worker.template import HARMLESS
+from himalia.worker.template import ADOPTION, HARMLESS
+from himalia.worker.wiring import TemplateConfig, WorkerConfig, control_pair
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are started afresh")
@@ -163,3 +166,28 @@ def test_what_the_owner_has_imported_is_there_before_the_first_call(client: Clie
         return "numpy" in sys.modules
 
     assert all(client.run(is_there).values())
+
+
+def test_a_fork_that_nobody_hears_of_ends(tmp_path: Path) -> None:
+    """Its nanny starts another worker with the same channel, and two must not read it."""
+    line, end = control_pair()
+    read, write = os.pipe()
+    told = TemplateConfig(control=end.fileno())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "himalia.worker.template"], stdin=subprocess.PIPE, pass_fds=[end.fileno()]
+    )
+    end.close()
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(told) + b"\n")
+    process.stdin.close()
+    line.recv(1000)  # it is ready
+    with open(os.devnull, "rb") as null:
+        config = WorkerConfig(name="w", index=0, nthreads=1, queue=0, channel=0, slots=0, arena="", cwd=str(tmp_path))
+        socket.send_fds(line, [msgspec.json.encode(config)], [write, null.fileno(), null.fileno(), null.fileno()])
+    line.close()
+    os.close(write)
+    began = time.monotonic()
+    with open(read, "rb") as stream:
+        stream.read()  # ends when nobody can write any more: neither it nor its fork
+    assert time.monotonic() - began < ADOPTION / 2
+    process.wait(10)

@@ -71,15 +71,22 @@ def serve(control: socket.socket) -> WorkerConfig | None:
         if not data:
             return None
         told = decode(data)
-        try:
-            pid, error = (0, "it has other threads") if has_threads() else (fork_twice(), "")
-        except OSError as problem:
-            pid, error = 0, str(problem)
+        pid, go, error = 0, -1, "it has other threads"
+        if not has_threads():
+            try:
+                pid, go = fork_twice()
+                error = ""
+            except OSError as problem:
+                error = str(problem)
         if pid < 0:
             return arrange(told, fds)
         for fd in fds:
             os.close(fd)
+        # First the answer: a fork that nobody knows of must not read a channel that somebody else is given then.
         control.send(msgspec.json.encode(Forked(told.index, pid, error)))
+        if go >= 0:
+            os.write(go, b".")
+            os.close(go)
 
 
 def has_threads() -> bool:
@@ -89,8 +96,11 @@ def has_threads() -> bool:
     return any((task / "comm").read_text().strip() not in HARMLESS for task in tasks)
 
 
-def fork_twice() -> int:
-    """Return the pid of a grandchild whose parent ended at once; a negative number in that grandchild."""
+def fork_twice() -> tuple[int, int]:
+    """Return the pid of a grandchild whose parent ended at once, and where to write a byte to so that it begins.
+
+    In that grandchild return a negative number, once the byte was written; it ends if nobody can write it any more.
+    """
     read, write = os.pipe()
     wait, go = os.pipe()
     with warnings.catch_warnings():
@@ -105,19 +115,18 @@ def fork_twice() -> int:
     if between == 0:
         os.close(read)
         os.close(go)
-        # Nobody knows of us if what was between died before it could tell.
         if not os.read(wait, 1):
             os._exit(0)
         os.close(wait)
-        return -1
-    with open(read, "rb") as stream, open(go, "wb", buffering=0) as starter:
-        os.close(wait)
+        return -1, -1
+    os.close(wait)
+    with open(read, "rb") as stream:
         said = stream.read()
-        os.waitpid(between, 0)
-        if not said:
-            raise OSError("the system starts no more processes")
-        starter.write(b".")
-    return int(said)
+    os.waitpid(between, 0)
+    if not said:
+        os.close(go)
+        raise OSError("the system starts no more processes")
+    return int(said), go
 
 
 def arrange(told: WorkerConfig, fds: list[int]) -> WorkerConfig:
