@@ -8,7 +8,6 @@ from __future__ import annotations
 import operator
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from time import perf_counter, time
 from typing import Any, Final
 
@@ -24,6 +23,8 @@ from himalia.worker.results import describe, in_one_piece, type_name
 from himalia.worker.space import Space
 
 READING: Final = "Its function or arguments can't be read in the worker. "
+SIMPLE: Final = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict})
+"""Types of most results, which are pickled as they are."""
 WRITING: Final = "It returned, but its result can't be sent. "
 
 
@@ -103,7 +104,7 @@ class Calls:
                 returned = perf_counter()
                 before = WRITING
                 # Still interruptible: pickling a large value runs a user's code, too, and takes seconds.
-                frames = serialize.dumps(by_items(in_one_piece(value)))
+                frames = serialize.dumps(value if type(value) in SIMPLE else by_items(in_one_piece(value)))
             finally:
                 if thread:
                     # An exception that was set and not raised yet is taken back; a signal needs no such thing, its
@@ -179,14 +180,12 @@ class Calls:
             if run.function and function is None:
                 function = self._find_function(run.function)  # first: it may know where to import from
             # Of what it looks up by a key the rest need not be unpickled.
-            with picking() if function is operator.getitem else nullcontext():
-                for key, place in left:
-                    if key == run.argument:
-                        call.append((key, place))
-                    elif place.inline is not None:
-                        values[key] = serialize.loads_packed(place.inline)
-                    else:
-                        values[key] = serialize.loads(self.read(place))
+            load = self._load_for_lookup if function is operator.getitem else self._load
+            for key, place in left:
+                if key == run.argument:
+                    call.append((key, place))
+                else:
+                    values[key] = load(place)
             with serialize.resolving(values):
                 parts = serialize.loads(self.read(call.pop()[1])) if call else serialize.loads_packed(run.call)
         except BaseException:
@@ -198,6 +197,15 @@ class Calls:
         else:
             function, args, kwargs = parts
         return function, args, kwargs
+
+    def _load(self, place: Place) -> Any:
+        if place.inline is not None:
+            return serialize.loads_packed(place.inline)
+        return serialize.loads(self.read(place))
+
+    def _load_for_lookup(self, place: Place) -> Any:
+        with picking():
+            return self._load(place)
 
     def _find_function(self, digest: bytes) -> Function:
         """Return a function by its digest, asking the nanny if this is the first time."""
