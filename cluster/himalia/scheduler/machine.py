@@ -8,7 +8,7 @@ Everything that decides is in the modules next to this one, each a set of transi
 ``transitions``  the life of a task
 ``placement``    which host gets it
 ``cancelling``   stopping, retrying, taking back
-``loss``         what follows when a result, a worker or a host is gone
+``deaths``       what follows when a result, a worker or a host is gone
 ``membership``   who comes and goes, and which functions clients have told
 ``questions``    what clients ask; ``forwarding`` what hosts have to answer
 ``scaling``      how many workers a host shall have
@@ -71,8 +71,8 @@ from himalia.messages.parts import Close, ForgetFunctions, FunctionBody, Message
 from himalia.names import ClientId, HostId, Key, PeerId, new_incarnation
 from himalia.scheduler import (
     cancelling,
+    deaths,
     following,
-    loss,
     membership,
     output,
     questions,
@@ -150,7 +150,7 @@ TRANSITIONS: Final[dict[type, Transition]] = {
     TaskFinished: transitions.finish,
     Submit: submission.submit,
     ReleaseKeys: wishes.release_keys,
-    DataAdded: loss.add_replica,
+    DataAdded: deaths.add_replica,
     TaskFailed: transitions.fail,
     FunctionBody: membership.define_function,
     ForgetFunctions: membership.forget_functions,
@@ -159,17 +159,17 @@ TRANSITIONS: Final[dict[type, Transition]] = {
     CancelKeys: cancelling.cancel_keys,
     CancelSpan: cancelling.cancel_span,
     RetryKeys: cancelling.retry_keys,
-    ReportMissing: loss.report_missing,
+    ReportMissing: deaths.report_missing,
     Heartbeat: membership.take_heartbeat,
     Withdrawn: cancelling.withdrawn,
-    InputMissing: loss.miss_inputs,
-    DataLost: loss.lose_data,
-    Inventory: loss.reconcile,
+    InputMissing: deaths.miss_inputs,
+    DataLost: deaths.lose_data,
+    Inventory: deaths.reconcile,
     WorkerOutput: output.worker_output,
     RegisterNanny: membership.register_nanny,
     WorkerStarted: membership.worker_started,
     WorkerStopped: membership.worker_stopped,
-    WorkerDied: loss.lose_worker,
+    WorkerDied: deaths.lose_worker,
     Reply: questions.reply,
     GetInfo: questions.get_info,
     GetKeys: questions.get_keys,

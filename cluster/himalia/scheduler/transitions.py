@@ -270,8 +270,8 @@ def fail(state: SchedulerState, message: TaskFailed, source: PeerId) -> None:
     error = message.error
     state.log.add((task.key, task.group.name, host.id, error.worker, "error", message.timing, 0))
     state.count_error(task, error)
-    # Retries are for exceptions only. A worker that died has its strikes (loss.py), and a lost input says nothing about
-    # this call.
+    # Retries are for exceptions only. A worker that died has its strikes (deaths.py), and a lost input says nothing
+    # about this call.
     if task.retries > 0:
         task.retries -= 1
         state.events.add(state.now, "retried", task.key, f"attempt {task.tries} failed on {error.worker}: {error.text}")

@@ -1,8 +1,10 @@
-"""What happens when something is gone: a host, a worker, a result.  Nothing finished is recomputed without need.
+"""What becomes of calls and data when a worker or a host dies, or a result is lost: nothing is recomputed without need.
 
 A result whose last holder is gone is computed again if somebody needs it; a call that ran on a host that left runs
 again without blame; a call that was running when its worker process died gets a strike, and ``settings.strikes`` of
 them end it.  A death by a signal from outside is much less than a strike (:func:`weigh`).
+
+What hosts say of the results that they have, got and lost is judged here, too: it is how losses are found.
 """
 
 from __future__ import annotations
