@@ -49,13 +49,13 @@ MUTANTS = (
         "the result of an older attempt is taken for that of the newer one",
     ),
     Mutant(
-        "scheduler/transitions.py",
+        "scheduler/freeing.py",
         "        if task.wanted_by or task.waiters or task.protected or task.status is FORGOTTEN:",
         "        if task.waiters or task.protected or task.status is FORGOTTEN:",
         "what a client holds is freed",
     ),
     Mutant(
-        "scheduler/transitions.py",
+        "scheduler/freeing.py",
         "        if task.wanted_by or task.waiters or task.protected or task.status is FORGOTTEN:",
         "        if task.wanted_by or task.protected or task.status is FORGOTTEN:",
         "inputs are freed before what needs them has run",
@@ -73,7 +73,7 @@ MUTANTS = (
         "news that were held back come after the release of their future",
     ),
     Mutant(
-        "scheduler/transitions.py",
+        "scheduler/freeing.py",
         "    state.to_free.setdefault(host, []).append((key, attempt))\n    bury",
         "    bury",
         "results that nobody wants any more stay at their host",
@@ -85,7 +85,7 @@ MUTANTS = (
         "one retry less than was asked for",
     ),
     Mutant(
-        "scheduler/transitions.py",
+        "scheduler/freeing.py",
         "        elif task.status is FINISHED and not (task.placed and task.dependents):",
         "        elif task.status is FINISHED:",
         "placed data go though something that was lost has to be computed from them again",

@@ -27,6 +27,8 @@ from himalia.messages.nanny import (
 )
 from himalia.messages.parts import TaskError
 from himalia.names import HostId, Key, PeerId, WorkerName
+from himalia.scheduler.freeing import settle
+from himalia.scheduler.held import add_held, drop_holder
 from himalia.scheduler.placement import abandon, assign, bury, leave_host, refill, refill_all, update_room
 from himalia.scheduler.state import (
     ASSIGNED,
@@ -41,13 +43,10 @@ from himalia.scheduler.state import (
     move,
 )
 from himalia.scheduler.transitions import (
-    add_held,
     err,
     lost_error,
     need,
     place_if_ready,
-    remove_held,
-    settle,
     start_again,
     tell_status,
     wait_for_inputs,
@@ -67,15 +66,6 @@ every 0.3 s, gets through one time in 28; 300 deaths in a row happen to one in 5
 OUTSIDE_MEMORY: Final = 60.0
 """Seconds for which deaths of others are remembered.  Guess: longer than a nanny pauses before it starts a worker
 again, so that kills which go on are seen as one series, and shorter than a session at a notebook."""
-
-
-def drop_holder(task: SchedulerTask, host: HostState) -> bool:
-    """Note that a host doesn't have a result any more; return whether that was the last one."""
-    if host not in task.holders:
-        return False
-    task.holders = tuple([holder for holder in task.holders if holder is not host])
-    remove_held(host, task)
-    return not task.holders
 
 
 def recover(state: SchedulerState, lost: Iterable[SchedulerTask]) -> None:

@@ -6,6 +6,7 @@ Everything that decides is in the modules next to this one, each a set of transi
 ``submission``   what clients send in: calls, and values that they placed
 ``wishes``       which keys they hold futures of
 ``transitions``  the life of a task
+``freeing``      what frees its result: who needs it no more
 ``placement``    which host gets it
 ``cancelling``   stopping, retrying, taking back
 ``deaths``       what follows when a result, a worker or a host is gone
@@ -83,6 +84,7 @@ from himalia.scheduler import (
 )
 from himalia.scheduler.checks import check
 from himalia.scheduler.events import SelfMeasured
+from himalia.scheduler.freeing import flush_frees
 from himalia.scheduler.state import ClientState, HostState, SchedulerState, SchedulerTask
 from himalia.settings import DEFAULT, Settings
 
@@ -136,7 +138,7 @@ class SchedulerMachine:
         TRANSITIONS[event.__class__](state, event, source)
         # Once per event, so that a host is told in one message what a whole graph leaves behind.
         if state.to_free:
-            transitions.flush_frees(state)
+            flush_frees(state)
         out = state.out
         state.out = []
         return out
