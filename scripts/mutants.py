@@ -312,7 +312,7 @@ MUTANTS = (
         "news of what a name stood for before settle the future that has it now",
     ),
     Mutant(
-        "client/engine/releasing.py",
+        "client/engine/letting_go.py",
         "        remember(state, released)\n",
         "",
         "a name that is used again in the moment of its release isn't known as such",
