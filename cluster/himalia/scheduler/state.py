@@ -33,7 +33,7 @@ from himalia.scheduler.window import MOST_HELD, SendWindow
 from himalia.settings import Settings
 from himalia.telemetry.errors import ErrorTable
 from himalia.telemetry.events import EventLog
-from himalia.telemetry.finished import TelemetryLog
+from himalia.telemetry.finished_calls import TelemetryLog
 from himalia.telemetry.groups import MeanDuration, TaskGroup
 
 GROUPS: Final = 1000
