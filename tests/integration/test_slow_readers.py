@@ -43,7 +43,7 @@ FOLLOWS = """
     import threading
     from himalia import Client
     from himalia.follow.thread_feed import ThreadFeed
-    from himalia.telemetry.finished import _decode
+    from himalia.telemetry.finished_calls import _decode
 
     if __name__ == "__main__":
         with Client(sys.argv[1]) as client:

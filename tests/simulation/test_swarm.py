@@ -63,9 +63,9 @@ def test_a_scheduler_that_forgets_to_look_for_work_is_found_and_the_plan_shrinks
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The exam can fail: with refill() switched off, something waits for ever."""
-    from himalia.scheduler import cancelling, loss, membership, transitions
+    from himalia.scheduler import cancelling, deaths, freeing, membership, transitions
 
-    for module in (placement, cancelling, loss, membership, transitions):
+    for module in (placement, cancelling, deaths, freeing, membership, transitions):
         if hasattr(module, "refill"):
             monkeypatch.setattr(module, "refill", lambda state, host: None)
     seed = next(seed for seed in range(20) if run_seed(seed).error)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from himalia.follow.tape import Tape
+from himalia.follow.recording_file import RecordingFile
 from himalia.named_file import replacing, write_text
 from himalia.telemetry.recording_format import MAGIC, new_header
 
@@ -27,7 +27,7 @@ def mode(path: Path) -> int:
 
 
 def record(path: Path) -> None:
-    Tape(path, new_header("moons", now=0.0), 10**6).close()
+    RecordingFile(path, new_header("moons", now=0.0), 10**6).close()
 
 
 def test_a_new_file_has_the_mode_that_the_umask_leaves_but_not_for_everybody_to_write(

@@ -6,7 +6,7 @@ From the bytes up; each file knows only those before it:
 ``framing``        where one frame ends and the next begins
 ``codec``          messages of one tick to one frame, and back
 ``session``        numbered, acknowledged, resumable: nothing lost, nothing twice, in order (pure)
-``packing``        several buffers as one byte string: how a value rides inside a message
+``buffers``        several buffers as one byte string: how a value rides inside a message
 ``addresses``      ``unix://``, ``tcp://``, ``tls://``
 ``security``       credentials, keys by role, certificates
 ``tls``            TLS contexts

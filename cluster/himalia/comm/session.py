@@ -9,7 +9,8 @@ sides tell each other how far they got and send the kept frames again.  So
 - nothing is overtaken: a frame that leaves a gap can only come from a broken peer and ends the session.
 
 Acknowledgements ride on frames that go the other way; one goes alone only when a lot is owed or a timer asks for it.
-A failure poisons the session: everything after it raises the same error.
+A failure poisons the session: everything after it raises the same error.  When a connection is dialled again, and when
+the lease of a silent peer is over, is decided in ``endpoint.py``.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 A recording begins with what the scheduler still remembers, so that one started after something went wrong shows it.
 One that is stopped has all that the scheduler knew at that moment: it is asked for what wasn't pushed yet.
-This module decides what the cluster is asked, and when a recording ends; ``transcript.py`` what it says, ``tape.py``
-where the bytes go.  It costs the scheduler what any follower costs; packing and writing happen in the thread that
-follows.
+This module decides what the cluster is asked, and when a recording ends; ``recording_contents.py`` what it says,
+``recording_file.py`` where the bytes go.  It costs the scheduler what any follower costs; packing and writing happen in
+the thread that follows.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from himalia.errors import HimaliaError, RecordingError, UsageError
+from himalia.follow.recording_contents import RecordingContents, newest_lines
+from himalia.follow.recording_file import RecordingFile
 from himalia.follow.source import Followable, Question, Source
-from himalia.follow.tape import Tape
 from himalia.follow.thread_feed import ThreadFeed
-from himalia.follow.transcript import Transcript, newest_lines
 from himalia.messages.answers import ClusterInfo, ProcessLogs, ProfileSamples, TelemetryReport
 from himalia.messages.client import Telemetry
 from himalia.show.look import card, fact, facts
@@ -84,8 +84,8 @@ class Recorder:
         self._lines_since = self._since
         # Never due: one comparison for both cases.
         self._logs_at = started if logs else math.inf
-        self._tape = Tape(self.path, new_header(cluster, now=started), limit)
-        self._transcript = Transcript(lambda packer: self._tape.write(packer), started)
+        self._file = RecordingFile(self.path, new_header(cluster, now=started), limit)
+        self._contents = RecordingContents(lambda packer: self._file.write(packer), started)
         self._unsubscribe: Callable[[], None] = lambda: None  # it may end before subscribing has returned
         # Before the past is asked for: what happens in between is in a push or in the answer, if not in both.
         self._unsubscribe = feed.subscribe(self._take, self._take_info, self._finish, self._take_restart)
@@ -93,12 +93,12 @@ class Recorder:
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else f"ended: {self.reason}"
-        return f"<Recorder: {str(self.path)!r}, {format_bytes(self._tape.nbytes)}, {state}>"
+        return f"<Recorder: {str(self.path)!r}, {format_bytes(self._file.nbytes)}, {state}>"
 
     def _repr_html_(self) -> str:
         status, label = ("running", "recording") if self.is_running else ("closed", "ended")
         content = facts(
-            fact("Size", format_bytes(self._tape.nbytes)),
+            fact("Size", format_bytes(self._file.nbytes)),
             fact("Open it with", escape(f"himalia replay {self.path.name}"), code=True),
             *([fact("Ended because", escape(self.reason))] if self.reason else []),
         )
@@ -171,14 +171,14 @@ class Recorder:
 
     def _take(self, telemetry: Telemetry) -> None:
         now = self._now()
-        self._write(lambda: self._transcript.add_push(telemetry, now))
+        self._write(lambda: self._contents.add_push(telemetry, now))
         # With a push, since there is one four times a second: no timer of its own.
         if self.is_running and now >= self._logs_at + LOGS_SECONDS:
             self._logs_at = now
             self._feed.post(self._ask_logs, self._take_logs)
 
     def _take_info(self, info: ClusterInfo) -> None:
-        self._write(lambda: self._transcript.add_info(info, self._now()))
+        self._write(lambda: self._contents.add_info(info, self._now()))
 
     def _take_restart(self) -> None:
         # A file whose times go back can't be replayed from any moment.
@@ -186,32 +186,32 @@ class Recorder:
 
     def _take_past(self, report: TelemetryReport | None, failure: BaseException | None) -> None:
         # Without an answer, too (None): pushes that wait for it must be written.
-        self._write(lambda: self._transcript.add_past(report))
+        self._write(lambda: self._contents.add_past(report))
 
     def _take_logs(self, answer: ProcessLogs | None, failure: BaseException | None) -> None:
         lines = newest_lines(answer) if answer is not None else {}
         if lines:
             # By the lines' own clock, not ours: so none is told twice.
             self._lines_since = max(line.time for some in lines.values() for line in some)
-            self._write(lambda: self._transcript.add_logs(lines, self._now()))
+            self._write(lambda: self._contents.add_logs(lines, self._now()))
 
     def _take_profile(self, answer: ProfileSamples | None) -> None:
         if answer is not None and (answer.samples or answer.problems):
-            self._write(lambda: self._transcript.add_profile(answer, self._now()))
+            self._write(lambda: self._contents.add_profile(answer, self._now()))
 
     def _finish(self, reason: str) -> None:
         """Write the rest and close the file."""
 
         def end() -> None:
-            self._transcript.end(reason, self._now())
+            self._contents.end(reason, self._now())
             self._end(reason)
 
         self._write(end)
 
     def _write(self, tell: Callable[[], None]) -> None:
-        """Have the transcript tell something; if that can't be written, it is the end.  Nothing after the end."""
+        """Add something to the contents; if that can't be written, it is the end.  Nothing after the end."""
         with self._lock:
-            # Looked at under the lock: who stops and who follows are two threads, and a closed tape takes nothing.
+            # Looked at under the lock: who stops and who follows are two threads, and a closed file takes nothing.
             if self.is_running:
                 try:
                     tell()
@@ -229,4 +229,4 @@ class Recorder:
     def _end(self, reason: str) -> None:
         self.is_running = False
         self.reason = reason
-        self._tape.close()
+        self._file.close()

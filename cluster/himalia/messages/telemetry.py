@@ -234,7 +234,7 @@ class HostMetrics(Part):
 class TaskRecord(Part):
     """Telemetry of one finished call (docs/design.md, Telemetry)."""
 
-    # The order of these is that of the scheduler's rows (telemetry/finished.py), which are packed as they are.
+    # The order of these is that of the scheduler's rows (telemetry/finished_calls.py), which are packed as they are.
     key: Key
     group: Name
     host: HostId

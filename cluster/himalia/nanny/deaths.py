@@ -2,7 +2,7 @@
 
 Only calls that the worker had marked as begun in its slots are named to the scheduler, and only they are blamed.  A
 result that arrived before the death counts.  What was in the worker's own queue goes to its successor.
-Where the others run next, and which of them is to blame, is decided by ``scheduler/loss.py``.
+Where the others run next, and which of them is to blame, is decided by ``scheduler/deaths.py``.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A call that was running is to blame for a crash and for memory that ran out.  Of a signal that somebody else sent (a
 person, a batch system, a container that is stopped) it knows as little as anybody, so it must not pay for that; the
-scheduler counts such deaths for little (``scheduler/loss.py``).  What tells the two apart:
+scheduler counts such deaths for little (``scheduler/deaths.py``).  What tells the two apart:
 
 - signals that only faults raise, and exit codes: a crash;
 - the kernel's count of processes that it killed for want of memory, which rose: memory;

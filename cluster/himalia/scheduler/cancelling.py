@@ -5,6 +5,7 @@ from __future__ import annotations
 from himalia.messages.client import CancelKeys, CancelSpan, ResultCancelled, ResultErred, ResultPending, RetryKeys
 from himalia.messages.nanny import Withdraw, Withdrawn
 from himalia.names import Key, PeerId
+from himalia.scheduler.freeing import drop_inputs, settle, stop
 from himalia.scheduler.placement import assign, bury, leave_host, refill
 from himalia.scheduler.state import (
     ACTIVE,
@@ -18,17 +19,7 @@ from himalia.scheduler.state import (
     SchedulerTask,
     move,
 )
-from himalia.scheduler.transitions import (
-    drop_inputs,
-    need,
-    settle,
-    start_again,
-    stop,
-    tell_status,
-    unknown_error,
-    unwant,
-    want,
-)
+from himalia.scheduler.transitions import need, start_again, tell_status, unknown_error, unwant, want
 
 
 def cancel_keys(state: SchedulerState, message: CancelKeys, source: PeerId) -> None:

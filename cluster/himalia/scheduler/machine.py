@@ -6,9 +6,10 @@ Everything that decides is in the modules next to this one, each a set of transi
 ``submission``   what clients send in: calls, and values that they placed
 ``wishes``       which keys they hold futures of
 ``transitions``  the life of a task
+``freeing``      what frees its result: who needs it no more
 ``placement``    which host gets it
 ``cancelling``   stopping, retrying, taking back
-``loss``         what follows when a result, a worker or a host is gone
+``deaths``       what follows when a result, a worker or a host is gone
 ``membership``   who comes and goes, and which functions clients have told
 ``questions``    what clients ask; ``forwarding`` what hosts have to answer
 ``scaling``      how many workers a host shall have
@@ -71,8 +72,8 @@ from himalia.messages.parts import Close, ForgetFunctions, FunctionBody, Message
 from himalia.names import ClientId, HostId, Key, PeerId, new_incarnation
 from himalia.scheduler import (
     cancelling,
+    deaths,
     following,
-    loss,
     membership,
     output,
     questions,
@@ -83,6 +84,7 @@ from himalia.scheduler import (
 )
 from himalia.scheduler.checks import check
 from himalia.scheduler.events import SelfMeasured
+from himalia.scheduler.freeing import flush_frees
 from himalia.scheduler.state import ClientState, HostState, SchedulerState, SchedulerTask
 from himalia.settings import DEFAULT, Settings
 
@@ -136,7 +138,7 @@ class SchedulerMachine:
         TRANSITIONS[event.__class__](state, event, source)
         # Once per event, so that a host is told in one message what a whole graph leaves behind.
         if state.to_free:
-            transitions.flush_frees(state)
+            flush_frees(state)
         out = state.out
         state.out = []
         return out
@@ -150,7 +152,7 @@ TRANSITIONS: Final[dict[type, Transition]] = {
     TaskFinished: transitions.finish,
     Submit: submission.submit,
     ReleaseKeys: wishes.release_keys,
-    DataAdded: loss.add_replica,
+    DataAdded: deaths.add_replica,
     TaskFailed: transitions.fail,
     FunctionBody: membership.define_function,
     ForgetFunctions: membership.forget_functions,
@@ -159,17 +161,17 @@ TRANSITIONS: Final[dict[type, Transition]] = {
     CancelKeys: cancelling.cancel_keys,
     CancelSpan: cancelling.cancel_span,
     RetryKeys: cancelling.retry_keys,
-    ReportMissing: loss.report_missing,
+    ReportMissing: deaths.report_missing,
     Heartbeat: membership.take_heartbeat,
     Withdrawn: cancelling.withdrawn,
-    InputMissing: loss.miss_inputs,
-    DataLost: loss.lose_data,
-    Inventory: loss.reconcile,
+    InputMissing: deaths.miss_inputs,
+    DataLost: deaths.lose_data,
+    Inventory: deaths.reconcile,
     WorkerOutput: output.worker_output,
     RegisterNanny: membership.register_nanny,
     WorkerStarted: membership.worker_started,
     WorkerStopped: membership.worker_stopped,
-    WorkerDied: loss.lose_worker,
+    WorkerDied: deaths.lose_worker,
     Reply: questions.reply,
     GetInfo: questions.get_info,
     GetKeys: questions.get_keys,

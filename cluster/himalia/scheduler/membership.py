@@ -1,4 +1,4 @@
-"""Who is there: hosts with their workers, clients with their wishes.  What a loss means is decided in ``loss``."""
+"""Who is there: hosts with their workers, clients with their wishes.  What a loss means is decided in ``deaths``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from himalia.messages.nanny import Heartbeat, RegisterNanny, WorkerStarted, Work
 from himalia.messages.parts import ForgetFunctions, FunctionBody, HostsChanged, WorkerInfo
 from himalia.names import ClientId, Digest, PeerId
 from himalia.plural import plural
-from himalia.scheduler.loss import compare_tallies, lose_host, remove_worker, take_inventory, unbind
+from himalia.scheduler.deaths import compare_tallies, lose_host, remove_worker, take_inventory, unbind
+from himalia.scheduler.freeing import settle
 from himalia.scheduler.placement import refill, update_room
 from himalia.scheduler.scaling import scale_again
 from himalia.scheduler.state import ClientState, FunctionState, HostState, SchedulerState, WorkerState
 from himalia.scheduler.submission import end_submission
-from himalia.scheduler.transitions import settle, unwant
+from himalia.scheduler.transitions import unwant
 
 
 def add_client(state: SchedulerState, peer: PeerId) -> None:

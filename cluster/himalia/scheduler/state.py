@@ -33,7 +33,7 @@ from himalia.scheduler.window import MOST_HELD, SendWindow
 from himalia.settings import Settings
 from himalia.telemetry.errors import ErrorTable
 from himalia.telemetry.events import EventLog
-from himalia.telemetry.finished import TelemetryLog
+from himalia.telemetry.finished_calls import TelemetryLog
 from himalia.telemetry.groups import MeanDuration, TaskGroup
 
 GROUPS: Final = 1000
@@ -174,7 +174,7 @@ class SchedulerTask:
         self.withdrawing = 0
         """The attempt that was asked back from its host (stolen), if any."""
         self.strikes = 0.0
-        """Workers that died while running it, each by what it says of the call; see ``loss.weigh``."""
+        """Workers that died while running it, each by what it says of the call; see ``deaths.weigh``."""
         self.holders: tuple[HostState, ...] = ()
         """FINISHED: hosts that have its result, in the order they got it."""
         self.nbytes = -1
@@ -431,7 +431,7 @@ class SchedulerState:
         self.errors = ErrorTable()
         self.events = EventLog()
         self.outside_deaths: deque[tuple[float, frozenset[Key]]] = deque(maxlen=OUTSIDE_DEATHS)
-        """Workers that died by signals from outside lately: when, and what they ran; see ``loss.weigh``."""
+        """Workers that died by signals from outside lately: when, and what they ran; see ``deaths.weigh``."""
         self.drift_repaired = 0
         """Differences that digests brought to light."""
         self.questions = OpenQuestions()

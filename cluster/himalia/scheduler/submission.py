@@ -8,6 +8,8 @@ from __future__ import annotations
 from himalia.messages.client import DataPlaced, KeyTaken, ResultErred, ResultPending, Submit
 from himalia.messages.parts import TaskError, TaskOptions, TaskSpec
 from himalia.names import Key, PeerId, shorten
+from himalia.scheduler.freeing import settle
+from himalia.scheduler.held import add_held
 from himalia.scheduler.restrictions import requirement_of
 from himalia.scheduler.state import (
     ACTIVE,
@@ -19,17 +21,7 @@ from himalia.scheduler.state import (
     SchedulerTask,
     move,
 )
-from himalia.scheduler.transitions import (
-    add_held,
-    err,
-    lost_error,
-    need,
-    set_result,
-    settle,
-    tell_status,
-    wake_dependents,
-    want,
-)
+from himalia.scheduler.transitions import err, lost_error, need, set_result, tell_status, wake_dependents, want
 
 
 def submit(state: SchedulerState, message: Submit, source: PeerId) -> None:

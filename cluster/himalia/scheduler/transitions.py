@@ -1,26 +1,26 @@
-"""The life of a task: made, needed, finished, erred, cancelled, no longer needed, forgotten.
+"""The life of a task: wanted, needed, finished, failed, erred.  What frees its result is decided in ``freeing``.
 
 Two rules drive it all.  A task is *needed* while a client wants it or a dependent is ACTIVE; ``need`` starts what is
-needed, ``settle`` stops what isn't.  Both work on an explicit stack, so that a chain of 100,000 tasks is no recursion.
+needed, ``freeing.settle`` stops what isn't.  Both work on an explicit stack, so that a chain of 100,000 tasks is no
+recursion.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from himalia.messages.client import ResultErred, ResultPending, ResultReady
-from himalia.messages.nanny import FreeData, TaskFailed, TaskFinished
+from himalia.messages.nanny import TaskFailed, TaskFinished
 from himalia.messages.parts import TaskError, Timing
 from himalia.names import Key, PeerId, shorten
+from himalia.scheduler.freeing import discard, release_inputs, settle
+from himalia.scheduler.held import add_held
 from himalia.scheduler.placement import abandon, bury, leave_host, place, refill, refill_all
-from himalia.scheduler.restrictions import drop_requirement
 from himalia.scheduler.state import (
     ACTIVE,
     ASSIGNED,
     ERRED,
     FINISHED,
-    FORGOTTEN,
     RELEASED,
     WAITING,
     ClientState,
@@ -29,9 +29,6 @@ from himalia.scheduler.state import (
     SchedulerTask,
     move,
 )
-
-FREED: Final = 100_000
-"""Results named in one message: some 5 MB.  A client that leaves may have held millions."""
 
 
 def want(state: SchedulerState, client: ClientState, task: SchedulerTask) -> None:
@@ -196,24 +193,6 @@ def set_result(state: SchedulerState, task: SchedulerTask, host: HostState, nbyt
     add_held(host, task)
 
 
-def add_held(host: HostState, task: SchedulerTask) -> None:
-    """Enter a result into a host's books."""
-    host.held[task] = None
-    if not task.placed:
-        # Placed values are left out on both sides: they are announced by clients, in no order with what the nanny says,
-        # so a tally with them would differ for a while at every scatter.
-        host.data_tally ^= task.digest
-        host.data_count += 1
-
-
-def remove_held(host: HostState, task: SchedulerTask) -> None:
-    """Strike a result from a host's books."""
-    del host.held[task]
-    if not task.placed:
-        host.data_tally ^= task.digest
-        host.data_count -= 1
-
-
 def wake_dependents(state: SchedulerState, task: SchedulerTask) -> None:
     """Count one more input in memory for each waiting dependent, and place those that have all."""
     ready = []
@@ -229,23 +208,6 @@ def wake_dependents(state: SchedulerState, task: SchedulerTask) -> None:
         ready.sort(key=priority_of)
     for dependent in ready:
         place(state, dependent)
-
-
-def release_inputs(state: SchedulerState, task: SchedulerTask) -> None:
-    """Count a dependent that left ACTIVE; inputs that nobody needs any more are let go."""
-    for dependency in task.dependencies:
-        dependency.waiters -= 1
-        # settle() would find out by itself; the look before it spares a call and a list for each input, and most inputs
-        # have other readers.
-        if dependency.waiters == 0 and not dependency.wanted_by:
-            settle(state, dependency)
-
-
-def discard(state: SchedulerState, host: HostState, key: Key, attempt: int) -> None:
-    """Have a host drop the result of an attempt that isn't current any more."""
-    # Told at the end of the event, all in one message: what cleans up after a client names thousands.
-    state.to_free.setdefault(host, []).append((key, attempt))
-    bury(state, host, attempt)
 
 
 def waste(host: HostState, attempt: int, timing: Timing) -> None:
@@ -270,8 +232,8 @@ def fail(state: SchedulerState, message: TaskFailed, source: PeerId) -> None:
     error = message.error
     state.log.add((task.key, task.group.name, host.id, error.worker, "error", message.timing, 0))
     state.count_error(task, error)
-    # Retries are for exceptions only. A worker that died has its strikes (loss.py), and a lost input says nothing about
-    # this call.
+    # Retries are for exceptions only. A worker that died has its strikes (deaths.py), and a lost input says nothing
+    # about this call.
     if task.retries > 0:
         task.retries -= 1
         state.events.add(state.now, "retried", task.key, f"attempt {task.tries} failed on {error.worker}: {error.text}")
@@ -334,97 +296,6 @@ def err(state: SchedulerState, task: SchedulerTask, error: TaskError) -> None:
             release_inputs(state, task)
         # It may be that nobody wants it: an intermediate step, whose error its dependents carry on.
         settle(state, task)
-
-
-def settle(state: SchedulerState, task: SchedulerTask, *, interrupt: bool = False) -> None:
-    """Stop, free or forget a task that is not needed any more, then look at its inputs.
-
-    What was let go of may run to its end, where it runs; what was cancelled is interrupted, with all that ran for it.
-    """
-    stack = [task]
-    while stack:
-        task = stack.pop()
-        # The stack may name a task twice, and something on it may have become needed since: asked again each time.
-        if task.wanted_by or task.waiters or task.protected or task.status is FORGOTTEN:
-            continue
-        if task.status in ACTIVE:
-            stop(state, task, interrupt=interrupt)
-            stack.extend(drop_inputs(task))
-        elif task.status is FINISHED and not (task.placed and task.dependents):
-            # What can't be computed again stays, as long as something may be computed from it again.
-            free(state, task)
-        # One that others depend on stays known, without a result: they may be wanted again, and then it is computed
-        # again.
-        if not task.dependents:
-            forget(state, task)
-            stack.extend(task.dependencies)
-
-
-def stop(state: SchedulerState, task: SchedulerTask, *, interrupt: bool) -> None:
-    """Make an ACTIVE task RELEASED."""
-    # abandon() clears it.
-    host = task.host
-    if task.status is ASSIGNED:
-        abandon(state, task, interrupt=interrupt)
-    move(task, RELEASED)
-    # Of a task that stays known (dependents) it may be taken back when it is needed again: hence `stopped`.
-    task.group.cancelled += 1
-    if task.dependents:
-        state.stopped[task] = None
-    if host is not None:
-        refill(state, host)
-
-
-def drop_inputs(task: SchedulerTask) -> list[SchedulerTask]:
-    """Count a dependent that left ACTIVE; return the inputs to settle."""
-    for dependency in task.dependencies:
-        dependency.waiters -= 1
-    # Returned, not settled: the caller walks with a stack of its own, since a chain may be longer than Python's.
-    return [dependency for dependency in task.dependencies if dependency.waiters == 0]
-
-
-def free(state: SchedulerState, task: SchedulerTask) -> None:
-    """Let go of a FINISHED task's result everywhere."""
-    for host in task.holders:
-        remove_held(host, task)
-        state.to_free.setdefault(host, []).append((task.key, task.attempt))
-    task.holders = ()
-    task.group.memory -= task.nbytes
-    # Last: the group counts by status, and its memory above is that of a FINISHED task.
-    move(task, RELEASED)
-
-
-def forget(state: SchedulerState, task: SchedulerTask) -> None:
-    """Remove a task that nothing wants and nothing depends on."""
-    # Before it leaves the table: the group counts a forgotten task among those there ever were.
-    move(task, FORGOTTEN)
-    del state.tasks[task.key]
-    task.group.tasks -= 1
-    if state.stopped:
-        state.stopped.pop(task, None)
-    if task.requirement is not None:
-        drop_requirement(state, task.requirement)
-    if task.function:
-        function = state.functions[task.function]
-        function.tasks -= 1
-        # A client names a function for as long as it holds it in its own cache, so the pickle outlives its last task.
-        if function.tasks == 0 and function.clients == 0:
-            del state.functions[task.function]
-    for dependency in task.dependencies:
-        assert dependency.dependents is not None
-        # With a default: forgetting walks from the ends of chains back, and an input that was forgotten before is cut
-        # off already.
-        dependency.dependents.pop(task, None)
-
-
-def flush_frees(state: SchedulerState) -> None:
-    """Tell each host once what it may drop."""
-    for host, data in state.to_free.items():
-        # One that left in this very event is told nothing; its results went with it.
-        if host.id in state.hosts:
-            for start in range(0, len(data), FREED):
-                state.send(host, FreeData(data[start : start + FREED]))
-    state.to_free.clear()
 
 
 def lost_error(task: SchedulerTask) -> TaskError:

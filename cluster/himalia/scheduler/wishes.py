@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from himalia.messages.client import ReleaseKeys, ResultErred, WantKeys
 from himalia.names import PeerId
+from himalia.scheduler.freeing import settle
 from himalia.scheduler.state import RELEASED, SchedulerState
-from himalia.scheduler.transitions import need, settle, tell_status, unknown_error, unwant, want
+from himalia.scheduler.transitions import need, tell_status, unknown_error, unwant, want
 
 
 def want_keys(state: SchedulerState, message: WantKeys, source: PeerId) -> None:

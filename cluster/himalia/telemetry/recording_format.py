@@ -148,7 +148,7 @@ class Packer:
     def add(self, time: float, kind: str, payload: object, *, records: int = 0) -> None:
         """Collect one frame; one of kind ``base`` has to be the first of its block."""
         raw = _encode(payload)
-        # So the writer has to empty the packer before a base (transcript.py).
+        # So the writer has to empty the packer before a base (follow/recording_contents.py).
         self._starts = self._starts or kind == "base"
         # Packed at once: the payload may be a table that changes before the block is written.
         self._frames.append(RecordedFrame(time, kind, msgspec.Raw(raw)))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from himalia.follow.thread_feed import ThreadFeed
 from himalia.errors import ClosedError, RecordingError, UsageError
 from himalia.follow.recorder import Recorder
-from himalia.follow.transcript import length_of_array, newest_lines
+from himalia.follow.recording_contents import length_of_array, newest_lines
 from himalia.messages.answers import ClusterInfo, HostView, ProcessLogs, ProfileSamples, TelemetryReport
 from himalia.messages.client import Telemetry
 from himalia.messages.parts import Timing
@@ -262,7 +262,7 @@ def test_a_full_disk_is_an_error_with_advice(tmp_path: Path, monkeypatch: pytest
     def write(packer: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(recorder._tape, "write", write)
+    monkeypatch.setattr(recorder._file, "write", write)
     feed.answer()
     assert not recorder.is_running
     feed.take(push(6, 7))

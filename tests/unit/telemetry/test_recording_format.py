@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from himalia.errors import RecordingError, UsageError
-from himalia.follow.tape import Tape
+from himalia.follow.recording_file import RecordingFile
 from himalia.messages.answers import ClusterInfo, HostView, ProfileSamples
 from himalia.messages.client import Telemetry
 from himalia.messages.parts import Timing
@@ -38,19 +38,19 @@ def push(time: float, count: int = 1, total: int = 0) -> Telemetry:
     return Telemetry(time, [group], [], 0, {"h": HostMetrics(cpu=0.5)}, [block], status=SchedulerStatus(total=total))
 
 
-def write(path: Path, blocks: int = 3, limit: int = 10**6, base_every: int = 1) -> Tape:
-    tape = Tape(path, new_header("moons", now=1000.0), limit)
-    fill(tape, blocks, base_every)
-    return tape
+def write(path: Path, blocks: int = 3, limit: int = 10**6, base_every: int = 1) -> RecordingFile:
+    file = RecordingFile(path, new_header("moons", now=1000.0), limit)
+    fill(file, blocks, base_every)
+    return file
 
 
-def fill(tape: Tape, blocks: int, base_every: int = 1) -> None:
+def fill(file: RecordingFile, blocks: int, base_every: int = 1) -> None:
     packer = Packer()
     for number in range(blocks):
         if number % base_every == 0:
             packer.add(1000.0 + number, "base", push(1000.0 + number, 0, number))
         packer.add(1000.5 + number, "telemetry", push(1000.5 + number, 5, number), records=5)
-        tape.write(packer)
+        file.write(packer)
 
 
 def read(path: Path) -> Recording:
@@ -62,9 +62,9 @@ def told(recording: Recording) -> list[tuple[float, str]]:
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    tape = write(tmp_path / "run.himalia")
-    tape.close()
-    recording = read(tape.path)
+    file = write(tmp_path / "run.himalia")
+    file.close()
+    recording = read(file.path)
     assert recording.header.cluster == "moons"
     assert (recording.started, recording.ended, recording.torn) == (1000.0, 1002.5, False)
     assert [block.records for block in recording.blocks] == [5, 5, 5]
@@ -93,9 +93,9 @@ def test_every_kind_of_frame_comes_back_as_it_was() -> None:
 
 
 def test_a_file_cut_off_at_any_byte_is_read_up_to_its_last_whole_block(tmp_path: Path) -> None:
-    tape = write(tmp_path / "run.himalia", blocks=2)
-    tape.close()
-    whole = tape.path.read_bytes()
+    file = write(tmp_path / "run.himalia", blocks=2)
+    file.close()
+    whole = file.path.read_bytes()
     ends = [block.offset + block.size for block in Recording(whole).blocks]
     header = len(begin(new_header("moons", now=1000.0)))
     for length in range(header, len(whole)):
@@ -106,9 +106,9 @@ def test_a_file_cut_off_at_any_byte_is_read_up_to_its_last_whole_block(tmp_path:
 
 
 def test_a_damaged_block_ends_the_recording_before_it(tmp_path: Path) -> None:
-    tape = write(tmp_path / "run.himalia")
-    tape.close()
-    whole = bytearray(tape.path.read_bytes())
+    file = write(tmp_path / "run.himalia")
+    file.close()
+    whole = bytearray(file.path.read_bytes())
     second = Recording(bytes(whole)).blocks[1]
     for at in (second.offset + 8, second.offset + second.size - 1):
         damaged = whole.copy()
@@ -147,10 +147,10 @@ def test_a_length_that_lies_is_noticed_without_reading_it() -> None:
 
 def test_the_limit_is_kept_by_dropping_what_is_oldest(tmp_path: Path) -> None:
     path = tmp_path / "run.himalia"
-    tape = write(path, blocks=200, limit=20_000, base_every=5)
-    tape.close()
+    file = write(path, blocks=200, limit=20_000, base_every=5)
+    file.close()
     recording = read(path)
-    assert path.stat().st_size == tape.nbytes <= 20_000
+    assert path.stat().st_size == file.nbytes <= 20_000
     assert not recording.torn
     assert recording.blocks[0].starts
     assert recording.ended == 1199.5
@@ -161,13 +161,13 @@ def test_the_limit_is_kept_by_dropping_what_is_oldest(tmp_path: Path) -> None:
 
 
 def test_a_block_larger_than_the_limit_leaves_only_itself(tmp_path: Path) -> None:
-    tape = Tape(tmp_path / "run.himalia", new_header("moons", now=0.0), 500)
+    file = RecordingFile(tmp_path / "run.himalia", new_header("moons", now=0.0), 500)
     packer = Packer()
     for number in range(3):
         packer.add(float(number), "base", push(float(number), 200))
-        tape.write(packer)
-    tape.close()
-    assert [block.first for block in read(tape.path).blocks] == [2.0]
+        file.write(packer)
+    file.close()
+    assert [block.first for block in read(file.path).blocks] == [2.0]
 
 
 def test_reading_begins_where_everything_is_said() -> None:
@@ -182,7 +182,7 @@ def test_a_file_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "thesis.txt"
     path.write_text("years of work")
     with pytest.raises(UsageError, match="is not a recording; give another name"):
-        Tape(path, new_header("moons", now=0.0), 10**6)
+        RecordingFile(path, new_header("moons", now=0.0), 10**6)
     assert path.read_text() == "years of work"
 
 
@@ -196,19 +196,19 @@ def test_an_older_recording_is_replaced(tmp_path: Path) -> None:
 def test_a_link_that_is_put_in_the_way_of_a_recording_gets_nothing(tmp_path: Path, name: str) -> None:
     precious, link = tmp_path / "precious", tmp_path / name
     precious.write_text("years of work")
-    tape = write(tmp_path / "run.himalia", blocks=1, limit=20_000)
+    file = write(tmp_path / "run.himalia", blocks=1, limit=20_000)
     link.unlink(missing_ok=True)
     link.symlink_to(precious)
-    fill(tape, 200)
-    tape.close()
+    fill(file, 200)
+    file.close()
     assert precious.read_text() == "years of work"
-    assert not tape.path.is_symlink()
-    assert not read(tape.path).torn
+    assert not file.path.is_symlink()
+    assert not read(file.path).torn
 
 
 def test_a_place_that_can_t_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="can't be written: No such file or directory"):
-        Tape(tmp_path / "nowhere" / "run.himalia", new_header("moons", now=0.0), 10**6)
+        RecordingFile(tmp_path / "nowhere" / "run.himalia", new_header("moons", now=0.0), 10**6)
 
 
 def test_pushes_add_up_to_one_that_says_everything() -> None:

@@ -5,7 +5,7 @@ Everything that decides is in the modules next to this one, each a set of transi
 =============== =====================================================================
 ``submissions``  calls and values that the user wants, also again
 ``settling``     the scheduler's news of a key, and who is woken by them
-``releasing``    what the user lets go of or cancels
+``letting_go``   what the user lets go of or cancels
 ``staleness``    which news are of an earlier task of the same key
 ``session``      questions, hosts, the end of the scheduler or of this client
 =============== =====================================================================
@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from himalia.client.engine import events, releasing, session, settling, staleness, submissions
+from himalia.client.engine import events, letting_go, session, settling, staleness, submissions
 from himalia.client.engine.checks import check
 from himalia.client.engine.state import PENDING, EngineState, Record, Watcher
 from himalia.machine import Event, Instruction, PeerJoined, PeerLeft, Ticked
@@ -104,7 +104,7 @@ class ClientMachine:
 TRANSITIONS: Final[dict[type, Transition]] = {
     ResultReady: settling.ready,
     events.CallsSubmitted: submissions.submitted,
-    events.FuturesDropped: releasing.dropped,
+    events.FuturesDropped: letting_go.dropped,
     ResultErred: settling.erred,
     ResultPending: settling.pending_again,
     ResultCancelled: settling.cancelled,
@@ -116,7 +116,7 @@ TRANSITIONS: Final[dict[type, Transition]] = {
     Ticked: staleness.ticked,
     events.ValuePlaced: submissions.placed,
     events.KeysHeld: submissions.held,
-    events.CancelAsked: releasing.cancel_asked,
+    events.CancelAsked: letting_go.cancel_asked,
     events.RetryAsked: submissions.retry_asked,
     events.ReadFailed: settling.read_failed,
     events.CallsRefused: settling.refused,

@@ -2,7 +2,8 @@
 
 A call is one bar for its computation, and a thinner one for each of transfer,
 deserialization and serialization that is wide enough to be seen; otherwise these belong to the computation's bar
-(transfer, which happens before the thread is occupied, is then left out).
+(transfer, which happens before the thread is occupied, is then left out).  Calls that the scheduler didn't send, since
+they were too many (``himalia/telemetry/finished_calls.py``), are no bars, and in no crowd.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Sums over calls too narrow to be drawn one by one: how long each row was busy with each colour, column by column.
 
 Time is divided into columns of equal width.  Every second of every call is counted in the column in which it passed,
-so the sums of a row are the same at any width.
+so the sums of a row are the same at any width.  Nothing is left out here: which calls a view is sent, where they are
+too many, is decided in the scheduler (``himalia/telemetry/finished_calls.py``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The file that a recording is written to: appended block by block, and kept below its limit.
 
-A file of something else is never overwritten.  What the blocks say is decided in ``transcript.py``, how they are
-written in ``telemetry/recording_format.py``.
+A file of something else is never overwritten.  What the blocks say is decided in ``recording_contents.py``, how they
+are written in ``telemetry/recording_format.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PRIVATE: Final = 0o600
 """Mode of a new recording: it tells of calls, of what they printed and of their errors."""
 
 
-class Tape:
+class RecordingFile:
     """A recording that is being written; one thread at a time.
 
     Parameters

@@ -1,7 +1,8 @@
 """What a recording says, and in which order.
 
 Each call is told once; now and then everything is said again, so that replay may begin there.  It has no file
-(``tape.py``), knows no bytes (``telemetry/recording_format.py``), asks nobody and reads no clock (``recorder.py``).
+(``recording_file.py``), knows no bytes (``telemetry/recording_format.py``), asks nobody and reads no clock
+(``recorder.py``).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ LOGS_LINES: Final = 2_000
 _decode = decoder_of(list[TaskRecord]).decode
 
 
-class Transcript:
+class RecordingContents:
     """Turns what is told of a cluster into the frames of its recording.
 
     Times are epoch seconds.

@@ -1,4 +1,4 @@
-"""The scheduler's bounded memory of finished calls, and what of it a follower is sent.
+"""The scheduler's bounded memory of finished calls, and which of them a follower is sent: all, or an even sample.
 
 A record is kept as a plain tuple, because one is made for every call; older ones are packed into blocks of bytes.  Not
 for their size: thousands of small long-lived objects, made between those of tasks, would keep the memory of released

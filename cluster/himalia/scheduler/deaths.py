@@ -1,8 +1,10 @@
-"""What happens when something is gone: a host, a worker, a result.  Nothing finished is recomputed without need.
+"""What becomes of calls and data when a worker or a host dies, or a result is lost: nothing is recomputed without need.
 
 A result whose last holder is gone is computed again if somebody needs it; a call that ran on a host that left runs
 again without blame; a call that was running when its worker process died gets a strike, and ``settings.strikes`` of
 them end it.  A death by a signal from outside is much less than a strike (:func:`weigh`).
+
+What hosts say of the results that they have, got and lost is judged here, too: it is how losses are found.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from himalia.messages.nanny import (
 )
 from himalia.messages.parts import TaskError
 from himalia.names import HostId, Key, PeerId, WorkerName
+from himalia.scheduler.freeing import settle
+from himalia.scheduler.held import add_held, drop_holder
 from himalia.scheduler.placement import abandon, assign, bury, leave_host, refill, refill_all, update_room
 from himalia.scheduler.state import (
     ASSIGNED,
@@ -39,13 +43,10 @@ from himalia.scheduler.state import (
     move,
 )
 from himalia.scheduler.transitions import (
-    add_held,
     err,
     lost_error,
     need,
     place_if_ready,
-    remove_held,
-    settle,
     start_again,
     tell_status,
     wait_for_inputs,
@@ -65,15 +66,6 @@ every 0.3 s, gets through one time in 28; 300 deaths in a row happen to one in 5
 OUTSIDE_MEMORY: Final = 60.0
 """Seconds for which deaths of others are remembered.  Guess: longer than a nanny pauses before it starts a worker
 again, so that kills which go on are seen as one series, and shorter than a session at a notebook."""
-
-
-def drop_holder(task: SchedulerTask, host: HostState) -> bool:
-    """Note that a host doesn't have a result any more; return whether that was the last one."""
-    if host not in task.holders:
-        return False
-    task.holders = tuple([holder for holder in task.holders if holder is not host])
-    remove_held(host, task)
-    return not task.holders
 
 
 def recover(state: SchedulerState, lost: Iterable[SchedulerTask]) -> None:

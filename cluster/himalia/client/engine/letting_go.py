@@ -1,6 +1,6 @@
 """What happens to a record that the user lets go of or cancels, and what the scheduler is told of it.
 
-Whether a result is freed then is decided by ``scheduler/transitions.py``.
+Whether a result is freed then is decided by ``scheduler/freeing.py``.
 """
 
 from __future__ import annotations

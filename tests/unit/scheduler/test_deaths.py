@@ -19,7 +19,7 @@ from himalia.messages.nanny import (
 from himalia.messages.parts import TaskOptions
 from himalia.messages.telemetry import HostMetrics, RunningCall
 from himalia.names import HostId, Key, PeerId, WorkerName
-from himalia.scheduler.loss import PATIENCE
+from himalia.scheduler.deaths import PATIENCE
 from himalia.scheduler.state import ASSIGNED, ERRED, FINISHED, QUEUED, WAITING
 from himalia.testing.stages.scheduler import SchedulerStage, spec
 

@@ -8,7 +8,7 @@ import pytest
 from himalia.messages.parts import Timing
 from himalia.messages.telemetry import TaskRecord
 from himalia.names import HostId, Key, PeerId
-from himalia.telemetry.finished import BLOCK, Row, TelemetryLog
+from himalia.telemetry.finished_calls import BLOCK, Row, TelemetryLog
 
 
 def row(number: int) -> Row:
