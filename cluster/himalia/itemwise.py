@@ -63,17 +63,23 @@ class Items:
 class Pickles:
     """A dict whose values are pickles until they are asked for."""
 
-    def __init__(self, items: list[Item]) -> None:
+    def __init__(self, kind: type[dict[object, object]], items: list[Item]) -> None:
+        self._kind = kind
         self._items = dict(items)
 
     def __getitem__(self, key: object) -> Any:
         return serialize.loads(_plain(self._items[key]))
 
+    def __reduce__(self) -> Any:
+        # It was in a list or a dict, and is what was looked up there.
+        items = [(key, [body, *map(pickle.PickleBuffer, buffers)]) for key, (body, *buffers) in self._items.items()]
+        return gather, (self._kind, items)
+
 
 def gather(kind: type[dict[object, object]], items: list[Item]) -> object:
     """Return the dict that was pickled; what :class:`Items` leaves in a pickle calls this."""
     if _picking.is_on:
-        return Pickles(items)
+        return Pickles(kind, items)
     value = kind()
     value.update((key, serialize.loads(_plain(frames))) for key, frames in items)
     return value

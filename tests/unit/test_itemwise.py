@@ -89,3 +89,13 @@ def test_other_dicts_are_left_alone() -> None:
     with picking():
         read = serialize.loads(serialize.dumps(by_items(value)))
     assert read[0] is read[1]
+
+
+@pytest.mark.parametrize("rows", [20, 10_000])
+def test_one_that_is_looked_up_itself_becomes_the_dict_again(rows: int) -> None:
+    value = split(rows)
+    with picking():
+        inside = {"a": serialize.loads(sent(value))}
+    read = serialize.loads(sent(operator.getitem(inside, "a")))
+    assert type(read) is type(value)
+    pd.testing.assert_frame_equal(read[2], value[2])

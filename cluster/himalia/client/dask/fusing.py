@@ -33,7 +33,18 @@ def fuse(expr: Any) -> tuple[Any, Mapping[object, object]]:
     try:
         fused = optimize(expr)
         before, after = list(flatten(expr.__dask_keys__())), list(flatten(fused.__dask_keys__()))
+        if len(before) != len(after) or repeats(fused):
+            return expr, {}
     except Exception:  # not a public function of Dask: without it the same is computed, in more calls
         return expr, {}
     # The last operation may have become part of a call with another name; the order of partitions is the same.
-    return (fused, dict(zip(before, after, strict=True))) if len(before) == len(after) else (expr, {})
+    return fused, dict(zip(before, after, strict=True))
+
+
+def repeats(fused: Any) -> bool:
+    """Whether an operation on one partition is within calls of several, and would run in each of them.
+
+    It may take long, or draw random numbers.
+    """
+    groups = (node.exprs for node in fused.walk() if type(node).__name__ == "Fused")
+    return any(len({part.npartitions for part in exprs}) > 1 for exprs in groups)

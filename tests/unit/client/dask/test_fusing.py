@@ -68,6 +68,16 @@ def test_a_key_within_a_chain_can_still_be_asked_for(client: Client, cluster: Fa
     assert len(values) == 5
 
 
+def test_what_has_one_partition_is_computed_once(client: Client, cluster: FakeCluster) -> None:
+    """Dask's fusing has it computed in the call of each partition that it is joined with."""
+    np = pytest.importorskip("numpy")
+    many = dd.from_pandas(rows(0), npartitions=5)
+    one = dd.from_pandas(rows(0), npartitions=1).map_partitions(lambda frame: frame.assign(r=np.random.random()))
+    found = many.merge(one, on="id").compute()
+    assert len(found) == 10
+    assert found.r.nunique() == 1
+
+
 def test_other_graphs_are_left_alone() -> None:
     graph = {"a": 1}
     assert fuse(graph) == (graph, {})
