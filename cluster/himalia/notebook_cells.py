@@ -1,7 +1,7 @@
 """Which cell of a notebook calls are submitted from, and which cells are interrupted.
 
-What becomes of an interrupted cell's calls: ``client/interrupting.py`` tells the scheduler, ``scheduler/cancelling.py``
-decides it.
+What becomes of an interrupted cell's calls: ``client/interrupted_cell.py`` tells the scheduler, and
+``scheduler/cancelling.py`` decides it.
 
 Every submission has a *span*: ``"<client id>/<number of the cell>"`` in a Jupyter kernel, nothing elsewhere.  The
 cell is the one whose code runs in the submitting thread, as IPython knows it; a thread that outlives its cell counts

@@ -3,7 +3,7 @@
 - what people hold: ``client.py``, ``future.py``, ``executor.py``; ``default.py`` the client that is meant when none is
   named, ``lifetime.py`` how one begins and ends;
 - what its methods do: ``scattering.py``, ``waiting.py``, ``running.py``, ``workers.py``, ``holdings.py``,
-  ``telemetry.py``, ``profile.py``, ``versions.py``, ``recreate.py``, ``interrupting.py``, ``output.py``; with
+  ``telemetry.py``, ``profile.py``, ``versions.py``, ``recreate.py``, ``interrupted_cell.py``, ``output.py``; with
   ``futures_in.py``, ``nesting.py`` and ``selecting.py`` to make out which futures and workers are meant;
 - around a block of code: ``performance_report.py``, ``task_stream.py``, ``memory_sampler.py``;
 - how it looks: ``reprs.py``, ``described.py``, ``listing.py``, ``pictures.py``, ``progress.py``;

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from himalia.client import default, listing
 from himalia.client.engine import portal
 from himalia.client.engine.engine import Engine
-from himalia.client.interrupting import CellInterrupts
+from himalia.client.interrupted_cell import CellInterrupts
 from himalia.client.output import OutputForwarder
 from himalia.messages.parts import Close
 from himalia.notebook_cells import find_cells, has_to_tell, tell_closing

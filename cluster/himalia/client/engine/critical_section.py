@@ -2,7 +2,7 @@
 
 An interrupt raises between any two lines of the main thread.  Most of what user threads do here bears that; what may
 not be left half done is put into this block.  Which calls ctrl-C in a cell cancels is decided elsewhere:
-``client/interrupting.py`` tells the scheduler the cell, ``scheduler/cancelling.py`` finds its calls.
+``client/interrupted_cell.py`` tells the scheduler the cell, ``scheduler/cancelling.py`` finds its calls.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What concerns a client's session rather than a key: questions and answers, hosts, what is handed on, the end."""
+"""What concerns a client's session rather than a key: questions and answers, hosts, what is handed on, the end.
+
+When a connection is dialled again, and when it counts as lost, is decided in ``comm/endpoint.py``.
+"""
 
 from __future__ import annotations
 

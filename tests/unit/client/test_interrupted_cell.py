@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from himalia import Client
-from himalia.client.interrupting import CellInterrupts
+from himalia.client.interrupted_cell import CellInterrupts
 from himalia.messages.client import CancelSpan
 from himalia.testing.stages.fake_cluster import FakeCluster
 from tests.waiting import wait_until
