@@ -210,7 +210,7 @@ def notebook(
     lines = []
     for opened in reused:
         lines += opened.complaints.lines
-        if lines or getattr(request.node, "has_failed", False):
+        if lines or opened.was_reloaded or getattr(request.node, "has_failed", False):
             opened.page.context.close()
         else:
             opened.clear()

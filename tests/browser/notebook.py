@@ -78,6 +78,8 @@ class Notebook:
         Its file.
     front : str
         ``lab`` or ``notebook``.
+    was_reloaded : bool
+        Whether the page restores what was open in it, later than anybody can wait for.
     complaints : Complaints
         Errors that the page reported; the fixture fails the test for them, unless it cleared the list.
     """
@@ -88,6 +90,7 @@ class Notebook:
         self.path = path
         self.front = front
         self.complaints = complaints
+        self.was_reloaded = False
 
     # opening
 
@@ -96,10 +99,15 @@ class Notebook:
         """Its path below the server's root."""
         return f"{self.path.parent.name}/{self.path.name}"
 
+    @property
+    def url(self) -> str:
+        """The address at which the front end shows it, and nothing else."""
+        front = f"lab/workspaces/{self.path.parent.name}/tree" if self.front == "lab" else "notebooks"
+        return f"{self.server.url}{front}/{self.where}"
+
     def open(self) -> None:
         """Load the page, and wait until the kernel answers."""
-        front = f"lab/workspaces/{self.path.parent.name}/tree" if self.front == "lab" else "notebooks"
-        self.page.goto(f"{self.server.url}{front}/{self.where}")
+        self.page.goto(self.url)
         self.wait_ready()
 
     def open_in_page(self) -> None:
@@ -118,7 +126,8 @@ class Notebook:
     def reload(self, *, wait: bool = True) -> None:
         """Save, and load the page again; the kernel goes on.  Don't wait if a cell is running."""
         self.save()
-        self.page.reload()
+        self.was_reloaded = True
+        self.page.goto(self.url)  # the page's own address may be that of the notebook that was here before
         if wait:
             self.wait_ready()
 
@@ -183,7 +192,7 @@ class Notebook:
 
     def cell(self, index: int) -> Any:
         """Return a locator of a code cell; −1 is the last."""
-        return self.page.locator(".jp-Notebook .jp-CodeCell").nth(index)
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell").nth(index)
 
     def output(self, index: int) -> Any:
         """Return a locator of all that is below a code cell."""
