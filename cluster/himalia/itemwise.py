@@ -52,12 +52,7 @@ class Items:
         self._value = value
 
     def __reduce__(self) -> Any:
-        items: list[Item] = []
-        for key, item in self._value.items():
-            body, *buffers = serialize.dumps(item)
-            # As buffers again, or they would be copied into the pickle.
-            items.append((key, [body, *map(pickle.PickleBuffer, buffers)]))
-        return gather, (type(self._value), items)
+        return gather, (type(self._value), [_item(key, serialize.dumps(item)) for key, item in self._value.items()])
 
 
 class Pickles:
@@ -68,12 +63,11 @@ class Pickles:
         self._items = dict(items)
 
     def __getitem__(self, key: object) -> Any:
-        return serialize.loads(_plain(self._items[key]))
+        return serialize.loads(self._items[key])
 
     def __reduce__(self) -> Any:
         # It was in a list or a dict, and is what was looked up there.
-        items = [(key, [body, *map(pickle.PickleBuffer, buffers)]) for key, (body, *buffers) in self._items.items()]
-        return gather, (self._kind, items)
+        return gather, (self._kind, [_item(key, frames) for key, frames in self._items.items()])
 
 
 def gather(kind: type[dict[object, object]], items: list[Item]) -> object:
@@ -81,9 +75,11 @@ def gather(kind: type[dict[object, object]], items: list[Item]) -> object:
     if _picking.is_on:
         return Pickles(kind, items)
     value = kind()
-    value.update((key, serialize.loads(_plain(frames))) for key, frames in items)
+    value.update((key, serialize.loads(frames)) for key, frames in items)
     return value
 
 
-def _plain(frames: Sequence[Any]) -> list[Buffer]:
-    return [frame.raw() if isinstance(frame, pickle.PickleBuffer) else frame for frame in frames]
+def _item(key: object, frames: Sequence[Buffer]) -> Item:
+    body, *buffers = frames
+    # As buffers again, or they would be copied into the pickle.
+    return key, [body, *map(pickle.PickleBuffer, buffers)]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 dask = pytest.importorskip("dask", reason="dask is not installed: pip install 'himalia[dask]'")
+np = pytest.importorskip("numpy", reason="numpy is not installed: pip install 'himalia[dask]'")
 pd = pytest.importorskip("pandas", reason="pandas is not installed: pip install 'himalia[dask]'")
 dd = pytest.importorskip("dask.dataframe", reason="dask's DataFrame is not installed: pip install 'himalia[dask]'")
 
@@ -70,7 +71,6 @@ def test_a_key_within_a_chain_can_still_be_asked_for(client: Client, cluster: Fa
 
 def test_what_has_one_partition_is_computed_once(client: Client, cluster: FakeCluster) -> None:
     """Dask's fusing has it computed in the call of each partition that it is joined with."""
-    np = pytest.importorskip("numpy")
     many = dd.from_pandas(rows(0), npartitions=5)
     one = dd.from_pandas(rows(0), npartitions=1).map_partitions(lambda frame: frame.assign(r=np.random.random()))
     found = many.merge(one, on="id").compute()
