@@ -1,6 +1,6 @@
 """How a call ended: its value as it is stored, or in words that fit into a message: its type, an error with its frames.
 
-Nothing here may fail, whatever a user's classes do when they are pickled, printed or asked for their name.
+What describes may not fail, whatever a user's classes do when they are pickled, printed or asked for their name.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ def in_one_piece(value: Any) -> Any:
 
     pickle copies such an array twice, and whoever reads it a third time: it is no buffer for it, but a text in the
     pickle.  With slices as those of ``map_overlap`` a computation took half as long again.
+
+    Raises
+    ------
+    MemoryError
+        If there is no room for the copy, as when it is pickled.
     """
     numpy: Any = sys.modules.get("numpy")
     # The very class: a subclass may be more than its array.
