@@ -22,8 +22,8 @@ export PYTHONDONTWRITEBYTECODE :=
 
 test: lint ## install what tests need, check the code, run all tests, notebooks and the browser's tests
 	@$(PYTHON) scripts/bootstrap.py browser
-	@echo "[himalia] simulation ($(SEEDS) seeds) and unit tests: two at a time for each core"
-	@HIMALIA_SEEDS=$(SEEDS) $(BIN)/python -m pytest -q -n auto --dist worksteal tests/simulation tests/unit; \
+	@echo "[himalia] simulation ($(SEEDS) seeds) and unit tests, on all cores"
+	@HIMALIA_SEEDS=$(SEEDS) $(BIN)/python -m pytest -q -n logical --dist worksteal tests/simulation tests/unit; \
 	failed=$$?; \
 	echo "[himalia] integration and notebooks: two at a time for each core, since these wait for other processes"; \
 	$(BIN)/python -m pytest -n auto --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout 120 \
