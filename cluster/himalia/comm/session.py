@@ -100,10 +100,8 @@ class Session:
                 self.kept_bytes += len(frame)
                 limit -= len(frame)
                 frames.append(frame)
-        if taken == end:
-            outbox.clear()
-        else:
-            del outbox[:taken]
+        # Not clear(), though all were taken: another thread may have queued one since they were counted.
+        del outbox[:taken]
         # Each of them acknowledged all that was received.
         if frames:
             self._settle()

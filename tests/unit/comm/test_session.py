@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from himalia.comm import codec
+from himalia.comm import codec, session
 from himalia.comm.framing import HEADER, MAX_FRAME, Frame, FrameError
 from himalia.comm.session import ACK_BYTES, ACK_FRAMES, Session
 from himalia.messages.answers import ProcessLogs, Reply
@@ -40,6 +41,22 @@ def test_messages_of_one_tick_travel_in_one_frame() -> None:
     assert deliver(frames, there) == messages
     assert (here.sent, there.received) == (100, 100)
     assert here.take_frames() == []
+
+
+def test_what_another_thread_queues_while_a_frame_is_made_goes_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = pair()
+    encode = codec.encode_frame
+
+    def encode_and_queue(*arguments: Any) -> Any:
+        made = encode(*arguments)
+        monkeypatch.setattr(session, "encode_frame", encode)
+        here.send(Reply(2))
+        return made
+
+    monkeypatch.setattr(session, "encode_frame", encode_and_queue)
+    here.send(Reply(1))
+    assert deliver(here.take_frames(), there) == [Reply(1)]
+    assert deliver(here.take_frames(), there) == [Reply(2)]
 
 
 def test_a_long_tick_is_split_into_frames_near_the_limit() -> None:
